@@ -1,0 +1,167 @@
+"""MAUNet: one encoder, an ambiguity-aware and an instance-aware decoder, and the anti-ambiguity proxy (paper 2.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .blocks import ResidualBlock, SubpixelHead, UpBlock
+from .encoders import build_encoder
+
+
+class Output(NamedTuple):
+    """What the network returns.
+
+    logits : (B, C, H, W), channels background, interior, boundary (if configured) and the proxy (if configured, last).
+    distance : (B, 1, H, W), the raw distance field, or None without the distance decoder.
+    """
+
+    logits: Tensor
+    distance: Tensor | None
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that defines an architecture. Each ablation of the paper is one field.
+
+    encoder : name that `encoders.build_encoder` knows.
+    widths : decoder channels, full resolution first, then one per encoder stride. A leading 0 leaves out the
+        full-resolution block: the heads then unfold sub-pixels from the finest encoder stride.
+    proxy : add the anti-ambiguity proxy as last class channel (paper 2.2.3, "AAP").
+    distance : build the instance-aware decoder (paper 2.2.2; without it: "w/o L_reg").
+    boundary : three semantic classes; without it background and interior only.
+    norm : "instance" (paper) or "batch", in skips and decoders.
+    """
+
+    encoder: str
+    widths: tuple[int, ...]
+    proxy: bool = True
+    distance: bool = True
+    boundary: bool = True
+    norm: str = "instance"
+
+
+PRESETS: dict[str, ModelConfig] = {
+    "paper-r50": ModelConfig("resnet50", (24, 24, 48, 96, 192, 384)),
+    "paper-wr50": ModelConfig("wide_resnet50_2:4", (24, 24, 48, 96, 192)),
+    "lite": ModelConfig("lite", (0, 24, 32, 48, 64, 96), norm="batch"),
+}
+
+
+class Decoder(nn.Module):
+    """The upsampling path of a U-Net: from the deepest skip connection to the finest one."""
+
+    def __init__(self, widths: tuple[int, ...], ratios: tuple[int, ...], norm: str) -> None:
+        super().__init__()
+        # widths finest first: the block that produces widths[i] consumes widths[i + 1].
+        self.blocks = nn.ModuleList(
+            UpBlock(deep, fine, norm, ratio)
+            for fine, deep, ratio in reversed(list(zip(widths[:-1], widths[1:], ratios, strict=True)))
+        )
+
+    def forward(self, skips: list[Tensor]) -> Tensor:
+        """Return (B, widths[0], H, W) from `skips`, finest first."""
+        x = skips[-1]
+        for block, skip in zip(self.blocks, reversed(skips[:-1]), strict=True):
+            x = block(x, skip)
+        return x
+
+
+class MAUNet(nn.Module):
+    """Modality-aware anti-ambiguity U-Net (paper Fig. 2).
+
+    Parameters
+    ----------
+    config : ModelConfig
+    encoder : nn.Module, optional
+        Use this instead of building ``config.encoder``.
+    """
+
+    def __init__(self, config: ModelConfig, encoder: nn.Module | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = build_encoder(config.encoder) if encoder is None else encoder
+        channels, strides = (3, *self.encoder.channels), (1, *self.encoder.strides)
+        widths = config.widths
+        if len(widths) != len(channels):
+            raise ValueError(
+                f"widths has {len(widths)} entries {widths}, but encoder {config.encoder!r} needs {len(channels)}: "
+                f"one for full resolution (0 to leave it out) and one for each stride {strides[1:]}"
+            )
+        if widths[0] == 0:
+            channels, strides, widths = channels[1:], strides[1:], widths[1:]
+        ratios = tuple(deep // fine for fine, deep in zip(strides[:-1], strides[1:], strict=True))
+        self.skips = nn.ModuleList(ResidualBlock(c, w, config.norm) for c, w in zip(channels, widths, strict=True))
+        self.class_decoder = Decoder(widths, ratios, config.norm)
+        self.class_head = SubpixelHead(widths[0], self.n_classes + config.proxy, strides[0])
+        self.distance_decoder = Decoder(widths, ratios, config.norm) if config.distance else None
+        self.distance_head = SubpixelHead(widths[0], 1, strides[0]) if config.distance else None
+
+    @property
+    def n_classes(self) -> int:
+        """Number of target classes: background, interior and, if configured, boundary. The proxy is not counted."""
+        return 3 if self.config.boundary else 2
+
+    @property
+    def stride(self) -> int:
+        """Image sides must be multiples of this many pixels."""
+        return self.encoder.strides[-1]
+
+    def forward(self, x: Tensor) -> Output:
+        """Return logits and distance for images (B, 3, H, W) in [0.01, 0.99]; H and W multiples of `stride`."""
+        self._check(x)
+        skips = self.skip_features(x)
+        logits = self.class_head(self.class_decoder(skips))
+        distance = self.distance_head(self.distance_decoder(skips)) if self.config.distance else None
+        return Output(logits, distance)
+
+    def skip_features(self, x: Tensor) -> list[Tensor]:
+        """Return the skip connections both decoders share, finest first."""
+        features = self.encoder(x)
+        if self.config.widths[0]:
+            features = [x, *features]
+        return [skip(feature) for skip, feature in zip(self.skips, features, strict=True)]
+
+    def _check(self, x: Tensor) -> None:
+        if x.ndim != 4 or x.shape[1] != 3:
+            raise ValueError(f"expected images of shape (B, 3, H, W), got {tuple(x.shape)}")
+        if x.shape[2] % self.stride or x.shape[3] % self.stride:
+            raise ValueError(
+                f"image sides {tuple(x.shape[2:])} are not multiples of {self.stride}: pad them, or call "
+                "maunet_lite.inference.predict, which takes images of any size"
+            )
+
+
+def build_model(preset: str, proxy: bool = True, imagenet: bool = False, **overrides: object) -> MAUNet:
+    """Build a network by preset name, with any field of `ModelConfig` overridden.
+
+    Parameters
+    ----------
+    preset : str
+        One of `PRESETS`.
+    proxy : bool
+        Add the anti-ambiguity proxy.
+    imagenet : bool
+        Start the encoder from ImageNet weights (downloaded once and verified; paper 2.2.1).
+    **overrides
+        Fields of `ModelConfig`, for example ``distance=False`` or ``encoder="resnet18"``.
+
+    Returns
+    -------
+    MAUNet
+        In training mode, randomly initialised apart from the encoder if `imagenet`.
+
+    Examples
+    --------
+    >>> model = build_model("lite")
+    >>> logits, distance = model(torch.zeros(1, 3, 64, 96))
+    >>> tuple(logits.shape), tuple(distance.shape)
+    ((1, 4, 64, 96), (1, 1, 64, 96))
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset {preset!r} is not known; choose one of {', '.join(PRESETS)}")
+    config = replace(PRESETS[preset], proxy=proxy, **overrides)
+    return MAUNet(config, build_encoder(config.encoder, imagenet=imagenet))
