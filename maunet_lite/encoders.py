@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from .blocks import ResidualBlock, norm_layer
+from maunet_lite.blocks import ResidualBlock, norm_layer
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "wide_resnet50_2")
 LITE_CHANNELS = (24, 32, 64, 96, 128)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .model import Output
+from maunet_lite.model import Output
 
 ONE_PIXEL = 1.0  # smoothing of Dice: a class absent from target and prediction counts as perfect
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .blocks import ResidualBlock, SubpixelHead, UpBlock
-from .encoders import build_encoder
+from maunet_lite.blocks import ResidualBlock, SubpixelHead, UpBlock
+from maunet_lite.encoders import build_encoder
 
 
 class Output(NamedTuple):
@@ -42,6 +42,10 @@ class ModelConfig:
     distance: bool = True
     boundary: bool = True
     norm: str = "instance"
+
+    def __post_init__(self) -> None:
+        # JSON knows lists only.
+        object.__setattr__(self, "widths", tuple(self.widths))
 
 
 PRESETS: dict[str, ModelConfig] = {

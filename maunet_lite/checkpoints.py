@@ -1,0 +1,167 @@
+"""Weights in and out: safetensors files with a JSON record beside them, and the models that ship with the package.
+
+A checkpoint is two files with one stem: ``x.safetensors`` (weights, and the architecture in its header) and
+``x.json`` (architecture and a free record of how it was made, for people and tables). Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from maunet_lite.images import atomic_path
+from maunet_lite.model import MAUNet, ModelConfig
+
+WEIGHTS = Path(__file__).parent / "weights"
+CANDIDATES = ("best.safetensors", "last.safetensors")
+
+
+class CheckpointError(ValueError):
+    """A file of weights cannot be used; the message says why and what to do."""
+
+
+def save_model(model: MAUNet, path: str | Path, record: dict[str, Any] | None = None, half: bool = False) -> Path:
+    """Write `model` to ``x.safetensors`` and its architecture and `record` to ``x.json``.
+
+    Both files appear whole or not at all, the record first.
+
+    Parameters
+    ----------
+    model : MAUNet
+    path : str or Path
+        Ends with ``.safetensors``; its folder is created if needed.
+    record : dict, optional
+        Anything JSON can hold: how the model was trained, what it scored.
+    half : bool
+        Store weights as float16: half the size, and differences below 1e-3 in the output.
+
+    Returns
+    -------
+    Path
+        The written ``.safetensors`` file.
+
+    Raises
+    ------
+    CheckpointError
+        If the suffix is another one, or if a weight does not fit into float16.
+
+    Examples
+    --------
+    >>> from maunet_lite.model import build_model
+    >>> path = save_model(build_model("lite"), getfixture("tmp_path") / "run" / "best.safetensors", {"epoch": 3})
+    >>> load_model(path).training, read_record(path)["record"]
+    (False, {'epoch': 3})
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"a model is saved to a file that ends with .safetensors, got {str(path)!r}")
+    weights = {key: _stored(key, value, half) for key, value in model.state_dict().items()}
+    config = asdict(model.config)
+    text = json.dumps({"config": config, "record": record or {}}, indent=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path.with_suffix(".json")) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    with atomic_path(path) as temporary:
+        save_file(weights, temporary, metadata={"config": json.dumps(config)})
+    return path
+
+
+def _stored(key: str, value: torch.Tensor, half: bool) -> torch.Tensor:
+    value = value.detach().cpu().contiguous()
+    if not (half and value.is_floating_point()):
+        return value
+    small = value.half()
+    if not small.isfinite().all():
+        raise CheckpointError(f"{key} holds values that do not fit into float16: save with half=False")
+    return small
+
+
+def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> MAUNet:
+    """Load a model that ships with the package, or one from a file or a training folder.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A shipped name (`shipped_models`), a ``.safetensors`` file, or a folder that holds ``best.safetensors`` or,
+        failing that, ``last.safetensors``.
+    device : str or torch.device
+
+    Returns
+    -------
+    MAUNet
+        In evaluation mode, weights in float32.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there; the message lists what exists.
+    CheckpointError
+        If the file is damaged or does not fit its own architecture.
+    """
+    path = find_checkpoint(name_or_path)
+    config = ModelConfig(**read_record(path)["config"])
+    with safe_open(path, framework="pt") as file:
+        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    model = MAUNet(config)
+    wanted = model.state_dict()
+    different = sorted(set(weights) ^ set(wanted)) or sorted(k for k in wanted if wanted[k].shape != weights[k].shape)
+    if different:
+        raise CheckpointError(
+            f"{path}: {len(different)} weights do not fit its architecture {config}, first {different[0]!r}: "
+            "the file was changed by hand, or written by another version of maunet_lite"
+        )
+    model.load_state_dict({key: value.to(wanted[key].dtype) for key, value in weights.items()})
+    return model.to(device).eval()
+
+
+def shipped_models() -> list[str]:
+    """Return the names of the models inside the package."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+
+
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """Return the ``.safetensors`` file that `name_or_path` means (see `load_model`)."""
+    path = Path(name_or_path)
+    if isinstance(name_or_path, str) and name_or_path in shipped_models():
+        return WEIGHTS / f"{name_or_path}.safetensors"
+    if path.is_dir():
+        for candidate in CANDIDATES:
+            if (path / candidate).is_file():
+                return path / candidate
+        others = sorted(file.name for file in path.glob("*.safetensors"))
+        hint = f"it holds {', '.join(others)}: name one" if others else "it holds no .safetensors file at all"
+        raise FileNotFoundError(f"folder {path} has neither {' nor '.join(CANDIDATES)}; {hint}")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no model {str(name_or_path)!r}: it is neither a shipped model ({', '.join(shipped_models()) or 'none'}) "
+            "nor a .safetensors file nor a folder with best.safetensors"
+        )
+    if path.suffix != ".safetensors":
+        raise CheckpointError(
+            f"{path} is not a .safetensors file. The authors' published weights are converted once with "
+            f"`maunet-lite convert {path} --preset paper-r50 --out FOLDER`"
+        )
+    return path
+
+
+def read_record(name_or_path: str | Path) -> dict[str, Any]:
+    """Return the ``config`` of a checkpoint and its free ``record`` ({} if the JSON file is gone)."""
+    path = find_checkpoint(name_or_path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): copy or download it again") from error
+    beside = path.with_suffix(".json")
+    record = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {"record": {}}
+    if "config" in metadata:  # the header cannot be separated from the weights, so it decides
+        record["config"] = json.loads(metadata["config"])
+    if "config" not in record:
+        raise CheckpointError(f"{path} says nothing about its architecture and {beside.name} is not beside it")
+    return record
