@@ -1,7 +1,8 @@
-"""Read and write images and label maps, and check both.
+"""Read and write images and label maps.
 
-An image is an array (H, W) or (H, W, C) with 1 to 4 channels; a label map is (H, W), 0 for background and any positive
-id for a cell. Files that hold anything else are refused with the reason and the way out.
+Files are told apart by their content. TIFF is read by tifffile, PNG by imagecodecs (Pillow cuts
+16-bit colours to 8 bit), JPEG and BMP by imageio. What an image and a label map may be stands in
+:mod:`maunet_lite.checks`.
 """
 
 from __future__ import annotations
@@ -10,183 +11,215 @@ import logging
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import imagecodecs
 import imageio.v3 as iio
 import numpy as np
 import tifffile
 
+from maunet_lite.checks import ImageError, LabelError, validate_image, validate_labels
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ImageError",
+    "LabelError",
+    "atomic_path",
+    "read_image",
+    "read_labels",
+    "validate_image",
+    "validate_labels",
+    "write_image",
+    "write_labels",
+]
+
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-MAX_ID = 2**31 - 1
+
+_PICK_ONE = (
+    "expected one. Pick one, for example tifffile.imread(path, key=0), and save it as a file of its own"
+)
 
 
-class ImageError(ValueError):
-    """An image, or the file that should hold one, cannot be used; the message says why and what to do."""
+# --- reading ------------------------------------------------------------------------------------------
 
 
-class LabelError(ValueError):
-    """A label map, or the file that should hold one, cannot be used; the message says why and what to do."""
-
-
-# --- checks ---------------------------------------------------------------------------------------------------
-
-
-def validate_image(image: np.ndarray) -> np.ndarray:
-    """Return `image` as an array if it is one that this package can work with.
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image from a PNG, JPEG, BMP or TIFF file.
 
     Parameters
     ----------
-    image : numpy.ndarray
-        (H, W) or (H, W, C) with C from 1 to 4, of any integer or floating type, finite or NaN.
+    path : str or pathlib.Path
+        The file: grey, RGB, palette or bilevel, 8 or 16 bit, as TIFF also floats and any 1 to 4 channels.
 
     Returns
     -------
     numpy.ndarray
-        The same values; no copy is made of an array.
+        (H, W) or (H, W, C), uint8 or uint16 as stored; bilevel becomes 0 and 255, a palette RGB, any other
+        type float32. Alpha is dropped. Pixels stay where they are stored (a camera's EXIF rotation is not
+        applied), so that label maps fit. A channel-first TIFF is turned, and the log says so.
 
     Raises
     ------
     ImageError
-        If the array is empty, boolean, complex, no array of numbers, infinite anywhere, or neither (H, W) nor (H, W, C).
+        If the file is missing, empty, truncated or of another kind, holds several pages, or is no image that
+        :func:`validate_image` accepts. The message begins with the path.
 
     Examples
     --------
-    >>> validate_image(np.zeros((3, 60, 80)))
-    Traceback (most recent call last):
-    ...
-    maunet_lite.images.ImageError: the image has shape (3, 60, 80): channels come first; expected (H, W, C). Convert it with np.moveaxis(image, 0, -1)
+    >>> path = getfixture("tmp_path") / "grey.png"
+    >>> write_image(path, np.array([[0, 1, 2], [3, 4, 65_535]], dtype=np.uint16))
+    >>> read_image(path)
+    array([[    0,     1,     2],
+           [    3,     4, 65535]], dtype=uint16)
     """
-    image = np.asarray(image)
-    if image.dtype == bool:
-        raise ImageError("the image is boolean: a mask, not intensities. If it is meant, pass image.astype(np.uint8)")
-    if image.dtype.kind not in "uif":
-        raise ImageError(f"the image has type {image.dtype}; expected integers or floating-point numbers")
-    if image.ndim not in (2, 3):
-        raise ImageError(
-            f"the image has shape {image.shape}; expected (H, W) or (H, W, C). Pass one image at a time, one slice of a stack"
-        )
-    if image.size == 0:
-        raise ImageError(f"the image has shape {image.shape}: it has no pixels")
-    if image.ndim == 3 and image.shape[2] > 4:
-        if image.shape[0] <= 4:
-            raise ImageError(
-                f"the image has shape {image.shape}: channels come first; expected (H, W, C). "
-                "Convert it with np.moveaxis(image, 0, -1)"
-            )
-        raise ImageError(
-            f"the image has {image.shape[2]} channels (shape {image.shape}); expected 1 to 4. "
-            "Choose up to three of them, for example image[..., :3]"
-        )
-    if image.dtype.kind == "f" and np.isinf(image).any():
-        raise ImageError(
-            "the image holds infinite values. Replace them, for example with np.nan_to_num(image, posinf=0, neginf=0)"
-        )
-    return image
+    with _naming(path, ImageError):
+        image = _decode(Path(path))
+        if image.dtype == bool:
+            return image.astype(np.uint8) * 255
+        if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind in "iuf":
+            with np.errstate(over="ignore"):  # too large for float32 means infinite, which is refused below
+                image = image.astype(np.float32, copy=False)
+        return validate_image(image)
 
 
-def validate_labels(labels: np.ndarray) -> np.ndarray:
-    """Return `labels` as an int32 label map, if it is one.
+def read_labels(path: str | Path) -> np.ndarray:
+    """Read a label map from a TIFF, PNG or BMP file.
 
     Parameters
     ----------
-    labels : numpy.ndarray
-        (H, W) with 0 for background and a positive id up to 2³¹ − 1 per cell, integers or whole-numbered floats. Gaps
-        between ids, an empty map, a map without background, cells of one pixel and of several pieces are all legal.
+    path : str or pathlib.Path
+        The file. In a palette image the indices are the labels.
 
     Returns
     -------
     numpy.ndarray
-        (H, W) int32; the input itself if it has that type already.
+        (H, W) int32, checked by :func:`validate_labels`.
 
     Raises
     ------
     LabelError
-        If the array is boolean, a 0/255 mask, a 0/1 mask (its foreground falls into several 8-connected pieces), has
-        fractions, NaN or negative values, is a colour picture, has another shape or no pixels.
-
-    Examples
-    --------
-    >>> validate_labels(np.array([[0, 0, 4], [70_000, 0, 4]]))
-    array([[    0,     0,     4],
-           [70000,     0,     4]], dtype=int32)
+        If the file cannot be read, is a JPEG (which blurs ids) or holds no label map. The message begins with
+        the path.
     """
-    labels = np.asarray(labels)
-    _check_label_shape(labels)
-    if labels.dtype.kind == "f":
-        if not np.array_equal(labels, np.rint(labels)):  # also true for NaN, which equals nothing
-            raise LabelError(
-                f"the label map has type {labels.dtype} and holds fractions or NaN; expected whole numbers, one per cell. "
-                "Was it resized with interpolation? Resize label maps with nearest-neighbour (order=0)"
+    with _naming(path, LabelError):
+        return validate_labels(_decode(Path(path), labels=True))
+
+
+@contextmanager
+def _naming(path: str | Path, kind: type[ValueError]) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read into an error of one kind that names the file."""
+    try:
+        yield
+    except (ImageError, LabelError) as error:
+        raise kind(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise kind(f"{path}: there is no such file") from error
+    except PermissionError as error:
+        raise kind(f"{path}: you are not allowed to read it") from error
+    except IsADirectoryError as error:
+        raise kind(f"{path}: this is a folder; expected one file") from error
+    except Exception as error:  # decoders raise whatever they like on damaged files
+        raise kind(f"{path}: the file is damaged, truncated or of an unsupported kind ({error})") from error
+
+
+def _decode(path: Path, labels: bool = False) -> np.ndarray:
+    if path.is_dir():
+        raise IsADirectoryError(path)  # Windows would call it a missing permission
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return _decode_tiff(path, labels)
+    if start[:4] == b"\x89PNG" and not labels:
+        return _without_alpha(imagecodecs.png_decode(path.read_bytes()))
+    if start[:3] == b"\xff\xd8\xff" and labels:
+        raise LabelError("this is a JPEG, whose compression changes ids; expected a label map as TIFF or PNG")
+    if start[:4] == b"\x89PNG" or start[:3] == b"\xff\xd8\xff" or start[:2] == b"BM":
+        return _decode_by_imageio(path, labels)
+    if not start:
+        raise ImageError("the file is empty")
+    raise ImageError(
+        f"this is no PNG, JPEG, BMP or TIFF file (it begins with {start!r}). Export the image as TIFF or PNG"
+    )
+
+
+def _decode_by_imageio(path: Path, labels: bool) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Image size")  # more than 89 megapixels is no attack here
+        with iio.imopen(path, "r", plugin="pillow") as file:
+            mode = file.metadata()["mode"]
+            if mode == "P":
+                return file.read(index=0, mode="P" if labels else "RGB")
+            if mode == "CMYK":
+                return file.read(index=0, mode="RGB")
+            image = file.read(index=0)
+    return image if labels else _without_alpha(image)
+
+
+def _without_alpha(image: np.ndarray, alpha: int = 1) -> np.ndarray:
+    """Drop the last `alpha` channels of an image with 2 or 4 of them, and a channel axis of length 1."""
+    if image.ndim == 3 and image.shape[2] in (2, 4):
+        image = image[..., : image.shape[2] - alpha]
+    return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+
+
+def _decode_tiff(path: Path, labels: bool) -> np.ndarray:
+    with tifffile.TiffFile(path) as file:
+        if len(file.series) != 1:
+            raise ImageError(f"the file holds {len(file.series)} images; {_PICK_ONE}")
+        series = file.series[0]
+        page = series.keyframe
+        first = _channels_first(series)
+        if page.photometric.name not in ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "YCBCR"):
+            raise ImageError(
+                f"colours are stored as {page.photometric.name}; expected grey, RGB or a palette"
             )
-    smallest, largest = labels.min(), labels.max()
-    if smallest < 0:
-        raise LabelError(
-            f"the label map holds negative values (smallest {smallest}); expected 0 for background and positive ids. "
-            "If negative means ignore or outline, set it to 0: labels[labels < 0] = 0"
-        )
-    if largest > MAX_ID:
-        raise LabelError(
-            f"the label map holds the id {largest}; the largest possible id is {MAX_ID}. "
-            "Renumber it with skimage.segmentation.relabel_sequential(labels)[0]"
-        )
-    labels = labels.astype(np.int32, copy=False)
-    if largest in (1, 255):
-        _refuse_mask(labels, int(largest))
-    return labels
+        image = series.asarray()
+    image = image.reshape([n for _, n in _long_axes(series)])
+    if first:
+        logger.warning("%s: channels come first, shape %s; read as (H, W, C)", path, image.shape)
+        image = np.moveaxis(image, 0, -1)
+    if labels:
+        return image
+    if page.photometric.name == "PALETTE":
+        return (page.colormap.T[image] >> 8).astype(np.uint8)
+    return _without_alpha(image, sum(kind in (1, 2) for kind in page.extrasamples))
 
 
-def _check_label_shape(labels: np.ndarray) -> None:
-    if labels.dtype == bool:
-        raise LabelError(
-            "the label map is boolean: a mask of foreground, which does not tell cells apart; expected one integer id per "
-            "cell. If cells do not touch, skimage.measure.label(mask) numbers them"
-        )
-    if labels.dtype.kind not in "uif":
-        raise LabelError(f"the label map has type {labels.dtype}; expected integers")
-    if labels.ndim == 3 and labels.shape[2] in (3, 4):
-        raise LabelError(
-            f"the label map has shape {labels.shape}: a colour picture; expected (H, W) with one integer id per cell. "
-            "If every cell has its own colour, number the colours with "
-            "np.unique(labels.reshape(-1, labels.shape[2]), axis=0, return_inverse=True)[1].reshape(labels.shape[:2])"
-        )
-    if labels.ndim != 2:
-        raise LabelError(
-            f"the label map has shape {labels.shape}; expected (H, W). Pass one slice, or drop axes of length 1 with "
-            "np.squeeze(labels)"
-        )
-    if labels.size == 0:
-        raise LabelError(f"the label map has shape {labels.shape}: it has no pixels")
+def _long_axes(series: tifffile.TiffPageSeries) -> list[tuple[str, int]]:
+    """Letter and length of the axes of a TIFF, rows and columns and whatever else is longer than 1."""
+    return [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if n > 1 or axis in "YX"]
 
 
-def _refuse_mask(labels: np.ndarray, only: int) -> None:
-    """Raise if the map is a mask of foreground: 0 and 255, or 0 and 1 in several pieces."""
-    foreground = labels == only
-    if np.count_nonzero(foreground) != np.count_nonzero(labels):
-        return  # other ids are there
-    pieces = cv2.connectedComponents(foreground.view(np.uint8), connectivity=8)[0] - 1
-    if only == 255 or pieces > 1:
-        raise LabelError(
-            f"the label map holds only 0 and {only}, in {pieces} separate piece{'s' * (pieces > 1)}: a mask of foreground, "
-            "which does not tell cells apart; expected one integer id per cell. If cells do not touch, "
-            f"skimage.measure.label(labels == {only}) numbers them"
-        )
+def _channels_first(series: tifffile.TiffPageSeries) -> bool:
+    """Tell whether the channels of a TIFF come before its rows, and refuse what is no single image."""
+    axes = "".join(axis for axis, _ in _long_axes(series))
+    lengths = [n for _, n in _long_axes(series)]
+    if axes in ("YX", "YXS", "YXC"):
+        return False
+    if axes in ("SYX", "CYX"):
+        return True
+    if axes == "QYX" and series.kind == "shaped":  # one array with nameless axes: only their lengths tell
+        if lengths[0] <= 4 < lengths[2]:
+            return True
+        if lengths[2] <= 4:
+            return False
+    raise ImageError(f"the file holds several pages (axes {series.axes}, shape {series.shape}); {_PICK_ONE}")
 
 
-# --- files ----------------------------------------------------------------------------------------------------
+# --- writing ------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path`, and rename what was written there to `path` at the end.
 
-    Readers see the old file or the whole new one, never a part; if the block raises, the temporary file is removed
-    and `path` stays as it was.
+    Readers see the old file or the whole new one, never a part; if the block raises, the temporary file is
+    removed and `path` stays as it was.
 
     Parameters
     ----------
@@ -208,7 +241,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+    temporary = path.with_name(f".part-{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -220,41 +253,65 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """Read an image file: (H, W) or (H, W, C)."""
-    path = Path(path)
-    try:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            return tifffile.imread(path)
-        image = iio.imread(path)
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{path}: cannot be read ({error})") from error
-    return image[..., :3] if image.ndim == 3 else image
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write an image as PNG or compressed TIFF, by the suffix of `path`; nothing is left behind if it fails.
 
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file to write, ``.png``, ``.tif`` or ``.tiff``.
+    image : numpy.ndarray
+        (H, W) or (H, W, C) with 1 to 4 channels. PNG holds only uint8 and uint16, and takes a second or
+        fourth channel for alpha.
 
-def read_labels(path: str | Path) -> np.ndarray:
-    """Read a label map: (H, W) int32."""
-    path = Path(path)
-    try:
-        return validate_labels(tifffile.imread(path) if path.suffix.lower() in (".tif", ".tiff") else iio.imread(path))
-    except LabelError as error:
-        raise LabelError(f"{path}: {error}") from error
-    except (OSError, ValueError) as error:
-        raise LabelError(f"{path}: cannot be read ({error})") from error
+    Raises
+    ------
+    ImageError
+        If the suffix is another one or the image does not fit into such a file.
+    """
+    image, suffix = validate_image(image), Path(path).suffix.lower()
+    if suffix not in (".png", ".tif", ".tiff"):
+        raise ImageError(f"{path}: images are written as .png, .tif or .tiff; give it such a suffix")
+    if suffix == ".png" and image.dtype not in (np.uint8, np.uint16):
+        raise ImageError(
+            f"{path}: PNG holds uint8 and uint16, not {image.dtype}; convert it, or write a .tiff"
+        )
+    with atomic_path(path) as temporary:
+        if suffix == ".png":
+            temporary.write_bytes(imagecodecs.png_encode(image))
+            return
+        kind = "rgb" if image.ndim == 3 and image.shape[2] == 3 else "minisblack"
+        tifffile.imwrite(
+            temporary, image, photometric=kind, planarconfig="contig", compression="zlib", metadata=None
+        )
 
 
 def write_labels(path: str | Path, labels: np.ndarray) -> None:
-    """Write a label map as a compressed TIFF of the smallest safe integer type."""
-    labels = validate_labels(labels)
-    dtype = np.uint16 if labels.max() < 2**16 else np.uint32
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, labels.astype(dtype), compression="zlib", photometric="minisblack", metadata=None)
+    """Write a label map as a compressed TIFF of uint16 or, for ids above 65,535, uint32.
 
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file to write, ``.tif`` or ``.tiff``. It appears complete or not at all.
+    labels : numpy.ndarray
+        (H, W) label map.
 
-def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write an image as PNG or TIFF, by the suffix of `path`."""
+    Raises
+    ------
+    LabelError
+        If the suffix is another one, or `labels` is no label map; a lone id 1 or 255 counts as a cell here.
+
+    Examples
+    --------
+    >>> path = getfixture("tmp_path") / "cells_label.tiff"
+    >>> write_labels(path, np.array([[0, 70_000], [3, 3]]))
+    >>> read_labels(path)
+    array([[    0, 70000],
+           [    3,     3]], dtype=int32)
+    """
+    labels = validate_labels(labels, masks=True)
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        raise LabelError(f"{path}: label maps are written as TIFF; give it the suffix .tiff")
+    stored = labels.astype(np.uint16 if labels.max() < 2**16 else np.uint32)
     with atomic_path(path) as temporary:
-        if Path(path).suffix.lower() in (".tif", ".tiff"):
-            tifffile.imwrite(temporary, validate_image(image), compression="zlib")
-        else:
-            iio.imwrite(temporary, validate_image(image))
+        tifffile.imwrite(temporary, stored, photometric="minisblack", compression="zlib", metadata=None)

@@ -1,0 +1,161 @@
+"""What an image and a label map may be; everything else is refused with the reason and the way out."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+MAX_ID = 2**31 - 1
+
+
+class ImageError(ValueError):
+    """An image, or the file that should hold one, cannot be used; the message says why and what to do."""
+
+
+class LabelError(ValueError):
+    """A label map, or the file that should hold one, cannot be used; the message says why and what to do."""
+
+
+def validate_image(image: np.ndarray) -> np.ndarray:
+    """Return `image` as an array if it is one that this package can work with.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (H, W) or (H, W, C) with C from 1 to 4, of any integer or floating type, finite or NaN.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same values; no copy is made of an array.
+
+    Raises
+    ------
+    ImageError
+        If the array is empty, boolean, complex, no array of numbers, infinite anywhere, or of another shape.
+
+    Examples
+    --------
+    >>> validate_image(np.zeros((3, 60, 80)))
+    Traceback (most recent call last):
+    ...
+    maunet_lite.checks.ImageError: the image has shape (3, 60, 80): channels come first; ...
+    """
+    image = np.asarray(image)
+    if image.dtype == bool:
+        raise ImageError(
+            "the image is boolean: a mask, not intensities. If meant, pass image.astype(np.uint8)"
+        )
+    if image.dtype.kind not in "uif":
+        raise ImageError(f"the image has type {image.dtype}; expected integers or floating-point numbers")
+    if image.ndim not in (2, 3):
+        raise ImageError(
+            f"the image has shape {image.shape}; expected (H, W) or (H, W, C). Pass a single image or slice"
+        )
+    if image.size == 0:
+        raise ImageError(f"the image has shape {image.shape}: it has no pixels")
+    if image.ndim == 3 and image.shape[0] <= 4 < image.shape[2]:
+        raise ImageError(
+            f"the image has shape {image.shape}: channels come first; expected (H, W, C). "
+            "Convert it with np.moveaxis(image, 0, -1)"
+        )
+    if image.ndim == 3 and image.shape[2] > 4:
+        raise ImageError(
+            f"the image has {image.shape[2]} channels, shape {image.shape}; expected 1 to 4. "
+            "Choose up to three of them, for example image[..., :3]"
+        )
+    if image.dtype.kind == "f" and np.isinf(image).any():
+        raise ImageError(
+            "the image holds infinite values; expected finite numbers or NaN (black). "
+            "Replace them, for example with np.nan_to_num(image, posinf=0, neginf=0)"
+        )
+    return image
+
+
+def validate_labels(labels: np.ndarray, *, masks: bool = False) -> np.ndarray:
+    """Return `labels` as an int32 label map, if it is one.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        (H, W) with 0 for background and a positive id up to 2³¹ - 1 per cell, integers or whole floats. Gaps
+        between ids, an empty map, a map without background and cells of one pixel are all legal.
+    masks : bool
+        Accept what looks like a mask of foreground (0/255, 0/1 in pieces), for maps known to number cells.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W) int32; the input itself if it has that type already.
+
+    Raises
+    ------
+    LabelError
+        If the array is boolean, a 0/255 mask, a 0/1 map whose foreground falls into several (8-connected)
+        pieces, holds fractions, NaN, negative values or larger ids, is a colour picture or has another shape.
+
+    Examples
+    --------
+    >>> validate_labels(np.array([[0, 0, 4], [70_000, 0, 4]]))
+    array([[    0,     0,     4],
+           [70000,     0,     4]], dtype=int32)
+    """
+    labels = np.asarray(labels)
+    _check_label_layout(labels)
+    if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):  # NaN is not equal either
+        raise LabelError(
+            f"the label map has type {labels.dtype} with fractions or NaN; expected one whole number per cell. "
+            "Was it resized by interpolation? Resize label maps to the nearest neighbour (order=0)"
+        )
+    smallest, largest = labels.min(), labels.max()
+    if smallest < 0:
+        raise LabelError(
+            f"the label map holds negative values (smallest {smallest}); expected 0 for background and "
+            "positive ids. If they mark outlines or pixels to ignore, clear them: labels[labels < 0] = 0"
+        )
+    if largest > MAX_ID:
+        raise LabelError(
+            f"the label map holds the id {largest}; the largest possible is {MAX_ID}. "
+            "Renumber it: skimage.segmentation.relabel_sequential(labels)[0]"
+        )
+    labels = labels.astype(np.int32, copy=False)
+    if largest in (1, 255) and not masks:
+        _refuse_mask(labels, int(largest))
+    return labels
+
+
+def _check_label_layout(labels: np.ndarray) -> None:
+    if labels.dtype == bool:
+        raise LabelError(
+            "the label map is boolean: a mask of foreground, which does not tell cells apart; expected one "
+            "integer id per cell. If no cells touch, number them: skimage.measure.label(mask)"
+        )
+    if labels.dtype.kind not in "uif":
+        raise LabelError(f"the label map has type {labels.dtype}; expected integers, one id per cell")
+    if labels.ndim == 3 and labels.shape[2] in (3, 4):
+        raise LabelError(
+            f"the label map has shape {labels.shape}: a colour picture; expected (H, W), one integer id per "
+            "cell. If each cell has its own 8-bit colour on black, make them ids: "
+            "labels[..., :3].astype(int) @ [65536, 256, 1]"
+        )
+    if labels.ndim != 2:
+        raise LabelError(
+            f"the label map has shape {labels.shape}; expected (H, W). "
+            "Pass one slice, or drop axes of length 1: np.squeeze(labels)"
+        )
+    if labels.size == 0:
+        raise LabelError(f"the label map has shape {labels.shape}: it has no pixels")
+
+
+def _refuse_mask(labels: np.ndarray, only: int) -> None:
+    """Raise if the map is a mask of foreground: 0 and 255, or 0 and 1 in several pieces."""
+    foreground = labels == only
+    if np.count_nonzero(foreground) != np.count_nonzero(labels):
+        return  # there are other ids
+    pieces = cv2.connectedComponents(foreground.view(np.uint8), connectivity=8)[0] - 1
+    if only == 255 or pieces > 1:
+        raise LabelError(
+            f"the label map holds no id but {only}, in {pieces} piece{'s' * (pieces > 1)}: a mask of "
+            "foreground, which does not tell cells apart; expected one integer id per cell. "
+            f"If no cells touch, number them: skimage.measure.label(labels == {only})"
+        )
