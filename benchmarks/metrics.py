@@ -25,7 +25,7 @@ DENSE_LIMIT_GB = 4.0
 
 
 def disks(cells: int, edge: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return round cells on a grid, and a prediction that is shifted, renumbered and lacks a tenth of them."""
+    """Return round cells on a grid, and a prediction: shifted, renumbered, a tenth of them missing."""
     rng = np.random.default_rng(seed)
     per_row = int(np.ceil(np.sqrt(cells)))
     pitch = edge / per_row
