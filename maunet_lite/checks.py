@@ -102,9 +102,9 @@ def validate_labels(labels: np.ndarray, *, masks: bool = False) -> np.ndarray:
     """
     labels = np.asarray(labels)
     _check_label_layout(labels)
-    if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):  # NaN is not equal either
+    if labels.dtype.kind == "f" and (labels != np.rint(labels)).any():  # also true of NaN
         raise LabelError(
-            f"the label map has type {labels.dtype} with fractions or NaN; expected one whole number per cell. "
+            f"the label map has type {labels.dtype} with fractions or NaN; expected one whole id per cell. "
             "Was it resized by interpolation? Resize label maps to the nearest neighbour (order=0)"
         )
     smallest, largest = labels.min(), labels.max()

@@ -1,0 +1,100 @@
+"""Intensities of any microscope to the range that the network is trained on (paper, section 2.1)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from maunet_lite.checks import validate_image
+
+LOW, HIGH = 0.01, 0.99
+
+
+def normalize(image: np.ndarray, method: str = "authors") -> np.ndarray:
+    """Scale any image to three channels in [0.01, 0.99] (paper, section 2.1).
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (H, W) or (H, W, C) with C from 1 to 4, of any integer or floating type. One channel is copied three
+        times; two become the first two of three, the third stays black; of four, the last (alpha) is dropped.
+        NaN counts as black, that is as 0.
+    method : {"authors", "paper"}
+        ``"authors"`` (the published code): each channel from the 1st to the 99th percentile of its non-zero
+        pixels, clipped, so that a few hot pixels or a black surround do not squeeze the cells into a few grey
+        levels. Where both percentiles are equal, the channel's minimum and maximum take their place.
+        ``"paper"`` (the text): from the minimum to the maximum of all channels together, which keeps hues.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3) float32 in [0.01, 0.99]. A constant channel (for ``"paper"``: image) becomes 0.01.
+
+    Raises
+    ------
+    ImageError
+        If the array is boolean, complex, empty, infinite anywhere, channel-first or of another shape.
+    ValueError
+        If `method` is unknown.
+
+    Examples
+    --------
+    >>> normalize(np.array([[0, 50, 100]], dtype=np.uint8), method="paper")[..., 0]
+    array([[0.01, 0.5 , 0.99]], dtype=float32)
+    """
+    if method not in ("authors", "paper"):
+        raise ValueError(f'method is {method!r}; use "authors" (percentiles) or "paper" (minimum to maximum)')
+    image = validate_image(image)
+    channels = image[..., None] if image.ndim == 2 else image[..., :3]
+    if image.dtype.kind == "f" and np.isnan(channels).any():
+        channels = np.nan_to_num(channels, nan=0.0)
+    together = channels.min(), channels.max()
+    out = np.full((*channels.shape[:2], 3), LOW, dtype=np.float32)
+    for c in range(channels.shape[2]):
+        low, high = _percentile_range(channels[..., c]) if method == "authors" else together
+        if high > low:
+            _rescale(channels[..., c], float(low), float(high), out[..., c])
+    if channels.shape[2] == 1:
+        out[..., 1] = out[..., 2] = out[..., 0]
+    return out
+
+
+def _percentile_range(channel: np.ndarray) -> tuple[float, float]:
+    """Percentiles 1 and 99 of the non-zero pixels, or minimum and maximum where these are equal."""
+    if channel.dtype in (np.uint8, np.uint16):
+        low, high = _histogram_percentiles(channel)
+    else:
+        nonzero = channel[channel != 0]
+        low, high = np.percentile(nonzero, (1, 99)) if nonzero.size else (0, 0)
+    return (low, high) if high > low else (channel.min(), channel.max())
+
+
+def _histogram_percentiles(channel: np.ndarray) -> tuple[float, float]:
+    """Percentiles 1 and 99 of the non-zero pixels from a histogram, as ``np.percentile`` gives them."""
+    up_to = np.cumsum(np.bincount(channel.ravel(), minlength=2)[1:])  # non-zero pixels of value 1, up to 2, …
+    if up_to[-1] == 0:
+        return 0, 0
+
+    def percentile(q: float) -> float:
+        rank = q / 100 * (up_to[-1] - 1)
+        below, above = np.searchsorted(up_to, (int(rank), math.ceil(rank)), side="right") + 1
+        return below + (above - below) * (rank - int(rank))
+
+    return percentile(1), percentile(99)
+
+
+def _rescale(channel: np.ndarray, low: float, high: float, out: np.ndarray) -> None:
+    """Write `channel`, mapped linearly from [low, high] to [0.01, 0.99] and clipped, into `out`."""
+
+    def scaled(values: np.ndarray) -> np.ndarray:
+        # halves because high - low may overflow; divided before multiplied, so that tiny ranges survive
+        part = (np.clip(values.astype(np.float64), low, high) / 2 - low / 2) / (high / 2 - low / 2)
+        return np.clip(LOW + (HIGH - LOW) * part, LOW, HIGH)
+
+    if channel.dtype in (np.uint8, np.uint16):
+        out[...] = scaled(np.arange(int(channel.max()) + 1)).astype(np.float32)[channel]
+        return
+    rows = max(1, 2**20 // channel.shape[1])  # in strips: no second copy of a huge image in float64
+    for top in range(0, channel.shape[0], rows):
+        out[top : top + rows] = scaled(channel[top : top + rows])
