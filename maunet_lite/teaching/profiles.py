@@ -1,0 +1,111 @@
+"""How big the course runs: the one place that says so.
+
+A profile gives values to the parameters of notebooks. A *shared* value goes to each notebook that declares a
+parameter of that name in its cell tagged ``parameters``; a value under a notebook's number goes to that notebook
+and wins. A notebook's own defaults are those of ``quick`` (a test says so): who opens it in JupyterLab gets that.
+
+| profile | for | machine |
+|---|---|---|
+| smoke | CI: does every cell run? Figures mean little | two CPU cores, minutes for the whole course |
+| quick | a lesson on a laptop | two CPU cores, no download |
+| gpu | the same lesson with the paper's network at a short budget | one GPU |
+| full | the paper's protocol | one GPU or more, hours |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Parameters of one size of the course.
+
+    Attributes
+    ----------
+    about : str
+        One line for people.
+    limit_minutes : float
+        A notebook that takes longer is stopped.
+    shared : dict
+        Parameter → value, for every notebook that declares the parameter.
+    notebooks : dict
+        Number of a notebook (``"02"``) → parameters of its own.
+    """
+
+    about: str
+    limit_minutes: float
+    shared: dict[str, Any]
+    notebooks: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+PROFILES: dict[str, Profile] = {
+    "smoke": Profile(
+        about="does every cell run? For CI, in minutes on two cores",
+        limit_minutes=5,
+        shared={"PROFILE": "smoke", "PRESET": "lite", "STEPS": 3, "MINUTES": 0.1, "N_IMAGES": 4, "SEEDS": 1},
+    ),
+    "quick": Profile(
+        about="a lesson on a laptop: no GPU, no download",
+        limit_minutes=20,
+        shared={
+            "PROFILE": "quick",
+            "PRESET": "lite",
+            "STEPS": 60,
+            "MINUTES": 1.0,
+            "N_IMAGES": 16,
+            "SEEDS": 1,
+        },
+    ),
+    "gpu": Profile(
+        about="the paper's network at a short budget, on one GPU",
+        limit_minutes=20,
+        shared={
+            "PROFILE": "gpu",
+            "PRESET": "paper-r50",
+            "STEPS": 400,
+            "MINUTES": 1.5,
+            "N_IMAGES": 64,
+            "SEEDS": 3,
+        },
+    ),
+    "full": Profile(
+        about="the paper's protocol; hours on one GPU or more",
+        limit_minutes=24 * 60,
+        shared={
+            "PROFILE": "full",
+            "PRESET": "paper-r50",
+            "STEPS": 100_000,
+            "MINUTES": 600.0,
+            "N_IMAGES": 1000,
+            "SEEDS": 5,
+        },
+    ),
+}
+
+
+def parameters_for(profile: str, notebook: str) -> dict[str, Any]:
+    """Return the values that a profile has for a notebook, whether it declares them or not.
+
+    Parameters
+    ----------
+    profile : str
+        A key of `PROFILES`.
+    notebook : str
+        The notebook's name; its first two characters are its number.
+
+    Raises
+    ------
+    ValueError
+        If there is no such profile.
+
+    Examples
+    --------
+    >>> parameters_for("smoke", "02_model_building")["PROFILE"]
+    'smoke'
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"no profile '{profile}': there are {', '.join(PROFILES)}")
+    chosen = PROFILES[profile]
+    return {**chosen.shared, **chosen.notebooks.get(notebook[:2], {})}

@@ -1,0 +1,270 @@
+"""From sources to the executed notebooks that stand in the repository, and the checks that they are fresh.
+
+``notebooks/sources/NN_name.py`` are edited and reviewed; ``notebooks/NN_name.ipynb`` are made from them here: executed,
+with stable cell ids, without timestamps, small, and stamped with the hash of their source.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .pages import without_widgets
+from .profiles import parameters_for
+from .runner import run_notebooks
+from .sources import (
+    NotebookError,
+    course_folder,
+    declared_parameters,
+    find_sources,
+    load,
+    select,
+    set_stable_ids,
+    source_hash,
+)
+
+MAX_KILOBYTES = 700
+FIGURE_WIDTH = 900  # pixels: about the width of a notebook's page on GitHub
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
+_PROGRESS = re.compile(r"\r|\d%\|")
+_EMPTY_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=)[^>]*>")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a published notebook, and what mends it."""
+
+    notebook: str
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.notebook}: {self.what} ({self.fix})"
+
+
+def publish_notebooks(
+    names: list[str] | None = None,
+    profile: str = "quick",
+    folder: str | Path | None = None,
+    force: bool = False,
+    jobs: int = 1,
+) -> list[Path]:
+    """Execute the notebooks whose published form is missing or stale, and put them beside their sources.
+
+    Parameters
+    ----------
+    names : list of str, optional
+        As for `run_notebooks`; the whole course by default.
+    profile : str
+        A notebook's own defaults are ``quick``, so that nothing is injected then.
+    folder : path, optional
+        The folder ``notebooks``.
+    force : bool
+        Publish the fresh ones anew, too.
+    jobs : int
+        How many notebooks run side by side.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    NotebookError
+        If a notebook does not run to its end; those that do are published.
+    """
+    folder = course_folder(folder)
+    chosen = [path for path in select(list(names or []), folder) if path.suffix == ".py"]
+    if not force:
+        chosen = [path for path in chosen if not is_fresh(path, folder)]
+    if not chosen:
+        return []
+    written = []
+    with tempfile.TemporaryDirectory(prefix="maunet-publish-") as out:
+        hashes = {path: source_hash(path) for path in chosen}
+        plans = {path: _needed(path, profile) for path in chosen}
+        report = run_notebooks(
+            [str(path) for path in chosen], profile, None, out, jobs, folder=folder, plans=plans
+        )
+        for run in report.runs:
+            if run.status == "ok":
+                target = folder / f"{run.name}.ipynb"
+                _write(clean(_read(run.executed), run.source, hashes[run.source], profile), target)
+                written.append(target)
+        failures = [f"{run.name}: {run.failure()}" for run in report.runs if run.status != "ok"]
+    if failures:
+        raise NotebookError("not published:\n" + "\n".join(failures))
+    return written
+
+
+def is_fresh(source: Path, folder: Path) -> bool:
+    """Tell whether the published notebook was made from this very source."""
+    published = folder / f"{source.stem}.ipynb"
+    return published.exists() and _stamp(_read(published)).get("source_sha256") == source_hash(source)
+
+
+def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
+    """Return an executed notebook without what changes from run to run, small, and stamped.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        As papermill left it.
+    source : Path
+        Its source.
+    digest : str
+        The hash of the source that was executed.
+    profile : str
+        How it was executed.
+    """
+    import nbformat
+
+    notebook = without_widgets(notebook)
+    kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    stamp = {"profile": profile, "source": f"sources/{source.name}", "source_sha256": digest}
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": kernelspec, "language_info": {"name": "python"}, "maunet": stamp}
+    )
+    for cell in notebook.cells:
+        kept = {key: cell.metadata[key] for key in ("tags", "jupyter") if cell.metadata.get(key)}
+        cell.metadata = nbformat.from_dict(kept)
+        if cell.cell_type == "code":
+            cell.outputs = [_clean_output(output) for output in cell.outputs if not _is_progress(output)]
+    set_stable_ids(notebook)
+    for width in (None, FIGURE_WIDTH, 700, 560):
+        if len(nbformat.writes(notebook)) <= MAX_KILOBYTES * 1000 and width:
+            break
+        shrink_figures(notebook, width)
+    return notebook
+
+
+def shrink_figures(notebook: Any, width: int | None = None) -> None:
+    """Store every PNG with at most 256 colours and, if `width` is given, at most so many pixels wide."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            png = output.get("data", {}).get("image/png")
+            if png:
+                output.data["image/png"] = _shrink(png, width)
+
+
+def _shrink(encoded: str, width: int | None) -> str:
+    from PIL import Image
+
+    original = base64.b64decode(encoded)
+    picture = Image.open(io.BytesIO(original)).convert("RGB")
+    if width and picture.width > width:
+        picture = picture.resize(
+            (width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS
+        )
+    buffer = io.BytesIO()
+    picture.quantize(256, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    return base64.b64encode(min(buffer.getvalue(), original, key=len)).decode()
+
+
+def check(folder: str | Path | None = None) -> list[Problem]:
+    """Return everything that is wrong with the published notebooks; an empty list is good news.
+
+    Checked: each source is published and no published notebook lacks its source; the stamp is the source's hash; the size; every code cell
+    was executed, in order; no output is an error or a warning; every figure carries a description.
+    """
+    folder = course_folder(folder)
+    sources = find_sources(folder)
+    problems = []
+    for source in sources:
+        published = folder / f"{source.stem}.ipynb"
+        if not published.exists():
+            problems.append(Problem(source.stem, "not published", "make publish"))
+        elif not is_fresh(source, folder):
+            problems.append(Problem(source.stem, "older than its source", "make publish"))
+        else:
+            problems += _check_content(source.stem, published)
+    known = {source.stem for source in sources}
+    for published in sorted(folder.glob("*.ipynb")):
+        if published.stem not in known:
+            problems.append(Problem(published.stem, "has no source", "remove it, or write its source"))
+    return problems
+
+
+def _check_content(name: str, published: Path) -> list[Problem]:
+    kilobytes = published.stat().st_size / 1000
+    problems = []
+    if kilobytes > MAX_KILOBYTES:
+        problems.append(
+            Problem(name, f"{kilobytes:.0f} kB, at most {MAX_KILOBYTES}", "fewer or smaller figures")
+        )
+    notebook = _read(published)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    counts = [cell.execution_count for cell in code]
+    if counts != list(range(1, len(counts) + 1)):
+        problems.append(Problem(name, "cells not executed, or not in order", "publish with --force"))
+    for number, cell in enumerate(code, 1):
+        problems += [Problem(name, f"cell [{number}] {what}", fix) for what, fix in _output_problems(cell)]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and _EMPTY_ALT.search(cell.source):
+            problems.append(Problem(name, "a picture in the text has no description", "![what it shows](…)"))
+    return problems
+
+
+def _output_problems(cell: Any) -> list[tuple[str, str]]:
+    found = []
+    for output in cell.outputs:
+        if output.output_type == "error":
+            found.append((f"raised {output.ename}", "mend the source"))
+        if output.output_type == "stream" and output.name == "stderr":
+            found.append((f"warns: {output.text.strip().splitlines()[-1][:80]}", "mend what it warns of"))
+        pictures = [mime for mime in output.get("data", {}) if mime.startswith("image/")]
+        if pictures and not any(output.metadata.get(mime, {}).get("alt") for mime in pictures):
+            found.append(("shows a figure without a description", 'maunet_lite.teaching.show(fig, alt="…")'))
+    return found
+
+
+def _needed(path: Path, profile: str) -> dict[str, Any]:
+    """Return the profile's values that differ from the notebook's own: only these are injected."""
+    declared = declared_parameters(path, load(path))
+    wanted = parameters_for(profile, path.stem)
+    return {
+        name: value
+        for name, value in wanted.items()
+        if name in declared and not (declared[name].literal and declared[name].default == value)
+    }
+
+
+def _clean_output(output: Any) -> Any:
+    """Remove memory addresses, which differ in every run."""
+    if "text" in output:
+        output.text = _ADDRESS.sub("", output.text)
+    for mime, content in output.get("data", {}).items():
+        if mime.startswith("text/") and isinstance(content, str):
+            output.data[mime] = _ADDRESS.sub("", content)
+    return output
+
+
+def _is_progress(output: Any) -> bool:
+    """Tell whether an output is a progress bar, which says nothing once the work is done."""
+    return output.output_type == "stream" and output.name == "stderr" and bool(_PROGRESS.search(output.text))
+
+
+def _stamp(notebook: Any) -> dict[str, Any]:
+    return notebook.metadata.get("maunet", {})
+
+
+def _read(path: Path) -> Any:
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
+
+
+def _write(notebook: Any, path: Path) -> None:
+    import nbformat
+
+    from ..images import atomic_path
+
+    with atomic_path(path) as temporary:
+        nbformat.write(notebook, temporary)

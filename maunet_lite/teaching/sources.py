@@ -1,0 +1,178 @@
+"""Where the notebooks are, what they are called, and how a py:percent source becomes a notebook."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class NotebookError(ValueError):
+    """A notebook that does not exist or is not built as the course expects."""
+
+
+def course_folder(start: str | Path | None = None) -> Path:
+    """Return the folder ``notebooks``: that of `start` or one of its parents, else the one beside the package.
+
+    Parameters
+    ----------
+    start : path, optional
+        Where to look first; by default the current folder.
+
+    Raises
+    ------
+    NotebookError
+        If there is none.
+    """
+    start = Path(start or ".").resolve()
+    package = Path(__file__).resolve().parents[2]
+    for parent in [start, *start.parents, package]:
+        if parent.name == "notebooks" and (parent / "sources").is_dir():
+            return parent
+        if (parent / "notebooks" / "sources").is_dir():
+            return parent / "notebooks"
+    raise NotebookError(
+        f"no folder notebooks/sources at or above {start}: run this inside a checkout of the kit, or give the path of a notebook"
+    )
+
+
+def find_sources(folder: Path) -> list[Path]:
+    """Return the sources of the course, ``notebooks/sources/NN_name.py``, in order."""
+    return sorted((folder / "sources").glob("[0-9][0-9]_*.py"))
+
+
+def select(names: list[str], folder: Path | None = None) -> list[Path]:
+    """Return the notebooks that are meant by `names`.
+
+    Parameters
+    ----------
+    names : list of str
+        Each a number (``3``, ``03``), the beginning of a name (``03_aap``, ``aap``) or a path of a ``.py`` or ``.ipynb`` file.
+        An empty list means the whole course.
+    folder : Path, optional
+        The folder ``notebooks``; by default found from the current folder.
+
+    Raises
+    ------
+    NotebookError
+        If a name fits no notebook or several.
+    """
+    chosen: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.suffix in (".py", ".ipynb") and path.is_file():
+            chosen.append(path.resolve())
+        else:
+            chosen.append(_by_name(name, find_sources(folder or course_folder())))
+    if not names:
+        folder = folder or course_folder()
+        chosen = find_sources(folder)
+        if not chosen:
+            raise NotebookError(f"no notebook in {folder / 'sources'}: expected files NN_name.py")
+    return list(dict.fromkeys(chosen))
+
+
+def _by_name(name: str, sources: list[Path]) -> Path:
+    stem = Path(name).stem
+    wanted = stem.zfill(2) if stem.isdigit() else stem
+    hits = [path for path in sources if path.stem.startswith(wanted) or path.stem[3:].startswith(wanted)]
+    exact = [path for path in hits if path.stem == wanted]
+    if len(exact or hits) == 1:
+        return (exact or hits)[0]
+    known = ", ".join(path.stem for path in (hits or sources)) or "none"
+    if hits:
+        raise NotebookError(f"'{name}' fits several notebooks: {known}; give more of the name")
+    close = difflib.get_close_matches(stem, [path.stem for path in sources], 1, 0.5)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise NotebookError(f"no notebook '{name}': {hint}there are {known}")
+
+
+def source_hash(path: Path) -> str:
+    """Return the SHA-256 of a text file, the same for all kinds of line ends."""
+    text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load(path: Path) -> Any:
+    """Read a py:percent source or an .ipynb as an unexecuted notebook with stable cell ids.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        Equal whenever the file is equal.
+    """
+    import nbformat
+
+    if path.suffix == ".py":
+        import jupytext
+
+        notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+    else:
+        notebook = nbformat.read(path, as_version=4)
+    notebook.metadata = nbformat.NotebookNode(
+        kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
+        language_info={"name": "python"},
+    )
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    set_stable_ids(notebook)
+    return notebook
+
+
+def set_stable_ids(notebook: Any) -> None:
+    """Name each cell by the hash of its text (and a count, where the same text comes again).
+
+    A change in one cell then changes one id, and reviewers see small differences.
+    """
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    seen: dict[str, int] = {}
+    for cell in notebook.cells:
+        digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
+        seen[digest] = seen.get(digest, 0) + 1
+        cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A parameter that a notebook declares: its name, and its default where that is a literal."""
+
+    name: str
+    default: Any
+    literal: bool
+
+
+def declared_parameters(path: Path, notebook: Any) -> dict[str, Declared]:
+    """Return what the cell tagged ``parameters`` declares.
+
+    Raises
+    ------
+    NotebookError
+        If there is no such cell or more than one: papermill would then put parameters where they have no effect.
+    """
+    import nbformat
+    from papermill.inspection import inspect_notebook
+
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise NotebookError(
+            f"{path.name} has {len(tagged)} cells tagged 'parameters', expected exactly one: "
+            'begin the cell with  # %% tags=["parameters"]'
+        )
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "notebook.ipynb"
+        nbformat.write(notebook, copy)
+        names = inspect_notebook(copy)
+    return {name: _declared(name, entry["default"]) for name, entry in names.items()}
+
+
+def _declared(name: str, text: str) -> Declared:
+    try:
+        return Declared(name, ast.literal_eval(text), True)
+    except (ValueError, SyntaxError):
+        return Declared(name, None, False)

@@ -1,0 +1,17 @@
+# %% [markdown]
+# # A notebook that runs
+#
+# Its formula is $\alpha = 1/\sqrt{S}$.
+
+# %% tags=["parameters"]
+PROFILE = "quick"
+STEPS = 2
+RATE = 0.5
+
+# %%
+from maunet_lite.teaching import record
+
+with open("note.txt", "w") as file:
+    file.write(PROFILE)
+record("steps", STEPS)
+record("rate", RATE)
