@@ -107,7 +107,7 @@ def validate_labels(labels: np.ndarray, *, masks: bool = False) -> np.ndarray:
             f"the label map has type {labels.dtype} with fractions or NaN; expected one whole id per cell. "
             "Was it resized by interpolation? Resize label maps to the nearest neighbour (order=0)"
         )
-    smallest, largest = labels.min(), labels.max()
+    smallest, largest = labels.min().item(), labels.max().item()
     if smallest < 0:
         raise LabelError(
             f"the label map holds negative values (smallest {smallest}); expected 0 for background and "

@@ -23,19 +23,6 @@ import tifffile
 
 from maunet_lite.checks import ImageError, LabelError, validate_image, validate_labels
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "ImageError",
-    "LabelError",
-    "atomic_path",
-    "read_image",
-    "read_labels",
-    "validate_image",
-    "validate_labels",
-    "write_image",
-    "write_labels",
-]
-
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -84,7 +71,7 @@ def read_image(path: str | Path) -> np.ndarray:
         if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind in "iuf":
             with np.errstate(over="ignore"):  # too large for float32 means infinite, which is refused below
                 image = image.astype(np.float32, copy=False)
-        return validate_image(image)
+        return np.ascontiguousarray(validate_image(image))
 
 
 def read_labels(path: str | Path) -> np.ndarray:
@@ -160,11 +147,12 @@ def _decode_by_imageio(path: Path, labels: bool) -> np.ndarray:
     return image if labels else _without_alpha(image)
 
 
-def _without_alpha(image: np.ndarray, alpha: int = 1) -> np.ndarray:
-    """Drop the last `alpha` channels of an image with 2 or 4 of them, and a channel axis of length 1."""
-    if image.ndim == 3 and image.shape[2] in (2, 4):
-        image = image[..., : image.shape[2] - alpha]
-    return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+def _without_alpha(image: np.ndarray, alpha: int | None = None) -> np.ndarray:
+    """Drop the last `alpha` channels, by default one of 2 or 4; a single channel left loses its axis."""
+    if image.ndim == 2:
+        return image
+    channels = image.shape[2] - (image.shape[2] in (2, 4) if alpha is None else alpha)
+    return image[..., 0] if channels == 1 else image[..., :channels]
 
 
 def _decode_tiff(path: Path, labels: bool) -> np.ndarray:
@@ -178,6 +166,9 @@ def _decode_tiff(path: Path, labels: bool) -> np.ndarray:
             raise ImageError(
                 f"colours are stored as {page.photometric.name}; expected grey, RGB or a palette"
             )
+        if _ends(series) > file.filehandle.size:  # the JPEG decoder would fill up the missing part in silence
+            raise ImageError("the file is truncated")
+        palette = page.colormap
         image = series.asarray()
     image = image.reshape([n for _, n in _long_axes(series)])
     if first:
@@ -186,8 +177,14 @@ def _decode_tiff(path: Path, labels: bool) -> np.ndarray:
     if labels:
         return image
     if page.photometric.name == "PALETTE":
-        return (page.colormap.T[image] >> 8).astype(np.uint8)
+        return (palette.T[image] >> 8).astype(np.uint8)
     return _without_alpha(image, sum(kind in (1, 2) for kind in page.extrasamples))
+
+
+def _ends(series: tifffile.TiffPageSeries) -> int:
+    """Position in the file where the last byte of an image should be."""
+    pages = [page for page in series.pages if page is not None]
+    return max(sum(end) for page in pages for end in zip(page.dataoffsets, page.databytecounts, strict=True))
 
 
 def _long_axes(series: tifffile.TiffPageSeries) -> list[tuple[str, int]]:

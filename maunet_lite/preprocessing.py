@@ -98,7 +98,7 @@ def class_map(labels: np.ndarray, thickness: str = "paper") -> np.ndarray:
         (background or a neighbour), but at least its outermost layer, which keeps the interiors of touching
         cells apart. It never leaves the cell.
         ``"authors"`` (the published code): the outermost layer dilated by a disk of radius
-        ceil(sqrt(S) / 40), which spills into the background. Other than there, it never covers another cell, so
+        ceil(sqrt(S) / 40), which spills into the background. Unlike there, it never covers another cell, so
         that the order of the ids does not matter.
 
     Returns
@@ -141,8 +141,8 @@ def distance_field(labels: np.ndarray, center: str = "paper", beta: float = 1.0)
     labels : numpy.ndarray
         (H, W) label map: 0 background, any positive ids.
     center : {"paper", "authors"}
-        ``"paper"``: gamma is the Euclidean distance, in pixels, to the cell's centre, which is its pixel nearest
-        to its centroid (the uppermost, then leftmost of several): inside, even in a ring or a crescent.
+        ``"paper"``: gamma is the Euclidean distance, in pixels, to the cell's centre, the pixel of the cell
+        nearest to its centroid (the uppermost, then leftmost of several): inside, even in a ring or crescent.
         ``"authors"`` (the published code): gamma is the cell's largest distance to the outside minus the
         pixel's, so that the field follows the cell's shape. The image's edge is not outside; a cell that
         fills the image has no outside, and 1 everywhere.
