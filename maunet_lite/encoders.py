@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from maunet_lite.blocks import ResidualBlock, norm_layer
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "wide_resnet50_2")
-LITE_CHANNELS = (24, 32, 64, 96, 128)
+LITE_CHANNELS = (24, 48, 96, 144, 192)
 
 
 class LiteEncoder(nn.Module):

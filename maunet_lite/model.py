@@ -51,7 +51,7 @@ class ModelConfig:
 PRESETS: dict[str, ModelConfig] = {
     "paper-r50": ModelConfig("resnet50", (24, 24, 48, 96, 192, 384)),
     "paper-wr50": ModelConfig("wide_resnet50_2:4", (24, 24, 48, 96, 192)),
-    "lite": ModelConfig("lite", (0, 24, 32, 48, 64, 96), norm="batch"),
+    "lite": ModelConfig("lite", (0, 16, 32, 64, 96, 128), norm="batch"),
 }
 
 

@@ -1,0 +1,177 @@
+"""Consistency regularization: two networks that supervise each other on unlabelled images (paper section 2.2.4).
+
+Both networks have the same architecture and different initial weights. On labelled patches each minimises
+L_cls + L_reg; on unlabelled ones each learns from the other's pseudo labels (equation 3), weighted by λ (equation 4).
+At inference the first network works alone.
+
+The paper's CR* is "CR directly added to the classification loss". Read here as: only the classification part of
+equation 3, on every image of the batch, labelled or not; distances are not made consistent.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from maunet_lite.datasets import CellDataset, load_dataset
+from maunet_lite.losses import consistency_loss, pseudo_labels, supervised_loss
+from maunet_lite.model import MAUNet, Output, build_model
+from maunet_lite.patches import PatchDataset
+from maunet_lite.recipes import TrainConfig
+
+
+class TwinNetworks(nn.Module):
+    """Two networks of the same architecture with different initial weights (paper Fig. 3)."""
+
+    def __init__(self, one: MAUNet, two: MAUNet) -> None:
+        super().__init__()
+        self.one, self.two = one, two
+
+    def forward(self, x: Tensor) -> tuple[Output, Output]:
+        """Return both networks' outputs for images (B, 3, H, W)."""
+        return self.one(x), self.two(x)
+
+
+class PairedPatches(Dataset):
+    """Item k holds a labelled patch and, under ``"unlabelled_image"``, an unlabelled one.
+
+    Where the truth of an "unlabelled" image is known after all (a labelled fraction was asked for), it is passed on as
+    ``"hidden_classes"``. It is never trained on: it only measures how good the pseudo labels are.
+    """
+
+    def __init__(self, labelled: PatchDataset, unlabelled: PatchDataset) -> None:
+        self.labelled, self.unlabelled = labelled, unlabelled
+
+    def __len__(self) -> int:
+        return len(self.labelled)
+
+    def __getitem__(self, k: int) -> dict[str, Tensor | int]:
+        other = self.unlabelled[k]
+        known = self.unlabelled.images[other["index"]].labelled
+        hidden = other["classes"] if known else torch.full_like(other["classes"], -1)
+        return self.labelled[k] | {
+            "unlabelled_image": other["image"],
+            "hidden_classes": hidden,
+            "unlabelled_index": other["index"],
+        }
+
+
+class Consistency:
+    """The semi-supervised protocol (paper Table 3) as a method of `training.train`.
+
+    Half of each batch is labelled, half is not. The training images are a labelled fraction of one dataset and its
+    rest, or all labelled images of one dataset and a further folder of images without labels.
+    """
+
+    def __init__(self, config: TrainConfig, train: CellDataset) -> None:
+        self.config = config
+        rng = np.random.default_rng(config.seed)
+        self.labelled, self.rest = train.labelled(), train.select((~train.table["labelled"]).to_numpy())
+        if config.labelled_fraction < 1:
+            self.labelled, self.rest = train.labelled().fraction(config.labelled_fraction, rng)
+        if config.unlabelled:
+            self.rest = load_dataset(Path(config.unlabelled))
+        if not len(self.labelled) or not len(self.rest):
+            raise ValueError(
+                f"consistency regularization needs labelled and unlabelled images; found {len(self.labelled)} and {len(self.rest)}"
+            )
+        if config.batch_size % 2:
+            raise ValueError(f"batch_size={config.batch_size} must be even: half of the images are unlabelled")
+        self.modalities = self.rest.table["modality"].to_numpy()
+
+    def build(self) -> nn.Module:
+        """Return two networks with different initial weights."""
+        from maunet_lite.training import build_network
+
+        one = build_network(self.config)
+        two = build_model(self.config.model, proxy=one.config.proxy, distance=one.config.distance,
+                          boundary=one.config.boundary, imagenet=self.config.imagenet)
+        return TwinNetworks(one, two)
+
+    @property
+    def draws_per_step(self) -> int:
+        """Return the number of pairs: half of each batch is labelled, half is not."""
+        return self.config.batch_size // 2
+
+    @property
+    def epoch_draws(self) -> int:
+        """Return the number of labelled training images."""
+        return len(self.labelled)
+
+    def patches(self, n_draws: int) -> Dataset:
+        """Return labelled and unlabelled patches in pairs."""
+        c = self.config
+        draws = [
+            PatchDataset(images, n_draws, c.augmentation, c.targets, seed, c.balance)
+            for images, seed in ((self.labelled, c.seed), (self.rest, c.seed + 1_000_003))
+        ]
+        return PairedPatches(*draws)
+
+    def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the parts of equation 4 and their sum, and the share of right pseudo labels per modality."""
+        c, n = self.config, self.config.n_classes
+        labelled = len(batch["image"])
+        both = torch.cat([batch["image"], batch["unlabelled_image"]])
+        # One pass over the joined batch: batch statistics then see labelled and unlabelled images alike.
+        one, two = module(both)
+        supervised = [supervised_loss(_part(o, slice(labelled)), batch["classes"], batch["distance"], n) for o in (one, two)]
+        if c.method == "cr*":
+            consistency = classification_consistency(one.logits, two.logits, n)
+        else:
+            rest = slice(labelled, None)
+            consistency = consistency_loss(_part(one, rest), _part(two, rest), n)
+        parts = {name: (supervised[0][name] + supervised[1][name]) / 2 for name in supervised[0] if name != "loss"}
+        parts["consistency"] = consistency
+        total = supervised[0]["loss"] + supervised[1]["loss"] + c.consistency_weight * consistency
+        return {"loss": total} | parts | self._agreement(one, two, batch, labelled)
+
+    @torch.no_grad()
+    def _agreement(self, one: Output, two: Output, batch: dict[str, Tensor], labelled: int) -> dict[str, Tensor]:
+        """How often the networks agree, and how often network 1's pseudo label is the (hidden) truth, by modality."""
+        n = self.config.n_classes
+        first, second = pseudo_labels(one.logits[labelled:], n), pseudo_labels(two.logits[labelled:], n)
+        parts = {"agreement": (first == second).float().mean()}
+        hidden = batch["hidden_classes"].clamp(max=n - 1)
+        modalities = self.modalities[batch["unlabelled_index"].cpu().numpy()]
+        for name in np.unique(modalities):
+            rows = torch.from_numpy(np.flatnonzero(modalities == name)).to(first.device)
+            truth, guess = hidden[rows], first[rows]
+            if (truth >= 0).all():
+                parts[f"pseudo_accuracy_{name}"] = pseudo_accuracy(guess, truth)
+        return parts
+
+    def network(self, module: nn.Module) -> MAUNet:
+        """Return network 1, the only one used at inference."""
+        return module.one
+
+
+def pseudo_accuracy(guess: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean over the classes that occur in `truth` of the share of their pixels that `guess` names rightly.
+
+    Averaged over classes, because a network that calls every pixel background is right on most pixels of most images.
+
+    Examples
+    --------
+    >>> truth = torch.tensor([[0, 0, 0, 1]])
+    >>> pseudo_accuracy(torch.zeros_like(truth), truth).item()
+    0.5
+    """
+    shares = [(guess[truth == c] == c).float().mean() for c in truth.unique()]
+    return torch.stack(shares).mean()
+
+
+def classification_consistency(one: Tensor, two: Tensor, n_classes: int = 3) -> Tensor:
+    """CR*: mutual cross entropy alone, on whatever images are given; logits (B, C, H, W)."""
+    return F.cross_entropy(one.float(), pseudo_labels(two, n_classes)) + F.cross_entropy(
+        two.float(), pseudo_labels(one, n_classes)
+    )
+
+
+def _part(output: Output, rows: slice) -> Output:
+    return Output(output.logits[rows], None if output.distance is None else output.distance[rows])
+

@@ -1,0 +1,191 @@
+"""Training recipes: everything a run depends on, in one readable record (paper Tables 2 and 3).
+
+A recipe is a `TrainConfig`; `RECIPES` names the ones that come with the kit. A run writes its configuration to
+``config.json``, from which it can be repeated.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from maunet_lite.augmentation import AugmentationConfig
+from maunet_lite.patches import TargetConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What to train, on what, how, and for how long.
+
+    Data
+        data : dataset name or folder; out : folder of the run; labelled_fraction : share of the labelled training
+        images to use (with ``method="cr"`` the rest is used without labels); unlabelled : a further folder of images
+        without labels (``"cr"`` only); balance : see `patches.source_weights`.
+    Network
+        model : preset of `model.PRESETS`; proxy, distance, boundary : its heads; imagenet : pretrained encoder;
+        start_from : weights to fine-tune (name or path), instead of a new network.
+    Method
+        method : ``"supervised"``, ``"cr"`` or ``"cr*"`` (see `consistency`); consistency_weight : λ of equation 4.
+    Budget (the first that is reached ends the run)
+        steps : optimiser steps; epochs : passes over the training images; minutes : wall-clock time, validation included.
+    Optimisation
+        batch_size; learning_rate; schedule : ``"cosine"`` or ``"step"`` (paper); warmup : steps;
+        weight_decay; clip_norm : gradients are shortened to this norm; seed.
+    Watching (in steps; 0 means never)
+        validate_every, save_every, log_every; validation_images : at most so many are scored.
+    Machine
+        device : ``"auto"``, ``"cpu"`` or ``"cuda"``; workers : loader processes, None chooses.
+    """
+
+    data: str = "simulated"
+    out: str = "runs/latest"
+    labelled_fraction: float = 1.0
+    unlabelled: str | None = None
+    balance: float = 0.5
+    model: str = "lite"
+    proxy: bool = True
+    distance: bool = True
+    boundary: bool = True
+    imagenet: bool = False
+    start_from: str | None = None
+    method: str = "supervised"
+    consistency_weight: float = 1.5
+    steps: int | None = None
+    epochs: float | None = None
+    minutes: float | None = None
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    schedule: str = "cosine"
+    warmup: int = 100
+    weight_decay: float = 0.01
+    clip_norm: float = 10.0
+    seed: int = 0
+    validate_every: int = 500
+    save_every: int = 100
+    log_every: int = 20
+    validation_images: int = 100
+    device: str = "auto"
+    workers: int | None = None
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    targets: TargetConfig = field(default_factory=TargetConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        choices = {"method": ("supervised", "cr", "cr*"), "schedule": ("cosine", "step"), "device": ("auto", "cpu", "cuda", "mps")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {', '.join(allowed)}")
+        for name in ("steps", "epochs", "minutes", "batch_size", "learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name}={value!r} must be a positive number")
+        if not 0 < self.labelled_fraction <= 1:
+            raise ValueError(f"labelled_fraction={self.labelled_fraction!r} must lie in (0, 1]")
+        if self.method != "supervised" and self.labelled_fraction == 1 and not self.unlabelled:
+            raise ValueError(
+                f"method={self.method!r} needs images without labels: give a labelled_fraction below 1 or an unlabelled folder"
+            )
+
+    @property
+    def n_classes(self) -> int:
+        """Number of target classes."""
+        return 3 if self.boundary else 2
+
+    def total_steps(self, epoch_length: float) -> int | None:
+        """Return the budget in steps, or None if only time limits it. `epoch_length` is the steps of one epoch."""
+        limits = [self.steps] if self.steps else []
+        if self.epochs:
+            limits.append(max(1, round(self.epochs * epoch_length)))
+        if not limits and not self.minutes:
+            raise ValueError("the run has no budget: give steps, epochs or minutes")
+        return min(limits) if limits else None
+
+    def resolved_workers(self) -> int:
+        """Return the number of loader processes: none on a small or GPU-less machine, where they would take cores away."""
+        if self.workers is not None:
+            return self.workers
+        import torch
+
+        return min(12, max(0, (os.cpu_count() or 1) - 2)) if torch.cuda.is_available() and self.device != "cpu" else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready record."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> TrainConfig:
+        """Build a configuration from `to_dict`'s record; unknown names are refused."""
+        record = dict(record)
+        for name, kind in (("augmentation", AugmentationConfig), ("targets", TargetConfig)):
+            part = dict(record.pop(name, {}))
+            _refuse_unknown(part, kind, f"{name}.")
+            if "zoom" in part:
+                part["zoom"] = tuple(part["zoom"])
+            record[name] = kind(**part)
+        _refuse_unknown(record, cls, "")
+        return cls(**record)
+
+    def override(self, **changes: Any) -> TrainConfig:
+        """Return a copy with fields changed; ``patch`` and ``zoom`` and the like reach into `augmentation` and `targets`.
+
+        Examples
+        --------
+        >>> TrainConfig(steps=10).override(patch=64, minutes=1.0).augmentation.patch
+        64
+        """
+        record = self.to_dict()
+        for name, value in changes.items():
+            for part in (record, record["augmentation"], record["targets"]):
+                if name in part:
+                    part[name] = value
+                    break
+            else:
+                _refuse_unknown({name: value}, type(self), "")
+        return self.from_dict(record)
+
+
+def _refuse_unknown(record: dict[str, Any], kind: type, prefix: str) -> None:
+    known = [f.name for f in fields(kind)]
+    for name in record:
+        if name not in known:
+            raise ValueError(f"training option {prefix}{name!r} is not known; there are: {', '.join(known)}")
+
+
+_PAPER = TrainConfig(
+    data="neurips22",
+    model="paper-r50",
+    imagenet=True,
+    epochs=1000,
+    batch_size=16,
+    learning_rate=6e-4,
+    schedule="step",
+    warmup=0,
+    balance=1.0,
+    validate_every=1000,
+    augmentation=AugmentationConfig(patch=512, zoom=(0.25, 2.0)),
+)
+
+RECIPES: dict[str, TrainConfig] = {
+    # Two CPU cores, minutes. Patches and zoom range follow the small images of the `cells` folder.
+    "lite": TrainConfig(augmentation=AugmentationConfig(patch=256, zoom=(0.5, 2.0), around_cell=0.5)),
+    # Paper Table 2.
+    "paper-supervised": _PAPER,
+    # Paper Table 3: 8 labelled and 8 unlabelled images per batch.
+    "paper-semi": replace(_PAPER, method="cr", epochs=700, batch_size=16, labelled_fraction=0.5, consistency_weight=1.5),
+    "paper-r50": _PAPER,
+    "paper-wr50": replace(_PAPER, model="paper-wr50"),
+}
+
+
+def recipe(name: str) -> TrainConfig:
+    """Return the recipe called `name`, or the one in a ``config.json`` of an earlier run."""
+    if name in RECIPES:
+        return RECIPES[name]
+    if Path(name).suffix == ".json" and Path(name).exists():
+        import json
+
+        return TrainConfig.from_dict(json.loads(Path(name).read_text()))
+    raise ValueError(f"recipe {name!r} is neither a file config.json nor one of {', '.join(RECIPES)}")

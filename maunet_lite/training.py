@@ -1,0 +1,332 @@
+"""The training loop (paper section 3.2), short enough to be read in one go.
+
+One loop serves the supervised protocol (Table 2) and consistency regularization (Table 3, `consistency`): a *method*
+says what is trained and what its loss is; the loop draws patches, steps, logs, validates, saves and resumes.
+It runs on CPUs, one GPU, or many (``accelerate launch -m maunet_lite.training …``).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from maunet_lite.checkpoints import load_model
+from maunet_lite.datasets import CellDataset, load_dataset
+from maunet_lite.losses import supervised_loss
+from maunet_lite.model import MAUNet, build_model
+from maunet_lite.patches import PatchDataset
+from maunet_lite.recipes import TrainConfig
+from maunet_lite.runs import Run, TrainResult, interruptible
+from maunet_lite.validation import validate
+
+ENDLESS = 2**40  # draws of a training whose budget is minutes
+
+
+class Method(Protocol):
+    """What a training method must offer to the loop."""
+
+    def build(self) -> nn.Module:
+        """Return the module whose parameters are trained."""
+
+    @property
+    def draws_per_step(self) -> int:
+        """Number of items of `patches` in one step."""
+
+    @property
+    def epoch_draws(self) -> int:
+        """Number of items that make an epoch: one for each labelled training image."""
+
+    def patches(self, n_draws: int) -> Dataset:
+        """Return the patches to draw, in order."""
+
+    def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the parts of the loss by name; ``"loss"`` is minimised."""
+
+    def network(self, module: nn.Module) -> MAUNet:
+        """Return the network that is used at inference."""
+
+
+class Supervised:
+    """The fully-supervised protocol (paper Table 2): L_cls + L_reg on labelled patches."""
+
+    def __init__(self, config: TrainConfig, train: CellDataset) -> None:
+        self.config, self.train = config, train.labelled()
+        if not len(self.train):
+            raise ValueError(f"dataset {train.name!r} has no labelled training image; see `maunet-lite data check`")
+
+    def build(self) -> nn.Module:
+        """Return a new network, or the one to fine-tune."""
+        return build_network(self.config)
+
+    @property
+    def draws_per_step(self) -> int:
+        """Return the batch size."""
+        return self.config.batch_size
+
+    @property
+    def epoch_draws(self) -> int:
+        """Return the number of labelled training images."""
+        return len(self.train)
+
+    def patches(self, n_draws: int) -> Dataset:
+        """Return labelled patches."""
+        c = self.config
+        return PatchDataset(self.train, n_draws, c.augmentation, c.targets, c.seed, c.balance)
+
+    def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return Dice, focal and distance loss and their sum."""
+        output = module(batch["image"])
+        return supervised_loss(output, batch["classes"], batch["distance"], self.config.n_classes)
+
+    def network(self, module: nn.Module) -> MAUNet:
+        """Return the network itself."""
+        return module
+
+
+def build_network(config: TrainConfig) -> MAUNet:
+    """Return the network that `config` asks for: new, from ImageNet, or from earlier weights (fine-tuning)."""
+    if config.start_from:
+        return load_model(config.start_from).train()
+    heads = {"distance": config.distance, "boundary": config.boundary}
+    return build_model(config.model, proxy=config.proxy, imagenet=config.imagenet, **heads)
+
+
+def seed_everything(seed: int) -> np.random.Generator:
+    """Seed Python, NumPy and torch, and return a NumPy generator for what takes one.
+
+    Same seed, same machine, same result; GPUs may differ in the last digits (bilinear upsampling and cuDNN).
+
+    Examples
+    --------
+    >>> seed_everything(0).integers(100) == seed_everything(0).integers(100)
+    np.True_
+    """
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  (for libraries that still use the global state)
+    torch.manual_seed(seed)
+    return np.random.default_rng(seed)
+
+
+def learning_rate(config: TrainConfig, step: int, epoch: float, progress: float) -> float:
+    """Return the learning rate at a step.
+
+    ``"step"``: multiplied by 0.95 every 10 epochs (paper Tables 2 and 3). ``"cosine"``: falls to zero with `progress`
+    (0 to 1 of the budget, steps or minutes), after `warmup` steps: the better choice for short budgets.
+    """
+    warm = min(1.0, (step + 1) / max(1, config.warmup))
+    if config.schedule == "step":
+        return config.learning_rate * warm * 0.95 ** (epoch // 10)
+    return config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> TrainResult:
+    """Train a network and keep its best and last weights.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        What to train on what, for how long; see `recipes.RECIPES` for the presets.
+    resume : bool
+        Go on with the interrupted run in ``config.out``, at its last saved step.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    TrainResult
+        Folder, steps done, best validation score, and whether the run was interrupted (Ctrl-C). The folder holds
+        ``best.safetensors``, ``last.safetensors`` (each with a JSON of configuration, data and score),
+        ``config.json``, ``log.csv``, ``validation.csv``, ``curve.png`` and ``samples.png``.
+
+    Raises
+    ------
+    FileExistsError
+        If ``config.out`` holds a run and `resume` is False.
+    ValueError
+        If the configuration is contradictory or the data unusable.
+    """
+    data = load_dataset(config.data)
+    method = _method(config, data)
+    accelerator = Accelerator(
+        cpu=config.device == "cpu",
+        mixed_precision=_precision(config),
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+    )
+    seed_everything(config.seed)
+    module = method.build().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    run = Run.open(config, resume=resume, writer=accelerator.is_main_process)
+    run.restore(module, optimizer)
+    module, optimizer = accelerator.prepare(module, optimizer)
+    loop = _Loop(config, method, data, accelerator, module, optimizer, run, progress)
+    return loop.run_to_end()
+
+
+def _method(config: TrainConfig, data: CellDataset) -> Method:
+    train_split = data.split("train")
+    if config.method == "supervised":
+        if config.labelled_fraction < 1:
+            train_split, _ = train_split.labelled().fraction(config.labelled_fraction, np.random.default_rng(config.seed))
+        return Supervised(config, train_split)
+    from maunet_lite.consistency import Consistency  # imported late: it uses `build_network` of this module
+
+    return Consistency(config, train_split)
+
+
+def _precision(config: TrainConfig) -> str:
+    """Return bfloat16 on GPUs that compute in it; CPUs emulate it, so they stay in float32."""
+    on_gpu = config.device != "cpu" and torch.cuda.is_available()
+    return "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "no"
+
+
+class _Loop:
+    """State of one training: where it stands, how fast it goes."""
+
+    def __init__(self, config, method, data, accelerator, module, optimizer, run, progress) -> None:  # noqa: ANN001
+        self.config, self.method, self.data = config, method, data
+        self.accelerator, self.module, self.optimizer, self.run = accelerator, module, optimizer, run
+        self.epoch_length = max(1, method.epoch_draws / method.draws_per_step)
+        self.total_steps = config.total_steps(self.epoch_length)
+        self.bar = tqdm(
+            total=self.total_steps, initial=run.step, unit="step", disable=not (progress and accelerator.is_main_process)
+        )
+        self.waited = self.busy = 0.0
+
+    def run_to_end(self) -> TrainResult:
+        """Step until the budget is spent or the user interrupts; then validate and save."""
+        self.started = time.monotonic() - 60 * self.run.minutes
+        with interruptible() as stop, self.bar:
+            batches = self._batches()
+            while not self._finished() and not stop.requested:
+                self._step(next(batches))
+                if self._due(self.config.validate_every):
+                    self._validate()
+                elif self._due(self.config.save_every):
+                    self._save()
+            if stop.requested:
+                self._save()
+            elif self.run.step != self.run.validated_at:
+                self._validate()
+        return self.run.result(interrupted=stop.requested)
+
+    def _batches(self) -> Iterator[dict[str, Tensor]]:
+        size = self.method.draws_per_step
+        draws = self.total_steps * size if self.total_steps else ENDLESS
+        patches = torch.utils.data.Subset(self.method.patches(draws), range(self.run.step * size, draws))
+        workers = self.config.resolved_workers()
+        loader = DataLoader(
+            patches, size, num_workers=workers, persistent_workers=workers > 0, drop_last=True,
+            pin_memory=self.accelerator.device.type == "cuda",
+        )
+        iterator = iter(self.accelerator.prepare(loader))
+        while True:
+            asked = time.monotonic()
+            batch = next(iterator)
+            self.waited += time.monotonic() - asked
+            yield batch
+
+    def _step(self, batch: dict[str, Tensor]) -> None:
+        began = time.monotonic()
+        rate = learning_rate(self.config, self.run.step, self.epoch, self._progress())
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
+        with self.accelerator.autocast():
+            parts = self.method.loss(self.module, batch)
+        if not torch.isfinite(parts["loss"]):
+            raise FloatingPointError(
+                f"the loss is {parts['loss'].item()} at step {self.run.step}: lower the learning rate "
+                f"(now {rate:.2g}), or look for broken images with `maunet-lite data check`"
+            )
+        self.accelerator.backward(parts["loss"])
+        self.accelerator.clip_grad_norm_(self.module.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.run.step += 1
+        self.run.minutes = (time.monotonic() - self.started) / 60
+        self.busy += time.monotonic() - began
+        self._log(parts, rate)
+
+    def _log(self, parts: dict[str, Tensor], rate: float) -> None:
+        self.run.accumulate({name: float(value.detach()) for name, value in parts.items()})
+        self.bar.update()
+        if self._due(self.config.log_every):
+            seconds = self.busy + self.waited
+            row = self.run.mean_parts() | {
+                "learning_rate": rate,
+                "epoch": self.epoch,
+                "images_per_second": self.config.log_every * self.config.batch_size / seconds,
+                "waiting_share": self.waited / seconds,
+            }
+            self.waited = self.busy = 0.0
+            self.run.log(row)
+            self.bar.set_postfix_str(self._status(row))
+
+    def _status(self, row: dict[str, float]) -> str:
+        left = (1 - self._progress()) / max(self._progress(), 1e-9) * self.run.minutes
+        return f"loss {row['loss']:.3f}, {row['images_per_second']:.1f} images/s, {left:.0f} min left"
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training images so far."""
+        return self.run.step / self.epoch_length
+
+    def _progress(self) -> float:
+        done = [0.0]
+        if self.total_steps:
+            done.append(self.run.step / self.total_steps)
+        if self.config.minutes:
+            done.append(self.run.minutes / self.config.minutes)
+        return max(done)
+
+    def _finished(self) -> bool:
+        # The clock of the main process decides, so that all processes stop at the same step.
+        flag = torch.tensor([self._progress()], device=self.accelerator.device)
+        if self.accelerator.num_processes > 1:
+            from accelerate.utils import broadcast
+
+            flag = broadcast(flag, from_process=0)
+        return flag.item() >= 1 - 1e-9
+
+    def _due(self, every: int) -> bool:
+        return bool(every) and self.run.step % every == 0
+
+    def _network(self) -> MAUNet:
+        return self.method.network(self.accelerator.unwrap_model(self.module))
+
+    def _save(self) -> None:
+        if self.accelerator.is_main_process:
+            self.run.save(self._network(), self.accelerator.unwrap_model(self.module), self.optimizer)
+
+    def _validate(self) -> None:
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            report = validate(self._network(), self.data, self.config, self.run.folder)
+            self.run.record_validation(report)
+            self.bar.write(f"step {self.run.step}: {report.sentence()}")
+            self._save()
+            self.run.plot_curve()
+        self.accelerator.wait_for_everyone()
+
+
+def main() -> None:
+    """Run ``python -m maunet_lite.training``: the same options as ``maunet-lite train``, for ``accelerate launch``."""
+    from maunet_lite.cli import app
+
+    app(["train", *__import__("sys").argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

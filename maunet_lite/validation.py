@@ -1,0 +1,89 @@
+"""Scores of a network in training: F1 per modality on the validation split, and a picture of some predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from maunet_lite.datasets import CellDataset, DatasetError
+from maunet_lite.evaluation import evaluate
+from maunet_lite.images import atomic_path
+from maunet_lite.inference import predict
+from maunet_lite.model import MAUNet
+from maunet_lite.postprocessing import segment
+from maunet_lite.recipes import TrainConfig
+
+
+@dataclass(frozen=True)
+class Report:
+    """Result of one validation: the table of `evaluation.evaluate`, summed up."""
+
+    table: pd.DataFrame = field(repr=False)
+
+    @property
+    def score(self) -> float:
+        """Mean F1 at IoU 0.5 over all images."""
+        return float(self.table["f1"].mean())
+
+    def row(self) -> dict[str, float]:
+        """Return the scores as one flat row."""
+        by_modality = self.table.groupby("modality")["f1"].mean()
+        plain = {"f1": self.score, "f1_plain": self.table["f1_plain"].mean(), "dice": self.table["dice"].mean()}
+        return plain | {f"f1_{name}": value for name, value in by_modality.items()}
+
+    def sentence(self) -> str:
+        """Return the scores in words."""
+        row = self.row()
+        parts = ", ".join(f"{k[3:]} {v:.3f}" for k, v in row.items() if k.startswith("f1_") and k != "f1_plain")
+        return f"validation F1 {row['f1']:.3f} ({parts}); without post-processing {row['f1_plain']:.3f}"
+
+
+def validation_images(data: CellDataset, limit: int) -> CellDataset:
+    """Return the labelled images of the validation split, at most `limit`, evenly chosen."""
+    try:
+        val = data.split("val").labelled()
+    except DatasetError:
+        val = data.split("train").labelled()
+    if len(val) > limit:
+        val = val.select(np.unique(np.linspace(0, len(val) - 1, limit).astype(int)))
+    return val
+
+
+def validate(network: MAUNet, data: CellDataset, config: TrainConfig, folder: Path | None = None) -> Report:
+    """Score `network` on the validation split; with `folder`, draw ``samples.png`` of one image per modality there."""
+    val = validation_images(data, config.validation_images)
+    training = network.training
+    network.eval()
+    try:
+        report = Report(evaluate(network, val, split="all", progress=False, device=_device(network)))
+        if folder is not None:
+            draw_samples(network, val, folder / "samples.png")
+    finally:
+        network.train(training)
+    return report
+
+
+def _device(network: MAUNet) -> str:
+    return next(network.parameters()).device.type
+
+
+def draw_samples(network: MAUNet, val: CellDataset, path: Path) -> None:
+    """Draw one image per modality with the outlines of truth and prediction."""
+    from matplotlib import pyplot as plt
+
+    from maunet_lite.plots import overlay
+
+    first = [int(np.flatnonzero(val.table["modality"] == m)[0]) for m in val.modalities]
+    figure, axes = plt.subplots(2, len(first), figsize=(3 * len(first), 6), squeeze=False)
+    for column, index in enumerate(first):
+        sample = val[index]
+        labels = segment(predict(network, sample.image, device=_device(network))).labels
+        for row, (what, shown) in enumerate((("truth", sample.labels), ("prediction", labels))):
+            overlay(sample.image, shown, ax=axes[row, column])
+            axes[row, column].set_title(f"{sample.modality}: {what}, {len(np.unique(shown[shown > 0]))} cells", fontsize=8)
+    with atomic_path(path) as part:
+        figure.savefig(part, dpi=90, bbox_inches="tight")
+    plt.close(figure)
