@@ -7,8 +7,8 @@ In a notebook::
     show(fig, alt="Left: the image. Right: its class map, cell boundaries in orange.")
     record("F1 on val", 0.83)
 
-`show` displays a figure with a description for readers who cannot see it; `record` also puts a result into the
-report of a headless run. Names are loaded on first use, as in the package itself.
+`show` displays a figure with a description for readers who cannot see it; `record` also puts a result into
+the report of a headless run. Names are loaded on first use, as in the package itself.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def show(figure: Figure | Axes, alt: str, dpi: int = 110) -> None:
     """Display a figure as the output of a notebook cell, together with a description of what it shows.
 
-    The description (alt text) is what a screen reader says, what stands in the place of the picture when it cannot be
-    loaded, and a good exercise: say in a sentence or two what the reader should see. The figure is
+    The description (alt text) is what a screen reader says, what stands in the place of the picture when it
+    cannot be loaded, and a good exercise: say in a sentence or two what the reader should see. The figure is
     closed afterwards, so that it appears once. Outside a notebook only the description is printed.
 
     Parameters

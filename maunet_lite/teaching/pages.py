@@ -88,7 +88,7 @@ def to_html(notebook: Any, navigation: str = "") -> str:
 
 
 def without_widgets(notebook: Any) -> Any:
-    """Return a copy without what is dead on a page: live widgets and plotly's scripts (each has a static twin)."""
+    """Return a copy without what is dead on a page: live widgets and plotly's scripts."""
     import copy
 
     dead = ("application/vnd.jupyter.widget-view+json", "application/vnd.plotly.v1+json")
@@ -103,7 +103,7 @@ def without_widgets(notebook: Any) -> Any:
 
 
 def draw_formulas(markdown: str) -> str:
-    """Replace ``$…$`` and ``$$…$$`` outside code by pictures drawn here.
+    r"""Replace ``$…$`` and ``$$…$$`` outside code by pictures drawn here.
 
     A formula that matplotlib cannot draw stays readable: its TeX in a code font.
 
@@ -111,7 +111,7 @@ def draw_formulas(markdown: str) -> str:
     --------
     >>> draw_formulas("costs `$5` each")
     'costs `$5` each'
-    >>> draw_formulas("with $\\\\alpha$")[:10]
+    >>> draw_formulas("with $\\alpha$")[:10]
     'with <img '
     """
     parts = _CODE.split(markdown)

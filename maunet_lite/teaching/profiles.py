@@ -1,8 +1,9 @@
 """How big the course runs: the one place that says so.
 
-A profile gives values to the parameters of notebooks. A *shared* value goes to each notebook that declares a
-parameter of that name in its cell tagged ``parameters``; a value under a notebook's number goes to that notebook
-and wins. A notebook's own defaults are those of ``quick`` (a test says so): who opens it in JupyterLab gets that.
+A profile gives values to the parameters of notebooks. A *shared* value goes to each notebook that declares
+a parameter of that name in its cell tagged ``parameters``; a value under a notebook's number goes to that
+notebook and wins. A notebook's own defaults are those of ``quick`` (a test says so): who opens it in
+JupyterLab gets that.
 
 | profile | for | machine |
 |---|---|---|

@@ -1,7 +1,7 @@
 """From sources to the executed notebooks that stand in the repository, and the checks that they are fresh.
 
-``notebooks/sources/NN_name.py`` are edited and reviewed; ``notebooks/NN_name.ipynb`` are made from them here: executed,
-with stable cell ids, without timestamps, small, and stamped with the hash of their source.
+``notebooks/sources/NN_name.py`` are edited and reviewed; ``notebooks/NN_name.ipynb`` are made from them here:
+executed, with stable cell ids, without timestamps, small, and stamped with the hash of their source.
 """
 
 from __future__ import annotations
@@ -171,8 +171,9 @@ def _shrink(encoded: str, width: int | None) -> str:
 def check(folder: str | Path | None = None) -> list[Problem]:
     """Return everything that is wrong with the published notebooks; an empty list is good news.
 
-    Checked: each source is published and no published notebook lacks its source; the stamp is the source's hash; the size; every code cell
-    was executed, in order; no output is an error or a warning; every figure carries a description.
+    Checked: each source is published and no published notebook lacks its source; the stamp is the source's
+    hash; the size; every code cell was executed, in order; no output is an error or a warning; every figure
+    carries a description.
     """
     folder = course_folder(folder)
     sources = find_sources(folder)

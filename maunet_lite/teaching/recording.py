@@ -42,7 +42,7 @@ def record(name: str, value: Any) -> None:
 
 
 def collect(notebook: Any) -> dict[str, Any]:
-    """Return the recorded results of an executed notebook, in order; a name recorded twice keeps the last value.
+    """Return the recorded results of an executed notebook, in order; of equal names the last wins.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a run of notebooks came to: one record per notebook, written as JSON for programs and HTML for people."""
+"""What a run of notebooks came to: a record per notebook, as JSON for programs and HTML for people."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class NotebookRun:
     minutes, peak_memory_mib : float
         Wall time with the start of the kernel; highest resident memory of the kernel and its children.
     cell : int or None
-        The failing cell, as numbered in brackets beside it in the executed notebook; `cell_source` are its first lines.
+        The failing cell, as numbered in brackets beside it in the executed notebook; `cell_source` are its
+        first lines.
     error : dict or None
         ``name`` and ``message``.
     records : dict
@@ -154,18 +155,19 @@ def to_html(report: Report) -> str:
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Notebooks, profile {html.escape(report.profile)}</title>
 <style>
- body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+ body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }}
  table {{ border-collapse: collapse; width: 100%; }}
  td, th {{ padding: .4rem .6rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }}
  td.n, th.n {{ text-align: right; font-variant-numeric: tabular-nums; }}
  .ok {{ color: #1b6e3c; }} .failed, .died, .timeout, .interrupted {{ color: #a3200d; }}
  pre {{ background: #f6f6f6; padding: .5rem; white-space: pre-wrap; margin: .3rem 0; }}
- dl {{ margin: 0; display: grid; grid-template-columns: auto auto; gap: 0 .8rem; font-size: .9em; }} dd {{ margin: 0; }}
+ dl {{ margin: 0; display: grid; grid-template-columns: auto auto; gap: 0 .8rem; font-size: .9em; }}
+ dd {{ margin: 0; }}
 </style></head><body>
 <h1>{"All notebooks ran" if report.ok else "Not all notebooks ran"}</h1>
 <p>{html.escape(report.summary())}</p>
-<table><thead><tr><th>notebook</th><th>status</th><th class="n">minutes</th><th class="n">peak memory / MiB</th>
-<th>recorded results</th></tr></thead><tbody>
+<table><thead><tr><th>notebook</th><th>status</th><th class="n">minutes</th>
+<th class="n">peak memory / MiB</th><th>recorded results</th></tr></thead><tbody>
 {rows}
 </tbody></table>
 <p>Profile {html.escape(report.profile)}, parameters given: {given}, side by side: {report.jobs},
@@ -187,7 +189,8 @@ def _row(run: NotebookRun) -> str:
     return (
         f"<tr><td>{html.escape(run.name)}<br><small>{' · '.join(links)}</small></td>"
         f'<td class="{run.status.split()[0]}">{_MARKS[run.status]} {run.status}{failure}</td>'
-        f'<td class="n">{run.minutes:.1f}</td><td class="n">{run.peak_memory_mib:.0f}</td><td><dl>{results}</dl></td></tr>'
+        f'<td class="n">{run.minutes:.1f}</td><td class="n">{run.peak_memory_mib:.0f}</td>'
+        f"<td><dl>{results}</dl></td></tr>"
     )
 
 

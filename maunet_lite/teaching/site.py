@@ -127,14 +127,16 @@ def _cover(notebooks: dict[Path, Any]) -> str:
 
 
 _COVER = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Cell segmentation with MAUNet</title>
 <style>
- body { font: 17px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2.5rem auto; padding: 0 1rem; color: #1d2430; }
+ body { font: 17px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2.5rem auto; padding: 0 1rem; }
  .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); gap: 1.2rem; }
- .card { border: 1px solid #d5dae2; border-radius: .6rem; padding: 1rem; color: inherit; text-decoration: none; }
+ .card { border: 1px solid #d5dae2; border-radius: .6rem; padding: 1rem; color: inherit; }
+ .card { text-decoration: none; }
  .card:hover, .card:focus { border-color: #2b6cb0; } .card p img { height: auto; }
- .card > img { width: 100%; height: 9rem; object-fit: cover; object-position: top left; border-radius: .3rem; }
+ .card > img { width: 100%; height: 9rem; object-fit: cover; object-position: top left; }
  h2 { font-size: 1.15rem; margin: .7rem 0 .2rem; } small { color: #66707f; } p { margin: 0; }
 </style></head><body>
 <h1>Cell segmentation with MAUNet</h1>

@@ -15,7 +15,7 @@ class NotebookError(ValueError):
 
 
 def course_folder(start: str | Path | None = None) -> Path:
-    """Return the folder ``notebooks``: that of `start` or one of its parents, else the one beside the package.
+    """Return the folder ``notebooks`` of `start` or one of its parents, else the one beside the package.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ def course_folder(start: str | Path | None = None) -> Path:
         if (parent / "notebooks" / "sources").is_dir():
             return parent / "notebooks"
     raise NotebookError(
-        f"no folder notebooks/sources at or above {start}: run this inside a checkout of the kit, or give the path of a notebook"
+        f"no folder notebooks/sources at or above {start}: run this inside a checkout of the kit, "
+        "or give the path of a notebook"
     )
 
 
@@ -50,8 +51,8 @@ def select(names: list[str], folder: Path | None = None) -> list[Path]:
     Parameters
     ----------
     names : list of str
-        Each a number (``3``, ``03``), the beginning of a name (``03_aap``, ``aap``) or a path of a ``.py`` or ``.ipynb`` file.
-        An empty list means the whole course.
+        Each a number (``3``, ``03``), the beginning of a name (``03_aap``, ``aap``) or a path of a ``.py`` or
+        ``.ipynb`` file. An empty list means the whole course.
     folder : Path, optional
         The folder ``notebooks``; by default found from the current folder.
 
@@ -151,7 +152,7 @@ def declared_parameters(path: Path, notebook: Any) -> dict[str, Declared]:
     Raises
     ------
     NotebookError
-        If there is no such cell or more than one: papermill would then put parameters where they have no effect.
+        If there is no such cell or more than one: papermill would put parameters where they do nothing.
     """
     import nbformat
     from papermill.inspection import inspect_notebook

@@ -1,8 +1,9 @@
 """Execute one notebook in a process of its own: ``python -m maunet_lite.teaching.worker JOB.json``.
 
 The runner starts one such process per notebook, so that memory can be measured for each, a time limit can be
-enforced from outside, and a crash takes nothing else with it. The job file says what to execute; the process writes
-the executed notebook (after every cell), its HTML page and a result file, whatever happens to the kernel.
+enforced from outside, and a crash takes nothing else with it. The job file says what to execute; the process
+writes the executed notebook (after every cell), its HTML page and a result file, whatever happens to the
+kernel.
 """
 
 from __future__ import annotations
@@ -33,13 +34,15 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     job : dict
-        ``source`` (.py or .ipynb), ``executed`` (.ipynb to write), ``html``, ``cwd`` (folder of the kernel), ``parameters``.
+        ``source`` (.py or .ipynb), ``executed`` (.ipynb to write), ``html``, ``cwd`` (folder of the kernel),
+        ``parameters``.
 
     Returns
     -------
     dict
-        ``status`` "ok", "failed" (a cell raised) or "died" (the kernel went away), and on the way to the report
-        ``error`` (name and message), ``cell`` (its number in brackets), ``source`` (its first lines), ``records``.
+        ``status`` "ok", "failed" (a cell raised) or "died" (the kernel went away), and on the way to the
+        report ``error`` (name and message), ``cell`` (its number in brackets), ``source`` (its first lines),
+        ``records``.
     """
     import nbformat
 
@@ -62,8 +65,8 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
 def use_this_python(folder: Path) -> None:
     """Make "python3" mean the Python that runs this, whatever kernels are registered on the machine.
 
-    Also moves the files of Jupyter and IPython into `folder`, so that runs neither read nor write a person's settings
-    and work where the home folder cannot be written.
+    Also moves the files of Jupyter and IPython into `folder`, so that runs neither read nor write a person's
+    settings and work where the home folder cannot be written.
     """
     spec = folder / "kernels" / "python3"
     spec.mkdir(parents=True)
@@ -78,7 +81,8 @@ def use_this_python(folder: Path) -> None:
 def retry_dead_start(execute: Callable[[], None], executed: Path) -> tuple[str, dict[str, str] | None]:
     """Call `execute`, once more if the kernel died before the first cell; return status and error.
 
-    Kernels that start side by side sometimes choose the same port, and one of them dies; the second try succeeds.
+    Kernels that start side by side sometimes choose the same port, and one of them dies; the second try
+    succeeds.
     """
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
