@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maunet_lite.preprocessing import HIGH, LOW
+from maunet_lite.intensity import HIGH, LOW
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from maunet_lite.augmentation import (
 )
 from maunet_lite.datasets import CellDataset, data_home
 from maunet_lite.images import atomic_path
-from maunet_lite.preprocessing import LOW, make_targets, normalize
+from maunet_lite.intensity import LOW
+from maunet_lite.preprocessing import make_targets, normalize
 
 CACHE_VERSION = 1  # raise it when preprocessing changes
 
