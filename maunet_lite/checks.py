@@ -22,7 +22,7 @@ def validate_image(image: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     image : numpy.ndarray
-        (H, W) or (H, W, C) with C from 1 to 4, of any integer or floating type, finite or NaN.
+        (H, W) or (H, W, C) with C from 1 to 4, of any integer or floating type, finite in float32 or NaN.
 
     Returns
     -------
@@ -64,10 +64,10 @@ def validate_image(image: np.ndarray) -> np.ndarray:
             f"the image has {image.shape[2]} channels, shape {image.shape}; expected 1 to 4. "
             "Choose up to three of them, for example image[..., :3]"
         )
-    if image.dtype.kind == "f" and np.isinf(image).any():
+    if image.dtype.kind == "f" and (np.abs(image) > np.finfo(np.float32).max).any():
         raise ImageError(
-            "the image holds infinite values; expected finite numbers or NaN (black). "
-            "Replace them, for example with np.nan_to_num(image, posinf=0, neginf=0)"
+            "the image holds values infinite or beyond the range of float32; expected finite numbers "
+            "or NaN (black). Replace them, for example with np.where(np.abs(image) < 1e30, image, 0)"
         )
     return image
 

@@ -266,7 +266,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     ImageError
         If the suffix is another one or the image does not fit into such a file.
     """
-    image, suffix = validate_image(image), Path(path).suffix.lower()
+    image, suffix = _without_alpha(validate_image(image), alpha=0), Path(path).suffix.lower()
     if suffix not in (".png", ".tif", ".tiff"):
         raise ImageError(f"{path}: images are written as .png, .tif or .tiff; give it such a suffix")
     if suffix == ".png" and image.dtype not in (np.uint8, np.uint16):

@@ -65,8 +65,8 @@ def _percentile_range(channel: np.ndarray) -> tuple[float, float]:
     if channel.dtype in (np.uint8, np.uint16):
         low, high = _histogram_percentiles(channel)
     else:
-        nonzero = channel[channel != 0]
-        low, high = np.percentile(nonzero, (1, 99)) if nonzero.size else (0, 0)
+        nonzero = channel[channel != 0].astype(np.float64)
+        low, high = np.percentile(nonzero, (1, 99), overwrite_input=True) if nonzero.size else (0, 0)
     return (low, high) if high > low else (channel.min(), channel.max())
 
 
@@ -88,8 +88,7 @@ def _rescale(channel: np.ndarray, low: float, high: float, out: np.ndarray) -> N
     """Write `channel`, mapped linearly from [low, high] to [0.01, 0.99] and clipped, into `out`."""
 
     def scaled(values: np.ndarray) -> np.ndarray:
-        # halves because high - low may overflow; divided before multiplied, so that tiny ranges survive
-        part = (np.clip(values.astype(np.float64), low, high) / 2 - low / 2) / (high / 2 - low / 2)
+        part = (np.clip(values.astype(np.float64), low, high) - low) / (high - low)
         return np.clip(LOW + (HIGH - LOW) * part, LOW, HIGH)
 
     if channel.dtype in (np.uint8, np.uint16):
