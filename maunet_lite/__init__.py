@@ -18,7 +18,6 @@ __version__ = "0.1.0"
 # public name: module that defines it
 _EXPORTS = {
     "build_model": "model",
-    "describe": "model",
     "evaluate": "evaluation",
     "load_dataset": "datasets",
     "load_model": "checkpoints",

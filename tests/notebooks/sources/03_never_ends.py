@@ -3,7 +3,7 @@ PROFILE = "quick"
 STEPS = 2
 
 # %%
-print("before the wait")
+print("before", "the wait")
 
 # %%
 import time

@@ -1,0 +1,161 @@
+"""Do the files that install the kit agree, and is it quick to start?"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import maunet_lite
+
+tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no reader for TOML")
+
+REPOSITORY = Path(__file__).parent.parent
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+# where conda-forge uses another name than pip
+CONDA_NAMES = {
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",
+    "seaborn": "seaborn-base",
+    "nbconvert": "nbconvert-core",
+}
+
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+
+def requirements(*extras: str) -> dict[str, Requirement]:
+    lines = PROJECT["dependencies"] + [line for extra in extras for line in EXTRAS[extra]]
+    return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
+
+
+def constraints() -> list[Requirement]:
+    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def test_constraints_are_exact_public_versions():
+    for pin in constraints():
+        assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), f"{pin} is not one exact public version"
+    torch = next(pin for pin in constraints() if pin.name == "torch")
+    assert str(torch.specifier) == "==2.13.0"
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.13"])
+def test_every_direct_dependency_has_one_exact_version_within_its_range(python):
+    pins = {}
+    for pin in constraints():
+        if pin.marker is None or pin.marker.evaluate({"python_version": python}):
+            assert canonicalize_name(pin.name) not in pins, f"{pin.name} is pinned twice for Python {python}"
+            pins[canonicalize_name(pin.name)] = pin
+    for name, requirement in requirements(*EXTRAS).items():
+        if requirement.marker is None or requirement.marker.evaluate({"python_version": python}):
+            version = next(iter(pins[name].specifier)).version
+            assert requirement.specifier.contains(Version(version)), (
+                f"{requirement} excludes the pinned {version}"
+            )
+
+
+def test_conda_environment_agrees_with_the_package():
+    environment = yaml.safe_load((REPOSITORY / "environment.yml").read_text(encoding="utf-8"))
+    conda = [line for line in environment["dependencies"] if isinstance(line, str)]
+    pip = next(line["pip"] for line in environment["dependencies"] if isinstance(line, dict))
+    assert "-e ." in pip
+    assert f"python{PROJECT['requires-python']}" in conda
+    listed = {
+        Requirement(line).name: Requirement(line).specifier
+        for line in conda + pip
+        if not line.startswith("-e")
+    }
+    wanted = {
+        name if name in [Requirement(line).name for line in pip if not line.startswith("-e")] else
+        CONDA_NAMES.get(name, name): requirement.specifier for name, requirement in requirements("scale",
+        "export", "dev").items()
+    }  # fmt: skip
+    assert {name: str(spec) for name, spec in listed.items() if name not in ("python", "pip")} == {
+        name: str(spec) for name, spec in wanted.items()
+    }
+
+
+def test_no_file_names_a_registry_host():
+    hosts = re.compile(
+        "|".join(("pypi" + r"\.org", "python" + "hosted", "conda" + r"\.anaconda", "download" + r"\.pytorch"))
+    )
+    for name in (
+        "pyproject.toml",
+        "constraints.txt",
+        "environment.yml",
+        "Makefile",
+        ".ci/run",
+        ".github/workflows/ci.yml",
+    ):
+        assert not hosts.search((REPOSITORY / name).read_text(encoding="utf-8")), name
+
+
+def test_required_dependencies_leave_out_torchvision_and_what_needs_it():
+    assert not {"torchvision", "timm", "torchmetrics", "lightning"} & set(
+        requirements("scale", "export", "dev")
+    )
+
+
+def test_version_is_the_same_everywhere():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    assert PROJECT["version"] == maunet_lite.__version__ == citation["version"]
+
+
+def test_package_loads_nothing_heavy_until_asked():
+    heavy = "torch", "monai", "sklearn", "matplotlib", "pandas", "numpy", "typer"
+    code = f"import sys, maunet_lite, maunet_lite.teaching; print([m for m in {heavy!r} if m in sys.modules])"
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True
+    )
+    assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", sorted(set(maunet_lite.__all__) - {"__version__"}))
+def test_every_exported_name_exists(name):
+    assert callable(getattr(maunet_lite, name))
+    assert name in dir(maunet_lite)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'segmnt'"):
+        _ = maunet_lite.segmnt
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the file mode means nothing there")
+def test_ci_script_can_be_executed():
+    script = REPOSITORY / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert "set -euo pipefail" in script.read_text()
+
+
+@needs_make
+def test_makefile_lists_its_commands():
+    out = subprocess.run(["make", "-s"], capture_output=True, text=True, cwd=REPOSITORY, check=True).stdout
+    for target in ("notebooks", "test", "lint", "lab", "bench", "clean", "publish"):
+        assert f"make {target} " in out
+
+
+@needs_make
+def test_makefile_names_a_python_that_is_too_old(tmp_path):
+    old = tmp_path / "python2.7"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 2.7.18"\nexit 1\n')
+    old.chmod(0o755)
+    out = subprocess.run(
+        ["make", "-s", "test", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}"],
+        capture_output=True, text=True, cwd=REPOSITORY,
+    )  # fmt: skip
+    assert out.returncode != 0
+    assert "needs Python 3.10 or newer" in out.stdout + out.stderr
+    assert "Python 2.7.18" in out.stdout + out.stderr

@@ -1,0 +1,275 @@
+"""The runner, on notebooks that are good and bad in known ways (tests/notebooks/sources)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from nbclient.exceptions import DeadKernelError
+
+from maunet_lite.teaching.process import Worker
+from maunet_lite.teaching.profiles import PROFILES, parameters_for
+from maunet_lite.teaching.recording import collect, record
+from maunet_lite.teaching.report import NotebookRun, Report
+from maunet_lite.teaching.runner import plan, run_notebooks
+from maunet_lite.teaching.sources import NotebookError, find_sources, load, select
+from maunet_lite.teaching.worker import retry_dead_start
+
+COURSE = Path(__file__).parent / "notebooks"
+
+
+def sources(*numbers: str) -> list[Path]:
+    return [path for path in find_sources(COURSE) if path.stem[:2] in numbers]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """One good notebook and three bad ones, two at a time; each kernel costs seconds, so they run once."""
+    out = tmp_path_factory.mktemp("runs")
+    names = ["00", "raises", "02_kills_its_kernel", "5"]
+    return run_notebooks(names, "smoke", {"STEPS": 7}, out, jobs=2, folder=COURSE, progress=False)
+
+
+def run_of(report, number):
+    return next(run for run in report.runs if run.name.startswith(number))
+
+
+def test_good_notebook_is_executed_with_its_parameters(report):
+    run = run_of(report, "00")
+    assert run.status == "ok"
+    # the profile's PROFILE, and STEPS as given; RATE is no parameter of the profile and keeps its default
+    assert run.parameters == {"PROFILE": "smoke", "STEPS": 7}
+    assert run.records == {"steps": 7, "rate": 0.5}
+    assert run.peak_memory_mib > 10
+    assert 0 < run.minutes < 5
+
+
+def test_files_of_a_notebook_stay_in_the_folder_of_the_run(report):
+    assert (report.folder / "files" / "00_good" / "note.txt").read_text() == "smoke"
+    assert not list(COURSE.rglob("note.txt"))
+
+
+def test_failing_cell_is_named_and_what_ran_before_is_kept(report):
+    run = run_of(report, "01")
+    assert (run.status, run.cell, run.error) == ("failed", 4, {"name": "KeyError", "message": "'b'"})
+    assert run.cell_source == 'cells = {"a": 1}\ncells["b"]'
+    cells = {
+        cell.execution_count: cell
+        for cell in nbformat.read(run.executed, 4).cells
+        if cell.cell_type == "code"
+    }
+    assert cells[3].outputs[0].text == "before the mistake\n"
+    assert "before the mistake" in run.html.read_text(encoding="utf-8")
+    assert "cell [4]" in run.line()
+    assert "KeyError: 'b'" in run.line()
+
+
+def test_kernel_that_is_killed_is_reported_with_its_cell(report):
+    run = run_of(report, "02")
+    assert run.status == "died"
+    assert run.cell_source.startswith("os.kill")
+    assert "memory" in run.error["message"]
+    assert "memory runs out" in run.executed.read_text(encoding="utf-8")
+
+
+def test_page_holds_the_figure_with_its_description_and_needs_no_network(report):
+    page = run_of(report, "05").html.read_text(encoding="utf-8")
+    assert 'alt="A line that rises from zero."' in page
+    assert "<script src=" not in page
+    assert "cdn" not in page
+
+
+def test_report_is_written_for_programs_and_people(report):
+    data = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
+    assert data["ok"] is report.ok is False
+    assert [(entry["name"][:2], entry["status"]) for entry in data["notebooks"]] == [
+        ("00", "ok"),
+        ("01", "failed"),
+        ("02", "died"),
+        ("05", "ok"),
+    ]
+    assert data["notebooks"][0]["records"] == {"steps": 7, "rate": 0.5}
+    page = (report.folder / "report.html").read_text(encoding="utf-8")
+    assert "KeyError" in page
+    assert 'href="00_good.html"' in page
+    assert (report.folder.parent / "latest.txt").read_text().strip() == report.folder.name
+
+
+def test_notebook_that_takes_too_long_is_stopped_and_kept(tmp_path):
+    run = NotebookRun("03_never_ends", sources("03")[0], {})
+    worker = Worker(run, Report("smoke", tmp_path, {}), jobs=1, limit=60)
+    # the limit is drawn in once the endless cell runs, so that the test neither waits long nor fails on a
+    # slow machine
+    while not (run.executed.exists() and "before the wait" in run.executed.read_text(encoding="utf-8")):
+        assert not worker.finished(), run.failure()
+        time.sleep(0.1)
+    worker.limit = 0
+    while not worker.finished():
+        time.sleep(0.1)
+    assert (run.status, run.error["name"]) == ("timeout", "Timeout")
+    assert "import time" in run.cell_source
+    assert "before the wait" in run.executed.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
+def test_interrupt_ends_the_kernels_and_still_reports(tmp_path):
+    code = "from maunet_lite.teaching import run_notebooks as r; print(r(['03'], 'smoke', folder={!r}, out={!r}).ok)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", code.format(str(COURSE), str(tmp_path))]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    kernels = wait_for_kernel(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert "False" in process.communicate(timeout=60)[0]
+    assert not any(kernel.is_running() and kernel.status() != "zombie" for kernel in kernels)
+    data = json.loads(next(tmp_path.glob("*/report.json")).read_text())
+    assert (data["interrupted"], data["notebooks"][0]["status"]) == (True, "interrupted")
+
+
+def wait_for_kernel(pid: int) -> list[psutil.Process]:
+    """Return the kernel of a run once it has started."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        family = psutil.Process(pid).children(recursive=True)
+        kernels = [child for child in family if any("ipykernel" in word for word in child.cmdline())]
+        if kernels:
+            return kernels
+        time.sleep(0.1)
+    raise AssertionError("no kernel started within a minute")
+
+
+# Refusals: before anything runs, and nothing is left behind.
+
+
+def test_unknown_parameter_is_refused_for_every_notebook_with_a_hint(tmp_path):
+    with pytest.raises(NotebookError) as refused:
+        run_notebooks(["00", "01"], "smoke", {"STEP": 3}, tmp_path / "out", folder=COURSE)
+    text = str(refused.value)
+    assert "00_good has no parameter STEP: did you mean STEPS?" in text
+    assert "01_raises has no parameter STEP" in text
+    assert not (tmp_path / "out").exists()
+
+
+def test_parameter_of_one_notebook_is_refused_for_another():
+    with pytest.raises(NotebookError, match="01_raises has no parameter RATE") as refused:
+        plan(sources("00", "01"), "smoke", {"RATE": 0.1})
+    assert "00_good" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "value", "fits"), [
+    ("STEPS", 5, True), ("STEPS", 5.5, True), ("STEPS", "many", False), ("STEPS", True, False), ("STEPS",
+    None, True), ("PROFILE", "mine", True), ("PROFILE", 3, False),
+])  # fmt: skip
+def test_value_must_be_of_the_kind_of_the_default(name, value, fits):
+    path = sources("00")[0]
+    if fits:
+        assert plan([path], "smoke", {name: value})[path][name] == value
+    else:
+        with pytest.raises(NotebookError, match=f"{name} is (int|str)"):
+            plan([path], "smoke", {name: value})
+
+
+def test_notebook_without_the_tag_is_refused():
+    with pytest.raises(NotebookError, match="04_untagged.py has 0 cells tagged 'parameters'"):
+        plan(sources("04"), "smoke", {})
+
+
+def test_profile_may_not_name_what_a_notebook_lacks(monkeypatch):
+    monkeypatch.setitem(PROFILES["smoke"].notebooks, "00", {"STEPPS": 1})
+    with pytest.raises(NotebookError, match="00_good has no parameter STEPPS: did you mean STEPS"):
+        plan(sources("00"), "smoke", {})
+
+
+def test_unknown_notebook_is_refused_with_the_list():
+    with pytest.raises(NotebookError, match="no notebook '77': there are 00_good, 01_raises"):
+        select(["77"], COURSE)
+    with pytest.raises(NotebookError, match="did you mean 00_good"):
+        select(["00_godo"], COURSE)
+    with pytest.raises(NotebookError, match="fits several"):
+        select([""], COURSE)
+
+
+def test_unknown_profile_is_refused():
+    with pytest.raises(ValueError, match="no profile 'huge': there are smoke, quick, gpu, full"):
+        run_notebooks(["00"], "huge", folder=COURSE)
+
+
+def test_notebooks_are_found_by_number_name_and_path():
+    good = COURSE / "sources" / "00_good.py"
+    for name in ("0", "00", "00_good", "good", "00_good.ipynb", str(good)):
+        assert select([name], COURSE) == [good.resolve()] or select([name], COURSE) == [good]
+    assert len(select([], COURSE)) == len(list((COURSE / "sources").glob("*.py")))
+
+
+# Smaller parts.
+
+
+def test_kernel_that_dies_at_its_start_gets_one_more_try(tmp_path):
+    calls = []
+
+    def dies_once():
+        calls.append(1)
+        if len(calls) == 1:
+            raise DeadKernelError("Kernel died")
+
+    assert retry_dead_start(dies_once, tmp_path / "none.ipynb") == ("ok", None)
+    assert len(calls) == 2
+
+
+def test_kernel_that_dies_later_does_not_run_twice(tmp_path):
+    calls = []
+    executed = tmp_path / "executed.ipynb"
+    cell = nbformat.v4.new_code_cell("1", metadata={"papermill": {"start_time": "now"}})
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), executed)
+
+    def dies():
+        calls.append(1)
+        raise DeadKernelError("Kernel died")
+
+    assert retry_dead_start(dies, executed)[0] == "died"
+    assert len(calls) == 1
+
+
+def test_cell_ids_depend_on_nothing_but_the_text(tmp_path):
+    source = tmp_path / "00_a.py"
+    shutil.copy(COURSE / "sources" / "01_raises.py", source)
+    first = [cell.id for cell in load(source).cells]
+    source.write_text("# %% [markdown]\n# new on top\n\n" + source.read_text())
+    assert [cell.id for cell in load(source).cells][1:] == first
+    assert len(set(first)) == len(first)
+
+
+def test_same_text_twice_gets_two_ids(tmp_path):
+    source = tmp_path / "00_a.py"
+    source.write_text("# %%\nx = 1\n\n# %%\nx = 1\n")
+    first, second = (cell.id for cell in load(source).cells)
+    assert second == f"{first}-2"
+
+
+def test_records_are_plain_values():
+    import numpy as np
+
+    output = nbformat.v4.new_output(
+        "display_data", data={"application/vnd.maunet.record+json": {"name": "f1", "value": 0.5}}
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=[output])])
+    assert collect(notebook) == {"f1": 0.5}
+    with pytest.raises(TypeError, match="cannot record a set"):
+        record("wrong", {1, 2})
+    record("scalars and arrays are fine", [np.float32(0.5), np.arange(2)])
+
+
+def test_profiles_agree_on_their_shared_parameters():
+    names = {tuple(sorted(profile.shared)) for profile in PROFILES.values()}
+    assert len(names) == 1
+    for name, profile in PROFILES.items():
+        assert profile.shared["PROFILE"] == name
+        assert parameters_for(name, "00_x") == {**profile.shared, **profile.notebooks.get("00", {})}
