@@ -29,6 +29,30 @@ def cells_folder() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def disks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of bright disks: four images for training, two for validation."""
+    import numpy as np
+    import pandas as pd
+
+    from maunet_lite.images import write_image, write_labels
+
+    folder = tmp_path_factory.mktemp("disks")
+    rows, columns = np.mgrid[:80, :96]
+    table = []
+    for i in range(6):
+        labels = np.zeros((80, 96), dtype=np.int32)
+        for k, (r, c) in enumerate([(20, 20 + 4 * i), (50, 30), (40, 70)], start=1):
+            labels[(rows - r) ** 2 + (columns - c) ** 2 < 100] = k
+        image = (40 + 160 * (labels > 0) + np.random.default_rng(i).normal(0, 5, labels.shape)).astype(np.uint8)
+        write_image(folder / "images" / f"{i}.png", image)
+        write_labels(folder / "labels" / f"{i}_label.tiff", labels)
+        modality = "fluorescence" if i % 2 else "brightfield"
+        table.append({"image": f"{i}.png", "modality": modality, "split": "val" if i > 3 else "train"})
+    pd.DataFrame(table).to_csv(folder / "metadata.csv", index=False)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def close_figures():
     """Close the figures that a test left open, if it drew any."""

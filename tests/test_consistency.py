@@ -1,0 +1,113 @@
+"""Consistency regularization: whose labels teach whom, and what never flows back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from maunet_lite.consistency import Consistency, TwinNetworks, classification_consistency, pseudo_accuracy
+from maunet_lite.datasets import load_dataset
+from maunet_lite.losses import consistency_loss, pseudo_labels
+from maunet_lite.model import Output, build_model
+from maunet_lite.recipes import TrainConfig
+from maunet_lite.training import train
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAUNET_DATA", str(tmp_path / "data"))
+
+
+def logits(*values: float) -> torch.Tensor:
+    """One pixel with the given channel values."""
+    return torch.tensor(values, requires_grad=True)[None, :, None, None].clone()
+
+
+def test_the_proxy_is_never_a_pseudo_label() -> None:
+    assert pseudo_labels(logits(0.0, 2.0, 1.0, 9.0)).item() == 1
+
+
+def test_equation_3_by_hand() -> None:
+    one = Output(logits(0.0, 0.0), torch.tensor([[[[0.2]]]]))
+    two = Output(logits(1.0, 0.0), torch.tensor([[[[0.6]]]]))
+    # Both call the pixel background (ties go to the first class).
+    # CE(one, 0) = log 2; CE(two, 0) = log(1 + e^-1); L2 = 0.4².
+    expected = np.log(2) + np.log1p(np.exp(-1)) + 0.16
+    assert consistency_loss(one, two, n_classes=2).item() == pytest.approx(expected, rel=1e-6)
+    assert classification_consistency(one.logits, two.logits, 2).item() == pytest.approx(expected - 0.16, rel=1e-6)
+
+
+def test_no_gradient_flows_through_a_pseudo_label() -> None:
+    teacher = torch.tensor([[[[5.0]], [[0.0]]]], requires_grad=True)
+    student = torch.zeros(1, 2, 1, 1, requires_grad=True)
+    torch.nn.functional.cross_entropy(student, pseudo_labels(teacher, 2)).backward()
+    assert teacher.grad is None
+    assert student.grad is not None
+
+
+def test_pseudo_accuracy_counts_classes_alike() -> None:
+    truth = torch.tensor([0, 0, 0, 1])
+    assert pseudo_accuracy(truth, truth).item() == 1
+    assert pseudo_accuracy(torch.tensor([0, 0, 0, 0]), truth).item() == 0.5
+
+
+def cr(folder: Path, out: Path, **changes: object) -> TrainConfig:
+    """A short semi-supervised run."""
+    options = {"method": "cr", "labelled_fraction": 0.5, "batch_size": 4, "steps": 3} | changes
+    base = TrainConfig(data=str(folder), out=str(out), device="cpu", workers=0, unlabelled=None, **options)
+    return base.override(patch=32, validate_every=0, save_every=1, log_every=1, warmup=1)
+
+
+def test_labelled_and_unlabelled_images_are_disjoint_and_balanced(disks: Path, tmp_path: Path) -> None:
+    method = Consistency(cr(disks, tmp_path / "run"), load_dataset(disks).split("train"))
+    assert set(method.labelled.table["image"]).isdisjoint(method.rest.table["image"])
+    assert len(method.labelled) == len(method.rest) == 2
+    assert set(method.labelled.modalities) == {"brightfield", "fluorescence"}
+    pair = method.patches(5)[3]
+    assert pair["image"].shape == pair["unlabelled_image"].shape == (3, 32, 32)
+    assert not torch.equal(pair["image"], pair["unlabelled_image"])
+
+
+def test_networks_start_differently_and_share_an_architecture(disks: Path, tmp_path: Path) -> None:
+    twins = Consistency(cr(disks, tmp_path / "run"), load_dataset(disks).split("train")).build()
+    one, two = twins.one.state_dict(), twins.two.state_dict()
+    assert one.keys() == two.keys()
+    assert not torch.equal(one["class_head.conv.weight"], two["class_head.conv.weight"])
+
+
+@pytest.mark.parametrize("method", ["cr", "cr*"])
+def test_a_run_logs_pseudo_labels_and_keeps_network_one(disks: Path, tmp_path: Path, method: str) -> None:
+    config = cr(disks, tmp_path / "run", method=method)
+    train(config, progress=False)
+    log = pd.read_csv(tmp_path / "run" / "log.csv")
+    assert list(log["step"]) == [1, 2, 3]
+    assert {"consistency", "agreement"} <= set(log)
+    assert any(column.startswith("pseudo_accuracy_") for column in log)
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)["module"]
+    from maunet_lite.checkpoints import load_model
+
+    kept = load_model(tmp_path / "run" / "last.safetensors").state_dict()
+    assert torch.equal(kept["class_head.conv.weight"], state["one.class_head.conv.weight"])
+    result = train(config.override(steps=4), resume=True, progress=False)
+    assert result.steps == 4
+
+
+def test_hidden_labels_never_reach_the_loss(disks: Path, tmp_path: Path) -> None:
+    method = Consistency(cr(disks, tmp_path / "run"), load_dataset(disks).split("train"))
+    torch.manual_seed(0)
+    twins = TwinNetworks(build_model("lite"), build_model("lite")).eval()
+    batch = torch.utils.data.default_collate([method.patches(2)[k] for k in range(2)])
+    loss = method.loss(twins, batch)["loss"]
+    batch["hidden_classes"] = torch.zeros_like(batch["hidden_classes"])
+    assert method.loss(twins, batch)["loss"] == loss
+
+
+def test_an_odd_batch_and_missing_unlabelled_images_are_refused(disks: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must be even"):
+        Consistency(cr(disks, tmp_path / "run", batch_size=3), load_dataset(disks).split("train"))
+    with pytest.raises(ValueError, match="labelled_fraction"):
+        TrainConfig(method="cr", steps=1)
