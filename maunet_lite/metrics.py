@@ -230,7 +230,7 @@ def dice(truth: np.ndarray, prediction: np.ndarray) -> float:
     return float(2 * np.count_nonzero(truth & prediction) / total) if total else 1.0
 
 
-def class_dice(truth: np.ndarray, prediction: np.ndarray, n_classes: int = 3) -> np.ndarray:
+def dice_per_class(truth: np.ndarray, prediction: np.ndarray, n_classes: int = 3) -> np.ndarray:
     """Dice coefficient of each semantic class (0 background, 1 interior, 2 boundary).
 
     Returns
@@ -240,7 +240,7 @@ def class_dice(truth: np.ndarray, prediction: np.ndarray, n_classes: int = 3) ->
 
     Examples
     --------
-    >>> class_dice(np.array([[0, 1, 1, 1]]), np.array([[0, 0, 1, 1]])).round(2)
+    >>> dice_per_class(np.array([[0, 1, 1, 1]]), np.array([[0, 0, 1, 1]])).round(2)
     array([0.67, 0.8 ,  nan])
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
@@ -272,7 +272,7 @@ def mean_dice(
     >>> mean_dice(truth, prediction).__round__(3)  # interior 2/3, boundary 1/2
     0.583
     """
-    scores = class_dice(truth, prediction, n_classes)[0 if include_background else 1 :]
+    scores = dice_per_class(truth, prediction, n_classes)[0 if include_background else 1 :]
     present = scores[~np.isnan(scores)]
     return float(present.mean()) if present.size else 1.0
 

@@ -17,7 +17,7 @@ from maunet_lite.metrics import (
     IOUS,
     Match,
     ap_curve,
-    class_dice,
+    dice_per_class,
     dice,
     match_cells,
     match_curve,
@@ -342,7 +342,7 @@ def test_mean_dice_by_hand():
     truth = np.array([[0, 0, 2, 1, 1, 2]], dtype=np.uint8)
     prediction = np.array([[0, 2, 2, 1, 1, 1]], dtype=np.uint8)
     # background 2·1/(2 + 1), interior 2·2/(2 + 3), boundary 2·1/(2 + 2)
-    np.testing.assert_allclose(class_dice(truth, prediction), [2 / 3, 4 / 5, 1 / 2])
+    np.testing.assert_allclose(dice_per_class(truth, prediction), [2 / 3, 4 / 5, 1 / 2])
     assert mean_dice(truth, prediction) == pytest.approx((4 / 5 + 1 / 2) / 2)
     assert mean_dice(truth, prediction, include_background=True) == pytest.approx((2 / 3 + 4 / 5 + 1 / 2) / 3)
 

@@ -1,0 +1,93 @@
+"""Where pictures are drawn: places of fitting shape, legends, colour ranges; for :mod:`maunet_lite.plots`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+WIDTH = 8.5  # inches of a full-width figure
+MAX_SIDE = 1600  # pixels; larger arrays are thinned out before drawing
+
+
+def picture(pixels: np.ndarray, ax: Axes | None, title: str | None, **options: Any) -> Axes:
+    """Show pixels without ticks, on a new figure of fitting shape if there are no axes."""
+    if ax is None:
+        figure, places = grid(1, 1, pixels.shape, None, width=5.0)
+        ax = next(places)
+    ax.imshow(pixels, **options)
+    ax.set_axis_off()
+    if title:
+        ax.set_title(title, fontsize=9)
+    return ax
+
+
+def grid(
+    count: int,
+    columns: int,
+    shape: tuple[int, ...],
+    axes: Any,
+    titles: bool = True,
+    width: float = WIDTH,
+) -> tuple[Figure, Iterator[Axes]]:
+    """Return the figure and one place per picture of `shape`: the given axes, or new ones."""
+    columns = min(columns, count)
+    edge = min(width / columns, 4.5)
+    height = edge * float(np.clip(shape[0] / shape[1], 0.25, 2)) + (0.25 if titles else 0)
+    places = take_axes(axes, count, columns, edge, height)
+    return places[0].figure, iter(places)
+
+
+def take_axes(axes: Any, count: int, columns: int, width: float, height: float) -> list[Axes]:
+    """Return `count` of the given axes, or a new table of axes of `width` × `height` inches each."""
+    if axes is None:
+        from matplotlib import pyplot as plt
+
+        rows = -(-count // columns)
+        size = (width * columns, height * rows)
+        axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)[1]
+        for unused in axes.ravel()[count:]:
+            unused.set_axis_off()
+    places = list(np.ravel(axes))
+    if len(places) < count:
+        raise ValueError(f"got {len(places)} axes, expected {count}: one per picture")
+    return places[:count]
+
+
+def legend(ax: Axes, colors: Mapping[str, str], columns: int = 4) -> None:
+    """Write what the colours mean below the picture."""
+    from matplotlib.patches import Patch
+
+    handles = [Patch(facecolor=color, edgecolor="#888888", linewidth=0.5) for color in colors.values()]
+    ax.legend(
+        handles, list(colors), ncols=columns, loc="upper center", bbox_to_anchor=(0.5, 0.0), frameon=False,
+        fontsize=8, handlelength=1.0, handleheight=1.0, handletextpad=0.4, columnspacing=1.0, borderpad=0.3,
+    )  # fmt: skip
+
+
+def value_range(values: np.ndarray, limits: tuple[float, float] | None) -> dict[str, float]:
+    """Return the values of the darkest and the lightest colour, by default those of the map."""
+    if limits is None:
+        finite = np.asarray(values)[np.isfinite(values)]
+        limits = (float(finite.min()), float(finite.max())) if finite.size else (0, 1)
+    return {"vmin": limits[0], "vmax": limits[1]}
+
+
+def colormap_with_grey(name: str) -> Colormap:
+    """Return a colormap that draws NaN in grey."""
+    import matplotlib
+
+    return matplotlib.colormaps[name].with_extremes(bad="#808080")
+
+
+def thin(array: np.ndarray) -> np.ndarray:
+    """Take every n-th pixel of a large array: a screen has no more."""
+    array = np.asarray(array)
+    step = -(-max(array.shape[:2]) // MAX_SIDE)
+    return array[::step, ::step]

@@ -1,0 +1,129 @@
+"""Which cells went wrong, and how: missed, split, merged, invented (for paper 4.2, "failure cases")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from maunet_lite.matching import matched_pairs, overlaps, validated_pair
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What became of every cell. All attributes but `matched` are arrays of ids, ascending.
+
+    Every true cell is in exactly one of `found`, `split`, `merged` and `missed`; every predicted cell in
+    exactly one of `right`, `pieces`, `mergers` and `invented`. One of the pieces of a split cell, or one of
+    the cells in a merger, may overlap enough for a match: `matched` has the pairs that the score counts.
+    """
+
+    matched: np.ndarray  # (tp, 2): ids in truth and in prediction
+    found: np.ndarray  # true cells with a partner, neither split nor merged
+    split: np.ndarray  # true cells cut into pieces
+    merged: np.ndarray  # true cells joined with others
+    missed: np.ndarray  # all other true cells
+    right: np.ndarray  # predictions with a partner, neither piece nor merger
+    pieces: np.ndarray  # predictions that are part of a split cell
+    mergers: np.ndarray  # predictions that join several cells
+    invented: np.ndarray  # all other predictions
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of true cells found, split, merged and missed, and of invented predictions."""
+        return {kind: len(getattr(self, kind)) for kind in ("found", "split", "merged", "missed", "invented")}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {kind}" for kind, count in self.counts().items())
+
+
+def errors(truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: int = 2) -> Errors:
+    """Say of every cell whether it was found, split, merged, missed or invented.
+
+    "Mostly inside" means with more than half of its pixels.
+
+    - **split**: at least two predictions lie mostly inside the true cell, and together they cover more than
+      half of it. These predictions are its `pieces`.
+    - **merged**: the same with the roles exchanged: at least two true cells lie mostly inside one prediction,
+      the merger, and together make up more than half of it. A cell that is both counts as split.
+    - **missed**: any other true cell without a partner of IoU ≥ `iou`, be it that nothing is there or that
+      the outline is too far off.
+    - **invented**: any other prediction without a partner.
+
+    Parameters
+    ----------
+    truth, prediction : (H, W) integer arrays
+        Label maps, 0 is background.
+    iou : float, default 0.5
+        Least IoU of a match, as in :func:`maunet_lite.metrics.match_cells`.
+    border : int, default 2
+        Cells in the outermost `border` pixels are left out, as they are there.
+
+    Returns
+    -------
+    Errors
+
+    Raises
+    ------
+    LabelError, ValueError
+        If a map is no label map, or the shapes differ.
+
+    Examples
+    --------
+    Cell 1 is cut in two, cells 2 and 3 are one, cell 4 is not there, and 9 is nothing:
+
+    >>> truth      = np.array([[1, 1, 1, 1, 0, 2, 2, 3, 3, 0, 4, 4, 0, 0]])
+    >>> prediction = np.array([[5, 5, 6, 6, 0, 7, 7, 7, 7, 0, 0, 0, 9, 9]])
+    >>> found = errors(truth, prediction, border=0)
+    >>> print(found)
+    0 found, 1 split, 2 merged, 1 missed, 1 invented
+    >>> found.pieces.tolist(), found.mergers.tolist(), found.merged.tolist()
+    ([5, 6], [7], [2, 3])
+    """
+    table = overlaps(*validated_pair(truth, prediction), border)
+    pairs = matched_pairs(table, iou)
+    rows, columns = table.rows, table.columns
+    inside_cell = 2 * table.shared > table.prediction_area[columns]
+    inside_prediction = 2 * table.shared > table.truth_area[rows]
+    split, pieces = _several(
+        rows, columns, inside_cell, table.shared, table.truth_area, table.prediction.size
+    )
+    mergers, merged = _several(
+        columns, rows, inside_prediction, table.shared, table.prediction_area, table.truth.size
+    )
+    merged &= ~split
+    mergers &= ~pieces
+    matched_truth, matched_prediction = np.zeros_like(split), np.zeros_like(pieces)
+    matched_truth[rows[pairs]] = matched_prediction[columns[pairs]] = True
+    wrong_truth, wrong_prediction = split | merged, pieces | mergers
+    return Errors(
+        matched=np.stack([table.truth[rows[pairs]], table.prediction[columns[pairs]]], axis=1),
+        found=table.truth[matched_truth & ~wrong_truth],
+        split=table.truth[split],
+        merged=table.truth[merged],
+        missed=table.truth[~matched_truth & ~wrong_truth],
+        right=table.prediction[matched_prediction & ~wrong_prediction],
+        pieces=table.prediction[pieces],
+        mergers=table.prediction[mergers],
+        invented=table.prediction[~matched_prediction & ~wrong_prediction],
+    )
+
+
+def _several(
+    wholes: np.ndarray,
+    parts: np.ndarray,
+    inside: np.ndarray,
+    shared: np.ndarray,
+    area: np.ndarray,
+    n_parts: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find wholes that at least two parts, mostly inside, cover by more than half; and those parts.
+
+    `wholes`, `parts`, `inside` and `shared` describe the overlapping pairs, (K,). Returns two masks, over all
+    wholes and over all parts.
+    """
+    count = np.bincount(wholes[inside], minlength=area.size)
+    covered = np.bincount(wholes[inside], weights=shared[inside], minlength=area.size)
+    divided = (count >= 2) & (2 * covered > area)
+    is_part = np.zeros(n_parts, dtype=bool)
+    is_part[parts[inside & divided[wholes]]] = True
+    return divided, is_part

@@ -1,0 +1,294 @@
+"""Figures from arrays: images, cells, maps, steps, errors, scores.
+
+Functions that draw into one diagram take ``ax=None`` and return it; functions that draw several take
+``axes=None`` and return the figure. Nothing is shown or saved here: a notebook shows its figures by itself
+(end the line with ``;``), a script calls ``figure.savefig``. Sizes are made for a text column of 700 pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from maunet_lite.canvas import colormap_with_grey, grid, legend, picture, thin, value_range
+from maunet_lite.colors import (
+    CLASS_COLORS,
+    CLASS_NAMES,
+    ERROR_COLORS,
+    blend,
+    outlines,
+    random_colors,
+    rgb,
+    to_display,
+)
+from maunet_lite.diagrams import learning_curve, score_strip
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "before_after",
+    "contact_sheet",
+    "errors",
+    "learning_curve",
+    "outlines",
+    "overlay",
+    "random_colors",
+    "score_strip",
+    "show_classes",
+    "show_distance",
+    "show_image",
+    "show_labels",
+    "show_maps",
+    "show_steps",
+    "show_targets",
+]
+
+
+def show_image(image: np.ndarray, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """Show an image, stretched to a visible range (see :func:`maunet_lite.colors.to_display`)."""
+    return picture(to_display(thin(image)), ax, title)
+
+
+def show_labels(labels: np.ndarray, ax: Axes | None = None, title: str | None = None, seed: int = 0) -> Axes:
+    """Show a label map in random colours on black, neighbours in different ones."""
+    return picture(random_colors(thin(labels), seed), ax, title)
+
+
+def overlay(
+    image: np.ndarray,
+    labels: np.ndarray,
+    ax: Axes | None = None,
+    title: str | None = None,
+    *,
+    fill: float = 0.3,
+    color: str | None = None,
+    seed: int = 0,
+) -> Axes:
+    """Draw the outlines of cells, and a breath of their colour, over the image.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+    labels : (H, W) integer array
+        Label map of the same height and width.
+    fill : float in [0, 1], default 0.3
+        Strength of the colour inside the cells; 0 draws outlines only.
+    color : str, optional
+        ``"#RRGGBB"`` for all cells alike; by default each has its own.
+
+    Raises
+    ------
+    ValueError
+        If the sizes differ.
+    """
+    _check_sizes(image, labels)
+    base, labels = to_display(thin(image)), thin(labels)
+    painted = random_colors(labels, seed) / np.float32(255)
+    if color is not None:
+        painted[...] = rgb(color)
+    blend(base, labels > 0, painted, fill)
+    blend(base, outlines(labels, _line(labels)), painted, 1.0)
+    return picture(base, ax, title)
+
+
+def show_classes(
+    classes: np.ndarray, ax: Axes | None = None, title: str | None = None, key: bool = True
+) -> Axes:
+    """Show a map of semantic classes, (H, W) integers: 0 background, 1 interior, 2 boundary, 3 proxy."""
+    classes = thin(classes)
+    table = np.stack([rgb(color) for color in CLASS_COLORS])
+    ax = picture(table[classes], ax, title)
+    if key:
+        shown = range(max(3, int(classes.max()) + 1))
+        legend(ax, {CLASS_NAMES[k]: CLASS_COLORS[k] for k in shown})
+    return ax
+
+
+def show_distance(
+    values: np.ndarray,
+    ax: Axes | None = None,
+    title: str | None = None,
+    *,
+    limits: tuple[float, float] | None = (0, 1),
+    colormap: str = "magma",
+    bar: bool = True,
+) -> Axes:
+    """Show a map of numbers, such as the distance field or a probability, (H, W), with a colour bar.
+
+    `limits` are the values of the darkest and the lightest colour; None takes the map's own. NaN is grey.
+    """
+    ax = picture(thin(values), ax, title, cmap=colormap_with_grey(colormap), **value_range(values, limits))
+    if bar:
+        strip = ax.inset_axes([1.02, 0, 0.035, 1])
+        ax.figure.colorbar(ax.images[-1], cax=strip).outline.set_visible(False)
+        strip.tick_params(length=2, labelsize=8)
+    return ax
+
+
+def show_maps(maps: Sequence[Any], image: np.ndarray | None = None, axes: Any = None) -> Figure:
+    """Show what the network says: probability of each class and the distance field, after the image.
+
+    Parameters
+    ----------
+    maps : (probabilities, distance)
+        (C, H, W) in [0, 1] and (H, W) or None, such as ``postprocessing.Maps``.
+    image : (H, W) or (H, W, C) array, optional
+    axes : axes, optional
+        One per picture.
+    """
+    probabilities, distance = maps
+    count = len(probabilities) + (distance is not None) + (image is not None)
+    figure, places = grid(count, 3, probabilities[0].shape, axes)
+    if image is not None:
+        show_image(image, next(places), "image")
+    for name, plane in zip(CLASS_NAMES, probabilities, strict=False):
+        show_distance(plane, next(places), f"P({name})", colormap="viridis")
+    if distance is not None:
+        show_distance(distance, next(places), "distance field")
+    return figure
+
+
+def show_targets(targets: Sequence[np.ndarray], image: np.ndarray | None = None, axes: Any = None) -> Figure:
+    """Show what the network is to learn: class map and distance field (paper 2.1), after the image.
+
+    `targets` is (classes, distance), two (H, W) arrays, such as ``preprocessing.Targets``.
+    """
+    classes, distance = targets
+    figure, places = grid(2 + (image is not None), 3, classes.shape, axes)
+    if image is not None:
+        show_image(image, next(places), "image")
+    show_classes(classes, next(places), "class map")
+    show_distance(distance, next(places), "distance field")
+    return figure
+
+
+def show_steps(
+    steps: Mapping[str, np.ndarray], image: np.ndarray | None = None, columns: int = 4, axes: Any = None
+) -> Figure:
+    """Show the results of the post-processing steps in order (paper 2.3, Fig. 4).
+
+    Masks are drawn white on black, label maps in random colours, maps of numbers with a colour bar.
+    Markers are too small to be seen and are drawn a little larger than they are.
+    """
+    panels = ({} if image is None else {"image": image}) | dict(steps)
+    figure, places = grid(len(panels), columns, next(iter(steps.values())).shape, axes)
+    for name, values in panels.items():
+        ax, title = next(places), name.replace("_", " ")
+        if name == "image":
+            show_image(values, ax, title)
+        elif values.dtype == bool:
+            picture(thin(values), ax, title, cmap="gray", vmin=0, vmax=1)
+        elif values.dtype.kind in "iu":
+            show_labels(_grown(values) if "marker" in name else values, ax, f"{title} ({_count(values)})")
+        else:
+            show_distance(values, ax, title, limits=None, bar=False)
+    return figure
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str] | None = None,
+    labels: Sequence[np.ndarray | None] | None = None,
+    columns: int = 4,
+    axes: Any = None,
+) -> Figure:
+    """Show many images at once, with the outlines of their cells where `labels` are given.
+
+    Pictures are cut to the middle square, so that images of different shapes make an even sheet.
+    """
+    figure, places = grid(len(images), columns, (1, 1), axes, titles is not None)
+    for k, image in enumerate(images):
+        title = titles[k] if titles is not None else None
+        if labels is None or labels[k] is None:
+            show_image(_square(image), next(places), title)
+        else:
+            overlay(_square(image), _square(labels[k]), next(places), title, fill=0.15)
+    return figure
+
+
+def before_after(
+    image: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    titles: tuple[str, str] = ("before", "after"),
+    axes: Any = None,
+) -> Figure:
+    """Show the image and two segmentations of it side by side, with their numbers of cells."""
+    figure, places = grid(3, 3, before.shape, axes)
+    show_image(image, next(places), "image")
+    for labels, title in zip((before, after), titles, strict=True):
+        overlay(image, labels, next(places), f"{title} ({_count(labels)} cells)")
+    return figure
+
+
+def errors(
+    image: np.ndarray,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    report: Any,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Show which cells were missed, split, merged and invented, in four colours for any colour vision.
+
+    Missed, split and merged cells are drawn as they truly are, invented ones as predicted; white lines are
+    the prediction inside split and merged cells. Found cells have thin grey outlines.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+    truth, prediction : (H, W) integer arrays
+        Label maps.
+    report : evaluation.Errors
+        What ``evaluation.errors(truth, prediction)`` returned: ids in `found`, `missed`, `split`, `merged`
+        (of truth) and `invented` (of the prediction).
+    """
+    for labels in (truth, prediction):
+        _check_sizes(image, labels)
+    base, truth, prediction = 0.75 * to_display(thin(image)), thin(truth), thin(prediction)
+    line = _line(truth)
+    blend(base, outlines(np.where(np.isin(truth, report.found), truth, 0), line), "#BBBBBB", 0.8)
+    for kind, color in ERROR_COLORS.items():
+        source = prediction if kind == "invented" else truth
+        cells = np.where(np.isin(source, getattr(report, kind)), source, 0)
+        blend(base, cells > 0, color, 0.45)
+        if kind in ("split", "merged"):
+            blend(base, outlines(np.where(cells > 0, prediction, 0), line) & (cells > 0), "#FFFFFF", 0.9)
+        blend(base, outlines(cells, line + 1), color, 1.0)
+    ax = picture(base, ax, title)
+    counts = {f"{len(getattr(report, kind))} {kind}": color for kind, color in ERROR_COLORS.items()}
+    legend(ax, {f"{len(report.found)} found": "#BBBBBB"} | counts, columns=5)
+    return ax
+
+
+def _line(labels: np.ndarray) -> int:
+    """Width of outlines in pixels, so that they are seen at 700 pixels' width."""
+    return max(1, round(max(labels.shape) / 600))
+
+
+def _square(array: np.ndarray) -> np.ndarray:
+    side = min(array.shape[:2])
+    top, left = ((length - side) // 2 for length in array.shape[:2])
+    return array[top : top + side, left : left + side]
+
+
+def _grown(markers: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import maximum_filter
+
+    return maximum_filter(markers, size=2 * (1 + max(markers.shape) // 300) + 1)
+
+
+def _count(labels: np.ndarray) -> int:
+    return int(np.count_nonzero(np.unique(labels) > 0))
+
+
+def _check_sizes(image: np.ndarray, labels: np.ndarray) -> None:
+    if np.shape(image)[:2] != np.shape(labels):
+        raise ValueError(
+            f"the image has {np.shape(image)[:2]} pixels and the label map {np.shape(labels)}, expected the "
+            "same: do they belong together, and is one of them transposed or resized?"
+        )
