@@ -1,0 +1,22 @@
+"""Simulated microscopy with exact ground truth: the embedded data of the course.
+
+A picture is made in four steps, each a module short enough to open and read:
+
+1. ``scene`` lays out cells whose outlines come from ``shapes`` (the labels are exact from here on),
+2. ``specimens`` fills them with dye or optical thickness, textured by ``fields``,
+3. ``microscopes`` forms the image in one of the paper's four modalities,
+4. ``pictures`` takes it with a camera that counts photons.
+
+``recipes`` says what each kind of picture shows, ``folder`` writes whole datasets.
+
+>>> import numpy as np
+>>> image, labels = simulate("dic", (64, 96), rng=np.random.default_rng(0))
+>>> image.shape, image.dtype, labels.shape, labels.dtype
+((64, 96), dtype('uint8'), (64, 96), dtype('int32'))
+"""
+
+from maunet_lite.simulation.folder import simulate_dataset
+from maunet_lite.simulation.pictures import Simulated, simulate
+from maunet_lite.simulation.recipes import MODALITIES, VARIANTS
+
+__all__ = ["MODALITIES", "VARIANTS", "Simulated", "simulate", "simulate_dataset"]

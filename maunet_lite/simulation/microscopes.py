@@ -1,0 +1,196 @@
+"""Four simulated microscopes: how light turns cells into a picture.
+
+Each function takes a :class:`~maunet_lite.simulation.scene.Scene` and a generator and returns radiance on the
+scene's canvas, about 0 to 1, before the camera adds its noise. What the cells hold comes from
+:mod:`~maunet_lite.simulation.specimens`; here stands only the optics of each contrast method, in a few lines.
+Every number drawn from the generator is a setting that differs between real pictures.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maunet_lite.simulation import specimens
+from maunet_lite.simulation.fields import blur, illumination, specks
+from maunet_lite.simulation.scene import Scene
+
+# Optical density in red, green and blue: haematoxylin, DAB and magenta eosin after Ruifrok, Johnston (2001).
+# Eosin is pinker in many laboratories; violet stands for thiazine dyes such as Giemsa's and cresyl violet.
+STAINS = {
+    "haematoxylin": (0.65, 0.70, 0.29),
+    "violet": (0.48, 0.85, 0.18),
+    "eosin": (0.07, 0.99, 0.11),
+    "pink eosin": (0.22, 0.80, 0.50),
+    "dab": (0.27, 0.57, 0.78),
+}
+
+
+def fluorescence(scene: Scene, rng: np.random.Generator, variant: str = "nuclei") -> np.ndarray:
+    """Image fluorescent cells on a dark ground.
+
+    A fluorophore shines in proportion to its amount, so the signal is brightness × amount. Two things reach
+    the camera from elsewhere: haze from cells out of focus, and an uneven background. The objective blurs
+    all of it by its point-spread function.
+
+    Parameters
+    ----------
+    scene : Scene
+    rng : numpy.random.Generator
+    variant : {"nuclei", "cells"}
+        A dye of DNA, or of the whole cell body.
+
+    Returns
+    -------
+    (H, W) float32
+        Radiance on the scene's canvas; the cells of one picture differ by about a decade.
+    """
+    shape, diameter, n_cells = scene.labels.shape, scene.diameter, scene.n_cells
+    brightness = np.exp(rng.uniform(0.15, 0.6) * rng.normal(size=n_cells))
+    brightness *= np.where(rng.random(n_cells) < 0.06, rng.uniform(1.5, 3.5), 1)  # dividing or dying
+    amount = specimens.dna(scene, rng) if variant == "nuclei" else specimens.cytoplasm(scene, rng)
+    signal = scene.per_cell(np.clip(brightness, 0.25, 4)) * amount
+    signal += rng.uniform(0.5, 2) * specks(shape, rng, n=3, radius=(0.8, diameter / 10))
+    elsewhere = signal[::-1, ::-1]  # more cells of the same kind, above and below the focus
+    haze = rng.uniform(0, 0.25) * blur(elsewhere, diameter / 3) + rng.uniform(0, 0.25) * blur(
+        signal, diameter
+    )
+    background = rng.uniform(0.01, 0.12) * illumination(shape, rng, 0.5)
+    in_focus = blur(signal, rng.uniform(0.8, 1 + diameter / 35)) * illumination(shape, rng, 0.2)
+    radiance = in_focus + haze + background
+    reference = np.quantile(radiance[scene.labels > 0], 0.9) if n_cells else 1.0
+    return (radiance * 0.12 ** rng.random() / reference).astype(np.float32)
+
+
+def brightfield(scene: Scene, rng: np.random.Generator, variant: str = "stained") -> np.ndarray:
+    """Image cells in plain transmitted light.
+
+    Stained tissue follows the law of Beer and Lambert, light = lamp × 10^(−Σ amount × stain), per colour.
+    Unstained cells hardly absorb; they show because a slightly defocused lens turns the curvature of the
+    optical path into dark and bright rims.
+
+    Parameters
+    ----------
+    scene : Scene
+        For stained tissue, labels mean nuclei.
+    rng : numpy.random.Generator
+    variant : {"stained", "unstained"}
+
+    Returns
+    -------
+    (H, W, 3) or (H, W) float32
+        Radiance on the scene's canvas; in colour if stained.
+    """
+    return _stained(scene, rng) if variant == "stained" else _unstained(scene, rng)
+
+
+def _stained(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    shape, diameter = scene.labels.shape, scene.diameter
+    nuclear, counter, strength = [
+        ("haematoxylin", "eosin", rng.uniform(0.1, 0.35)),
+        ("haematoxylin", "pink eosin", rng.uniform(0.1, 0.45)),
+        ("haematoxylin", "dab", rng.uniform(0.1, 0.6)),
+        ("violet", "violet", rng.uniform(0.0, 0.3)),
+    ][rng.choice(4, p=[0.2, 0.35, 0.2, 0.25])]
+    tissue = specimens.immunostain(scene, rng) if counter == "dab" else specimens.stroma(scene, rng)
+    nuclei = rng.uniform(0.5, 1.0) * specimens.chromatin(scene, rng)
+    smear = blur((scene.labels > 0)[::-1, ::-1].astype(np.float32), diameter / 4) * (scene.labels == 0)
+    nuclei += rng.uniform(0, 0.2) * smear * np.minimum(tissue, 1)  # nuclei out of focus
+    nuclei += 0.5 * specks(shape, rng, n=2, radius=(1, diameter / 8))
+    dyes = np.array([STAINS[nuclear], STAINS[counter]]) + rng.normal(0, 0.03, (2, 3))
+    if nuclear == "haematoxylin":
+        dyes[0] += rng.uniform(0, 0.5) * np.array(STAINS["eosin"])  # nuclei take up some eosin too: purple
+    dyes = np.maximum(dyes, 0.02) / np.linalg.norm(dyes, axis=1, keepdims=True)
+    sharpness = rng.uniform(0.6, 0.8 + diameter / 40)
+    amounts = np.stack([blur(nuclei, sharpness), blur(strength * tissue, sharpness)], -1)  # (H, W, 2)
+    lamp = rng.uniform(0.82, 0.96) * rng.normal(1, 0.02, 3)
+    light = lamp * 10 ** -(amounts @ dyes) * illumination(shape, rng, 0.06)[..., None]  # (H, W, 3)
+    return light.astype(np.float32)
+
+
+def _unstained(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    shape, diameter = scene.labels.shape, scene.diameter
+    inside = specimens.organelles(scene, rng, specimens.nuclei(scene, rng))
+    path = 0.5 * (1 - np.exp(-scene.distance)) + 0.5 * specimens.dome(scene) + rng.uniform(0.5, 1.5) * inside
+    path += 0.5 * specks(shape, rng, n=6, radius=(0.8, diameter / 12))
+    focus = rng.uniform(0.8, 1.6)
+    near = blur(path, focus) - blur(path, 1.6 * focus)
+    far = blur(path, 2 * focus) - blur(path, 3.2 * focus)
+    contrast = rng.uniform(1.6, 3.5) * rng.choice([-1, 1])  # the sign: above or below the focus
+    light = 1 - rng.uniform(0.02, 0.15) * blur(path, focus) + contrast * (near - 0.6 * far)
+    return (rng.uniform(0.4, 0.75) * light * illumination(shape, rng, 0.15)).astype(np.float32)
+
+
+def phase_contrast(scene: Scene, rng: np.random.Generator, variant: str = "spread") -> np.ndarray:
+    """Image transparent cells by Zernike's phase contrast (positive: denser is darker).
+
+    The wave behind the cells is u = exp(i·phase). The ring in the objective dims the light that went straight
+    through and turns its phase by a quarter wave. As the ring has a width, it catches the slowly varying
+    part of the cells' light too: taking the blurred wave for the straight light gives the halo and the
+    shade-off of the real instrument, and the brightness of thick round cells.
+
+    Parameters
+    ----------
+    scene : Scene
+    rng : numpy.random.Generator
+    variant : {"spread", "spindle", "round"}
+        Round cells float and are thick; the others lie flat on glass.
+
+    Returns
+    -------
+    (H, W) float32
+        Radiance on the scene's canvas.
+    """
+    shape, diameter = scene.labels.shape, scene.diameter
+    if variant == "round":
+        phase = specimens.floating_cells(scene, rng, thickness=rng.uniform(0.3, 1.6))
+    else:
+        phase = specimens.spread_cells(scene, rng, tallest=3.5)
+    phase += rng.uniform(0.2, 0.7) * specks(shape, rng, n=phase.size / 5000, radius=(0.6, diameter / 20))
+    dust = specks(shape, rng, n=3, radius=(diameter / 2, 1.5 * diameter))
+    phase += 0.05 * (blur(dust, 2) - blur(dust, 4))  # dust far out of focus shows as rings
+    phase = blur(phase, rng.uniform(0.6, 1.1))
+    halo, ring, narrow = rng.uniform(1.2, 3) + 0.03 * diameter, rng.uniform(0.4, 0.7), rng.uniform(0.85, 1)
+    real, imaginary = np.cos(phase), np.sin(phase)
+    straight_real = narrow * blur(real, halo) + (1 - narrow) * blur(real, diameter)
+    straight_imaginary = narrow * blur(imaginary, halo) + (1 - narrow) * blur(imaginary, diameter)
+    # scattered light + ring × straight light × (−i)
+    light = (real - straight_real + ring * straight_imaginary) ** 2
+    light += (imaginary - straight_imaginary - ring * straight_real) ** 2
+    return (rng.uniform(0.3, 0.45) * light / ring**2 * illumination(shape, rng, 0.15)).astype(np.float32)
+
+
+def dic(scene: Scene, rng: np.random.Generator, variant: str = "round") -> np.ndarray:
+    """Image transparent cells by differential interference contrast.
+
+    Two copies of the wave, sheared by less than the resolution, interfere: the picture shows the slope of
+    the optical path along the shear as if light fell from one side, and it is grey where the path is flat.
+
+    Parameters
+    ----------
+    scene : Scene
+    rng : numpy.random.Generator
+    variant : {"round", "discs", "spread"}
+        Domes, flat discs with a steep edge (red blood cells), or cells spread on glass.
+
+    Returns
+    -------
+    (H, W) float32
+        Radiance on the scene's canvas.
+    """
+    shape, diameter = scene.labels.shape, scene.diameter
+    if variant == "discs":
+        edge = np.minimum(scene.distance / (0.12 * diameter), 1)
+        path = rng.uniform(0.35, 1.0) * edge**2 * (3 - 2 * edge)
+    elif variant == "round":
+        path = specimens.floating_cells(scene, rng, thickness=rng.uniform(0.6, 2))
+    else:
+        path = 1.5 * specimens.spread_cells(scene, rng, tallest=1)
+    path = path * scene.per_cell(rng.uniform(0.7, 1.3, scene.n_cells))
+    path += 0.6 * specks(shape, rng, n=6, radius=(0.8, diameter / 15))
+    slope = np.gradient(blur(path, rng.uniform(0.8, 1.4)))
+    angle, shear, bias = rng.uniform(0, 2 * np.pi), rng.uniform(1.6, 3.2), rng.uniform(0.9, 1.6)
+    difference = shear * (np.sin(angle) * slope[0] + np.cos(angle) * slope[1])
+    unfocused = blur(specks(shape, rng, n=4, radius=(diameter / 6, diameter / 2)), diameter / 4)
+    light = np.sin((difference + bias) / 2) ** 2 * (1 - rng.uniform(-0.1, 0.2) * unfocused)
+    background = rng.uniform(0.3, 0.6) / np.sin(bias / 2) ** 2
+    return (background * light * illumination(shape, rng, 0.25)).astype(np.float32)
