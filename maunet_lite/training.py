@@ -28,7 +28,7 @@ from maunet_lite.losses import supervised_loss
 from maunet_lite.model import MAUNet, build_model
 from maunet_lite.patches import PatchDataset
 from maunet_lite.recipes import TrainConfig
-from maunet_lite.runs import Run, TrainResult, interruptible
+from maunet_lite.run_folder import Run, TrainResult, interruptible
 from maunet_lite.validation import validate
 
 ENDLESS = 2**40  # draws of a training whose budget is minutes

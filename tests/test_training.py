@@ -77,7 +77,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(disks: Path, tm
 
 def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
     """Send this process Ctrl-C when a run has done `step` steps."""
-    from maunet_lite.runs import Run
+    from maunet_lite.run_folder import Run
 
     accumulate = Run.accumulate
 
