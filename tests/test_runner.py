@@ -107,7 +107,7 @@ def test_report_is_written_for_programs_and_people(report):
 def test_notebook_that_takes_too_long_is_stopped_and_kept(tmp_path):
     run = NotebookRun("03_never_ends", sources("03")[0], {})
     worker = Worker(run, Report("smoke", tmp_path, {}), jobs=1, limit=60)
-    # the limit is drawn in once the endless cell runs, so that the test neither waits long nor fails on a
+    # The limit is drawn in once the endless cell runs, so that the test neither waits long nor fails on a
     # slow machine
     while not (run.executed.exists() and "before the wait" in run.executed.read_text(encoding="utf-8")):
         assert not worker.finished(), run.failure()

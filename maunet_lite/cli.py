@@ -1,0 +1,88 @@
+"""The command ``maunet-lite``: a thin layer over the package.
+
+Each command turns its options into one call of a function that can be used from Python just as well. Heavy
+imports stand inside the commands, so that ``maunet-lite --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from maunet_lite import cli_course, cli_data, cli_models
+from maunet_lite.cli_options import INTERRUPTED, USER_ERROR, group
+
+PACKAGE = Path(__file__).parent
+
+
+class _KitGroup(TyperGroup):
+    """Says what a user did wrong in one line; the traceback is one option away."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command and translate the errors that the kit raises on purpose."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if ctx.params.get("show_traceback") or not is_expected(error):
+                raise
+            typer.secho(f"error: {error}", fg="red", err=True)
+            typer.echo("(maunet-lite --traceback … shows where it was raised)", err=True)
+            raise typer.Exit(USER_ERROR) from None
+
+
+def is_expected(error: Exception) -> bool:
+    """Tell whether an error is a message of the kit to its user, and no fault of a program.
+
+    True for files that are not there or may not be used, and for a ValueError or ImportError that this
+    package itself raised. A ValueError out of the depths of a library is a fault: its traceback must be seen.
+    """
+    if isinstance(
+        error, (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
+    ):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = bool(frames) and PACKAGE in Path(frames[-1].filename).parents
+    missing_module = isinstance(error, ImportError) and error.name is None  # raised by hand, with advice
+    return ours and (isinstance(error, ValueError) or missing_module)
+
+
+app = group("Cell segmentation with MAUNet: a course of notebooks and the package under it.", cls=_KitGroup)
+app.add_typer(cli_course.app, name="notebooks")
+app.add_typer(cli_data.app, name="data")
+cli_models.register(app)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from maunet_lite import __version__
+
+        typer.echo(f"maunet-lite {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_traceback: Annotated[
+        bool, typer.Option("--traceback", envvar="MAUNET_TRACEBACK", help="Show where an error was raised.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Cell segmentation with MAUNet: a course of notebooks and the package under it."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

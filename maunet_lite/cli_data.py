@@ -1,0 +1,53 @@
+"""The commands ``maunet-lite data …``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maunet_lite.cli_options import WORK_FAILED, group
+
+app = group("Find, fetch and check datasets.")
+
+
+@app.command("list")
+def data_list() -> None:
+    """List the datasets that the kit knows by name: licence, where they come from, whether they are here."""
+    from maunet_lite.catalogue import format_catalogue
+
+    typer.echo(format_catalogue())
+
+
+@app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="A name that `maunet-lite data list` shows.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Accept the licence without being asked.")] = False,
+) -> None:
+    """Fetch a dataset, verify it and bring it into the kit's layout."""
+    from maunet_lite.catalogue import CATALOGUE, get_dataset
+
+    licence = getattr(CATALOGUE.get(name), "licence", None)
+    if licence and not yes:
+        typer.confirm(f"Licence of {name}: {licence}\nFetch it?", abort=True)
+    typer.echo(get_dataset(name))
+
+
+@app.command("check")
+def data_check(
+    folder: Annotated[Path, typer.Argument(help="images/NAME.png, labels/NAME_label.tiff")],
+) -> None:
+    """List every problem of a dataset folder at once."""
+    from maunet_lite.datasets import check_folder, load_dataset
+
+    problems = check_folder(folder)
+    for problem in problems:
+        typer.echo(f"{problem.file}: {problem.problem}")
+    if problems:
+        typer.echo(f"{len(problems)} problem{'s' * (len(problems) > 1)} in {folder}")
+        raise typer.Exit(WORK_FAILED)
+    table = load_dataset(folder).table
+    labelled = int(table["labelled"].sum())
+    splits = ", ".join(f"{count} {name}" for name, count in table["split"].value_counts().items())
+    typer.echo(f"{folder} is in order: {len(table)} images, {labelled} with labels ({splits})")

@@ -1,0 +1,193 @@
+"""The commands on networks: train, segment, evaluate, describe, convert, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from maunet_lite.cli_options import (
+    INTERRUPTED,
+    WORK_FAILED,
+    Device,
+    Models,
+    Postprocess,
+    Scales,
+    parse_assignments,
+    parse_numbers,
+)
+
+
+def train(
+    data: Annotated[str, typer.Option(help="Dataset: a name or a folder.")] = "simulated",
+    preset: Annotated[
+        str, typer.Option(help="Recipe: lite, paper-r50, … or a config.json of a run.")
+    ] = "lite",
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/latest"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    minutes: Annotated[float | None, typer.Option(help="Budget in minutes.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Budget in optimiser steps.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Budget in passes over the training images.")] = None,
+    start_from: Annotated[str | None, typer.Option("--from", help="Weights to fine-tune.")] = None,
+    method: Annotated[str | None, typer.Option(help="supervised, cr or cr*.")] = None,
+    labelled_fraction: Annotated[float | None, typer.Option(help="Share of the labels to use.")] = None,
+    unlabelled: Annotated[str | None, typer.Option(help="Folder of images without labels, for cr.")] = None,
+    batch_size: Annotated[int | None, typer.Option()] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other field.")
+    ] = None,
+) -> None:
+    """Train a network, or fine-tune one; Ctrl-C stops cleanly and --resume goes on."""
+    from maunet_lite.training import train as run_training
+
+    given = {
+        "minutes": minutes, "steps": steps, "epochs": epochs, "start_from": start_from, "method": method,
+        "labelled_fraction": labelled_fraction, "unlabelled": unlabelled, "batch_size": batch_size,
+        "learning_rate": learning_rate, "seed": seed, "device": device,
+    }  # fmt: skip
+    changes = {name: value for name, value in given.items() if value is not None} | parse_assignments(setting)
+    result = run_training(_train_config(preset, data, out, changes, resume), resume=resume)
+    typer.echo(f"{result.steps} steps; best F1 on val {result.best_score:.3f}; weights: {result.best}")
+    if result.interrupted:
+        typer.echo(f"interrupted; go on with: maunet-lite train --out {out} --resume")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _train_config(preset: str, data: str, out: Path, changes: dict[str, Any], resume: bool) -> Any:
+    """Return the recipe with changes; to resume, that of the run in `out`: options need not be repeated."""
+    from maunet_lite.recipes import recipe
+
+    config = out / "config.json"
+    if resume and config.exists():
+        return recipe(str(config)).override(out=str(out), **changes)
+    if preset.endswith(".json") and data == "simulated":
+        return recipe(preset).override(out=str(out), **changes)
+    return recipe(preset).override(**{"data": data, "out": str(out), **changes})
+
+
+def segment(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Image files and folders.")],
+    out: Annotated[Path, typer.Option(help="Folder for NAME_label.tiff.")],
+    model: Models = None,
+    export: Annotated[str, typer.Option(help="Formats, such as tiff.")] = "tiff",
+    overlay: Annotated[bool, typer.Option("--overlay", help="Also write NAME_overlay.png.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do again what is done.")] = False,
+    postprocess: Postprocess = "default",
+    scales: Scales = "1",
+    device: Device = "auto",
+) -> None:
+    """Segment images: one label map each; a damaged file is named and stops nothing."""
+    if export != "tiff":
+        raise typer.BadParameter(f"'{export}' is not known, there is: tiff", param_hint="--export")
+    from maunet_lite.batch import segment_files
+    from maunet_lite.checkpoints import load_model
+    from maunet_lite.inference import resolve_device
+
+    target = resolve_device(device)
+    networks = [load_model(name, target) for name in model or ["lite"]]
+    outcomes = segment_files(
+        inputs, out, networks, postprocess=postprocess, overlay=overlay, overwrite=overwrite,
+        scales=parse_numbers(scales), device=target,
+    )  # fmt: skip
+    done = [outcome for outcome in outcomes if outcome.status == "segmented"]
+    skipped = sum(outcome.status == "skipped" for outcome in outcomes)
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    cells = sum(outcome.cells for outcome in done)
+    counts = f"{len(done)} segmented with {cells} cells, {skipped} skipped (done before), {len(failed)} failed"
+    typer.echo(f"{counts}; in {out}")
+    for outcome in failed:
+        typer.secho(f"  {outcome.image}: {outcome.reason}", fg="red", err=True)
+    if failed:
+        raise typer.Exit(WORK_FAILED)
+
+
+def evaluate(
+    data: Annotated[str, typer.Option(help="Dataset: a name or a folder.")] = "simulated",
+    model: Models = None,
+    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "val",
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score label maps in a folder instead of a model.")
+    ] = None,
+    postprocess: Postprocess = "default",
+    scales: Scales = "1",
+    device: Device = "auto",
+    save: Annotated[Path | None, typer.Option(help="Write one row per image to this CSV file.")] = None,
+    with_baseline: Annotated[
+        bool, typer.Option("--baseline/--no-baseline", help="Otsu + watershed beside it.")
+    ] = True,
+) -> None:
+    """Score a model on a dataset: a table per modality with a baseline beside it."""
+    from maunet_lite import evaluation
+
+    names = model or ["lite"]
+    if predictions:
+        label, table = predictions.name, evaluation.evaluate_folder(predictions, data, split)
+    else:
+        label = " + ".join(Path(name).name for name in names)
+        table = evaluation.evaluate(
+            names, data, split, postprocess=postprocess, scales=parse_numbers(scales), device=device
+        )
+    tables = {"Otsu + watershed": evaluation.baseline(data, split)} if with_baseline else {}
+    typer.echo(evaluation.format_summary({**tables, label: table}))
+    if save:
+        from maunet_lite.images import atomic_path
+
+        with atomic_path(save) as temporary:
+            table.to_csv(temporary, index=False)
+        typer.echo(f"one row per image: {save}")
+
+
+def describe(
+    preset: Annotated[str, typer.Argument(help="A preset, a shipped model, a file or a run folder.")],
+) -> None:
+    """Say what a network consists of: its parts, their parameters, and how its weights came about."""
+    from maunet_lite.checkpoints import load_model, read_record
+    from maunet_lite.model import PRESETS, build_model
+
+    network = build_model(preset) if preset in PRESETS else load_model(preset)
+    typer.echo(str(network.config))
+    total = 0
+    for name, part in network.named_children():
+        count = sum(parameter.numel() for parameter in part.parameters())
+        total += count
+        typer.echo(f"{name:20} {count:>12,}")
+    typer.echo(f"{'parameters':20} {total:>12,}")
+    if preset not in PRESETS:
+        for name, value in read_record(preset).get("record", {}).items():
+            typer.echo(f"{name}: {value}")
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(help="A weight file of the paper's authors.")],
+    preset: Annotated[str, typer.Option(help="paper-r50 or paper-wr50.")],
+    out: Annotated[Path, typer.Option(help="Folder for best.safetensors.")],
+) -> None:
+    """Convert the authors' published weights into the kit's safe format."""
+    from maunet_lite.checkpoints import import_authors, save_model
+
+    path = save_model(import_authors(file, preset), out / "best.safetensors", {"converted_from": file.name})
+    typer.echo(f"{path}: use it with --model {out}")
+
+
+def doctor(
+    speed: Annotated[
+        bool, typer.Option("--speed/--no-speed", help="Measure how fast the network runs.")
+    ] = True,
+) -> None:
+    """Say what is installed, which device is used and why, and how fast it is."""
+    from maunet_lite.doctor import diagnose, format_findings
+
+    findings = diagnose(speed)
+    typer.echo(format_findings(findings))
+    if any(finding.topic == "packages" and finding.state == "problem" for finding in findings):
+        raise typer.Exit(WORK_FAILED)
+
+
+def register(app: typer.Typer) -> None:
+    """Make each function above a command of the application."""
+    for command in (train, segment, evaluate, describe, convert, doctor):
+        app.command()(command)

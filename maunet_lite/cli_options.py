@@ -1,0 +1,59 @@
+"""What the commands share: kinds of options, how texts become values, exit codes."""
+
+from __future__ import annotations
+
+import ast
+from typing import Annotated, Any
+
+import typer
+
+USER_ERROR, WORK_FAILED, INTERRUPTED = 2, 1, 130
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Scales = Annotated[str, typer.Option(help="Sizes at which the network sees an image, such as 1,1.25,1.5.")]
+Postprocess = Annotated[str, typer.Option(help="default, paper, authors or none.")]
+Jobs = Annotated[int, typer.Option(min=1, help="How many run side by side.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="Shipped name, file or run folder; repeat for an ensemble."),
+]
+
+
+def group(text: str, **options: Any) -> typer.Typer:
+    """Return an application or a group of commands that shows its help when called without one."""
+    return typer.Typer(help=text, no_args_is_help=True, pretty_exceptions_enable=False, **options)
+
+
+def parse_assignments(texts: list[str] | None) -> dict[str, Any]:
+    """Turn ``NAME=VALUE`` texts into a dictionary: Python literals, true, false, none, or plain text.
+
+    Examples
+    --------
+    >>> parse_assignments(["STEPS=30", "RATE=1e-3", "PRESET=lite", "PROXY=false", "SCALES=[1, 1.5]"])
+    {'STEPS': 30, 'RATE': 0.001, 'PRESET': 'lite', 'PROXY': False, 'SCALES': [1, 1.5]}
+    """
+    values: dict[str, Any] = {}
+    words = {"true": True, "false": False, "none": None}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise ValueError(f"'{text}' is no NAME=VALUE, such as STEPS=30")
+        try:
+            values[name.strip()] = words[value.lower()] if value.lower() in words else ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            values[name.strip()] = value
+    return values
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """Turn ``1,1.25,1.5`` into numbers.
+
+    Examples
+    --------
+    >>> parse_numbers("1, 1.25")
+    (1.0, 1.25)
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"'{text}' is no list of numbers, such as 1,1.25,1.5") from None
