@@ -64,7 +64,9 @@ class Supervised:
     def __init__(self, config: TrainConfig, train: CellDataset) -> None:
         self.config, self.train = config, train.labelled()
         if not len(self.train):
-            raise ValueError(f"dataset {train.name!r} has no labelled training image; see `maunet-lite data check`")
+            raise ValueError(
+                f"dataset {train.name!r} has no labelled training image; see `maunet-lite data check`"
+            )
 
     def build(self) -> nn.Module:
         """Return a new network, or the one to fine-tune."""
@@ -166,7 +168,9 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     )
     seed_everything(config.seed)
     module = method.build().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
     run = Run.open(config, resume=resume, writer=accelerator.is_main_process)
     run.restore(module, optimizer)
     module, optimizer = accelerator.prepare(module, optimizer)
@@ -178,7 +182,9 @@ def _method(config: TrainConfig, data: CellDataset) -> Method:
     train_split = data.split("train")
     if config.method == "supervised":
         if config.labelled_fraction < 1:
-            train_split, _ = train_split.labelled().fraction(config.labelled_fraction, np.random.default_rng(config.seed))
+            train_split, _ = train_split.labelled().fraction(
+                config.labelled_fraction, np.random.default_rng(config.seed)
+            )
         return Supervised(config, train_split)
     from maunet_lite.consistency import Consistency  # imported late: it uses `build_network` of this module
 
@@ -200,7 +206,10 @@ class _Loop:
         self.epoch_length = max(1, method.epoch_draws / method.draws_per_step)
         self.total_steps = config.total_steps(self.epoch_length)
         self.bar = tqdm(
-            total=self.total_steps, initial=run.step, unit="step", disable=not (progress and accelerator.is_main_process)
+            total=self.total_steps,
+            initial=run.step,
+            unit="step",
+            disable=not (progress and accelerator.is_main_process),
         )
         self.waited = self.busy = 0.0
 
@@ -227,7 +236,11 @@ class _Loop:
         patches = torch.utils.data.Subset(self.method.patches(draws), range(self.run.step * size, draws))
         workers = self.config.resolved_workers()
         loader = DataLoader(
-            patches, size, num_workers=workers, persistent_workers=workers > 0, drop_last=True,
+            patches,
+            size,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            drop_last=True,
             pin_memory=self.accelerator.device.type == "cuda",
         )
         iterator = iter(self.accelerator.prepare(loader))
@@ -315,7 +328,8 @@ class _Loop:
         if self.accelerator.is_main_process:
             report = validate(self._network(), self.data, self.config, self.run.folder)
             self.run.record_validation(report)
-            self.bar.write(f"step {self.run.step}: {report.sentence()}")
+            if not self.bar.disable:
+                self.bar.write(f"step {self.run.step}: {report.sentence()}")
             self._save()
             self.run.plot_curve()
         self.accelerator.wait_for_everyone()

@@ -1,0 +1,111 @@
+"""How fast training goes, and how long it waits for data, beside a plain loop.
+
+    python -m benchmarks.training [--data FOLDER] [--steps N] [--preset lite]
+
+The plain loop does what a first script would do: it reads each image and its label map for each patch, normalises the
+image and computes its targets anew, augments with the same functions, and trains in the default memory layout.
+Both loops train the same network on the same number of patches, in this one run, one after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import torch
+
+from maunet_lite.augmentation import random_flips, random_intensity, random_window, resize_window
+from maunet_lite.datasets import CellDataset, load_dataset
+from maunet_lite.losses import supervised_loss
+from maunet_lite.patches import source_weights
+from maunet_lite.preprocessing import make_targets, normalize
+from maunet_lite.recipes import TrainConfig, recipe
+from maunet_lite.training import build_network, train
+
+
+def plain_patch(data: CellDataset, config: TrainConfig, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Read, normalise, compute targets and augment, all for one patch."""
+    index = int(rng.choice(len(data), p=source_weights(data.table["source"].to_numpy(), config.balance)))
+    image = normalize(data.image(index))
+    targets = make_targets(data.labels(index))
+    augmentation = config.augmentation
+    rows, columns, zoom = random_window(image.shape[:2], augmentation, rng)
+    arrays = [
+        resize_window(a[rows, columns], zoom, augmentation.patch, (0.0, 0.0), fill)
+        for a, fill in ((image, 0.01), (targets.classes, 0), (targets.distance, 0.0))
+    ]
+    image, classes, distance = random_flips(arrays, rng, augmentation.p_geometry)
+    return random_intensity(image, rng, augmentation.p_intensity), classes, distance
+
+
+def plain_loop(config: TrainConfig, steps: int) -> tuple[float, float]:
+    """Return images per second and the share of time spent on data."""
+    data = load_dataset(config.data).split("train").labelled()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = build_network(config).to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
+    rng = np.random.default_rng(config.seed)
+    waited, started = 0.0, time.perf_counter()
+    for _ in range(steps):
+        asked = time.perf_counter()
+        batch = [
+            np.stack(part)
+            for part in zip(*(plain_patch(data, config, rng) for _ in range(config.batch_size)))
+        ]
+        waited += time.perf_counter() - asked
+        image = torch.from_numpy(batch[0]).movedim(-1, 1).contiguous().to(device)
+        classes, distance = (torch.from_numpy(a).to(device) for a in batch[1:])
+        loss = supervised_loss(network(image), classes.long(), distance[:, None].float())["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+        optimizer.step()
+    seconds = time.perf_counter() - started
+    return steps * config.batch_size / seconds, waited / seconds
+
+
+def kit_loop(config: TrainConfig, steps: int) -> tuple[float, float]:
+    """Return images per second and the share of time spent waiting for data, prepared images already on disk."""
+    with TemporaryDirectory() as folder:
+        config = config.override(
+            out=str(Path(folder) / "run"), steps=steps + 5, validate_every=0, save_every=0, log_every=5
+        )
+        config = config.override(validation_images=1)
+        train(config, progress=False)
+        log = pd.read_csv(Path(folder) / "run" / "log.csv")
+    log = log[log["step"] > 5]  # the first steps warm up
+    return float(1 / (1 / log["images_per_second"]).mean()), float(log["waiting_share"].mean())
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="simulated")
+    parser.add_argument("--preset", default="lite")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--quick", action="store_true", help="10 steps")
+    options = parser.parse_args()
+    steps = 10 if options.quick else options.steps
+    config = recipe(options.preset).override(data=options.data, imagenet=False)
+    kit_loop(config, 5)  # prepares the images and imports what is imported late
+    rows = {"this kit": kit_loop(config, steps), "plain loop": plain_loop(config, steps)}
+    patch = config.augmentation.patch
+    print(
+        f"training {config.model} on {options.data}: batches of {config.batch_size} patches of {patch} pixels, {steps} steps"
+    )
+    print(f"{'':12s} images/s   s per megapixel and step   waiting for data   ratio")
+    for name, (rate, waiting) in rows.items():
+        seconds = 1e6 / (rate * patch**2)
+        print(
+            f"{name:12s} {rate:8.1f}   {seconds:24.2f}   {waiting:15.0%}   {rate / rows['plain loop'][0]:5.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
