@@ -8,7 +8,7 @@ field. It handles every cell in a small window: the cost grows with pixels plus 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -78,9 +78,11 @@ def make_targets(
     """
     _check_choices(boundary, center, beta)
     labels = validate_labels(labels)
-    cells = list(_cells(labels))
-    classes = _class_map(cells, labels.shape, boundary)
-    return Targets(classes, _distance_field(cells, labels.shape, center, beta))
+    targets = Targets(np.zeros(labels.shape, dtype=np.uint8), np.zeros(labels.shape, dtype=np.float32))
+    for cell in _cells(labels):
+        _draw_classes(cell, boundary, targets.classes)
+        _draw_distance(cell, center, beta, targets.distance)
+    return targets
 
 
 def class_map(labels: np.ndarray, thickness: str = "paper") -> np.ndarray:
@@ -128,7 +130,10 @@ def class_map(labels: np.ndarray, thickness: str = "paper") -> np.ndarray:
     """
     _check_choices(boundary=thickness)
     labels = validate_labels(labels)
-    return _class_map(_cells(labels), labels.shape, thickness)
+    classes = np.zeros(labels.shape, dtype=np.uint8)
+    for cell in _cells(labels):
+        _draw_classes(cell, thickness, classes)
+    return classes
 
 
 def distance_field(labels: np.ndarray, center: str = "paper", beta: float = 1.0) -> np.ndarray:
@@ -170,7 +175,10 @@ def distance_field(labels: np.ndarray, center: str = "paper", beta: float = 1.0)
     """
     _check_choices(center=center, beta=beta)
     labels = validate_labels(labels)
-    return _distance_field(_cells(labels), labels.shape, center, beta)
+    field = np.zeros(labels.shape, dtype=np.float32)
+    for cell in _cells(labels):
+        _draw_distance(cell, center, beta, field)
+    return field
 
 
 def _check_choices(boundary: str = "paper", center: str = "paper", beta: float = 1.0) -> None:
@@ -185,28 +193,33 @@ class _Cell(NamedTuple):
     """A cell in its window: the cell and, on every side that the image has, some of its surroundings."""
 
     window: tuple[slice, slice]
+    crop: np.ndarray  # (h, w) labels
     mask: np.ndarray  # (h, w) bool: the cell's own pixels
-    free: np.ndarray  # (h, w) bool: background
     size: int  # S, in pixels
 
 
 def _cells(labels: np.ndarray) -> Iterator[_Cell]:
-    compact = _compact(labels)
-    sizes = np.bincount(compact.ravel())
-    for number, box in enumerate(ndimage.find_objects(compact), start=1):
-        margin = _spill_radius(sizes[number])  # at least 1, which a distance inside the cell needs
+    labels = _compact(labels)
+    boxes = [(box, i) for i, box in enumerate(ndimage.find_objects(labels), start=1) if box is not None]
+    for box, i in sorted(boxes, key=lambda item: item[0][0].start):  # from top to bottom: kind to the cache
+        sides = [side.stop - side.start for side in box]
+        margin = _spill_radius(math.prod(sides))  # at least 1, which a distance inside the cell needs
         window = tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)
-        crop = compact[window]
-        yield _Cell(window, crop == number, crop == 0, int(sizes[number]))
+        crop = labels[window]
+        mask = crop == i
+        yield _Cell(window, crop, mask, np.count_nonzero(mask))
 
 
 def _compact(labels: np.ndarray) -> np.ndarray:
-    """Renumber labels 1, 2, 3 … in the order of their ids, so that gaps and huge ids cost nothing."""
+    """Renumber labels 1, 2, 3 … in the order of their ids, unless these are small anyway."""
     largest = int(labels.max())
-    if largest > 4 * labels.size + 2**16:  # too large for a look-up table
+    if largest <= labels.size // 16 + 2**12:
+        return labels
+    if largest > 4 * labels.size:  # too large for a look-up table, too
         return np.searchsorted(np.union1d([0], labels), labels).astype(np.int32)
-    present = np.bincount(labels.ravel(), minlength=1) > 0
-    present[0] = False
+    present = np.zeros(largest + 1, dtype=np.int32)
+    present[labels] = 1
+    present[0] = 0
     return np.cumsum(present, dtype=np.int32)[labels]
 
 
@@ -222,36 +235,32 @@ def _edt(inside: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform(inside.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def _class_map(cells: Iterable[_Cell], shape: tuple[int, int], thickness: str) -> np.ndarray:
-    classes = np.zeros(shape, dtype=np.uint8)
-    for cell in cells:
-        view, depth = classes[cell.window], _edt(cell.mask)
-        if thickness == "authors":
-            boundary = _edt(depth != 1) <= _spill_radius(cell.size)  # 1: the outermost layer
-            view[boundary & cell.free] = BOUNDARY
-        else:
-            boundary = depth <= max(math.sqrt(cell.size) / 20, 1)
-        interior = cell.mask & ~boundary
-        if not interior.any():
-            interior = cell.mask & (depth == depth.max())
-        view[cell.mask] = BOUNDARY
-        view[interior] = INTERIOR
-    return classes
+def _draw_classes(cell: _Cell, thickness: str, classes: np.ndarray) -> None:
+    """Draw one cell into the class map."""
+    view, depth = classes[cell.window], _edt(cell.mask)
+    if thickness == "authors":
+        boundary = _edt(depth != 1) <= _spill_radius(cell.size)  # 1: the outermost layer
+        view[boundary & (cell.crop == 0)] = BOUNDARY
+    else:
+        boundary = depth <= max(math.sqrt(cell.size) / 20, 1)
+    interior = cell.mask & ~boundary
+    if not interior.any():
+        interior = cell.mask & (depth == depth.max())
+    np.copyto(view, BOUNDARY, where=cell.mask)
+    np.copyto(view, INTERIOR, where=interior)
 
 
-def _distance_field(cells: Iterable[_Cell], shape: tuple[int, int], center: str, beta: float) -> np.ndarray:
-    field = np.zeros(shape, dtype=np.float32)
-    for cell in cells:
-        gamma = _from_ridge(cell.mask) if center == "authors" else _from_center(cell.mask)
-        d = 1 / (1 + beta / math.sqrt(cell.size) * gamma)
-        field[cell.window][cell.mask] = d[cell.mask]
-    return field
+def _draw_distance(cell: _Cell, center: str, beta: float, field: np.ndarray) -> None:
+    """Draw one cell into the distance field."""
+    gamma = _from_ridge(cell.mask) if center == "authors" else _from_center(cell.mask)
+    d = 1 / (1 + beta / math.sqrt(cell.size) * gamma)
+    np.copyto(field[cell.window], d, where=cell.mask)
 
 
 def _from_center(mask: np.ndarray) -> np.ndarray:
     """Distance of every pixel to the one of the cell that is nearest to its centroid."""
     rows, cols = np.nonzero(mask)  # in reading order: argmin takes the uppermost, then leftmost of several
-    nearest = np.argmin((rows - rows.mean()) ** 2 + (cols - cols.mean()) ** 2)
+    nearest = np.argmin((rows - rows.sum() / rows.size) ** 2 + (cols - cols.sum() / cols.size) ** 2)
     down = np.arange(mask.shape[0], dtype=np.float32)[:, None] - rows[nearest]
     right = np.arange(mask.shape[1], dtype=np.float32) - cols[nearest]
     return np.sqrt(down**2 + right**2)

@@ -284,6 +284,7 @@ def test_targets_do_not_depend_on_ids(boundary, center):
         "reversed": ids[::-1],
         "shuffled": rng.permutation(ids),
         "above 32,767 and 65,535": ids + 40_000,
+        "above 5,000": ids + 5_000,
         "with gaps": ids * 977,
         "huge": 2**31 - 1 - ids.astype(np.int64),
         "huge and small": np.where(ids % 2, ids, 2**31 - 1 - ids.astype(np.int64)),
