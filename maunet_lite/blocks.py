@@ -1,25 +1,44 @@
 """Convolutional building blocks shared by encoders and decoders (paper section 2.2.2).
 
-Each block is small enough to be drawn on a blackboard. Shapes are written as (batch, channels, height, width).
+Each block is small enough to be drawn on a blackboard. Shapes are written as (batch, channels, height,
+width).
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 NORMS = ("instance", "batch")
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Give every feature map of every image mean 0 and variance 1 (Ulyanov et al. 2016, arXiv:1607.08022).
+
+    Torch's own layer copies channels-last features into another memory order and back. For a single image,
+    instance statistics are batch statistics, and that layer has no such need; a batch is therefore taken
+    image by image.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` normalised, (B, C, H, W), in the memory order it came in."""
+        if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        images = [F.batch_norm(image, None, None, training=True, eps=self.eps) for image in x.split(1)]
+        return torch.cat(images) if len(images) > 1 else images[0]
 
 
 def norm_layer(name: str, channels: int) -> nn.Module:
     """Return the normalisation layer called `name` for `channels` feature maps.
 
-    ``"instance"`` is the paper's choice: every image is normalised by its own statistics and nothing is learned.
-    ``"batch"`` uses running statistics, so that a pixel's result does not depend on how far the window reaches, and
-    it can be folded into the convolution before it (`fold_batch_norm`).
+    ``"instance"`` is the paper's choice: every image is normalised by its own statistics and nothing is
+    learned. ``"batch"`` uses running statistics, so that a pixel's result does not depend on how far the
+    window reaches, and it can be folded into the convolution before it (`fold_batch_norm`).
     """
     if name == "instance":
-        return nn.InstanceNorm2d(channels)
+        return InstanceNorm(channels)
     if name == "batch":
         return nn.BatchNorm2d(channels)
     raise ValueError(f"norm={name!r} is not known; choose one of {NORMS}")
@@ -28,8 +47,8 @@ def norm_layer(name: str, channels: int) -> nn.Module:
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions with normalisation, and a shortcut around them.
 
-    The shortcut is a normalised 1×1 convolution where the number of channels or the stride changes, else the identity.
-    (B, in_channels, H, W) → (B, out_channels, H / stride, W / stride).
+    The shortcut is a normalised 1×1 convolution where the number of channels or the stride changes, else the
+    identity. (B, in_channels, H, W) → (B, out_channels, H / stride, W / stride).
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm: str = "instance", stride: int = 1) -> None:
@@ -41,7 +60,8 @@ class ResidualBlock(nn.Module):
         self.shortcut: nn.Module | None = None
         if in_channels != out_channels or stride != 1:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False), norm_layer(norm, out_channels)
+                nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
+                norm_layer(norm, out_channels),
             )
         self.activation = nn.LeakyReLU(0.01, inplace=True)
 
@@ -71,8 +91,9 @@ class UpBlock(nn.Module):
 class SubpixelHead(nn.Module):
     """A 1×1 head at a coarse resolution whose channels unfold into the pixels of full resolution.
 
-    Each coarse pixel predicts all ``ratio × ratio`` fine pixels it covers (Shi et al. 2016, arXiv:1609.05158).
-    (B, in_channels, H, W) → (B, out_channels, ratio·H, ratio·W). With ``ratio=1`` it is the paper's 1×1 convolution.
+    Each coarse pixel predicts all ``ratio × ratio`` fine pixels it covers (Shi et al. 2016,
+    arXiv:1609.05158). (B, in_channels, H, W) → (B, out_channels, ratio·H, ratio·W). With ``ratio=1`` it is
+    the paper's 1×1 convolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int, ratio: int = 1) -> None:
@@ -82,7 +103,7 @@ class SubpixelHead(nn.Module):
         if ratio > 1:
             # All sub-pixels start equal: no checkerboard at the first step.
             with torch.no_grad():
-                weight = self.conv.weight[::ratio * ratio].clone()
+                weight = self.conv.weight[:: ratio * ratio].clone()
                 self.conv.weight.copy_(weight.repeat_interleave(ratio * ratio, dim=0))
                 self.conv.bias.zero_()
 
@@ -91,7 +112,44 @@ class SubpixelHead(nn.Module):
         return self.unfold(self.conv(x))
 
     def class_weights(self) -> Tensor:
-        """Return the (out_channels, in_channels) weights, sub-pixels averaged: the class proxies of paper Fig. 6(b)."""
+        """Return (out_channels, in_channels) weights, sub-pixels averaged: the proxies of paper Fig. 6(b)."""
         ratio2 = self.unfold.upscale_factor**2 if isinstance(self.unfold, nn.PixelShuffle) else 1
         weight = self.conv.weight.detach()[:, :, 0, 0]
         return weight.reshape(-1, ratio2, weight.shape[1]).mean(dim=1)
+
+
+def fold_batch_norm(module: nn.Module) -> nn.Module:
+    """Fold every batch normalisation into the convolution registered just before it, in place.
+
+    In evaluation mode both are linear, so one convolution with a bias does the work of two layers; outputs
+    agree to float32 rounding. Meant for the blocks above and the residual networks, where a normalisation
+    always follows the convolution that feeds it.
+
+    Parameters
+    ----------
+    module : nn.Module
+        In evaluation mode. Its normalisations are replaced by identities.
+
+    Returns
+    -------
+    nn.Module
+        The same module.
+
+    Examples
+    --------
+    >>> block = ResidualBlock(8, 8, norm="batch").eval()
+    >>> x = torch.rand(1, 8, 5, 5)
+    >>> torch.allclose(block(x), fold_batch_norm(block)(x), atol=1e-5), type(block.norm1).__name__
+    (True, 'Identity')
+    """
+    if module.training:
+        raise ValueError("fold_batch_norm needs a module in evaluation mode: call module.eval() first")
+    convolution = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d) and convolution is not None:
+            setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), child))
+            setattr(module, name, nn.Identity())
+        elif not isinstance(child, nn.Conv2d):
+            fold_batch_norm(child)
+        convolution = name if isinstance(child, nn.Conv2d) else None
+    return module

@@ -1,7 +1,8 @@
-"""Weights in and out: safetensors files with a JSON record beside them, and the models that ship with the package.
+"""Weights in and out: safetensors files with a JSON record beside them, and the models of the package.
 
 A checkpoint is two files with one stem: ``x.safetensors`` (weights, and the architecture in its header) and
-``x.json`` (architecture and a free record of how it was made, for people and tables). Nothing is ever unpickled.
+``x.json`` (architecture and a free record of how it was made, for people and tables). Nothing is ever
+unpickled.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class CheckpointError(ValueError):
     """A file of weights cannot be used; the message says why and what to do."""
 
 
-def save_model(model: MAUNet, path: str | Path, record: dict[str, Any] | None = None, half: bool = False) -> Path:
+def save_model(
+    model: MAUNet, path: str | Path, record: dict[str, Any] | None = None, half: bool = False
+) -> Path:
     """Write `model` to ``x.safetensors`` and its architecture and `record` to ``x.json``.
 
     Both files appear whole or not at all, the record first.
@@ -54,7 +57,8 @@ def save_model(model: MAUNet, path: str | Path, record: dict[str, Any] | None = 
     Examples
     --------
     >>> from maunet_lite.model import build_model
-    >>> path = save_model(build_model("lite"), getfixture("tmp_path") / "run" / "best.safetensors", {"epoch": 3})
+    >>> folder = getfixture("tmp_path") / "run"
+    >>> path = save_model(build_model("lite"), folder / "best.safetensors", {"epoch": 3})
     >>> load_model(path).training, read_record(path)["record"]
     (False, {'epoch': 3})
     """
@@ -88,8 +92,8 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     Parameters
     ----------
     name_or_path : str or Path
-        A shipped name (`shipped_models`), a ``.safetensors`` file, or a folder that holds ``best.safetensors`` or,
-        failing that, ``last.safetensors``.
+        A shipped name (`shipped_models`), a ``.safetensors`` file, or a folder that holds
+        ``best.safetensors`` or, failing that, ``last.safetensors``.
     device : str or torch.device
 
     Returns
@@ -110,7 +114,9 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     model = MAUNet(config)
     wanted = model.state_dict()
-    different = sorted(set(weights) ^ set(wanted)) or sorted(k for k in wanted if wanted[k].shape != weights[k].shape)
+    different = sorted(set(weights) ^ set(wanted)) or sorted(
+        k for k in wanted if wanted[k].shape != weights[k].shape
+    )
     if different:
         raise CheckpointError(
             f"{path}: {len(different)} weights do not fit its architecture {config}, first {different[0]!r}: "
@@ -139,8 +145,9 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         raise FileNotFoundError(f"folder {path} has neither {' nor '.join(CANDIDATES)}; {hint}")
     if not path.is_file():
         raise FileNotFoundError(
-            f"no model {str(name_or_path)!r}: it is neither a shipped model ({', '.join(shipped_models()) or 'none'}) "
-            "nor a .safetensors file nor a folder with best.safetensors"
+            f"no model {str(name_or_path)!r}: it is neither a shipped model "
+            f"({', '.join(shipped_models()) or 'there is none'}) nor a "
+            ".safetensors file nor a folder with best.safetensors"
         )
     if path.suffix != ".safetensors":
         raise CheckpointError(
@@ -163,5 +170,7 @@ def read_record(name_or_path: str | Path) -> dict[str, Any]:
     if "config" in metadata:  # the header cannot be separated from the weights, so it decides
         record["config"] = json.loads(metadata["config"])
     if "config" not in record:
-        raise CheckpointError(f"{path} says nothing about its architecture and {beside.name} is not beside it")
+        raise CheckpointError(
+            f"{path} says nothing about its architecture and {beside.name} is not beside it"
+        )
     return record

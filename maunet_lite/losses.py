@@ -1,7 +1,8 @@
-"""Training losses (paper section 2.2.5, equations 1 to 4). All take logits; none needs a sigmoid or softmax before it.
+"""Training losses (paper section 2.2.5, equations 1 to 4). All take logits: no softmax comes before them.
 
-The proxy takes part in every softmax and never in a target: a channel that no pixel may claim still draws probability
-away from pixels the network is unsure of, and the losses below push that probability back (paper 2.2.3).
+The proxy takes part in every softmax and never in a target: a channel that no pixel may claim still draws
+probability away from pixels the network is unsure of, and the losses below push that probability back (paper
+2.2.3).
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def dice_loss(logits: Tensor, classes: Tensor, n_classes: int = 3) -> Tensor:
     Parameters
     ----------
     logits : Tensor
-        (B, C, H, W) with C ≥ `n_classes`; channels beyond `n_classes` (the proxy) only take part in the softmax.
+        (B, C, H, W) with C ≥ `n_classes`; channels beyond `n_classes` (the proxy) only take part in the
+        softmax.
     classes : Tensor
         (B, H, W) integers in [0, n_classes).
     n_classes : int
@@ -57,7 +59,8 @@ def _dice(probabilities: Tensor, target: Tensor) -> Tensor:
 def focal_loss(logits: Tensor, classes: Tensor, n_classes: int = 3, gamma: float = 2.0) -> Tensor:
     """Return the softmax focal loss, −(1 − p)^γ · log p of the true class, averaged over pixels (equation 1).
 
-    Arguments as for `dice_loss`; `gamma` = 0 gives the cross entropy. The result is ≥ 0 and 0 for a perfect prediction.
+    Arguments as for `dice_loss`; `gamma` = 0 gives the cross entropy. The result is ≥ 0 and 0 for a perfect
+    prediction.
 
     Examples
     --------
@@ -76,12 +79,15 @@ def classification_loss(logits: Tensor, classes: Tensor, n_classes: int = 3) -> 
     return dice_loss(logits, classes, n_classes) + focal_loss(logits, classes, n_classes)
 
 
-def authors_classification_loss(logits: Tensor, classes: Tensor, n_classes: int = 3, gamma: float = 2.0) -> Tensor:
-    """Equation 1 as the published code computes it: probabilities are fed to a focal term that expects logits.
+def authors_classification_loss(
+    logits: Tensor, classes: Tensor, n_classes: int = 3, gamma: float = 2.0
+) -> Tensor:
+    """Equation 1 as the published code computes it: a focal term that expects logits gets probabilities.
 
-    The softmax runs over all channels, then the target channels are cut out, and a *sigmoid* focal loss takes these
-    probabilities for logits. As sigmoid(0) = 0.5 and sigmoid(1) = 0.73, the term never falls below 0.123, and its
-    gradient does not vanish where the prediction is right. Kept for the lesson; train with `classification_loss`.
+    The softmax runs over all channels, then the target channels are cut out, and a *sigmoid* focal loss takes
+    these probabilities for logits. As sigmoid(0) = 0.5 and sigmoid(1) = 0.73, the term never falls below
+    0.123, and its gradient does not vanish where the prediction is right. Kept for the lesson; train with
+    `classification_loss`.
 
     Examples
     --------
@@ -117,7 +123,9 @@ def distance_loss(distance: Tensor, target: Tensor) -> Tensor:
     1.0
     """
     if distance.shape != target.shape:
-        raise ValueError(f"distance {tuple(distance.shape)} and target {tuple(target.shape)} must have one shape")
+        raise ValueError(
+            f"distance {tuple(distance.shape)} and target {tuple(target.shape)} must have one shape"
+        )
     error = (distance.float() - target.float()).abs()
     cells = (target > 0).float()
     dims = (1, 2, 3)
@@ -127,12 +135,12 @@ def distance_loss(distance: Tensor, target: Tensor) -> Tensor:
 
 
 def pseudo_labels(logits: Tensor, n_classes: int = 3) -> Tensor:
-    """Return the argmax over target classes, (B, H, W), without gradient; the proxy can never be a pseudo label."""
+    """Return the argmax over target classes, (B, H, W), without gradient; the proxy never is one."""
     return logits[:, :n_classes].detach().argmax(dim=1)
 
 
 def consistency_loss(one: Output, two: Output, n_classes: int = 3) -> Tensor:
-    """Equation 3: each network's pseudo labels supervise the other by cross entropy; L2 between their distances."""
+    """Equation 3: each network's pseudo labels supervise the other; L2 between their distance fields."""
     loss = F.cross_entropy(one.logits.float(), pseudo_labels(two.logits, n_classes))
     loss = loss + F.cross_entropy(two.logits.float(), pseudo_labels(one.logits, n_classes))
     if one.distance is not None and two.distance is not None:
@@ -140,11 +148,13 @@ def consistency_loss(one: Output, two: Output, n_classes: int = 3) -> Tensor:
     return loss
 
 
-def supervised_loss(output: Output, classes: Tensor, distance: Tensor, n_classes: int = 3) -> dict[str, Tensor]:
-    """Return the parts of L_cls + L_reg (equation 4 without consistency) by name, and their sum as ``"loss"``.
+def supervised_loss(
+    output: Output, classes: Tensor, distance: Tensor, n_classes: int = 3
+) -> dict[str, Tensor]:
+    """Return L_cls + L_reg (equation 4 without consistency), part by part, and their sum as ``"loss"``.
 
-    `classes` (B, H, W) and `distance` (B, 1, H, W) are the targets of `preprocessing.make_targets`. Without the
-    boundary class (`n_classes` = 2) boundary pixels count as interior.
+    `classes` (B, H, W) and `distance` (B, 1, H, W) are the targets of `preprocessing.make_targets`. Without
+    the boundary class (`n_classes` = 2) boundary pixels count as interior.
     """
     classes = classes.clamp(max=n_classes - 1) if n_classes == 2 else classes
     parts = {
@@ -161,5 +171,6 @@ def _check(logits: Tensor, classes: Tensor, n_classes: int) -> None:
         raise ValueError(f"logits must be (B, C ≥ {n_classes}, H, W), got {tuple(logits.shape)}")
     if classes.shape != (logits.shape[0], *logits.shape[2:]):
         raise ValueError(
-            f"classes must be (B, H, W) = {(logits.shape[0], *logits.shape[2:])} class numbers, got {tuple(classes.shape)}"
+            f"classes must be (B, H, W) = {(logits.shape[0], *logits.shape[2:])} class numbers, "
+            f"got {tuple(classes.shape)}"
         )

@@ -1,22 +1,22 @@
-"""MAUNet: one encoder, an ambiguity-aware and an instance-aware decoder, and the anti-ambiguity proxy (paper 2.2)."""
+"""MAUNet (paper 2.2): one encoder, an ambiguity-aware and an instance-aware decoder, and the proxy."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from maunet_lite.blocks import ResidualBlock, SubpixelHead, UpBlock
+from maunet_lite.blocks import NORMS, ResidualBlock, SubpixelHead, UpBlock
 from maunet_lite.encoders import build_encoder
 
 
 class Output(NamedTuple):
     """What the network returns.
 
-    logits : (B, C, H, W), channels background, interior, boundary (if configured) and the proxy (if configured, last).
-    distance : (B, 1, H, W), the raw distance field, or None without the distance decoder.
+    logits : (B, C, H, W), channels background, interior, boundary (if configured) and the proxy (if
+    configured, last). distance : (B, 1, H, W), the raw distance field, or None without the distance decoder.
     """
 
     logits: Tensor
@@ -27,25 +27,83 @@ class Output(NamedTuple):
 class ModelConfig:
     """Everything that defines an architecture. Each ablation of the paper is one field.
 
-    encoder : name that `encoders.build_encoder` knows.
-    widths : decoder channels, full resolution first, then one per encoder stride. A leading 0 leaves out the
+    Parameters
+    ----------
+    encoder : str
+        A name that `encoders.build_encoder` knows.
+    widths : sequence of int, optional
+        Decoder channels, full resolution first, then one per encoder stride. A leading 0 leaves out the
         full-resolution block: the heads then unfold sub-pixels from the finest encoder stride.
-    proxy : add the anti-ambiguity proxy as last class channel (paper 2.2.3, "AAP").
-    distance : build the instance-aware decoder (paper 2.2.2; without it: "w/o L_reg").
-    boundary : three semantic classes; without it background and interior only.
-    norm : "instance" (paper) or "batch", in skips and decoders.
+        By default the paper's rule, see `default_widths`.
+    proxy : bool
+        Add the anti-ambiguity proxy as last class channel (paper 2.2.3, "AAP").
+    distance : bool
+        Build the instance-aware decoder (paper 2.2.2; without it: "w/o L_reg").
+    boundary : bool
+        Three semantic classes; without it background and interior only.
+    norm : {"instance", "batch"}
+        Normalisation in skips and decoders; the paper uses "instance".
+
+    Raises
+    ------
+    ValueError
+        If a field has a value it cannot have.
+
+    Examples
+    --------
+    >>> ModelConfig("resnet18", [24, 24, 48, 96, 192, 384]).widths  # as JSON returns it
+    (24, 24, 48, 96, 192, 384)
     """
 
     encoder: str
-    widths: tuple[int, ...]
+    widths: tuple[int, ...] | None = None
     proxy: bool = True
     distance: bool = True
     boundary: bool = True
     norm: str = "instance"
 
     def __post_init__(self) -> None:
-        # JSON knows lists only.
-        object.__setattr__(self, "widths", tuple(self.widths))
+        if self.widths is not None:
+            object.__setattr__(self, "widths", _checked_widths(self.widths))
+        if not isinstance(self.encoder, str) or not self.encoder:
+            raise ValueError(f"encoder must be a name such as 'resnet50', got {self.encoder!r}")
+        for name in ("proxy", "distance", "boundary"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if self.norm not in NORMS:
+            raise ValueError(f"norm={self.norm!r} is not known; choose one of {NORMS}")
+
+
+def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
+    fine = not isinstance(widths, (str, int)) and all(
+        isinstance(w, int) and not isinstance(w, bool) for w in widths
+    )
+    if not fine or len(widths) < 2 or widths[0] < 0 or min(widths[1:]) < 1:
+        raise ValueError(
+            f"widths must be whole numbers of channels such as (24, 24, 48, 96), full resolution first "
+            f"(0 leaves it out), got {widths!r}"
+        )
+    return tuple(widths)
+
+
+def default_widths(strides: Sequence[int], full_resolution: bool = True) -> tuple[int, ...]:
+    """Return decoder widths for an encoder: 12 channels per pixel of stride, at least 24, as in the paper.
+
+    Parameters
+    ----------
+    strides : sequence of int
+        Of the encoder, finest first.
+    full_resolution : bool
+        False asks for heads that unfold sub-pixels from the finest stride. Strides above 2 are too coarse for
+        that.
+
+    Examples
+    --------
+    >>> default_widths((2, 4, 8, 16, 32))
+    (24, 24, 48, 96, 192, 384)
+    """
+    first = 24 if full_resolution or strides[0] > 2 else 0
+    return (first, *(max(24, 12 * stride) for stride in strides))
 
 
 PRESETS: dict[str, ModelConfig] = {
@@ -81,24 +139,45 @@ class MAUNet(nn.Module):
     ----------
     config : ModelConfig
     encoder : nn.Module, optional
-        Use this instead of building ``config.encoder``.
+        Use this instead of building ``config.encoder``: a module with ``channels`` and ``strides`` (see
+        `encoders`).
+
+    Attributes
+    ----------
+    config : ModelConfig
+        With the widths that were used.
+    skips : nn.ModuleList
+        One residual block per resolution, finest first; both decoders read their outputs.
+    class_decoder, distance_decoder : Decoder
+        Ambiguity-aware and instance-aware; the latter is None without distance field.
+
+    Raises
+    ------
+    ValueError
+        If the number of widths does not fit the encoder, or if its strides do not divide each other.
     """
 
     def __init__(self, config: ModelConfig, encoder: nn.Module | None = None) -> None:
         super().__init__()
-        self.config = config
         self.encoder = build_encoder(config.encoder) if encoder is None else encoder
         channels, strides = (3, *self.encoder.channels), (1, *self.encoder.strides)
-        widths = config.widths
+        widths = config.widths or default_widths(self.encoder.strides)
+        self.config = replace(config, widths=widths)
         if len(widths) != len(channels):
             raise ValueError(
-                f"widths has {len(widths)} entries {widths}, but encoder {config.encoder!r} needs {len(channels)}: "
-                f"one for full resolution (0 to leave it out) and one for each stride {strides[1:]}"
+                f"widths has {len(widths)} entries {widths}, but encoder {config.encoder!r} needs "
+                f"{len(channels)}: one for full resolution (0 leaves it out) and one for each stride {strides[1:]}"
             )
         if widths[0] == 0:
             channels, strides, widths = channels[1:], strides[1:], widths[1:]
+        if any(deep % fine for fine, deep in zip(strides[:-1], strides[1:], strict=True)):
+            raise ValueError(
+                f"encoder {config.encoder!r} has strides {strides[1:]}; each must be a multiple of the last"
+            )
         ratios = tuple(deep // fine for fine, deep in zip(strides[:-1], strides[1:], strict=True))
-        self.skips = nn.ModuleList(ResidualBlock(c, w, config.norm) for c, w in zip(channels, widths, strict=True))
+        self.skips = nn.ModuleList(
+            ResidualBlock(c, w, config.norm) for c, w in zip(channels, widths, strict=True)
+        )
         self.class_decoder = Decoder(widths, ratios, config.norm)
         self.class_head = SubpixelHead(widths[0], self.n_classes + config.proxy, strides[0])
         self.distance_decoder = Decoder(widths, ratios, config.norm) if config.distance else None
@@ -106,7 +185,7 @@ class MAUNet(nn.Module):
 
     @property
     def n_classes(self) -> int:
-        """Number of target classes: background, interior and, if configured, boundary. The proxy is not counted."""
+        """Number of target classes: background, interior and, if configured, boundary; not the proxy."""
         return 3 if self.config.boundary else 2
 
     @property
@@ -115,7 +194,7 @@ class MAUNet(nn.Module):
         return self.encoder.strides[-1]
 
     def forward(self, x: Tensor) -> Output:
-        """Return logits and distance for images (B, 3, H, W) in [0.01, 0.99]; H and W multiples of `stride`."""
+        """Return logits and distance for images (B, 3, H, W) in [0.01, 0.99], sides multiples of `stride`."""
         self._check(x)
         skips = self.skip_features(x)
         logits = self.class_head(self.class_decoder(skips))
@@ -151,21 +230,38 @@ def build_model(preset: str, proxy: bool = True, imagenet: bool = False, **overr
     imagenet : bool
         Start the encoder from ImageNet weights (downloaded once and verified; paper 2.2.1).
     **overrides
-        Fields of `ModelConfig`, for example ``distance=False`` or ``encoder="resnet18"``.
+        Fields of `ModelConfig`, for example ``distance=False`` or ``encoder="resnet18"``. With another
+        encoder and no `widths`, the decoders follow from its strides (`default_widths`).
 
     Returns
     -------
     MAUNet
         In training mode, randomly initialised apart from the encoder if `imagenet`.
 
+    Raises
+    ------
+    ValueError
+        If the preset, a field or its value is not known.
+
     Examples
     --------
+    >>> import torch
     >>> model = build_model("lite")
     >>> logits, distance = model(torch.zeros(1, 3, 64, 96))
     >>> tuple(logits.shape), tuple(distance.shape)
     ((1, 4, 64, 96), (1, 1, 64, 96))
+    >>> build_model("lite", proxy=False, distance=False)(torch.zeros(1, 3, 64, 64)).distance is None
+    True
     """
     if preset not in PRESETS:
         raise ValueError(f"preset {preset!r} is not known; choose one of {', '.join(PRESETS)}")
-    config = replace(PRESETS[preset], proxy=proxy, **overrides)
-    return MAUNet(config, build_encoder(config.encoder, imagenet=imagenet))
+    base = PRESETS[preset]
+    unknown = set(overrides) - {field.name for field in fields(base)}
+    if unknown:
+        names = ", ".join(field.name for field in fields(base))
+        raise ValueError(f"{', '.join(sorted(unknown))} is no field of ModelConfig; its fields are {names}")
+    config = replace(base, proxy=proxy, **overrides)
+    encoder = build_encoder(config.encoder, imagenet=imagenet)
+    if config.encoder != base.encoder and "widths" not in overrides:
+        config = replace(config, widths=default_widths(encoder.strides, full_resolution=base.widths[0] > 0))
+    return MAUNet(config, encoder)
