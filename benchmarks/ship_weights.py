@@ -2,9 +2,9 @@
 
     python -m benchmarks.ship_weights --run runs/lite --name lite --data FOLDER
 
-Writes ``maunet_lite/weights/NAME.safetensors`` (half precision), ``NAME.json`` (architecture, configuration, budget,
-commit, scores) and ``NAME.md``, the card. Scores are those of the file as shipped, on the validation split, beside the
-Otsu + watershed baseline on the same images.
+Writes ``maunet_lite/weights/NAME.safetensors`` (half precision), ``NAME.json`` (architecture, configuration,
+budget, commit, scores) and ``NAME.md``, the card. Scores are those of the file as shipped, on the validation
+split, beside the Otsu + watershed baseline on the same images.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from maunet_lite.evaluation import baseline, evaluate, format_summary, summary
 
 CARD = """# Weights `{name}`
 
-{parameters:,} parameters, {megabytes:.1f} MB in half precision. Load them with `maunet_lite.load_model("{name}")`.
+{parameters:,} parameters, {megabytes:.1f} MB in half precision. Load them with
+`maunet_lite.load_model("{name}")`.
 
 ## How they were trained
 
@@ -36,8 +37,8 @@ CARD = """# Weights `{name}`
 | recipe | AdamW, learning rate {rate}, {schedule} schedule, seed {seed}; everything in `{name}.json` |
 | commit | {commit} |
 
-No image of the validation split was trained on. Post-processing settings and the choice between checkpoints looked at the
-validation split, so scores on new images may be somewhat lower.
+No image of the validation split was trained on. Post-processing settings and the choice between checkpoints
+looked at the validation split, so scores on new images may be somewhat lower.
 
 ## Scores on the validation split
 
@@ -53,7 +54,9 @@ F1 at IoU 0.5 by the challenge's rules, printed by `maunet-lite evaluate --data 
 
 def commit() -> str:
     """Return the current commit, or say that there is none."""
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
     return done.stdout.strip() or "unknown"
 
 
@@ -62,7 +65,9 @@ def counted(values: pd.Series) -> str:
     return ", ".join(f"{name} ({count})" for name, count in values.value_counts().items())
 
 
-def write_card(name: str, data: CellDataset, tables: dict[str, pd.DataFrame], failures: str, threads: str) -> str:
+def write_card(
+    name: str, data: CellDataset, tables: dict[str, pd.DataFrame], failures: str, threads: str
+) -> str:
     """Return the card's text."""
     record = read_record(WEIGHTS / f"{name}.safetensors")["record"]
     run, train = record["training"], data.split("train").labelled().table
@@ -93,7 +98,9 @@ def write_card(name: str, data: CellDataset, tables: dict[str, pd.DataFrame], fa
 
 def main() -> None:
     """Score, write weights, record and card."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--run", required=True, help="folder of the training run")
     parser.add_argument("--name", required=True, help="name to ship under")
     parser.add_argument("--data", required=True, help="dataset to score on")

@@ -2,9 +2,10 @@
 
     python -m benchmarks.training [--data FOLDER] [--steps N] [--preset lite]
 
-The plain loop does what a first script would do: it reads each image and its label map for each patch, normalises the
-image and computes its targets anew, augments with the same functions, and trains in the default memory layout.
-Both loops train the same network on the same number of patches, in this one run, one after the other.
+The plain loop does what a first script would do: it reads each image and its label map for each patch,
+normalises the image and computes its targets anew, augments with the same functions, and trains in the
+default memory layout. Both loops train the same network on the same number of patches, in this one run, one
+after the other.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def plain_loop(config: TrainConfig, steps: int) -> tuple[float, float]:
         asked = time.perf_counter()
         batch = [
             np.stack(part)
-            for part in zip(*(plain_patch(data, config, rng) for _ in range(config.batch_size)))
+            for part in zip(*(plain_patch(data, config, rng) for _ in range(config.batch_size)), strict=True)
         ]
         waited += time.perf_counter() - asked
         image = torch.from_numpy(batch[0]).movedim(-1, 1).contiguous().to(device)
@@ -69,7 +70,7 @@ def plain_loop(config: TrainConfig, steps: int) -> tuple[float, float]:
 
 
 def kit_loop(config: TrainConfig, steps: int) -> tuple[float, float]:
-    """Return images per second and the share of time spent waiting for data, prepared images already on disk."""
+    """Return images per second and the share of time spent waiting, images already prepared on disk."""
     with TemporaryDirectory() as folder:
         config = config.override(
             out=str(Path(folder) / "run"), steps=steps + 5, validate_every=0, save_every=0, log_every=5
@@ -97,13 +98,15 @@ def main() -> None:
     rows = {"this kit": kit_loop(config, steps), "plain loop": plain_loop(config, steps)}
     patch = config.augmentation.patch
     print(
-        f"training {config.model} on {options.data}: batches of {config.batch_size} patches of {patch} pixels, {steps} steps"
+        f"training {config.model} on {options.data}: "
+        f"batches of {config.batch_size} patches of {patch} pixels, {steps} steps"
     )
     print(f"{'':12s} images/s   s per megapixel and step   waiting for data   ratio")
     for name, (rate, waiting) in rows.items():
         seconds = 1e6 / (rate * patch**2)
         print(
-            f"{name:12s} {rate:8.1f}   {seconds:24.2f}   {waiting:15.0%}   {rate / rows['plain loop'][0]:5.2f}"
+            f"{name:12s} {rate:8.1f}   {seconds:24.2f}   {waiting:15.0%}   "
+            f"{rate / rows['plain loop'][0]:5.2f}"
         )
 
 

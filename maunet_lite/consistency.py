@@ -1,11 +1,12 @@
-"""Consistency regularization: two networks that supervise each other on unlabelled images (paper section 2.2.4).
+"""Consistency regularization: two networks that supervise each other on unlabelled images (paper section
+2.2.4).
 
 Both networks have the same architecture and different initial weights. On labelled patches each minimises
-L_cls + L_reg; on unlabelled ones each learns from the other's pseudo labels (equation 3), weighted by λ (equation 4).
-At inference the first network works alone.
+L_cls + L_reg; on unlabelled ones each learns from the other's pseudo labels (equation 3), weighted by λ
+(equation 4). At inference the first network works alone.
 
-The paper's CR* is "CR directly added to the classification loss". Read here as: only the classification part of
-equation 3, on every image of the batch, labelled or not; distances are not made consistent.
+The paper's CR* is "CR directly added to the classification loss". Read here as: only the classification part
+of equation 3, on every image of the batch, labelled or not; distances are not made consistent.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ class TwinNetworks(nn.Module):
 class PairedPatches(Dataset):
     """Item k holds a labelled patch and, under ``"unlabelled_image"``, an unlabelled one.
 
-    Where the truth of an "unlabelled" image is known after all (a labelled fraction was asked for), it is passed on as
-    ``"hidden_classes"``. It is never trained on: it only measures how good the pseudo labels are.
+    Where the truth of an "unlabelled" image is known after all (a labelled fraction was asked for), it is
+    passed on as ``"hidden_classes"``. It is never trained on: it only measures how good the pseudo labels
+    are.
     """
 
     def __init__(self, labelled: PatchDataset, unlabelled: PatchDataset) -> None:
@@ -64,8 +66,8 @@ class PairedPatches(Dataset):
 class Consistency:
     """The semi-supervised protocol (paper Table 3) as a method of `training.train`.
 
-    Half of each batch is labelled, half is not. The training images are a labelled fraction of one dataset and its
-    rest, or all labelled images of one dataset and a further folder of images without labels.
+    Half of each batch is labelled, half is not. The training images are a labelled fraction of one dataset
+    and its rest, or all labelled images of one dataset and a further folder of images without labels.
     """
 
     def __init__(self, config: TrainConfig, train: CellDataset) -> None:
@@ -78,7 +80,8 @@ class Consistency:
             self.rest = load_dataset(Path(config.unlabelled))
         if not len(self.labelled) or not len(self.rest):
             raise ValueError(
-                f"consistency regularization needs labelled and unlabelled images; found {len(self.labelled)} and {len(self.rest)}"
+                "consistency regularization needs labelled and unlabelled images; "
+                f"found {len(self.labelled)} and {len(self.rest)}"
             )
         if config.batch_size % 2:
             raise ValueError(f"batch_size={config.batch_size} must be even: half of the images are unlabelled")
@@ -119,20 +122,21 @@ class Consistency:
         both = torch.cat([batch["image"], batch["unlabelled_image"]])
         # One pass over the joined batch: batch statistics then see labelled and unlabelled images alike.
         one, two = module(both)
-        supervised = [supervised_loss(_part(o, slice(labelled)), batch["classes"], batch["distance"], n) for o in (one, two)]
-        if c.method == "cr*":
+        supervised = [supervised_loss(_part(o, slice(labelled)), batch["classes"], batch["distance"], n) for o
+        in (one, two)] if c.method == "cr*":
             consistency = classification_consistency(one.logits, two.logits, n)
         else:
             rest = slice(labelled, None)
             consistency = consistency_loss(_part(one, rest), _part(two, rest), n)
-        parts = {name: (supervised[0][name] + supervised[1][name]) / 2 for name in supervised[0] if name != "loss"}
-        parts["consistency"] = consistency
+        parts = {name: (supervised[0][name] + supervised[1][name]) / 2 for name in supervised[0] if name !=
+        "loss"} parts["consistency"] = consistency
         total = supervised[0]["loss"] + supervised[1]["loss"] + c.consistency_weight * consistency
         return {"loss": total} | parts | self._agreement(one, two, batch, labelled)
 
     @torch.no_grad()
-    def _agreement(self, one: Output, two: Output, batch: dict[str, Tensor], labelled: int) -> dict[str, Tensor]:
-        """How often the networks agree, and how often network 1's pseudo label is the (hidden) truth, by modality."""
+    def _agreement(self, one: Output, two: Output, batch: dict[str, Tensor], labelled: int) -> dict[str,
+    Tensor]:
+        """How often the networks agree, and how often network 1 names the hidden truth, by modality."""
         n = self.config.n_classes
         first, second = pseudo_labels(one.logits[labelled:], n), pseudo_labels(two.logits[labelled:], n)
         parts = {"agreement": (first == second).float().mean()}
@@ -151,9 +155,11 @@ class Consistency:
 
 
 def pseudo_accuracy(guess: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean over the classes that occur in `truth` of the share of their pixels that `guess` names rightly.
+    """Return the mean over the classes that occur in `truth` of the share of their pixels that `guess` names
+    rightly.
 
-    Averaged over classes, because a network that calls every pixel background is right on most pixels of most images.
+    Averaged over classes, because a network that calls every pixel background is right on most pixels of most
+    images.
 
     Examples
     --------

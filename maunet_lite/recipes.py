@@ -1,7 +1,7 @@
 """Training recipes: everything a run depends on, in one readable record (paper Tables 2 and 3).
 
-A recipe is a `TrainConfig`; `RECIPES` names the ones that come with the kit. A run writes its configuration to
-``config.json``, from which it can be repeated.
+A recipe is a `TrainConfig`; `RECIPES` names the ones that come with the kit. A run writes its configuration
+to ``config.json``, from which it can be repeated.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ class TrainConfig:
     """What to train, on what, how, and for how long.
 
     Data
-        data : dataset name or folder; out : folder of the run; labelled_fraction : share of the labelled training
-        images to use (with ``method="cr"`` the rest is used without labels); unlabelled : a further folder of images
-        without labels (``"cr"`` only); balance : see `patches.source_weights`.
+        data : dataset name or folder; out : folder of the run; labelled_fraction : share of the labelled
+        training images to use (with ``method="cr"`` the rest is used without labels); unlabelled : a further
+        folder of images without labels (``"cr"`` only); balance : see `patches.source_weights`.
     Network
-        model : preset of `model.PRESETS`; proxy, distance, boundary : its heads; imagenet : pretrained encoder;
-        start_from : weights to fine-tune (name or path), instead of a new network.
+        model : preset of `model.PRESETS`; proxy, distance, boundary : its heads; imagenet : pretrained
+        encoder; start_from : weights to fine-tune (name or path), instead of a new network.
     Method
-        method : ``"supervised"``, ``"cr"`` or ``"cr*"`` (see `consistency`); consistency_weight : λ of equation 4.
+        method : ``"supervised"``, ``"cr"`` or ``"cr*"`` (see `consistency`); consistency_weight : λ of
+        equation 4.
     Budget (the first that is reached ends the run)
-        steps : optimiser steps; epochs : passes over the training images; minutes : wall-clock time, validation included.
+        steps : optimiser steps; epochs : passes over the training images; minutes : wall-clock time,
+        validation included.
     Optimisation
         batch_size; learning_rate; schedule : ``"cosine"`` or ``"step"`` (paper); warmup : steps;
         weight_decay; clip_norm : gradients are shortened to this norm; seed.
@@ -74,8 +76,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        choices = {"method": ("supervised", "cr", "cr*"), "schedule": ("cosine", "step"), "device": ("auto", "cpu", "cuda", "mps")}
-        for name, allowed in choices.items():
+        choices = {"method": ("supervised", "cr", "cr*"), "schedule": ("cosine", "step"), "device": ("auto",
+        "cpu", "cuda", "mps")} for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {', '.join(allowed)}")
         for name in ("steps", "epochs", "minutes", "batch_size", "learning_rate", "clip_norm"):
@@ -86,7 +88,8 @@ class TrainConfig:
             raise ValueError(f"labelled_fraction={self.labelled_fraction!r} must lie in (0, 1]")
         if self.method != "supervised" and self.labelled_fraction == 1 and not self.unlabelled:
             raise ValueError(
-                f"method={self.method!r} needs images without labels: give a labelled_fraction below 1 or an unlabelled folder"
+                f"method={self.method!r} needs images without labels: "
+                "give a labelled_fraction below 1 or an unlabelled folder"
             )
 
     @property
@@ -95,7 +98,7 @@ class TrainConfig:
         return 3 if self.boundary else 2
 
     def total_steps(self, epoch_length: float) -> int | None:
-        """Return the budget in steps, or None if only time limits it. `epoch_length` is the steps of one epoch."""
+        """Return the budget in steps, or None if only time limits it; an epoch has `epoch_length` steps."""
         limits = [self.steps] if self.steps else []
         if self.epochs:
             limits.append(max(1, round(self.epochs * epoch_length)))
@@ -104,7 +107,7 @@ class TrainConfig:
         return min(limits) if limits else None
 
     def resolved_workers(self) -> int:
-        """Return the number of loader processes: none on a small or GPU-less machine, where they would take cores away."""
+        """Return the number of loader processes: none without a GPU, where they would take cores away."""
         if self.workers is not None:
             return self.workers
         import torch
@@ -129,7 +132,8 @@ class TrainConfig:
         return cls(**record)
 
     def override(self, **changes: Any) -> TrainConfig:
-        """Return a copy with fields changed; ``patch`` and ``zoom`` and the like reach into `augmentation` and `targets`.
+        """Return a copy with fields changed; ``patch`` and ``zoom`` and the like reach into `augmentation`
+        and `targets`.
 
         Examples
         --------

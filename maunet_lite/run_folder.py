@@ -1,4 +1,4 @@
-"""The folder of a training run: configuration, logs, checkpoints, and how an interrupted run is taken up again."""
+"""The folder of a training run: configuration, logs, checkpoints, and how a run is taken up again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from maunet_lite.validation import Report
 
 # What may differ between a run and its continuation: where it runs, and how long.
-_MAY_CHANGE = {"steps", "epochs", "minutes", "out", "device", "workers", "validate_every", "save_every", "log_every"}
+_MAY_CHANGE = {"steps", "epochs", "minutes", "out", "device", "workers", "validate_every", "save_every",
+"log_every"}
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,8 @@ class Run:
         if not self.writer:
             return
         path = self.folder / name
-        row = {"step": self.step, "minutes": round(self.minutes, 3)} | {k: round(v, 6) for k, v in row.items()}
-        table = pd.DataFrame([row])
+        row = {"step": self.step, "minutes": round(self.minutes, 3)} | {k: round(v, 6) for k, v in
+        row.items()} table = pd.DataFrame([row])
         if path.exists() and list(pd.read_csv(path, nrows=0)) != list(table):
             # A part that was not there before (a modality's pseudo labels, say): write the whole table anew.
             table = pd.concat([pd.read_csv(path), table])
@@ -175,8 +176,8 @@ class Run:
         """Draw ``curve.png`` from the logs."""
         from maunet_lite.plots import learning_curve
 
-        tables = [pd.read_csv(p) if (p := self.folder / n).exists() else None for n in ("log.csv", "validation.csv")]
-        if tables[0] is None or len(tables[0]) < 2:
+        tables = [pd.read_csv(p) if (p := self.folder / n).exists() else None for n in ("log.csv",
+        "validation.csv")] if tables[0] is None or len(tables[0]) < 2:
             return
         figure = learning_curve(tables[0], tables[1])
         with atomic_path(self.folder / "curve.png") as part:
@@ -201,7 +202,7 @@ class StopRequest:
 
 @contextmanager
 def interruptible() -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C (or a scheduler's SIGTERM) into a request to stop; a second Ctrl-C stops at once."""
+    """Turn the first Ctrl-C (or SIGTERM) into a request to stop; a second Ctrl-C stops at once."""
     stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield stop

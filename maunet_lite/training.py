@@ -1,8 +1,8 @@
 """The training loop (paper section 3.2), short enough to be read in one go.
 
-One loop serves the supervised protocol (Table 2) and consistency regularization (Table 3, `consistency`): a *method*
-says what is trained and what its loss is; the loop draws patches, steps, logs, validates, saves and resumes.
-It runs on CPUs, one GPU, or many (``accelerate launch -m maunet_lite.training …``).
+One loop serves the supervised protocol (Table 2) and consistency regularization (Table 3, `consistency`): a
+*method* says what is trained and what its loss is; the loop draws patches, steps, logs, validates, saves and
+resumes. It runs on CPUs, one GPU, or many (``accelerate launch -m maunet_lite.training …``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 import random
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -98,7 +97,7 @@ class Supervised:
 
 
 def build_network(config: TrainConfig) -> MAUNet:
-    """Return the network that `config` asks for: new, from ImageNet, or from earlier weights (fine-tuning)."""
+    """Return the network that `config` asks for: new, from ImageNet, or fine-tuned from earlier weights."""
     if config.start_from:
         return load_model(config.start_from).train()
     heads = {"distance": config.distance, "boundary": config.boundary}
@@ -124,8 +123,9 @@ def seed_everything(seed: int) -> np.random.Generator:
 def learning_rate(config: TrainConfig, step: int, epoch: float, progress: float) -> float:
     """Return the learning rate at a step.
 
-    ``"step"``: multiplied by 0.95 every 10 epochs (paper Tables 2 and 3). ``"cosine"``: falls to zero with `progress`
-    (0 to 1 of the budget, steps or minutes), after `warmup` steps: the better choice for short budgets.
+    ``"step"``: multiplied by 0.95 every 10 epochs (paper Tables 2 and 3). ``"cosine"``: falls to zero with
+    `progress` (0 to 1 of the budget, steps or minutes), after `warmup` steps: the better choice for short
+    budgets.
     """
     warm = min(1.0, (step + 1) / max(1, config.warmup))
     if config.schedule == "step":
@@ -148,8 +148,8 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     Returns
     -------
     TrainResult
-        Folder, steps done, best validation score, and whether the run was interrupted (Ctrl-C). The folder holds
-        ``best.safetensors``, ``last.safetensors`` (each with a JSON of configuration, data and score),
+        Folder, steps done, best validation score, and whether the run was interrupted (Ctrl-C). The folder
+        holds ``best.safetensors``, ``last.safetensors`` (each with a JSON of configuration, data and score),
         ``config.json``, ``log.csv``, ``validation.csv``, ``curve.png`` and ``samples.png``.
 
     Raises
@@ -200,7 +200,8 @@ def _precision(config: TrainConfig) -> str:
 class _Loop:
     """State of one training: where it stands, how fast it goes."""
 
-    def __init__(self, config, method, data, accelerator, module, optimizer, run, progress) -> None:  # noqa: ANN001
+    def __init__(self, config, method, data, accelerator, module, optimizer, run, progress) -> None:  # noqa:
+    ANN001
         self.config, self.method, self.data = config, method, data
         self.accelerator, self.module, self.optimizer, self.run = accelerator, module, optimizer, run
         self.epoch_length = max(1, method.epoch_draws / method.draws_per_step)
@@ -336,7 +337,7 @@ class _Loop:
 
 
 def main() -> None:
-    """Run ``python -m maunet_lite.training``: the same options as ``maunet-lite train``, for ``accelerate launch``."""
+    """Take the options of ``maunet-lite train``, for ``accelerate launch -m maunet_lite.training``."""
     from maunet_lite.cli import app
 
     app(["train", *__import__("sys").argv[1:]])

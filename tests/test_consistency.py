@@ -38,7 +38,9 @@ def test_equation_3_by_hand() -> None:
     # CE(one, 0) = log 2; CE(two, 0) = log(1 + e^-1); L2 = 0.4².
     expected = np.log(2) + np.log1p(np.exp(-1)) + 0.16
     assert consistency_loss(one, two, n_classes=2).item() == pytest.approx(expected, rel=1e-6)
-    assert classification_consistency(one.logits, two.logits, 2).item() == pytest.approx(expected - 0.16, rel=1e-6)
+    assert classification_consistency(one.logits, two.logits, 2).item() == pytest.approx(
+        expected - 0.16, rel=1e-6
+    )
 
 
 def test_no_gradient_flows_through_a_pseudo_label() -> None:
