@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 
 from maunet_lite.maps import Maps, check_maps, interior_distance
-from maunet_lite.watershed import Runs, flood, label_components, number_in_reading_order
+from maunet_lite.run_lengths import Runs, label_components, number_in_reading_order
+from maunet_lite.watershed import flood
 
 __all__ = [
     "Cells",
@@ -32,6 +33,7 @@ __all__ = [
     "connected_interiors",
     "grow_cells",
     "interior_distance",
+    "make_relief",
     "mark_peaks",
     "mark_skeletons",
     "mean_cell_width",
@@ -214,16 +216,18 @@ def segment(
         labels = _connected_interiors(maps)
         return Segmentation(labels, {"final": labels} if keep_steps else {})
     foreground, interior = kept(threshold_maps(maps, config))
-    width = mean_cell_width(interior)
-    distance = interior_distance(interior) if maps.distance is None else maps.distance
+    pieces, _ = label_components(interior)
+    width = mean_cell_width(pieces)
+    distance = interior_distance(pieces) if maps.distance is None else maps.distance
     blurred = blur_distance(distance, width, config)
-    del distance
+    del interior, distance
+    relief = make_relief(blurred, config)
     if keep_steps:
         steps["blurred_distance"] = blurred
-    p1 = kept(mark_skeletons(blurred, interior, config)).P1
-    p2 = kept(mark_peaks(blurred, interior, p1, width, config)).P2
-    del interior
-    labels = kept(grow_cells(p1, p2, foreground, blurred, config)).final
+    p1 = kept(mark_skeletons(blurred, pieces, relief, config)).P1
+    p2 = kept(mark_peaks(blurred, pieces, p1, relief, width, config)).P2
+    del blurred, pieces
+    labels = kept(grow_cells(p1, p2, foreground, relief, config)).final
     return Segmentation(labels, steps)
 
 
@@ -289,17 +293,21 @@ def threshold_maps(maps: Maps, config: PostprocessConfig) -> Masks:
     return Masks(foreground, interior)
 
 
-def mark_skeletons(blurred: np.ndarray, interior: np.ndarray, config: PostprocessConfig) -> Skeletons:
+def mark_skeletons(
+    blurred: np.ndarray, pieces: np.ndarray, relief: np.ndarray | None, config: PostprocessConfig
+) -> Skeletons:
     """Step 2: where the distance field is high there is a cell; flood the interior from there.
 
     Parameters
     ----------
     blurred : numpy.ndarray
         (H, W) float32, the result of :func:`blur_distance`.
-    interior : numpy.ndarray
-        (H, W) bool, from step 1.
+    pieces : numpy.ndarray
+        (H, W) int32, the connected components of the interior, ``label_components(interior)[0]``.
+    relief : numpy.ndarray or None
+        (H, W) uint8, the result of :func:`make_relief`.
     config : PostprocessConfig
-        Uses `skeleton`, `skeleton_relative` and `relief`.
+        Uses `skeleton` and `skeleton_relative`.
 
     Returns
     -------
@@ -307,53 +315,55 @@ def mark_skeletons(blurred: np.ndarray, interior: np.ndarray, config: Postproces
         Pieces of the interior without a skeleton are 0 in ``P1``.
     """
     threshold = config.skeleton * (blurred.max() if config.skeleton_relative else 1)
-    markers, _ = label_components((blurred > threshold) & interior)
-    return Skeletons(markers, flood(markers, interior, _heights(blurred, config)))
+    markers, _ = label_components((blurred > threshold) & (pieces > 0))
+    return Skeletons(markers, flood(markers, pieces, relief))
 
 
 def mark_peaks(
-    blurred: np.ndarray, interior: np.ndarray, p1: np.ndarray, width: float, config: PostprocessConfig
+    blurred: np.ndarray,
+    pieces: np.ndarray,
+    p1: np.ndarray,
+    relief: np.ndarray | None,
+    width: float,
+    config: PostprocessConfig,
 ) -> Peaks:
     """Step 3: find (small) cells without a skeleton by the peaks of the distance field; flood from these.
 
     Parameters
     ----------
-    blurred : numpy.ndarray
-        (H, W) float32, the result of :func:`blur_distance`.
-    interior : numpy.ndarray
-        (H, W) bool, from step 1.
+    blurred, pieces, relief : numpy.ndarray
+        As in :func:`mark_skeletons`.
     p1 : numpy.ndarray
         (H, W) int32, the cells of step 2.
     width : float
         The result of :func:`mean_cell_width`.
     config : PostprocessConfig
-        Uses `peak_distance`, `peak_height`, `keep_unmarked` and `relief`.
+        Uses `peak_distance`, `peak_height` and `keep_unmarked`.
 
     Returns
     -------
     Peaks
         Both 0 where ``P1`` is not; the labels of ``P2`` follow those of ``P1``. A plateau is one peak. Of
-        equal peaks that are too near to each other the first one stays.
+        equal peaks that are too near to each other one stays.
     """
-    uncovered = interior & (p1 == 0)
-    if not uncovered.any():
-        return Peaks(np.zeros_like(p1), np.zeros_like(p1))
+    uncovered = np.where(p1 == 0, pieces, 0)
+    candidates = np.where(uncovered > 0, blurred, 0)
     reach = max(1, int(config.peak_distance * width))
-    candidates = blurred * uncovered
-    peaks = (candidates == _largest_around(candidates, reach)) & uncovered
-    peaks &= candidates > config.peak_height * blurred.max()
-    markers, _ = label_components(peaks)
-    # peaks of different height cannot be near each other, so that all that is left to settle are ties
-    rank = np.where(peaks, np.float32(markers.max() + 1) - markers, np.float32(0))
-    markers *= rank == _largest_around(rank, reach)
-    del candidates, peaks, rank
-    p2 = flood(markers, uncovered, _heights(blurred, config), adopt=config.keep_unmarked)
+    peaks = candidates == _largest_around(candidates, reach)
+    peaks &= candidates > config.peak_height * max(blurred.max(), 0)
+    markers = _without_ties(label_components(peaks)[0], reach)
+    del candidates, peaks
+    p2 = flood(markers, uncovered, relief, adopt=config.keep_unmarked)
     np.add(p2, p1.max(), out=p2, where=p2 > 0)
     return Peaks(markers, p2)
 
 
 def grow_cells(
-    p1: np.ndarray, p2: np.ndarray, foreground: np.ndarray, blurred: np.ndarray, config: PostprocessConfig
+    p1: np.ndarray,
+    p2: np.ndarray,
+    foreground: np.ndarray,
+    relief: np.ndarray | None,
+    config: PostprocessConfig,
 ) -> Cells:
     """Step 4: grow all cells from the interior into the foreground, remove the smallest ones, renumber.
 
@@ -363,34 +373,32 @@ def grow_cells(
         (H, W) int32, the cells of steps 2 and 3.
     foreground : numpy.ndarray
         (H, W) bool, from step 1.
-    blurred : numpy.ndarray
-        (H, W) float32, the result of :func:`blur_distance`.
+    relief : numpy.ndarray or None
+        (H, W) uint8, the result of :func:`make_relief`.
     config : PostprocessConfig
-        Uses `relief` and `min_size`.
+        Uses `min_size`.
 
     Returns
     -------
     Cells
-        Foreground without any interior is 0 in ``P3``. Cells below `min_size` times the mean area of the
-        cells in ``P3`` are 0 in ``final``.
+        Foreground without any interior is 0 in ``P3``. Cells below `min_size` times the mean area of the cells
+        in ``P3`` are 0 in ``final``.
     """
     union = p1 + p2
-    p3 = flood(union, foreground, _heights(blurred, config))
-    areas = Runs.of(p3).areas(int(p3.max()))[1:]
-    mean_area = areas.sum() / max(np.count_nonzero(areas), 1)
-    return Cells(union, p3, number_in_reading_order(p3, config.min_size * mean_area))
+    p3 = flood(union, foreground, relief)
+    return Cells(union, p3, number_in_reading_order(p3, config.min_size))
 
 
 # --- what the steps need ------------------------------------------------------------------------------------
 
 
-def mean_cell_width(interior: np.ndarray) -> float:
+def mean_cell_width(pieces: np.ndarray) -> float:
     """Square root of the mean area of the pieces of the interior, in pixels: the scale of steps 2 and 3.
 
     Parameters
     ----------
-    interior : numpy.ndarray
-        (H, W) bool.
+    pieces : numpy.ndarray
+        (H, W) int32, the connected components 1 … N of the interior.
 
     Returns
     -------
@@ -399,11 +407,10 @@ def mean_cell_width(interior: np.ndarray) -> float:
 
     Examples
     --------
-    >>> mean_cell_width(np.array([[1, 1, 0, 1, 1, 1], [1, 1, 0, 0, 0, 1]], dtype=bool))
+    >>> mean_cell_width(np.array([[1, 1, 0, 2, 2, 2], [1, 1, 0, 0, 0, 2]]))
     2.0
     """
-    _, n = label_components(interior)
-    return math.sqrt(np.count_nonzero(interior) / n) if n else 0.0
+    return math.sqrt(np.count_nonzero(pieces) / max(pieces.max(), 1))
 
 
 def blur_distance(distance: np.ndarray, width: float, config: PostprocessConfig) -> np.ndarray:
@@ -429,6 +436,33 @@ def blur_distance(distance: np.ndarray, width: float, config: PostprocessConfig)
     return cv2.GaussianBlur(distance, (side, side), 0, borderType=cv2.BORDER_CONSTANT)
 
 
+def make_relief(blurred: np.ndarray, config: PostprocessConfig) -> np.ndarray | None:
+    """Make the relief that the watersheds flood: the distance field upside down, cells as basins.
+
+    Parameters
+    ----------
+    blurred : numpy.ndarray
+        (H, W) float32, the result of :func:`blur_distance`.
+    config : PostprocessConfig
+        Uses `relief`.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        (H, W) uint8: 0 at the largest value of the field, 254 where it is 0 or below. None is a flat relief.
+
+    Examples
+    --------
+    >>> make_relief(np.array([[0, 0.2, 0.4]], dtype=np.float32), PostprocessConfig(relief="distance"))
+    array([[254, 127,   0]], dtype=uint8)
+    """
+    top = float(blurred.max())
+    if config.relief == "flat" or top <= 0:
+        return None
+    relief = cv2.convertScaleAbs(np.maximum(blurred, 0), alpha=-254 / top, beta=254)
+    return np.minimum(relief, 254, out=relief)  # rounding
+
+
 def _without_small_pieces(mask: np.ndarray, min_area: int) -> np.ndarray:
     pieces, n = label_components(mask)
     runs = Runs.of(pieces)
@@ -442,10 +476,7 @@ def _largest_around(values: np.ndarray, reach: int) -> np.ndarray:
     return cv2.dilate(values, np.ones((2 * reach + 1, 2 * reach + 1), dtype=np.uint8))
 
 
-def _heights(blurred: np.ndarray, config: PostprocessConfig) -> np.ndarray | None:
-    """Turn the distance field upside down: its largest value is the lowest ground (0), 0 the highest."""
-    top = float(blurred.max())
-    if config.relief == "flat" or top <= 0:
-        return None
-    heights = cv2.convertScaleAbs(np.maximum(blurred, 0), alpha=-254 / top, beta=254)
-    return np.minimum(heights, 254, out=heights)  # rounding
+def _without_ties(markers: np.ndarray, reach: int) -> np.ndarray:
+    """Drop all but one of the peaks within each other's reach: only peaks of equal height are that near."""
+    rank = markers.astype(np.float32)
+    return markers * (rank == _largest_around(rank, reach))

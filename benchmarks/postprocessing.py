@@ -1,0 +1,250 @@
+"""Seconds, memory and F1 of three ways to turn the same maps into cells.
+
+    python -m benchmarks.postprocessing                   # 0.3 to 17 megapixels, about two minutes
+    python -m benchmarks.postprocessing --full            # up to 100 megapixels; needs 8 GB
+    python -m benchmarks.postprocessing --sizes 4 17 --repeat 5
+
+- **kit**: ``segment(maps, keep_steps=False)``, the default settings.
+- **kit, authors**: the same with the settings of the published code.
+- **skimage**: the kit's steps and default settings, with scikit-image's watershed on the whole image.
+- **opencv**: the published steps by the straight way, three floods of a flat relief on the whole image.
+
+All get the same maps: ellipses, many of which touch, made into what a network would say (soft classes, noise,
+holes in the boundaries, specks), the same tile repeated. Each runs in a process of its own, so that the peak
+of its memory can be read from the operating system (Linux only): OpenCV's and NumPy's share, beside the maps
+and the labels returned. The ratio, not the seconds, travels to other machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from maunet_lite import postprocessing
+from maunet_lite.metrics import match_cells
+from maunet_lite.postprocessing import Maps, segment
+from maunet_lite.preprocessing import make_targets
+
+# megapixels: height, width
+SIZES = {
+    0.3: (512, 640),
+    1: (1024, 1024),
+    4: (2048, 2048),
+    17: (4096, 4096),
+    36: (6000, 6000),
+    67: (8192, 8192),
+    100: (10_000, 10_000),
+}
+QUICK = (0.3, 1, 4, 17)
+TILE = 1024
+
+
+# --- maps ---------------------------------------------------------------------------------------------------
+
+
+def ellipses(edge: int = TILE, cells: int = 700, seed: int = 0) -> np.ndarray:
+    """Return a square of ellipses that touch but do not touch the square's edge, (edge, edge) int32."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((edge, edge), dtype=np.int32)
+    for label in range(1, cells + 1):
+        major = rng.uniform(6, 18)
+        minor = major * rng.uniform(0.55, 1)
+        box = int(2 * major) + 5
+        top, left = rng.integers(1, edge - box, 2)
+        stamp = np.zeros((box, box), dtype=np.uint8)
+        cv2.ellipse(stamp, ((box / 2, box / 2), (2 * minor, 2 * major), rng.uniform(0, 180)), 1, -1)
+        crop = labels[top : top + box, left : left + box]
+        free = (stamp > 0) & (crop == 0)
+        in_one_piece = cv2.connectedComponents(free.astype(np.uint8))[0] == 2
+        if in_one_piece and free.sum() > 0.7 * stamp.sum():
+            crop[free] = label
+    return labels
+
+
+def network_like(labels: np.ndarray, noise: float = 1.2, seed: int = 0) -> Maps:
+    """Return the maps that a fair network might make of these cells: the targets, blurred, with smooth noise."""
+    rng = np.random.default_rng(seed)
+
+    def smooth_noise() -> np.ndarray:
+        field = cv2.GaussianBlur(rng.standard_normal(labels.shape, dtype=np.float32), (0, 0), 2)
+        return field / field.std()
+
+    classes, distance = make_targets(labels)
+    logits = [np.full(labels.shape, -6, dtype=np.float32)] * 4  # the last one is the proxy
+    for k in range(3):
+        share = cv2.GaussianBlur((classes == k).astype(np.float32), (0, 0), 1)
+        logits[k] = np.log(share + 0.01) * 1.5 + noise * smooth_noise()
+    odds = np.exp(np.stack(logits))  # (4, H, W)
+    distance = cv2.GaussianBlur(distance, (0, 0), 1) + np.float32(0.05) * smooth_noise()
+    return Maps(odds / odds.sum(axis=0), distance)
+
+
+def tiled(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Repeat a tile of maps or labels, (…, h, w), until it fills (H, W)."""
+    times = [-(-size // edge) for size, edge in zip(shape, tile.shape[-2:], strict=True)]
+    repeated = np.tile(tile, (1,) * (tile.ndim - 2) + tuple(times))
+    return np.ascontiguousarray(repeated[..., : shape[0], : shape[1]])
+
+
+def tiled_labels(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Repeat a tile of labels, each time with labels of its own."""
+    labels = tiled(tile, shape)
+    per_row = -(-shape[1] // tile.shape[1])
+    number = np.arange(shape[0])[:, None] // tile.shape[0] * per_row + np.arange(shape[1]) // tile.shape[1]
+    labels += (labels > 0) * (number * tile.max()).astype(np.int32)
+    return labels
+
+
+# --- competitors --------------------------------------------------------------------------------------------
+
+
+def with_skimage(maps: Maps) -> np.ndarray:
+    """The kit's steps, flooded by scikit-image."""
+    from skimage.segmentation import watershed
+
+    def flood(
+        markers: np.ndarray, mask: np.ndarray, heights: np.ndarray | None = None, *, adopt: bool = False
+    ) -> np.ndarray:
+        relief = np.zeros(mask.shape, dtype=np.uint8) if heights is None else heights
+        labels = watershed(relief, markers, mask=mask, connectivity=2)
+        if adopt:
+            pieces, _ = postprocessing.label_components(mask & (labels == 0))
+            labels += np.where(pieces > 0, pieces + markers.max(), 0).astype(np.int32)
+        return labels
+
+    own, postprocessing.flood = postprocessing.flood, flood
+    try:
+        return segment(maps, keep_steps=False).labels
+    finally:
+        postprocessing.flood = own
+
+
+def with_opencv(maps: Maps) -> np.ndarray:
+    """The published steps as one would write them down with OpenCV."""
+    foreground = maps.probabilities[0] < 0.3
+    interior = _large_pieces(maps.probabilities[1] > 0.7, 16)
+    n, _ = cv2.connectedComponents(interior.astype(np.uint8))
+    width = int(np.sqrt(interior.sum() / max(n - 1, 1)))
+    side = width + 1 - width % 2
+    blurred = cv2.GaussianBlur(maps.distance, (side, side), 0)
+    _, skeletons = cv2.connectedComponents(((blurred > 0.85 * blurred.max()) & interior).astype(np.uint8))
+    first = _flat_flood(skeletons, interior)
+    uncovered = interior & (first == 0)
+    window = np.ones((2 * (width // 4) + 1,) * 2, dtype=np.uint8)
+    peaks = (blurred == cv2.dilate(blurred, window)) & (blurred > 0.6 * blurred.max())
+    _, peaks = cv2.connectedComponents((peaks & uncovered).astype(np.uint8))
+    second = _flat_flood(peaks, uncovered)
+    labels = _flat_flood(first + np.where(second > 0, second + first.max(), 0), foreground)
+    areas = np.bincount(labels.ravel())
+    small = areas < areas[1:].sum() / max(labels.max(), 1) / 10
+    labels[small[labels]] = 0
+    return labels
+
+
+def _flat_flood(markers: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    background = int(markers.max()) + 1
+    labels = np.where(mask, markers, background).astype(np.int32)
+    cv2.watershed(cv2.merge([mask.astype(np.uint8) * 255] * 3), labels)
+    labels[(labels == background) | (labels < 0)] = 0
+    return labels
+
+
+def _large_pieces(mask: np.ndarray, min_area: int) -> np.ndarray:
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    large = stats[:, cv2.CC_STAT_AREA] >= min_area
+    large[0] = False
+    return large[labels]
+
+
+METHODS: dict[str, Callable[[Maps], np.ndarray]] = {
+    "kit": lambda maps: segment(maps, keep_steps=False).labels,
+    "kit, authors": lambda maps: segment(maps, "authors", keep_steps=False).labels,
+    "skimage": with_skimage,
+    "opencv": with_opencv,
+}
+
+
+# --- measuring ----------------------------------------------------------------------------------------------
+
+
+def measure(method: str, size: float, repeat: int) -> dict[str, float]:
+    """Run one method on one size in this process."""
+    run, shape = METHODS[method], SIZES[size]
+    tile = ellipses()
+    maps = network_like(tile)
+    run(Maps(*(np.ascontiguousarray(m[..., :256, :256]) for m in maps)))  # libraries load, caches fill
+    maps = Maps(*(tiled(m, shape) for m in maps))
+    before = _memory("VmRSS", reset_peak=True)
+    seconds = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        labels = run(maps)
+        seconds.append(time.perf_counter() - start)
+    pixels = shape[0] * shape[1]
+    extra = (_memory("VmHWM") - before - labels.nbytes) / pixels
+    del maps
+    return {
+        "cells": int(labels.max()),
+        "seconds": min(seconds),
+        "bytes": extra,
+        "f1": match_cells(tiled_labels(tile, shape), labels).f1,
+    }
+
+
+def _memory(entry: str, reset_peak: bool = False) -> float:
+    """Bytes of memory of this process by an entry of /proc/self/status, NaN where there is none."""
+    if not Path("/proc/self/clear_refs").exists():
+        return float("nan")
+    if reset_peak:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(entry))
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description="Speed, memory and F1 of the post-processing.")
+    parser.add_argument("--sizes", type=float, nargs="+", choices=SIZES, default=QUICK, help="megapixels")
+    parser.add_argument("--full", action="store_true", help="all sizes, up to 100 megapixels")
+    parser.add_argument("--repeat", type=int, default=3, help="runs, of which the fastest counts")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # method and size: run in this process
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(options.one[0], float(options.one[1]), options.repeat)))
+        return
+    print(f"{os.cpu_count()} cores, OpenCV {cv2.__version__}, NumPy {np.__version__}\n")
+    print(
+        "| megapixels | method | cells | seconds | times opencv's | seconds per MP | bytes per pixel | F1 |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for size in SIZES if options.full else options.sizes:
+        rows = {method: _in_own_process(method, size, options.repeat) for method in METHODS}
+        megapixels = SIZES[size][0] * SIZES[size][1] / 1e6
+        for method, row in rows.items():
+            ratio = row["seconds"] / rows["opencv"]["seconds"]
+            print(
+                f"| {megapixels:.1f} | {method} | {row['cells']:,} | {row['seconds']:.3f} | {ratio:.2f} "
+                f"| {row['seconds'] / megapixels:.3f} | {row['bytes']:.0f} | {row['f1']:.3f} |",
+                flush=True,
+            )
+
+
+def _in_own_process(method: str, size: float, repeat: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.postprocessing", "--repeat", str(repeat)]
+    done = subprocess.run([*command, "--one", method, str(size)], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{method} on {size} megapixels failed:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+if __name__ == "__main__":
+    main()
