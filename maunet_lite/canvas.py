@@ -17,15 +17,23 @@ MAX_SIDE = 1600  # pixels; larger arrays are thinned out before drawing
 
 
 def picture(pixels: np.ndarray, ax: Axes | None, title: str | None, **options: Any) -> Axes:
-    """Show pixels without ticks, on a new figure of fitting shape if there are no axes."""
-    if ax is None:
-        figure, places = grid(1, 1, pixels.shape, None, width=5.0)
-        ax = next(places)
+    """Show pixels without ticks, on new axes if there are none."""
+    ax = own_axes(ax, pixels.shape)
     ax.imshow(pixels, **options)
     ax.set_axis_off()
     if title:
-        ax.set_title(title, fontsize=9)
+        ax.set_title(title, fontsize=9, pad=4)
     return ax
+
+
+def own_axes(ax: Axes | None, shape: tuple[int, ...]) -> Axes:
+    """Return `ax`, or axes on a new figure for one picture of `shape`."""
+    return next(grid(1, 1, shape, None, width=5.0)[1]) if ax is None else ax
+
+
+def line_width(ax: Axes, shape: tuple[int, ...]) -> int:
+    """Return how many pixels of a picture of `shape` make a line that is seen on these axes."""
+    return max(1, round(1.2 * max(shape[0] / ax.bbox.height, shape[1] / ax.bbox.width)))
 
 
 def grid(
@@ -35,11 +43,15 @@ def grid(
     axes: Any,
     titles: bool = True,
     width: float = WIDTH,
+    room: float = 1.0,
 ) -> tuple[Figure, Iterator[Axes]]:
-    """Return the figure and one place per picture of `shape`: the given axes, or new ones."""
+    """Return the figure and one place per picture of `shape`: the given axes, or new ones.
+
+    `room` is the width of a place relative to its picture: above 1 with a colour bar.
+    """
     columns = min(columns, count)
     edge = min(width / columns, 4.5)
-    height = edge * float(np.clip(shape[0] / shape[1], 0.25, 2)) + (0.25 if titles else 0)
+    height = edge / room * float(np.clip(shape[0] / shape[1], 0.25, 2)) + (0.27 if titles else 0)
     places = take_axes(axes, count, columns, edge, height)
     return places[0].figure, iter(places)
 
@@ -51,7 +63,7 @@ def take_axes(axes: Any, count: int, columns: int, width: float, height: float) 
 
         rows = -(-count // columns)
         size = (width * columns, height * rows)
-        axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)[1]
+        axes = plt.subplots(rows, columns, figsize=size, layout="compressed", squeeze=False)[1]
         for unused in axes.ravel()[count:]:
             unused.set_axis_off()
     places = list(np.ravel(axes))

@@ -45,7 +45,7 @@ def learning_curve(log: pd.DataFrame, validation: pd.DataFrame | None = None, ax
     for color, name in zip(SERIES, sorted(losses, key=lambda name: name != "loss"), strict=False):
         _line(places[0], log["step"], log[name], name.replace("_", " "), color, name == "loss")
     places[0].set_ylim(bottom=0)
-    _finish(places[0], "loss, mean since the last entry", "step")
+    _finish(places[0], "training loss", "step")
     if scored:
         names = [name for name in validation.columns if name == "f1" or name.startswith("f1_")]
         for color, name in zip(SERIES, names, strict=False):
@@ -53,6 +53,7 @@ def learning_curve(log: pd.DataFrame, validation: pd.DataFrame | None = None, ax
             _line(places[1], validation["step"], validation[name], label, color, name == "f1")
         places[1].set_ylim(0, 1)
         _finish(places[1], "validation F1 at IoU 0.5", "step")
+        places[1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return places[0].figure
 
 
@@ -88,7 +89,10 @@ def score_strip(
     ax.set_yticks(range(len(groups)), [f"{group}\n{counts.get(group, 0)} images" for group in groups])
     ax.set_ylim(len(groups) - 0.45, -0.55)
     ax.set_xlim(-0.02, 1.02)
-    ax.set_xlabel(f"{score.replace('_', ' ')} of each image (diamond: mean, bar: median)", fontsize=9)
+    ax.set_xlabel(
+        f"{score.replace('_', ' ').replace('f1', 'F1')} of each image (diamond: mean, bar: median)",
+        fontsize=9,
+    )
     _plain(ax, "x")
     if len(tables) > 1:
         ax.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(tables))

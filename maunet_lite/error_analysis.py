@@ -36,7 +36,7 @@ class Errors:
         return ", ".join(f"{count} {kind}" for kind, count in self.counts().items())
 
 
-def errors(truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: int = 2) -> Errors:
+def errors(truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: int = 0) -> Errors:
     """Say of every cell whether it was found, split, merged, missed or invented.
 
     "Mostly inside" means with more than half of its pixels.
@@ -55,8 +55,9 @@ def errors(truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: 
         Label maps, 0 is background.
     iou : float, default 0.5
         Least IoU of a match, as in :func:`maunet_lite.metrics.match_cells`.
-    border : int, default 2
-        Cells in the outermost `border` pixels are left out, as they are there.
+    border : int, default 0
+        Cells in the outermost `border` pixels are left out. The score does so with 2. To look at, 0 is
+        better: where only one of truth and prediction touches the border, a good prediction would look invented.
 
     Returns
     -------
@@ -73,7 +74,7 @@ def errors(truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: 
 
     >>> truth      = np.array([[1, 1, 1, 1, 0, 2, 2, 3, 3, 0, 4, 4, 0, 0]])
     >>> prediction = np.array([[5, 5, 6, 6, 0, 7, 7, 7, 7, 0, 0, 0, 9, 9]])
-    >>> found = errors(truth, prediction, border=0)
+    >>> found = errors(truth, prediction)
     >>> print(found)
     0 found, 1 split, 2 merged, 1 missed, 1 invented
     >>> found.pieces.tolist(), found.mergers.tolist(), found.merged.tolist()

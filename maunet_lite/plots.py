@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maunet_lite.canvas import colormap_with_grey, grid, legend, picture, thin, value_range
+from maunet_lite.canvas import (
+    colormap_with_grey,
+    grid,
+    legend,
+    line_width,
+    own_axes,
+    picture,
+    thin,
+    value_range,
+)
 from maunet_lite.colors import (
     CLASS_COLORS,
     CLASS_NAMES,
@@ -87,11 +96,14 @@ def overlay(
     """
     _check_sizes(image, labels)
     base, labels = to_display(thin(image)), thin(labels)
+    ax = own_axes(ax, labels.shape)
     painted = random_colors(labels, seed) / np.float32(255)
+    if base.mean() > 0.5:
+        painted *= 0.7  # light colours would be lost on a light image
     if color is not None:
         painted[...] = rgb(color)
     blend(base, labels > 0, painted, fill)
-    blend(base, outlines(labels, _line(labels)), painted, 1.0)
+    blend(base, outlines(labels, line_width(ax, labels.shape)), painted, 1.0)
     return picture(base, ax, title)
 
 
@@ -142,7 +154,7 @@ def show_maps(maps: Sequence[Any], image: np.ndarray | None = None, axes: Any = 
     """
     probabilities, distance = maps
     count = len(probabilities) + (distance is not None) + (image is not None)
-    figure, places = grid(count, 3, probabilities[0].shape, axes)
+    figure, places = grid(count, 3, probabilities[0].shape, axes, room=1.13)
     if image is not None:
         show_image(image, next(places), "image")
     for name, plane in zip(CLASS_NAMES, probabilities, strict=False):
@@ -158,7 +170,7 @@ def show_targets(targets: Sequence[np.ndarray], image: np.ndarray | None = None,
     `targets` is (classes, distance), two (H, W) arrays, such as ``preprocessing.Targets``.
     """
     classes, distance = targets
-    figure, places = grid(2 + (image is not None), 3, classes.shape, axes)
+    figure, places = grid(2 + (image is not None), 3, classes.shape, axes, room=1.05)
     if image is not None:
         show_image(image, next(places), "image")
     show_classes(classes, next(places), "class map")
@@ -250,7 +262,8 @@ def errors(
     for labels in (truth, prediction):
         _check_sizes(image, labels)
     base, truth, prediction = 0.75 * to_display(thin(image)), thin(truth), thin(prediction)
-    line = _line(truth)
+    ax = own_axes(ax, truth.shape)
+    line = line_width(ax, truth.shape)
     blend(base, outlines(np.where(np.isin(truth, report.found), truth, 0), line), "#BBBBBB", 0.8)
     for kind, color in ERROR_COLORS.items():
         source = prediction if kind == "invented" else truth
@@ -259,15 +272,10 @@ def errors(
         if kind in ("split", "merged"):
             blend(base, outlines(np.where(cells > 0, prediction, 0), line) & (cells > 0), "#FFFFFF", 0.9)
         blend(base, outlines(cells, line + 1), color, 1.0)
-    ax = picture(base, ax, title)
+    picture(base, ax, title)
     counts = {f"{len(getattr(report, kind))} {kind}": color for kind, color in ERROR_COLORS.items()}
     legend(ax, {f"{len(report.found)} found": "#BBBBBB"} | counts, columns=5)
     return ax
-
-
-def _line(labels: np.ndarray) -> int:
-    """Width of outlines in pixels, so that they are seen at 700 pixels' width."""
-    return max(1, round(max(labels.shape) / 600))
 
 
 def _square(array: np.ndarray) -> np.ndarray:
