@@ -23,8 +23,7 @@ from maunet_lite.evaluation import baseline, evaluate, format_summary, summary
 
 CARD = """# Weights `{name}`
 
-{parameters:,} parameters, {megabytes:.1f} MB in half precision. Load them with
-`maunet_lite.load_model("{name}")`.
+{parameters:,} parameters, {megabytes:.1f} MB in half precision. Load with `maunet_lite.load_model("{name}")`.
 
 ## How they were trained
 

@@ -1,5 +1,4 @@
-"""Consistency regularization: two networks that supervise each other on unlabelled images (paper section
-2.2.4).
+"""Consistency regularization: two networks supervise each other on unlabelled images (paper 2.2.4).
 
 Both networks have the same architecture and different initial weights. On labelled patches each minimises
 L_cls + L_reg; on unlabelled ones each learns from the other's pseudo labels (equation 3), weighted by λ
@@ -84,7 +83,9 @@ class Consistency:
                 f"found {len(self.labelled)} and {len(self.rest)}"
             )
         if config.batch_size % 2:
-            raise ValueError(f"batch_size={config.batch_size} must be even: half of the images are unlabelled")
+            raise ValueError(
+                f"batch_size={config.batch_size} must be even: half of the images are unlabelled"
+            )
         self.modalities = self.rest.table["modality"].to_numpy()
 
     def build(self) -> nn.Module:
@@ -92,8 +93,13 @@ class Consistency:
         from maunet_lite.training import build_network
 
         one = build_network(self.config)
-        two = build_model(self.config.model, proxy=one.config.proxy, distance=one.config.distance,
-                          boundary=one.config.boundary, imagenet=self.config.imagenet)
+        two = build_model(
+            self.config.model,
+            proxy=one.config.proxy,
+            distance=one.config.distance,
+            boundary=one.config.boundary,
+            imagenet=self.config.imagenet,
+        )
         return TwinNetworks(one, two)
 
     @property
@@ -122,20 +128,26 @@ class Consistency:
         both = torch.cat([batch["image"], batch["unlabelled_image"]])
         # One pass over the joined batch: batch statistics then see labelled and unlabelled images alike.
         one, two = module(both)
-        supervised = [supervised_loss(_part(o, slice(labelled)), batch["classes"], batch["distance"], n) for o
-        in (one, two)] if c.method == "cr*":
+        supervised = [
+            supervised_loss(_part(o, slice(labelled)), batch["classes"], batch["distance"], n)
+            for o in (one, two)
+        ]
+        if c.method == "cr*":
             consistency = classification_consistency(one.logits, two.logits, n)
         else:
             rest = slice(labelled, None)
             consistency = consistency_loss(_part(one, rest), _part(two, rest), n)
-        parts = {name: (supervised[0][name] + supervised[1][name]) / 2 for name in supervised[0] if name !=
-        "loss"} parts["consistency"] = consistency
+        parts = {
+            name: (supervised[0][name] + supervised[1][name]) / 2 for name in supervised[0] if name != "loss"
+        }
+        parts["consistency"] = consistency
         total = supervised[0]["loss"] + supervised[1]["loss"] + c.consistency_weight * consistency
         return {"loss": total} | parts | self._agreement(one, two, batch, labelled)
 
     @torch.no_grad()
-    def _agreement(self, one: Output, two: Output, batch: dict[str, Tensor], labelled: int) -> dict[str,
-    Tensor]:
+    def _agreement(
+        self, one: Output, two: Output, batch: dict[str, Tensor], labelled: int
+    ) -> dict[str, Tensor]:
         """How often the networks agree, and how often network 1 names the hidden truth, by modality."""
         n = self.config.n_classes
         first, second = pseudo_labels(one.logits[labelled:], n), pseudo_labels(two.logits[labelled:], n)
@@ -155,8 +167,7 @@ class Consistency:
 
 
 def pseudo_accuracy(guess: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean over the classes that occur in `truth` of the share of their pixels that `guess` names
-    rightly.
+    """Return the share of pixels that `guess` names rightly, averaged over the classes that occur in `truth`.
 
     Averaged over classes, because a network that calls every pixel background is right on most pixels of most
     images.
@@ -180,4 +191,3 @@ def classification_consistency(one: Tensor, two: Tensor, n_classes: int = 3) -> 
 
 def _part(output: Output, rows: slice) -> Output:
     return Output(output.logits[rows], None if output.distance is None else output.distance[rows])
-

@@ -76,10 +76,16 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        choices = {"method": ("supervised", "cr", "cr*"), "schedule": ("cosine", "step"), "device": ("auto",
-        "cpu", "cuda", "mps")} for name, allowed in choices.items():
+        choices = {
+            "method": ("supervised", "cr", "cr*"),
+            "schedule": ("cosine", "step"),
+            "device": ("auto", "cpu", "cuda", "mps"),
+        }
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {', '.join(allowed)}")
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is not known; choose one of {', '.join(allowed)}"
+                )
         for name in ("steps", "epochs", "minutes", "batch_size", "learning_rate", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -112,7 +118,11 @@ class TrainConfig:
             return self.workers
         import torch
 
-        return min(12, max(0, (os.cpu_count() or 1) - 2)) if torch.cuda.is_available() and self.device != "cpu" else 0
+        return (
+            min(12, max(0, (os.cpu_count() or 1) - 2))
+            if torch.cuda.is_available() and self.device != "cpu"
+            else 0
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready record."""
@@ -132,8 +142,7 @@ class TrainConfig:
         return cls(**record)
 
     def override(self, **changes: Any) -> TrainConfig:
-        """Return a copy with fields changed; ``patch`` and ``zoom`` and the like reach into `augmentation`
-        and `targets`.
+        """Return a copy with fields changed; names such as ``patch`` reach into `augmentation` and `targets`.
 
         Examples
         --------
@@ -178,7 +187,9 @@ RECIPES: dict[str, TrainConfig] = {
     # Paper Table 2.
     "paper-supervised": _PAPER,
     # Paper Table 3: 8 labelled and 8 unlabelled images per batch.
-    "paper-semi": replace(_PAPER, method="cr", epochs=700, batch_size=16, labelled_fraction=0.5, consistency_weight=1.5),
+    "paper-semi": replace(
+        _PAPER, method="cr", epochs=700, batch_size=16, labelled_fraction=0.5, consistency_weight=1.5
+    ),
     "paper-r50": _PAPER,
     "paper-wr50": replace(_PAPER, model="paper-wr50"),
 }

@@ -26,8 +26,17 @@ if TYPE_CHECKING:
     from maunet_lite.validation import Report
 
 # What may differ between a run and its continuation: where it runs, and how long.
-_MAY_CHANGE = {"steps", "epochs", "minutes", "out", "device", "workers", "validate_every", "save_every",
-"log_every"}
+_MAY_CHANGE = {
+    "steps",
+    "epochs",
+    "minutes",
+    "out",
+    "device",
+    "workers",
+    "validate_every",
+    "save_every",
+    "log_every",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,9 @@ class Run:
         folder = Path(config.out)
         exists = (folder / "config.json").exists()
         if exists and not resume:
-            raise FileExistsError(f"{folder} already holds a run; go on with --resume, or choose another --out")
+            raise FileExistsError(
+                f"{folder} already holds a run; go on with --resume, or choose another --out"
+            )
         run = cls(folder, config, writer)
         if exists:
             run._check_same(json.loads((folder / "config.json").read_text()))
@@ -162,8 +173,10 @@ class Run:
         if not self.writer:
             return
         path = self.folder / name
-        row = {"step": self.step, "minutes": round(self.minutes, 3)} | {k: round(v, 6) for k, v in
-        row.items()} table = pd.DataFrame([row])
+        row = {"step": self.step, "minutes": round(self.minutes, 3)} | {
+            k: round(v, 6) for k, v in row.items()
+        }
+        table = pd.DataFrame([row])
         if path.exists() and list(pd.read_csv(path, nrows=0)) != list(table):
             # A part that was not there before (a modality's pseudo labels, say): write the whole table anew.
             table = pd.concat([pd.read_csv(path), table])
@@ -176,8 +189,10 @@ class Run:
         """Draw ``curve.png`` from the logs."""
         from maunet_lite.plots import learning_curve
 
-        tables = [pd.read_csv(p) if (p := self.folder / n).exists() else None for n in ("log.csv",
-        "validation.csv")] if tables[0] is None or len(tables[0]) < 2:
+        tables = [
+            pd.read_csv(p) if (p := self.folder / n).exists() else None for n in ("log.csv", "validation.csv")
+        ]
+        if tables[0] is None or len(tables[0]) < 2:
             return
         figure = learning_curve(tables[0], tables[1])
         with atomic_path(self.folder / "curve.png") as part:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 import time
 from collections.abc import Iterator
 from typing import Protocol
@@ -200,8 +201,7 @@ def _precision(config: TrainConfig) -> str:
 class _Loop:
     """State of one training: where it stands, how fast it goes."""
 
-    def __init__(self, config, method, data, accelerator, module, optimizer, run, progress) -> None:  # noqa:
-    ANN001
+    def __init__(self, config, method, data, accelerator, module, optimizer, run, progress) -> None:  # noqa: ANN001
         self.config, self.method, self.data = config, method, data
         self.accelerator, self.module, self.optimizer, self.run = accelerator, module, optimizer, run
         self.epoch_length = max(1, method.epoch_draws / method.draws_per_step)
@@ -338,9 +338,9 @@ class _Loop:
 
 def main() -> None:
     """Take the options of ``maunet-lite train``, for ``accelerate launch -m maunet_lite.training``."""
-    from maunet_lite.cli import app
+    from maunet_lite.cli import app  # the floor above: only as a program
 
-    app(["train", *__import__("sys").argv[1:]])
+    app(["train", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

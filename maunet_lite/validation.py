@@ -31,14 +31,20 @@ class Report:
     def row(self) -> dict[str, float]:
         """Return the scores as one flat row."""
         by_modality = self.table.groupby("modality")["f1"].mean()
-        plain = {"f1": self.score, "f1_plain": self.table["f1_plain"].mean(), "dice":
-        self.table["dice"].mean()} return plain | {f"f1_{name}": value for name, value in by_modality.items()}
+        plain = {
+            "f1": self.score,
+            "f1_plain": self.table["f1_plain"].mean(),
+            "dice": self.table["dice"].mean(),
+        }
+        return plain | {f"f1_{name}": value for name, value in by_modality.items()}
 
     def sentence(self) -> str:
         """Return the scores in words."""
         row = self.row()
-        parts = ", ".join(f"{k[3:]} {v:.3f}" for k, v in row.items() if k.startswith("f1_") and k !=
-        "f1_plain") return f"validation F1 {row['f1']:.3f} ({parts}); without post-processing {row['f1_plain']:.3f}"
+        parts = ", ".join(
+            f"{k[3:]} {v:.3f}" for k, v in row.items() if k.startswith("f1_") and k != "f1_plain"
+        )
+        return f"validation F1 {row['f1']:.3f} ({parts}); without post-processing {row['f1_plain']:.3f}"
 
 
 def validation_images(data: CellDataset, limit: int) -> CellDataset:
@@ -83,8 +89,9 @@ def draw_samples(network: MAUNet, val: CellDataset, path: Path) -> None:
         labels = segment(predict(network, sample.image, device=_device(network))).labels
         for row, (what, shown) in enumerate((("truth", sample.labels), ("prediction", labels))):
             overlay(sample.image, shown, ax=axes[row, column])
-            axes[row, column].set_title(f"{sample.modality}: {what}, {len(np.unique(shown[shown > 0]))}
-            cells", fontsize=8)
+            axes[row, column].set_title(
+                f"{sample.modality}: {what}, {len(np.unique(shown[shown > 0]))} cells", fontsize=8
+            )
     with atomic_path(path) as part:
         figure.savefig(part, dpi=90, bbox_inches="tight")
     plt.close(figure)

@@ -26,8 +26,15 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def small(data: Path, out: Path, **changes: object) -> TrainConfig:
     """A run of seconds."""
-    defaults = {"patch": 32, "batch_size": 2, "validate_every": 0, "save_every": 2, "log_every": 1, "warmup":
-    1} config = TrainConfig(data=str(data), out=str(out), device="cpu", workers=0, steps=4)
+    defaults = {
+        "patch": 32,
+        "batch_size": 2,
+        "validate_every": 0,
+        "save_every": 2,
+        "log_every": 1,
+        "warmup": 1,
+    }
+    config = TrainConfig(data=str(data), out=str(out), device="cpu", workers=0, steps=4)
     return config.override(**(defaults | changes))
 
 
@@ -46,7 +53,15 @@ def test_a_run_leaves_weights_record_and_logs(disks: Path, tmp_path: Path) -> No
     assert record["val_f1"] == result.best_score
     log = pd.read_csv(tmp_path / "run" / "log.csv")
     assert list(log["step"]) == [1, 2, 3, 4]
-    assert {"dice", "focal", "distance", "loss", "learning_rate", "images_per_second", "waiting_share"} <= set(log)
+    assert {
+        "dice",
+        "focal",
+        "distance",
+        "loss",
+        "learning_rate",
+        "images_per_second",
+        "waiting_share",
+    } <= set(log)
     np.testing.assert_allclose(log["loss"], log[["dice", "focal", "distance"]].sum(axis=1), atol=1e-5)
     assert list(pd.read_csv(tmp_path / "run" / "validation.csv")["step"]) == [4]
     for name in ("curve.png", "samples.png", "config.json"):
@@ -97,8 +112,10 @@ def test_a_killed_run_forgets_what_was_not_saved_and_goes_on(disks: Path, tmp_pa
         raise MemoryError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("maunet_lite.training._Loop._validate", fail)  # dies after step 5; the last save was at
-        step 4 with pytest.raises(MemoryError):
+        patch.setattr(
+            "maunet_lite.training._Loop._validate", fail
+        )  # dies after step 5; the last save was at step 4
+        with pytest.raises(MemoryError):
             train(config, progress=False)
     result = train(config, resume=True, progress=False)
     assert result.steps == 5
@@ -129,8 +146,10 @@ def test_every_ablation_trains(disks: Path, tmp_path: Path, heads: dict[str, boo
 
 def test_fine_tuning_starts_from_the_given_weights(disks: Path, tmp_path: Path) -> None:
     first = train(small(disks, tmp_path / "one", steps=2), progress=False)
-    tuned = small(disks, tmp_path / "two", steps=1, start_from=str(first.best), learning_rate=1e-12,
-    weight_decay=0.0) train(tuned, progress=False)
+    tuned = small(
+        disks, tmp_path / "two", steps=1, start_from=str(first.best), learning_rate=1e-12, weight_decay=0.0
+    )
+    train(tuned, progress=False)
     before, after = weights(first.folder), weights(tmp_path / "two")
     name = "class_head.conv.weight"
     torch.testing.assert_close(after[name], before[name])
@@ -170,8 +189,10 @@ def test_two_processes_train_like_one(disks: Path, tmp_path: Path) -> None:
         launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", processes]
         command = [sys.executable, *launch, "-m", "maunet_lite.training", *options]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=environment,
-        check=False) assert done.returncode == 0, done.stderr[-2000:]
+        done = subprocess.run(
+            [str(c) for c in command], capture_output=True, text=True, env=environment, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
         losses.append(pd.read_csv(out / "log.csv")["loss"].to_numpy())
     # Not to the last digit: batch normalisation sees half a batch in each process.
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.1)
@@ -186,8 +207,10 @@ def test_interruption_by_signal_from_outside(disks: Path, tmp_path: Path) -> Non
         "r = train(c.override(patch=32, batch_size=2, validate_every=0, log_every=1))\n"
         "print(r.interrupted, r.steps)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE,
-    stderr=subprocess.DEVNULL, text=True) log = tmp_path / "run" / "log.csv"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    log = tmp_path / "run" / "log.csv"
     deadline = time.monotonic() + 60
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
