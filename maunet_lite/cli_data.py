@@ -23,15 +23,19 @@ def data_list() -> None:
 @app.command("get")
 def data_get(
     name: Annotated[str, typer.Argument(help="A name that `maunet-lite data list` shows.")],
+    archives: Annotated[
+        Path | None, typer.Option(help="Folder with archives that are downloaded already.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Accept the licence without being asked.")] = False,
 ) -> None:
     """Fetch a dataset, verify it and bring it into the kit's layout."""
     from maunet_lite.catalogue import CATALOGUE, get_dataset
 
-    licence = getattr(CATALOGUE.get(name), "licence", None)
-    if licence and not yes:
-        typer.confirm(f"Licence of {name}: {licence}\nFetch it?", abort=True)
-    typer.echo(get_dataset(name))
+    if name in CATALOGUE and CATALOGUE[name].licence:
+        typer.echo(f"{name}: {CATALOGUE[name].about}\nlicence: {CATALOGUE[name].licence}")
+        if not yes:
+            typer.confirm("Fetch it under this licence?", abort=True)
+    typer.echo(f"{name} is in {get_dataset(name, archives)}")
 
 
 @app.command("check")

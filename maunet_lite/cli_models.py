@@ -97,7 +97,7 @@ def segment(
     skipped = sum(outcome.status == "skipped" for outcome in outcomes)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     cells = sum(outcome.cells for outcome in done)
-    counts = f"{len(done)} segmented with {cells} cells, {skipped} skipped (done before), {len(failed)} failed"
+    counts = f"{len(done)} segmented with {cells} cells, {skipped} done before, {len(failed)} failed"
     typer.echo(f"{counts}; in {out}")
     for outcome in failed:
         typer.secho(f"  {outcome.image}: {outcome.reason}", fg="red", err=True)

@@ -1,0 +1,289 @@
+"""The command line: each command once, and what a user's mistakes look like."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import torch
+from typer.testing import CliRunner
+
+from maunet_lite import __version__
+from maunet_lite.batch import find_images, label_paths, segment_files
+from maunet_lite.checkpoints import save_model
+from maunet_lite.cli import app, is_expected
+from maunet_lite.doctor import Hardware, check_speed, diagnose, explain_device, format_findings
+from maunet_lite.images import read_labels
+from maunet_lite.model import build_model
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def run(*arguments):
+    """Call the command line in this process; the result has exit_code, stdout and stderr."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """An untrained network: what it finds means nothing, but everything around it is real."""
+    torch.manual_seed(0)
+    return save_model(
+        build_model("lite"), tmp_path_factory.mktemp("model") / "best.safetensors", {"steps": 0}
+    ).parent
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder as users have them: good files of many kinds and bad ones among them."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    imageio.imwrite(folder / "colour.jpg", rng.integers(0, 256, (40, 50, 3), np.uint8))
+    tifffile.imwrite(folder / "deep.tif", rng.integers(0, 60000, (33, 47), np.uint16))
+    imageio.imwrite(folder / "clear.png", rng.integers(0, 256, (40, 30, 4), np.uint8))
+    imageio.imwrite(folder / "black.png", np.zeros((40, 40), np.uint8))
+    imageio.imwrite(folder / "dot.png", np.full((1, 1), 7, np.uint8))
+    (folder / "cut.png").write_bytes((folder / "clear.png").read_bytes()[:200])
+    (folder / "text.png").write_text("not an image")
+    (folder / "notes.txt").write_text("no image, and not called one")
+    return folder
+
+
+# segment
+
+
+def test_good_images_are_segmented_and_bad_ones_named(images, model, tmp_path):
+    out = tmp_path / "out"
+    result = run("segment", images, "--out", out, "--model", model, "--overlay")
+    assert result.exit_code == 1
+    good = {"colour": (40, 50), "deep": (33, 47), "clear": (40, 30), "black": (40, 40), "dot": (1, 1)}
+    assert {path.name for path in out.iterdir()} == {
+        f"{name}{ending}" for name in good for ending in ("_label.tiff", "_overlay.png")
+    }
+    for name, shape in good.items():
+        assert read_labels(out / f"{name}_label.tiff").shape == shape
+        assert imageio.imread(out / f"{name}_overlay.png").shape == (*shape, 3)
+    assert "5 segmented" in result.stdout
+    assert "2 failed" in result.stdout
+    lines = [line.strip() for line in result.stderr.splitlines() if "images" in line and ": " in line]
+    assert sorted(Path(line.split(": ")[0]).name for line in lines) == ["cut.png", "text.png"]
+    assert all(len(line.split(": ", 1)[1]) > 10 for line in lines), "each has a reason"
+
+
+def test_what_is_done_is_skipped_unless_asked(images, model, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["segment", images / "dot.png", images / "black.png", "--out", out, "--model", model]
+    assert run(*arguments).exit_code == 0
+    target = out / "black_label.tiff"
+    target.write_bytes(b"kept as it is")
+    result = run(*arguments)
+    assert "0 segmented with 0 cells, 2 done before" in result.stdout
+    assert target.read_bytes() == b"kept as it is"
+    assert run(*arguments, "--overwrite").exit_code == 0
+    assert read_labels(target).shape == (40, 40)
+
+
+def test_failure_while_writing_leaves_nothing_half_written(images, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("the network is on fire")
+
+    monkeypatch.setattr("maunet_lite.batch.predict", broken)
+    outcomes = segment_files([images / "dot.png"], tmp_path / "out", None, progress=False)
+    assert (outcomes[0].status, outcomes[0].reason) == ("failed", "RuntimeError: the network is on fire")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_inputs_are_files_folders_and_datasets(images, tmp_path):
+    assert [path.name for path in find_images([images])] == [
+        "black.png", "clear.png", "colour.jpg", "cut.png", "deep.tif", "dot.png", "text.png",
+    ]  # fmt: skip
+    assert find_images([tmp_path]) == find_images([images]), "of a dataset folder, its images"
+    assert find_images([images / "dot.png", images])[0].name == "dot.png"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="holds no image"):
+        find_images([tmp_path / "empty"])
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        find_images([tmp_path / "nowhere"])
+
+
+def test_images_that_would_share_a_file_are_refused():
+    with pytest.raises(ValueError, match="would all become a_png_label.tiff"):
+        label_paths([Path("x/a.png"), Path("y/a.png")], "out")
+
+
+# train, evaluate, describe, data
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Five images with two square cells each; the fifth is for validation."""
+    folder = tmp_path_factory.mktemp("squares")
+    (folder / "images").mkdir()
+    (folder / "labels").mkdir()
+    labels = np.zeros((64, 64), np.uint16)
+    labels[8:28, 8:28], labels[36:56, 30:52] = 1, 2
+    rng = np.random.default_rng(0)
+    for name in "abcde":
+        noisy = 40 + 150 * (labels > 0) + rng.integers(0, 30, labels.shape)
+        imageio.imwrite(folder / "images" / f"{name}.png", noisy.astype(np.uint8))
+        tifffile.imwrite(folder / "labels" / f"{name}_label.tiff", labels)
+    return folder
+
+
+def test_evaluate_prints_the_baseline_beside_the_model(dataset, model, tmp_path):
+    saved = tmp_path / "rows.csv"
+    result = run("evaluate", "--data", dataset, "--model", model, "--save", saved)
+    assert result.exit_code == 0, result.output
+    assert "Otsu + watershed" in result.stdout
+    table = pd.read_csv(saved)
+    assert list(table["image"]) == ["e.png"]
+    assert {"image", "modality", "tp", "fp", "fn", "f1", "f1_plain", "dice"} <= set(table.columns)
+
+
+def test_evaluate_scores_a_folder_of_label_maps(dataset):
+    result = run("evaluate", "--data", dataset, "--predictions", dataset / "labels", "--no-baseline")
+    assert result.exit_code == 0, result.output
+    assert "1.000" in result.stdout
+    assert "Otsu" not in result.stdout
+
+
+def test_train_and_resume_from_the_command_line(dataset, tmp_path):
+    out = tmp_path / "run"
+    budget = ["--set", "patch=32", "--batch-size", 2, "--set", "validate_every=0", "--device", "cpu"]
+    first = run("train", "--data", dataset, "--out", out, "--steps", 2, *budget)
+    assert first.exit_code == 0, first.output
+    again = run("train", "--data", dataset, "--out", out, "--steps", 3, *budget)
+    assert again.exit_code == 2
+    assert "--resume" in again.stderr
+    more = run("train", "--out", out, "--steps", 3, "--resume")
+    assert more.exit_code == 0, more.output
+    assert "3 steps" in more.stdout
+
+
+def test_describe_counts_parameters(model):
+    result = run("describe", "paper-r50")
+    assert result.exit_code == 0
+    assert "39,403,021" in result.stdout
+    assert "steps: 0" in run("describe", model).stdout
+
+
+def test_data_check_lists_problems_or_says_that_all_is_well(dataset, images):
+    good = run("data", "check", dataset)
+    assert good.exit_code == 0
+    assert "5 images, 5 with labels (4 train, 1 val)" in good.stdout
+    bad = run("data", "check", images.parent)
+    assert bad.exit_code == 1
+    assert "text.png" in bad.stdout
+
+
+def test_licence_must_be_accepted():
+    result = CliRunner().invoke(app, ["data", "get", "neurips22"], input="n\n")
+    assert result.exit_code == 1
+    assert "CC BY-NC-ND" in result.stdout
+
+
+# What mistakes look like
+
+
+TO = ("segment", "{images}", "--out", "{out}", "--model")
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["segment", "nowhere.png", "--out", "{out}", "--model", "{model}"], "nowhere.png does not exist"),
+    ([*TO, "nowhere"], "no model 'nowhere'"),
+    ([*TO, "{model}", "--scales", "big"], "no list of numbers"),
+    ([*TO, "{model}", "--postprocess", "magic"], "'magic'"),
+    (["train", "--set", "speed=9", "--minutes", "1"], "'speed' is not known"),
+    (["train", "--set", "speed", "--minutes", "1"], "no NAME=VALUE"),
+    (["train", "--preset", "huge"], "'huge'"),
+    (["evaluate", "--data", "nowhere", "--model", "{model}"], "'nowhere'"),
+    (["notebooks", "run", "77"], "no notebook '77'"),
+    (["notebooks", "run", "--profile", "huge"], "there are smoke, quick, gpu, full"),
+    (["data", "get", "mnist"], "no dataset 'mnist'"),
+    (["convert", "nowhere.pth", "--preset", "paper-r50", "--out", "{out}"], "nowhere.pth"),
+])  # fmt: skip
+def test_mistakes_are_said_in_a_line(arguments, message, images, model, tmp_path):
+    out = tmp_path / "out"
+    result = run(*(text.format(out=out, model=model, images=images) for text in arguments))
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_traceback_is_one_option_away():
+    result = run("--traceback", "train", "--preset", "huge")
+    assert isinstance(result.exception, ValueError)
+
+
+def test_errors_of_libraries_keep_their_traceback():
+    with pytest.raises(ValueError, match="Unrecognized compression") as fault:
+        pd.DataFrame({"a": [1]}).to_csv(compression={"method": "no such"})
+    assert not is_expected(fault.value)
+    assert is_expected(FileNotFoundError("a.png"))
+    assert not is_expected(KeyError("a"))
+
+
+def test_help_answers_without_loading_torch():
+    code = (
+        "import sys\nfrom maunet_lite.cli import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print('torch' in sys.modules, 'numpy' in sys.modules, 'papermill' in sys.modules)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8"},
+    ).stdout  # fmt: skip
+    assert out.splitlines()[-1] == "False False False"
+    for command in ("train", "segment", "evaluate", "doctor", "describe", "convert", "notebooks", "data"):
+        assert command in out
+
+
+def test_version_is_said():
+    assert run("--version").stdout.strip() == f"maunet-lite {__version__}"
+
+
+# doctor
+
+CPU = Hardware("2.13.0+cpu", None, (), False, False, False, None)
+CUDA = Hardware("2.13.0", "CUDA 13.0", ("H200 (139 GiB)",), False, False, True, None)
+
+
+@pytest.mark.parametrize(("hardware", "state", "says", "advises"), [
+    (CUDA, "ok", "GPU: H200", ""),
+    (CPU, "note", "no GPU was found", "quick"),
+    (CPU._replace(mps_built=True, mps_available=True), "ok", "MPS", ""),
+    (CPU._replace(nvidia_driver=True), "problem", "built without GPU support", "CUDA build"),
+    (CUDA._replace(gpus=()), "problem", "driver does not work with it", "nvidia-smi"),
+    (CUDA._replace(gpus=(), nvidia_driver=False), "note", "no NVIDIA driver", "install its driver"),
+    (CUDA._replace(gpus=(), visible=""), "problem", "CUDA_VISIBLE_DEVICES='' hides", "unset"),
+    (CUDA._replace(gpus=(), visible="-1"), "problem", "hides every GPU", "unset"),
+    (CUDA._replace(gpus=(), visible="0"), "problem", "driver does not work with it", "nvidia-smi"),
+])  # fmt: skip
+def test_doctor_says_which_device_is_used_and_why(hardware, state, says, advises):
+    finding = explain_device(hardware)[0]
+    assert finding.state == state
+    assert says in finding.text
+    assert advises in finding.advice
+
+
+def test_doctor_answers():
+    topics = [finding.topic for finding in diagnose(speed=False)]
+    assert topics[:3] == ["kit", "packages", "device"]
+    assert {"cores", "memory", "disk", "[scale]", "[timm]", "models"} <= set(topics)
+    result = run("doctor", "--no-speed")
+    assert result.exit_code == 0
+    assert "device" in result.stdout
+
+
+def test_doctor_measures_speed():
+    assert "megapixels per second" in check_speed(side=64, repeats=1)[0].text
+    assert "→ do this" in format_findings([check_speed(64, 1)[0]._replace(advice="do this")])
