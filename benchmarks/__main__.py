@@ -1,7 +1,7 @@
-"""Run the quick form of every benchmark and write one report: ``python -m benchmarks [NAME …]`` or ``make bench``.
+"""Run the quick form of every benchmark and write one report: ``make bench`` or ``python -m benchmarks``.
 
-Each benchmark prints its peer in the same run; only the ratios travel to other machines. The report says on what
-machine and with which versions it was made.
+Each benchmark prints its peer in the same run; only the ratios travel to other machines. The report says on
+what machine and with which versions it was made.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def machine() -> str:
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "opencv-python-headless"))
-    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {gpu}; Python {platform.python_version()}, {packages}"
+    cores = f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    return f"{cores}, {gpu}; Python {platform.python_version()}, {packages}"
 
 
 def run(name: str) -> tuple[str, bool]:
