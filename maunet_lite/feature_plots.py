@@ -1,0 +1,209 @@
+"""Figures of mean features: scatter diagrams as in paper Fig. 6, margins, and measures over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from maunet_lite.colors import SERIES
+from maunet_lite.feature_space import Boundary, Features, Plane, decision_boundary, margins
+from maunet_lite.separability import MEASURES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MARKERS = {"background": "X", "interior": "o"}
+_KNOWN = {
+    "brightfield": "#E69F00",
+    "fluorescence": "#009E73",
+    "phase-contrast": "#0072B2",
+    "dic": "#CC79A7",
+}
+
+
+def modality_colors(modalities: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each modality: always the same for the paper's four, the next free one for others.
+
+    Examples
+    --------
+    >>> modality_colors(["dic", "electron"])
+    {'dic': '#CC79A7', 'electron': '#D55E00'}
+    """
+    found = list(dict.fromkeys(modalities))
+    spare = [color for color in SERIES if color not in _KNOWN.values()] + list(_KNOWN.values())
+    others = [name for name in found if name not in _KNOWN]
+    extra = {name: spare[k % len(spare)] for k, name in enumerate(others)}
+    return {name: (_KNOWN | extra)[name] for name in found}
+
+
+def scatter(
+    plane: Plane,
+    ax: Axes | None = None,
+    title: str | None = None,
+    *,
+    components: tuple[int, int] = (1, 2),
+    proxies: bool = True,
+    boundary: str | None = "logits",
+    legend: bool = True,
+) -> Axes:
+    """Draw mean features by class (marker) and modality (colour), as in paper Fig. 6.
+
+    Parameters
+    ----------
+    plane : Plane
+        From `feature_space.pca`.
+    ax : axes, optional
+    title : str, optional
+    components : (int, int)
+        Numbers of the components on the two axes, counted from 1.
+    proxies : bool
+        Draw the class weights as stars, if the plane has them.
+    boundary : {"logits", "bisector", None}
+        Draw the border between background and interior (`feature_space.decision_boundary`), if the plane
+        has two components and proxies.
+    legend : bool
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    import seaborn as sns
+
+    if ax is None:
+        from matplotlib import pyplot as plt
+
+        ax = plt.subplots(figsize=(5.2, 4.2), layout="constrained")[1]
+    x, y = components
+    sns.scatterplot(
+        data=plane.table(), x=f"PC{x}", y=f"PC{y}", hue="modality", style="class", markers=MARKERS,
+        palette=modality_colors(plane.features.table["modality"]), s=46, alpha=0.85, linewidth=0.4, ax=ax,
+        legend="full" if legend else False,
+    )  # fmt: skip
+    if proxies and plane.proxies is not None:
+        _draw_proxies(ax, plane.proxies[:, [x - 1, y - 1]], plane.features.head.names)
+    if boundary and plane.proxies is not None and plane.points.shape[1] == 2:
+        _draw_boundary(ax, decision_boundary(plane, method=boundary), swapped=components == (2, 1))
+    share = 100 * plane.explained
+    ax.set_xlabel(f"component {x} ({share[x - 1]:.0f} % of the variance)", fontsize=9)
+    ax.set_ylabel(f"component {y} ({share[y - 1]:.0f} %)", fontsize=9)
+    ax.set_title(title or "", fontsize=9)
+    _plain(ax)
+    if legend:
+        ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return ax
+
+
+def _draw_proxies(ax: Axes, places: np.ndarray, names: tuple[str, ...]) -> None:
+    for place, name in zip(places, names, strict=True):
+        color = "#B00020" if name == "proxy" else "#222222"
+        ax.plot(
+            *place,
+            marker="*",
+            markersize=14,
+            color=color,
+            markeredgecolor="white",
+            linestyle="none",
+            zorder=5,
+        )
+        ax.annotate(
+            name,
+            place,
+            xytext=(0, 9),
+            textcoords="offset points",
+            fontsize=8,
+            ha="center",
+            color=color,
+            zorder=6,
+        )
+
+
+def _draw_boundary(ax: Axes, boundary: Boundary, swapped: bool) -> None:
+    """Draw the line across the diagram without changing its limits."""
+    xlim, ylim = ax.get_xlim(), ax.get_ylim()
+    ends = boundary.segment(ylim, xlim)[:, ::-1] if swapped else boundary.segment(xlim, ylim)
+    if len(ends):
+        ax.plot(*ends.T, color="#222222", linestyle="--", linewidth=1.2, label="boundary", zorder=3)
+    ax.set_xlim(xlim)
+    ax.set_ylim(ylim)
+
+
+def margin_strip(features: dict[str, Features], ax: Axes | None = None) -> Axes:
+    """Draw how far every mean feature lies from the boundary, by modality and network.
+
+    Parameters
+    ----------
+    features : dict
+        Name of a network → its features at the head's input. One colour each.
+    ax : axes, optional
+    """
+    import seaborn as sns
+
+    tables = [f.table.assign(margin=margins(f), network=name) for name, f in features.items()]
+    table = pd.concat(tables, ignore_index=True)
+    table["group"] = table["modality"] + "\n" + table["class"]
+    order = sorted(table["group"].unique())
+    if ax is None:
+        from matplotlib import pyplot as plt
+
+        ax = plt.subplots(figsize=(8.5, 0.9 + 0.5 * len(order)), layout="constrained")[1]
+    sns.stripplot(
+        data=table, x="margin", y="group", hue="network", order=order, dodge=True, jitter=0.12, size=5,
+        alpha=0.75, palette=list(SERIES[: len(features)]), ax=ax,
+    )  # fmt: skip
+    ax.axvline(0, color="#222222", linestyle="--", linewidth=1.2)
+    ax.set_xlabel(
+        "distance from the boundary, in mean feature lengths (left of the dashed line: wrong side)",
+        fontsize=9,
+    )
+    ax.set_ylabel("")
+    ax.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(features))
+    _plain(ax)
+    return ax
+
+
+def measure_lines(results: pd.DataFrame, by: str = "network", pair: str = "seed", columns: int = 3) -> Figure:
+    """Draw each measure for each run; runs of the same `pair` are joined by a line.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        One row per run: columns `by`, `pair` and measures of `separability.MEASURES`.
+    by, pair : str
+        What is compared (horizontally), and which runs belong together.
+    columns : int
+        Diagrams in a row.
+    """
+    from matplotlib import pyplot as plt
+
+    names = [name for name in MEASURES if name in results and results[name].notna().any()]
+    values = list(dict.fromkeys(results[by]))
+    rows = -(-len(names) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(8.5, 2.3 * rows), layout="constrained", squeeze=False)
+    for ax, name in zip(axes.ravel(), names, strict=False):
+        for k, (_, runs) in enumerate(results.groupby(pair)):
+            line = runs.set_index(by)[name].reindex(values)
+            ax.plot(
+                range(len(values)), line, marker="o", markersize=5, linewidth=1, color=SERIES[k % len(SERIES)]
+            )
+        ax.plot(
+            range(len(values)), results.groupby(by)[name].mean().reindex(values), linestyle="none",
+            marker="_", markersize=26, markeredgewidth=2, color="#222222",
+        )  # fmt: skip
+        ax.set_xticks(range(len(values)), [str(value) for value in values])
+        ax.set_xlim(-0.5, len(values) - 0.5)
+        ax.set_title(name.replace("_", " "), fontsize=9)
+        _plain(ax)
+    for ax in axes.ravel()[len(names) :]:
+        ax.set_axis_off()
+    return figure
+
+
+def _plain(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(color="#DDDDDD", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=8)

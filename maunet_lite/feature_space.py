@@ -1,0 +1,270 @@
+"""The space of mean features: a plane through it, class proxies, the boundary between classes (paper Fig. 6).
+
+The head of the network is a 1×1 convolution, so its logits are linear in the features: the mean logit over
+a mask *is* the logit of the mean feature. A mean feature can therefore be judged by the head itself, and
+the border between two classes is a hyperplane, which is a line in any plane through feature space.
+
+:mod:`maunet_lite.features` computes the features and offers the names of this module, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+PARTS = ("background", "interior")  # the two classes whose mean features paper 4.2 looks at
+
+
+@dataclass(frozen=True)
+class Head:
+    """The classifier behind the class decoder: ``logits = weights @ feature + bias``.
+
+    Attributes
+    ----------
+    weights : (K, D) float array
+        One row per class: the class proxies of paper Fig. 6(b).
+    bias : (K,) float array
+    names : tuple of str
+        Of the K classes: background, interior, and, if the network has them, boundary and proxy.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    names: tuple[str, ...]
+
+    def difference(self, first: str, second: str) -> tuple[np.ndarray, float]:
+        """Return ``(w, b)`` such that ``w @ feature + b`` is the logit of `second` minus that of `first`."""
+        for name in (first, second):
+            if name not in self.names:
+                raise ValueError(f"the head has no class {name!r}; it has {', '.join(self.names)}")
+        i, j = self.names.index(first), self.names.index(second)
+        return self.weights[j] - self.weights[i], float(self.bias[j] - self.bias[i])
+
+
+@dataclass(frozen=True)
+class Features:
+    """Mean features of a set of images, one row per image and class.
+
+    Attributes
+    ----------
+    vectors : (N, D) float32 array
+    table : pandas.DataFrame
+        N rows: image, modality, class ("background" or "interior"), pixels (size of the mask) and mask
+        ("truth", or "predicted" for an image without labels).
+    layer : str
+        Where in the network they were read.
+    head : Head or None
+        The classifier, if the features are its input; None for all other layers.
+    """
+
+    vectors: np.ndarray
+    table: pd.DataFrame
+    layer: str
+    head: Head | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def select(self, mask: np.ndarray | pd.Series) -> Features:
+        """Return the rows where `mask` is true."""
+        mask = np.asarray(mask, dtype=bool)
+        return replace(self, vectors=self.vectors[mask], table=self.table[mask].reset_index(drop=True))
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Principal components of features, and everything seen in them.
+
+    Attributes
+    ----------
+    points : (N, n) float array
+        Coordinates of the rows of `features`.
+    components : (n, D) float array
+        Orthonormal directions, the one of largest variance first.
+    center : (D,) float array
+        Mean feature: the origin of the coordinates.
+    explained : (n,) float array
+        Share of the variance along each component.
+    proxies : (K, n) float array or None
+        Class weights of the head in the same coordinates, see `pca`.
+    features : Features
+    """
+
+    points: np.ndarray
+    components: np.ndarray
+    center: np.ndarray
+    explained: np.ndarray
+    proxies: np.ndarray | None
+    features: Features
+
+    def project(self, vectors: np.ndarray) -> np.ndarray:
+        """Return (M, n) coordinates of (M, D) vectors."""
+        return (np.atleast_2d(vectors) - self.center) @ self.components.T
+
+    def table(self) -> pd.DataFrame:
+        """Return the table of the features with coordinates PC1, PC2, … added."""
+        names = [f"PC{k + 1}" for k in range(self.points.shape[1])]
+        return self.features.table.assign(**dict(zip(names, self.points.T, strict=True)))
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """A line ``normal @ point + offset = 0`` in a plane; positive on the side of the second class.
+
+    Examples
+    --------
+    >>> Boundary(np.array([1.0, 1.0]), -2.0).segment((0, 1), (0, 4)).tolist()
+    [[0.0, 2.0], [1.0, 1.0]]
+    """
+
+    normal: np.ndarray
+    offset: float
+
+    def side(self, points: np.ndarray) -> np.ndarray:
+        """Return (N,) signed values: positive means the second class."""
+        return np.asarray(points) @ self.normal + self.offset
+
+    def segment(self, xlim: tuple[float, float], ylim: tuple[float, float]) -> np.ndarray:
+        """Return the (2, 2) ends of the line inside a rectangle, or an empty (0, 2) array if it misses it."""
+        (a, b), c = self.normal, self.offset
+        found = []
+        if b:
+            found += [(x, -(a * x + c) / b) for x in xlim]
+        if a:
+            found += [(-(b * y + c) / a, y) for y in ylim]
+        slack = 1e-9 * max(np.ptp(xlim), np.ptp(ylim))
+        inside = {
+            (round(x, 12), round(y, 12))
+            for x, y in found
+            if xlim[0] - slack <= x <= xlim[1] + slack and ylim[0] - slack <= y <= ylim[1] + slack
+        }
+        ends = sorted(inside)
+        return np.array([ends[0], ends[-1]]) if len(ends) > 1 else np.empty((0, 2))
+
+
+def pca(features: Features, n: int = 2, fit_on: np.ndarray | pd.Series | None = None) -> Plane:
+    """Project mean features onto their principal components (paper 4.2).
+
+    Parameters
+    ----------
+    features : Features
+    n : int, default 2
+        Number of components, at most min(N, D).
+    fit_on : (N,) bool array, optional
+        Rows that define the components; all by default. Every row is projected.
+
+    Returns
+    -------
+    Plane
+        The sign of each component is chosen such that its largest entry is positive, so that figures repeat.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows or dimensions than components.
+
+    Notes
+    -----
+    A class weight has a direction and a bias but no place in feature space: twice the weight is the same
+    classifier, only surer. The proxies are therefore drawn at the mean length of the features, in the
+    direction of the weights.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"image": ["a", "b", "c"], "modality": "dic", "class": "interior"})
+    >>> plane = pca(Features(np.array([[0.0, 0], [3, 4], [6, 8]]), table, "class_decoder"), n=1)
+    >>> plane.points.round(1).ravel().tolist(), plane.explained.round(2).tolist()
+    ([-5.0, 0.0, 5.0], [1.0])
+    """
+    from sklearn.decomposition import PCA
+
+    rows = features.vectors if fit_on is None else features.vectors[np.asarray(fit_on, dtype=bool)]
+    if n > min(rows.shape):
+        raise ValueError(
+            f"{n} components need as many rows and dimensions; the features are {rows.shape}: add images"
+        )
+    model = PCA(n, svd_solver="full").fit(rows.astype(np.float64))
+    largest = np.abs(model.components_).argmax(axis=1)
+    components = model.components_ * np.sign(model.components_[np.arange(n), largest])[:, None]
+    plane = Plane(np.empty((0, n)), components, model.mean_, model.explained_variance_ratio_, None, features)
+    proxies = None if features.head is None else plane.project(_at_length_of(features.head.weights, rows))
+    return replace(plane, points=plane.project(features.vectors), proxies=proxies)
+
+
+def _at_length_of(weights: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(vectors, axis=1).mean()
+    return weights * (length / np.linalg.norm(weights, axis=1, keepdims=True))
+
+
+def decision_boundary(
+    plane: Plane, first: str = "background", second: str = "interior", method: str = "logits"
+) -> Boundary:
+    """Return where in the plane two classes are equally likely (paper Fig. 6b).
+
+    Parameters
+    ----------
+    plane : Plane
+        Of the layer ``"class_decoder"``.
+    first, second : str
+        Names of classes; `second` lies on the positive side.
+    method : {"logits", "bisector"}
+        ``"logits"`` is the network's own boundary: equal logits, bias included, in the plane through the mean
+        feature. It is exact for features in the plane; others lie off it by what the left-out components add.
+        ``"bisector"`` is the perpendicular bisector of the two drawn proxies: what one estimates from the
+        proxies alone, without bias and lengths of the weights.
+
+    Returns
+    -------
+    Boundary
+
+    Raises
+    ------
+    ValueError
+        If the features are not the head's input, if a class or the method is not known, or if the plane
+        does not have two components.
+    """
+    head = plane.features.head
+    if head is None or plane.proxies is None:
+        raise ValueError(
+            f"layer {plane.features.layer!r} is not the input of the head, so it has no class weights: "
+            "use 'class_decoder'"
+        )
+    if plane.components.shape[0] != 2:
+        raise ValueError(
+            f"a line needs a plane of 2 components, got {plane.components.shape[0]}: call pca(…, n=2)"
+        )
+    weight, bias = head.difference(first, second)
+    if method == "logits":
+        return Boundary(plane.components @ weight, float(weight @ plane.center + bias))
+    if method == "bisector":
+        a, b = (plane.proxies[head.names.index(name)] for name in (first, second))
+        return Boundary(b - a, float(-(b - a) @ (a + b) / 2))
+    raise ValueError(f"method={method!r} is not known; choose 'logits' or 'bisector'")
+
+
+def margins(features: Features, first: str = "background", second: str = "interior") -> np.ndarray:
+    """Return how far each mean feature lies from the head's boundary, on its own side or beyond it.
+
+    Paper Fig. 1(b) speaks of modalities "close to the decision boundary": this is that distance, in all
+    dimensions.
+
+    Returns
+    -------
+    (N,) float array
+        Distances in feature space, in units of the mean length of the features: positive for a background
+        mean on the background's side and an interior mean on the interior's; negative where the mean is on
+        the wrong side.
+
+    Raises
+    ------
+    ValueError
+        If the features are not the head's input.
+    """
+    if features.head is None:
+        raise ValueError(f"layer {features.layer!r} is not the input of the head: use 'class_decoder'")
+    weight, bias = features.head.difference(first, second)
+    distance = (features.vectors @ weight + bias) / np.linalg.norm(weight)
+    sign = np.where(features.table["class"] == second, 1.0, -1.0)
+    return sign * distance / np.linalg.norm(features.vectors, axis=1).mean()

@@ -1,0 +1,213 @@
+"""How well features tell background from cells, as numbers: what "more discriminable" (paper 4.2) can mean.
+
+The paper judges a scatter diagram by eye. Each measure here answers one question about the same mean
+features; they need not agree, and with few images or one seed none of them proves much. `spread` and
+`paired_differences` are for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from maunet_lite.feature_space import Features, margins
+
+# measure: the question that it answers. Larger is better for all but the domain gap.
+MEASURES = {
+    "silhouette": "are rows closer to their own class than to the other? -1 to 1",
+    "linear_probe": "share that a linear classifier, trained on other images, gets right; 0.5 is chance",
+    "unseen_modality": "the same, trained on the other modalities only",
+    "scatter_ratio": "scatter between the class means over scatter within classes (Fisher); 0 and up",
+    "domain_gap": "share of the scatter within classes that is between modalities; 0 to 1, smaller is better",
+    "head_accuracy": "share of mean features on the right side of the network's own boundary",
+}
+
+
+def discriminability(features: Features) -> dict[str, float]:
+    """Measure how well the mean features of background and interior are told apart.
+
+    Parameters
+    ----------
+    features : Features
+        Rows of two classes.
+
+    Returns
+    -------
+    dict of str → float
+        The `MEASURES`:
+
+        silhouette : mean over rows of (b - a) / max(a, b), where a is the mean Euclidean distance to the
+        other rows of
+            the same class, b that to the rows of the other class. In [-1, 1].
+        linear_probe : accuracy of a logistic regression on standardised features, cross-validated in up to
+        five folds;
+            rows of one image are always in the same fold.
+        unseen_modality : the same with one fold per modality, so that the classifier never saw the test's
+        modality. scatter_ratio : trace of the between-class scatter over trace of the within-class scatter.
+        domain_gap : trace of the scatter of the modality means within their class, over that of the
+        within-class
+            scatter.
+        head_accuracy : share of positive `feature_space.margins`.
+
+        NaN where a measure is not defined: fewer than two images (probe), one modality (unseen_modality,
+        domain_gap), no scatter within classes, or a layer other than the head's input (head_accuracy).
+
+    Raises
+    ------
+    ValueError
+        If only one class has rows.
+
+    Examples
+    --------
+    >>> classes = ["background", "interior"] * 2
+    >>> table = pd.DataFrame({"image": list("aabb"), "modality": "dic", "class": classes})
+    >>> far_apart = Features(np.array([[0.0], [10], [1], [11]]), table, "class_decoder")
+    >>> values = discriminability(far_apart)
+    >>> round(values["silhouette"], 2), values["linear_probe"], values["scatter_ratio"]
+    (0.9, 1.0, 100.0)
+    """
+    from sklearn.metrics import silhouette_score
+
+    vectors = features.vectors.astype(np.float64)
+    classes = features.table["class"].to_numpy()
+    if len(set(classes)) < 2:
+        raise ValueError(
+            f"rows of both classes are needed, got only {sorted(set(classes))}: "
+            "are there cells in the images?"
+        )
+    modalities = features.table["modality"].to_numpy()
+    within, between = _scatter(vectors, classes)
+    cells = np.array([f"{c}/{m}" for c, m in zip(classes, modalities, strict=True)])
+    gap = (within - _scatter(vectors, cells)[0]) / within if within and len(set(modalities)) > 1 else np.nan
+    values = {
+        "silhouette": silhouette_score(vectors, classes) if len(vectors) > len(set(classes)) else np.nan,
+        "linear_probe": _probe(vectors, classes, features.table["image"].to_numpy(), folds=5),
+        "unseen_modality": _probe(vectors, classes, modalities, folds=None),
+        "scatter_ratio": between / within if within else np.nan,
+        "domain_gap": gap,
+        "head_accuracy": np.mean(margins(features) > 0) if features.head is not None else np.nan,
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def _scatter(vectors: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """Return the traces of the scatter within groups and between the group means (weighted by size)."""
+    within, center = 0.0, vectors.mean(axis=0)
+    for group in np.unique(groups):
+        rows = vectors[groups == group]
+        within += float(((rows - rows.mean(axis=0)) ** 2).sum())
+    return within, float(((vectors - center) ** 2).sum()) - within
+
+
+def _probe(vectors: np.ndarray, classes: np.ndarray, groups: np.ndarray, folds: int | None) -> float:
+    """Return the share of rows that a linear classifier trained on other groups gets right, or NaN."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    n_groups = len(set(groups))
+    if n_groups < 2:
+        return np.nan
+    splitter = LeaveOneGroupOut() if folds is None else GroupKFold(min(folds, n_groups))
+    right = np.zeros(len(vectors))
+    for train, test in splitter.split(vectors, classes, groups):
+        if len(set(classes[train])) < 2:
+            return np.nan
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        right[test] = probe.fit(vectors[train], classes[train]).predict(vectors[test]) == classes[test]
+    return float(right.mean())
+
+
+def spread(results: pd.DataFrame, by: str, measures: Sequence[str] | None = None) -> pd.DataFrame:
+    """Summarise measures over repeated runs, such as seeds.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        One row per run: the column `by`, and measures.
+    by : str
+        Column that names what is compared, for example "network".
+    measures : sequence of str, optional
+        By default those of `MEASURES` that are columns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per measure and value of `by`; columns mean, sd (NaN for a single run), min, max, runs. NaN
+        results do not count.
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"network": ["a", "a", "b"], "silhouette": [0.2, 0.4, 0.5]})
+    >>> spread(runs, by="network").round(2).values.tolist()
+    [[0.3, 0.14, 0.2, 0.4, 2.0], [0.5, nan, 0.5, 0.5, 1.0]]
+    """
+    chosen = _columns(results, measures)
+    long = results.melt(id_vars=[by], value_vars=chosen, var_name="measure")
+    grouped = long.groupby(["measure", by], sort=False)["value"]
+    return grouped.agg(mean="mean", sd="std", min="min", max="max", runs="count")
+
+
+def paired_differences(
+    results: pd.DataFrame,
+    by: str,
+    first: object,
+    second: object,
+    pair: str = "seed",
+    measures: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Compare two kinds of runs seed by seed: `second` minus `first`.
+
+    Runs of one seed saw the same patches in the same order, so their difference is freer of chance than two
+    means.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        One row per run; columns `by`, `pair` and measures.
+    by, first, second
+        Column and its two values to compare.
+    pair : str
+        Column that says which runs belong together.
+    measures : sequence of str, optional
+        By default those of `MEASURES` that are columns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per measure; columns mean, sd, min, max of the differences, above_zero (how many are
+        positive) and pairs.
+
+    Raises
+    ------
+    ValueError
+        If no `pair` has both runs.
+
+    Examples
+    --------
+    >>> values = [0.2, 0.3, 0.4, 0.7]
+    >>> runs = pd.DataFrame({"proxy": [False, True] * 2, "seed": [0, 0, 1, 1], "silhouette": values})
+    >>> paired = paired_differences(runs, "proxy", False, True)
+    >>> paired[["mean", "above_zero", "pairs"]].round(2).values.tolist()
+    [[0.2, 2.0, 2.0]]
+    """
+    chosen = _columns(results, measures)
+    tables = [results[results[by] == value].set_index(pair)[chosen] for value in (first, second)]
+    difference = (tables[1] - tables[0]).dropna(how="all")
+    if difference.empty:
+        raise ValueError(f"no {pair} has both a run with {by}={first!r} and one with {by}={second!r}")
+    summary = difference.agg(["mean", "std", "min", "max"]).T.rename(columns={"std": "sd"})
+    return summary.assign(above_zero=(difference > 0).sum(), pairs=difference.count())
+
+
+def _columns(results: pd.DataFrame, measures: Sequence[str] | None) -> list[str]:
+    chosen = [name for name in MEASURES if name in results] if measures is None else list(measures)
+    missing = [name for name in chosen if name not in results]
+    if missing or not chosen:
+        raise ValueError(
+            f"measures {missing or list(MEASURES)} are no columns of the results: {list(results)}"
+        )
+    return chosen
