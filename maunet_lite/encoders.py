@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from maunet_lite.blocks import ResidualBlock, norm_layer
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "wide_resnet50_2")
-LITE_CHANNELS = (24, 32, 64, 96, 128)
+LITE_CHANNELS = (24, 48, 96, 144, 192)
 
 # torchvision's weights; the eight characters after the dash begin the SHA-256 of the file.
 IMAGENET_URL = "https://download.pytorch.org/models/"
