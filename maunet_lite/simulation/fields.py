@@ -58,7 +58,8 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     reduction = max(int(sigma / 4), 1)
     if reduction == 1:
         return cv2.GaussianBlur(image, (0, 0), sigma)
-    small = cv2.resize(image, None, fx=1 / reduction, fy=1 / reduction, interpolation=cv2.INTER_AREA)
+    reduced = [max(size // reduction, 1) for size in image.shape[1::-1]]
+    small = cv2.resize(image, reduced, interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), sigma / reduction)
     return cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
 

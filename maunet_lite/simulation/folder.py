@@ -34,7 +34,7 @@ def simulate_dataset(
     The folder holds ``images/NAME.png`` (every third fluorescence picture is a 16-bit ``NAME.tif``),
     ``labels/NAME_label.tiff`` and ``metadata.csv`` with the columns image, modality, source, split, height,
     width, channels, cells and licence. It appears under its name only when it is complete. The same arguments
-    give the same bytes on the same machine, and more pictures per modality begin with the same ones.
+    give the same bytes on the same machine, and with more pictures per modality the first ones stay the same.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def simulate_dataset(
         Of every picture.
     seed : int, 0 or more
     splits : mapping of name to share, optional
-        Shares sum to 1; by default train 0.7, val 0.15, test 0.15. Pictures of a split called "unlabelled"
-        get no label file.
+        Shares sum to 1; by default train 0.7, val 0.15, test 0.15. Every split gets a picture before any gets
+        a second one. Pictures of a split called "unlabelled" get no label file.
     light_leak : float, 0 to 1
         Share of pictures with stray light; their source ends in "-leak".
     progress : bool
@@ -144,6 +144,9 @@ def _write_picture(
 
 
 def _split_names(n: int, splits: dict[str, float]) -> list[str]:
-    """Name the split of each of ``n`` pictures: one block per split, as long as its share, rounded."""
-    ends = np.rint(np.cumsum(list(splits.values())) * n).astype(int)
-    return np.repeat(list(splits), np.diff(ends, prepend=0)).tolist()
+    """Name the split of each of ``n`` pictures: first one of each, then whichever lacks most of its share."""
+    shares = {name: share for name, share in splits.items() if share > 0}
+    names = list(shares)
+    for i in range(len(names), n):
+        names.append(max(shares, key=lambda name: round(shares[name] * (i + 1) - names.count(name), 9)))  # noqa: B023
+    return names[:n]

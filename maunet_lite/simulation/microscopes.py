@@ -9,6 +9,7 @@ Every number drawn from the generator is a setting that differs between real pic
 from __future__ import annotations
 
 import numpy as np
+from scipy import fft
 
 from maunet_lite.simulation import specimens
 from maunet_lite.simulation.fields import blur, illumination, specks
@@ -65,8 +66,8 @@ def brightfield(scene: Scene, rng: np.random.Generator, variant: str = "stained"
     """Image cells in plain transmitted light.
 
     Stained tissue follows the law of Beer and Lambert, light = lamp × 10^(−Σ amount × stain), per colour.
-    Unstained cells hardly absorb; they show because a slightly defocused lens turns the curvature of the
-    optical path into dark and bright rims.
+    Unstained cells hardly absorb; they show because the focus lies a little above or below them, where the
+    wave that they bent has interfered with itself (Fresnel diffraction): dark and bright rims.
 
     Parameters
     ----------
@@ -109,15 +110,22 @@ def _stained(scene: Scene, rng: np.random.Generator) -> np.ndarray:
 
 def _unstained(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     shape, diameter = scene.labels.shape, scene.diameter
-    inside = specimens.organelles(scene, rng, specimens.nuclei(scene, rng))
-    path = 0.5 * (1 - np.exp(-scene.distance)) + 0.5 * specimens.dome(scene) + rng.uniform(0.5, 1.5) * inside
-    path += 0.5 * specks(shape, rng, n=6, radius=(0.8, diameter / 12))
-    focus = rng.uniform(0.8, 1.6)
-    near = blur(path, focus) - blur(path, 1.6 * focus)
-    far = blur(path, 2 * focus) - blur(path, 3.2 * focus)
-    contrast = rng.uniform(1.6, 3.5) * rng.choice([-1, 1])  # the sign: above or below the focus
-    light = 1 - rng.uniform(0.02, 0.15) * blur(path, focus) + contrast * (near - 0.6 * far)
+    phase = specimens.floating_cells(scene, rng, thickness=rng.uniform(0.8, 2.5))
+    phase += 0.5 * specks(shape, rng, n=6, radius=(0.8, diameter / 12))
+    absorbed = rng.uniform(0.02, 0.2) * blur(specimens.dome(scene), 1)
+    wave = np.exp(1j * blur(phase, 0.8).astype(np.float32) - absorbed / 2)
+    farthest = np.clip((0.13 * diameter) ** 2, 10, 40)  # wavelength × distance in pixels²
+    defocus = rng.choice([-1, 1]) * rng.uniform(6, farthest)
+    light = np.abs(_propagate(wave, defocus)) ** 2
+    light = blur(light.astype(np.float32), rng.uniform(0.7, 1.3))
     return (rng.uniform(0.4, 0.75) * light * illumination(shape, rng, 0.15)).astype(np.float32)
+
+
+def _propagate(wave: np.ndarray, defocus: float) -> np.ndarray:
+    """Let a complex wave (H, W) travel on: a spatial frequency f turns its phase by π · defocus · f²."""
+    y, x = np.meshgrid(*(np.fft.fftfreq(size) for size in wave.shape), indexing="ij", sparse=True)
+    turn = np.exp(-1j * np.pi * defocus * (y**2 + x**2)).astype(np.complex64)
+    return fft.ifft2(fft.fft2(wave.astype(np.complex64)) * turn)
 
 
 def phase_contrast(scene: Scene, rng: np.random.Generator, variant: str = "spread") -> np.ndarray:
