@@ -177,7 +177,8 @@ def _decode_tiff(path: Path, labels: bool) -> np.ndarray:
     if labels:
         return image
     if page.photometric.name == "PALETTE":
-        return (palette.T[image] >> 8).astype(np.uint8)
+        shift = 8 if palette.max() > 255 else 0  # some programs store 8 bit where the format asks for 16
+        return (palette.T[image] >> shift).astype(np.uint8)
     return _without_alpha(image, sum(kind in (1, 2) for kind in page.extrasamples))
 
 

@@ -176,6 +176,16 @@ def test_authors_boundary_spills_into_background_but_not_into_cells():
     np.testing.assert_array_equal(class_map(labels, "authors"), expected)
 
 
+def test_authors_radius_grows_with_the_size():
+    # squares of side s: ceil(s / 40) is 1 up to 40, then 2: one layer more inside, one ring more outside
+    for side, radius in ((40, 1), (41, 2)):
+        labels = np.zeros((side + 9, side + 6), dtype=int)
+        labels[4 : 4 + side, 3 : 3 + side] = 1
+        classes = class_map(labels, "authors")
+        assert (classes == 1).sum() == (side - 2 * (1 + radius)) ** 2
+        assert (classes[:4, 20] == 2).sum() == radius
+
+
 @pytest.mark.parametrize("thickness", ["paper", "authors"])
 @pytest.mark.parametrize("seed", range(4))
 def test_class_map_equals_the_definition(seed, thickness):
@@ -295,6 +305,16 @@ def test_targets_do_not_depend_on_ids(boundary, center):
         got = make_targets(table[labels], boundary=boundary, center=center)
         np.testing.assert_array_equal(got.classes, expected.classes, err_msg=name)
         np.testing.assert_array_equal(got.distance, expected.distance, err_msg=name)
+
+
+def test_ids_without_background():
+    labels = np.kron([[1, 2], [3, 1]], np.ones((5, 7), dtype=int))
+    expected = make_targets(labels)
+    assert (expected.classes > 0).all()
+    for more in (5, 500, 2**30):
+        got = make_targets(labels + more)
+        np.testing.assert_array_equal(got.classes, expected.classes)
+        np.testing.assert_array_equal(got.distance, expected.distance)
 
 
 @pytest.mark.parametrize(("boundary", "center"), VARIANTS)
