@@ -19,7 +19,7 @@ SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#55
 
 # cells: light enough for a black background
 CELL_COLORS = (
-    "#E69F00", "#56B4E9", "#1FBF8A", "#F0E442", "#7C8CFF", "#FF6F4E",
+    "#E69F00", "#56B4E9", "#2FD39C", "#F0E442", "#7C8CFF", "#FF6F4E",
     "#E58FC2", "#A9DB4F", "#B68CFF", "#7FE3DC", "#FFC99A", "#FF8FA3",
 )  # fmt: skip
 

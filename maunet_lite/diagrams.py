@@ -40,7 +40,7 @@ def learning_curve(log: pd.DataFrame, validation: pd.DataFrame | None = None, ax
     matplotlib.figure.Figure
     """
     scored = validation is not None and len(validation) > 0
-    places = take_axes(axes, 1 + scored, 2, 4.25, 3.0)
+    places = take_axes(axes, 1 + scored, 1 + scored, 4.25, 3.0)
     losses = [name for name in log.columns if name not in _NOT_LOSSES]
     for color, name in zip(SERIES, sorted(losses, key=lambda name: name != "loss"), strict=False):
         _line(places[0], log["step"], log[name], name.replace("_", " "), color, name == "loss")
