@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from maunet_lite.images import atomic_path
 from maunet_lite.model import MAUNet, ModelConfig
@@ -72,7 +72,8 @@ def save_model(
     with atomic_path(path.with_suffix(".json")) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     with atomic_path(path) as temporary:
-        save_file(weights, temporary, metadata={"config": json.dumps(config)})
+        # save_file would make a file that nobody else may read
+        temporary.write_bytes(save(weights, metadata={"config": json.dumps(config)}))
     return path
 
 
