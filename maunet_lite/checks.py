@@ -64,7 +64,9 @@ def validate_image(image: np.ndarray) -> np.ndarray:
             f"the image has {image.shape[2]} channels, shape {image.shape}; expected 1 to 4. "
             "Choose up to three of them, for example image[..., :3]"
         )
-    if image.dtype.kind == "f" and (np.abs(image) > np.finfo(np.float32).max).any():
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite
+        infinite = image.dtype.kind == "f" and np.isinf(image.astype(np.float32, copy=False)).any()
+    if infinite:
         raise ImageError(
             "the image holds values infinite or beyond the range of float32; expected finite numbers "
             "or NaN (black). Replace them, for example with np.where(np.abs(image) < 1e30, image, 0)"
