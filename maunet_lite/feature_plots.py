@@ -64,7 +64,7 @@ def scatter(
         Draw the class weights as stars, if the plane has them.
     boundary : {"logits", "bisector", None}
         Draw the border between background and interior (`feature_space.decision_boundary`), if the plane
-        has two components and proxies.
+        has proxies.
     legend : bool
 
     Returns
@@ -85,8 +85,8 @@ def scatter(
     )  # fmt: skip
     if proxies and plane.proxies is not None:
         _draw_proxies(ax, plane.proxies[:, [x - 1, y - 1]], plane.features.head.names)
-    if boundary and plane.proxies is not None and plane.points.shape[1] == 2:
-        _draw_boundary(ax, decision_boundary(plane, method=boundary), swapped=components == (2, 1))
+    if boundary and plane.proxies is not None:
+        _draw_boundary(ax, decision_boundary(plane, method=boundary, components=components))
     share = 100 * plane.explained
     ax.set_xlabel(f"component {x} ({share[x - 1]:.0f} % of the variance)", fontsize=9)
     ax.set_ylabel(f"component {y} ({share[y - 1]:.0f} %)", fontsize=9)
@@ -121,10 +121,10 @@ def _draw_proxies(ax: Axes, places: np.ndarray, names: tuple[str, ...]) -> None:
         )
 
 
-def _draw_boundary(ax: Axes, boundary: Boundary, swapped: bool) -> None:
+def _draw_boundary(ax: Axes, boundary: Boundary) -> None:
     """Draw the line across the diagram without changing its limits."""
     xlim, ylim = ax.get_xlim(), ax.get_ylim()
-    ends = boundary.segment(ylim, xlim)[:, ::-1] if swapped else boundary.segment(xlim, ylim)
+    ends = boundary.segment(xlim, ylim)
     if len(ends):
         ax.plot(*ends.T, color="#222222", linestyle="--", linewidth=1.2, label="boundary", zorder=3)
     ax.set_xlim(xlim)

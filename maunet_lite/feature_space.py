@@ -199,7 +199,11 @@ def _at_length_of(weights: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def decision_boundary(
-    plane: Plane, first: str = "background", second: str = "interior", method: str = "logits"
+    plane: Plane,
+    first: str = "background",
+    second: str = "interior",
+    method: str = "logits",
+    components: tuple[int, int] = (1, 2),
 ) -> Boundary:
     """Return where in the plane two classes are equally likely (paper Fig. 6b).
 
@@ -214,6 +218,8 @@ def decision_boundary(
         feature. It is exact for features in the plane; others lie off it by what the left-out components add.
         ``"bisector"`` is the perpendicular bisector of the two drawn proxies: what one estimates from the
         proxies alone, without bias and lengths of the weights.
+    components : (int, int)
+        Numbers of the two components, counted from 1, that span the plane.
 
     Returns
     -------
@@ -222,8 +228,7 @@ def decision_boundary(
     Raises
     ------
     ValueError
-        If the features are not the head's input, if a class or the method is not known, or if the plane
-        does not have two components.
+        If the features are not the head's input, or if a class, the method or a component is not known.
     """
     head = plane.features.head
     if head is None or plane.proxies is None:
@@ -231,15 +236,17 @@ def decision_boundary(
             f"layer {plane.features.layer!r} is not the input of the head, so it has no class weights: "
             "use 'class_decoder'"
         )
-    if plane.components.shape[0] != 2:
+    axes = [number - 1 for number in components]
+    if len(axes) != 2 or min(axes) < 0 or max(axes) >= len(plane.components):
         raise ValueError(
-            f"a line needs a plane of 2 components, got {plane.components.shape[0]}: call pca(…, n=2)"
+            f"components={components} are not two of the {len(plane.components)} that were computed; "
+            "they count from 1: call pca(…, n=…) with more"
         )
     weight, bias = head.difference(first, second)
     if method == "logits":
-        return Boundary(plane.components @ weight, float(weight @ plane.center + bias))
+        return Boundary(plane.components[axes] @ weight, float(weight @ plane.center + bias))
     if method == "bisector":
-        a, b = (plane.proxies[head.names.index(name)] for name in (first, second))
+        a, b = (plane.proxies[head.names.index(name), axes] for name in (first, second))
         return Boundary(b - a, float(-(b - a) @ (a + b) / 2))
     raise ValueError(f"method={method!r} is not known; choose 'logits' or 'bisector'")
 

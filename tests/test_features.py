@@ -308,6 +308,9 @@ def test_boundary_in_a_plane_is_exact_for_features_in_it():
     np.testing.assert_allclose(
         decision_boundary(plane).side(plane.points), logits[:, 1] - logits[:, 0], atol=1e-4
     )
+    assert decision_boundary(plane, components=(2, 1)).side(plane.points[:, ::-1]) == pytest.approx(
+        decision_boundary(plane).side(plane.points)
+    )
     np.testing.assert_allclose(
         decision_boundary(plane, "boundary", "proxy").side(plane.points),
         logits[:, 3] - logits[:, 2],
@@ -342,7 +345,7 @@ def test_boundary_refuses_what_has_none():
         decision_boundary(plane, "background", "proxy")
     with pytest.raises(ValueError, match="method='middle'"):
         decision_boundary(plane, method="middle")
-    with pytest.raises(ValueError, match="2 components, got 1"):
+    with pytest.raises(ValueError, match=r"components=\(1, 2\) are not two of the 1 that were computed"):
         decision_boundary(pca(two_modalities(SQUARE, SPLIT_AT_THREE), n=1))
 
 
