@@ -1,50 +1,72 @@
 """From an image to maps and labels: windows, scales and ensembles (paper sections 2.3 and 4.1).
 
-The published recipe is ``predict([r50, wr50], image, scales=(1, 1.25, 1.5))``: the mean of logits and of distances
-over two networks and three scales.
+The published recipe is ``predict([r50, wr50], image, scales=PUBLISHED_SCALES)``: the mean of logits and of
+distances over two networks and three scales.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from maunet_lite.checkpoints import find_checkpoint, load_model
+from maunet_lite.ensembles import Heads
 from maunet_lite.model import MAUNet
 from maunet_lite.postprocessing import Maps, PostprocessConfig
-from maunet_lite.postprocessing import segment as postprocess_maps
+from maunet_lite.postprocessing import segment as segment_maps
+from maunet_lite.prepared import prepare, run_windows
 from maunet_lite.preprocessing import normalize
-from maunet_lite.windows import AxisWindow, plan_axis
+from maunet_lite.windows import AxisWindow, plan_axis, resample
 
 PUBLISHED_SCALES = (1.0, 1.25, 1.5)
-ROWS = 256  # rows turned into probabilities at a time
+MULTI_SCALE_LIMIT = 25_000_000  # pixels; above, the authors use a single scale
+WINDOW = 512  # the authors' window, and the size of their training patches
+WIDE_WINDOW = 1024  # where results do not depend on the window, a larger one wastes less on overlaps
+OVERLAP = 128  # pixels
+
+Model = MAUNet | str | Path
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """Return the device to compute on: for ``"auto"`` CUDA, else Apple's MPS, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If `device` is no device, or CUDA is asked for where there is none.
 
     Examples
     --------
     >>> resolve_device("cpu")
     device(type='cpu')
     """
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if device == "auto":
+        name = "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else name)
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device {device!r} is not known: use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'"
+        ) from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device {device!r}: torch {torch.__version__} sees no CUDA device here; use 'auto' or 'cpu'"
+        )
+    return resolved
 
 
 def segment(
     image: np.ndarray,
-    model: str | Path | MAUNet | Sequence[MAUNet] = "lite",
+    model: Model | Sequence[Model] = "lite",
     device: str | torch.device = "auto",
     postprocess: str | PostprocessConfig = "default",
     scales: Sequence[float] = (1.0,),
@@ -52,111 +74,176 @@ def segment(
 ) -> np.ndarray:
     """Segment the cells of an image: `predict`, then `postprocessing.segment`.
 
-    Returns (H, W) int32 labels, 0 for background.
+    Parameters
+    ----------
+    image : ndarray
+        (H, W) or (H, W, C), of any type that `preprocessing.normalize` takes.
+    model : str, Path, MAUNet or a sequence of them
+        A shipped name, a file, a training folder, a network, or an ensemble. Files are read once and kept.
+    device : str or torch.device
+        ``"auto"`` takes a GPU where there is one.
+    postprocess : str or PostprocessConfig
+        A name `PostprocessConfig.named` knows, or the numbers themselves.
+    scales : sequence of float
+        Sizes at which the network sees the image, relative to its own.
+    **options
+        Passed to `predict`.
+
+    Returns
+    -------
+    ndarray
+        (H, W) int32: 0 background, cells 1 … N.
     """
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
-    maps = predict(model, image, scales=scales, device=device, **options)
-    return postprocess_maps(maps, config).labels
+    return segment_maps(predict(model, image, scales, device=device, **options), config).labels
 
 
 def predict(
-    model_or_models: MAUNet | str | Path | Sequence[MAUNet | str | Path],
+    model_or_models: Model | Sequence[Model],
     image: np.ndarray,
     scales: Sequence[float] = (1.0,),
-    window: int = 512,
-    overlap: float = 0.25,
+    window: int | None = None,
+    overlap: float | None = None,
     device: str | torch.device = "auto",
     *,
-    batch_size: int = 1,
-    single_scale_above: int = 25_000_000,
+    batch_size: int | None = None,
+    half: bool | None = None,
+    single_scale_above: int = MULTI_SCALE_LIMIT,
     progress: bool = False,
 ) -> Maps:
     """Return class probabilities and the distance field of an image of any size.
 
+    The image is normalised, seen in overlapping windows at each of the `scales` by each of the models, and
+    what comes back is blended, resized to the image and averaged: logits and distances, as published. Nothing
+    is computed twice for an image that fits into one window. Memory beside the image: 12 bytes per pixel (4
+    if it is grey) for the normalised image and 4 for each map that is returned.
+
     Parameters
     ----------
     model_or_models : MAUNet, name or path, or a sequence of them
+        All with or all without the boundary class. In an ensemble of networks with and without the proxy,
+        each network's softmax includes its own proxy, which is then left out. The distance is the mean over
+        the networks that have one. The networks themselves are left as they are: training mode, device and
+        weights.
     image : ndarray
-        (H, W) or (H, W, C), anything `preprocessing.normalize` takes.
+        (H, W) or (H, W, C), at least 1 × 1 pixels, of any type that `preprocessing.normalize` takes.
     scales : sequence of float
-        Sizes at which the network sees the image, relative to its own; results are averaged.
-    window, overlap
-        Side of the square windows in pixels, and the fraction that neighbours share at least.
+        Sizes at which the network sees the image, relative to its own; the authors use (1, 1.25, 1.5).
+    window : int, optional
+        Largest side of the square windows in pixels, a multiple of the networks' stride. By default 512 as in
+        the paper, and 1024 for networks that only have batch normalisation, whose result does not depend on
+        the window.
+    overlap : float, optional
+        Fraction of the window that neighbours share at least and blend over; by default 128 pixels of it.
     device : str or torch.device
-    batch_size : int
-        Windows computed at once.
+        See `resolve_device`.
+    batch_size : int, optional
+        Windows computed at once; by default 1 on the CPU, and what half of the free memory holds on a GPU.
+    half : bool, optional
+        Half precision; by default on CUDA only, the only device where it is known to be faster.
     single_scale_above : int
-        Images of more pixels are seen at one scale only, the one closest to 1.
+        Images of more pixels are seen at one scale only, the one of `scales` closest to 1.
     progress : bool
         Show a progress bar over windows.
 
     Returns
     -------
     Maps
-        probabilities (C, H, W) float32, proxy included, and distance (H, W) float32 or None.
+        probabilities (C, H, W) float32 with C = 2, 3 or 4: background, interior, boundary, proxy. A network
+        with proxy and without boundary class returns C = 4 and a boundary of 0. distance (H, W) float32, or
+        None.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be normalised.
+    ValueError
+        If the models' classes differ, or an option has a value it cannot have.
+
+    Examples
+    --------
+    >>> from maunet_lite.model import build_model
+    >>> image = np.random.default_rng(0).integers(0, 255, (50, 70), dtype=np.uint8)
+    >>> maps = predict(build_model("lite"), image, scales=(1, 1.5), device="cpu")
+    >>> maps.probabilities.shape, maps.distance.shape
+    ((4, 50, 70), (50, 70))
     """
     models = _as_models(model_or_models)
     device = resolve_device(device)
-    planes = torch.from_numpy(normalize(image)).permute(2, 0, 1)  # (3, H, W)
+    half = _checked_half(half, device)
+    planes = _planes(image)
     height, width = planes.shape[1:]
-    if height * width > single_scale_above:
-        scales = (min(scales, key=lambda scale: abs(math.log(scale))),)
-    n_logits = models[0].n_classes + models[0].config.proxy
-    with_distance = models[0].config.distance
-    total = torch.zeros(n_logits + with_distance, height, width)
-    members = len(models) * len(scales)
-    with torch.inference_mode():
-        for model in models:
-            training, home = model.training, next(model.parameters()).device
-            model.eval().to(device)
-            for scale in scales:
-                rows, columns = (plan_axis(n, scale, window, overlap, model.stride) for n in (height, width))
-                pairs = product(rows, columns)
-                if progress:
-                    from tqdm.auto import tqdm
-
-                    pairs = tqdm(list(pairs), desc=f"scale {scale:g}", unit="window")
-                for batch in _batches(pairs, batch_size):
-                    _add(model, planes, batch, total, device)
-            model.train(training).to(home)
-    total /= members
-    for start in range(0, height, ROWS):
-        block = total[:n_logits, start : start + ROWS]
-        block.copy_(block.softmax(dim=0))
-    values = total.numpy()
-    return Maps(values[:n_logits], values[n_logits] if with_distance else None)
+    scales = _checked_scales(scales, height * width, single_scale_above)
+    heads = Heads.of(models)
+    jobs = []
+    for model, scale in product(models, scales):
+        side = window or default_window(model)
+        shared = min(OVERLAP, side // 4) if overlap is None else round(overlap * side)
+        rows, columns = (plan_axis(n, scale, side, shared, model.stride) for n in (height, width))
+        jobs.append((model, list(product(rows, columns))))
+    total = _zeros((heads.n_maps, height, width), device)
+    n_windows = sum(len(places) for _, places in jobs)
+    with tqdm(total=n_windows, unit="window", disable=not progress) as bar, torch.inference_mode():
+        for model, places in jobs:
+            network = prepare(model, device, half)
+            for batch, output in run_windows(network, planes, places, batch_size):
+                for place, values in zip(batch, heads.share(output, model, len(scales)), strict=True):
+                    _blend(total[: len(values)], values, *place)
+                bar.update(len(batch))
+        return heads.maps(total)
 
 
-def _add(model: MAUNet, planes: Tensor, batch: list, total: Tensor, device: torch.device) -> None:
-    x = torch.stack([_cut(planes, row, column) for row, column in batch]).to(device)
-    output = model(x)
-    both = output.logits if output.distance is None else torch.cat([output.logits, output.distance], dim=1)
-    for (row, column), result in zip(batch, both.float().cpu(), strict=True):
-        restored = torch.from_numpy(row.restore) @ result @ torch.from_numpy(column.restore).T
-        total[:, row.target, column.target] += restored
+def default_window(model: MAUNet) -> int:
+    """Return the largest side of a window for `model` (see `predict`)."""
+    local = not any(isinstance(part, nn.InstanceNorm2d) for part in model.modules())
+    return WIDE_WINDOW if local and not model.config.encoder.startswith("timm:") else WINDOW
 
 
-def _cut(planes: Tensor, row: AxisWindow, column: AxisWindow) -> Tensor:
-    crop = planes[:, row.source, column.source]
-    return torch.from_numpy(row.sample) @ crop @ torch.from_numpy(column.sample).T
+def _planes(image: np.ndarray) -> Tensor:
+    """Return the normalised image as (3, H, W), or (1, H, W) if it is grey."""
+    normalized = normalize(image)
+    if np.ndim(image) == 2 or np.shape(image)[2] == 1:
+        normalized = normalized[..., :1].copy()  # the other two channels are the same: a third of the memory
+    return torch.from_numpy(normalized).permute(2, 0, 1)
 
 
-def _batches(items: Iterator, size: int) -> Iterator[list]:
-    items = iter(items)
-    while batch := list(islice(items, size)):
-        yield batch
+def _zeros(shape: tuple[int, int, int], device: torch.device) -> Tensor:
+    """Return zeros to sum into: on the GPU where they take less than a quarter of what is free."""
+    fits = device.type == "cuda" and 16 * math.prod(shape) < torch.cuda.mem_get_info(device)[0]
+    return torch.zeros(shape, device=device if fits else "cpu")
 
 
-def _as_models(models: MAUNet | str | Path | Sequence[MAUNet | str | Path]) -> list[MAUNet]:
-    models = [models] if isinstance(models, (torch.nn.Module, str, Path)) else list(models)
-    return [_cached(m) if isinstance(m, (str, Path)) else m for m in models]
+def _blend(total: Tensor, values: Tensor, row: AxisWindow, column: AxisWindow) -> None:
+    """Add the (C, window, window) result of a window, resized and weighted, to where it belongs."""
+    restored = resample(resample(values, row.restore, -2), column.restore, -1).to(total.device)
+    weight = torch.from_numpy(np.outer(row.weight, column.weight)).to(total.device)
+    total[:, row.target, column.target].addcmul_(restored, weight)
 
 
-def _cached(name_or_path: str | Path) -> MAUNet:
-    path = find_checkpoint(name_or_path)
-    return _load(path, path.stat().st_mtime_ns)
+def _as_models(models: Model | Sequence[Model]) -> list[MAUNet]:
+    models = [models] if isinstance(models, (nn.Module, str, Path)) else list(models)
+    if not models:
+        raise ValueError("no model was given: name one, such as 'lite', or pass a network")
+    return [_load(find_checkpoint(model)) if isinstance(model, (str, Path)) else model for model in models]
+
+
+def _load(path: Path) -> MAUNet:
+    return _load_cached(path.resolve(), path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, modified: int) -> MAUNet:
+def _load_cached(path: Path, modified: int) -> MAUNet:
     return load_model(path)
+
+
+def _checked_scales(scales: Sequence[float], n_pixels: int, limit: int) -> list[float]:
+    scales = [float(scale) for scale in scales]
+    if not scales or not all(0 < scale < math.inf for scale in scales):
+        raise ValueError(f"scales must be one or more positive numbers such as (1, 1.25, 1.5), got {scales}")
+    return [min(scales, key=lambda scale: abs(math.log(scale)))] if n_pixels > limit else scales
+
+
+def _checked_half(half: bool | None, device: torch.device) -> bool:
+    if half and device.type != "cuda":
+        raise ValueError(f"half=True needs a CUDA device, but the device is {device}: leave half out")
+    return device.type == "cuda" if half is None else half

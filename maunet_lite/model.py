@@ -166,7 +166,7 @@ class MAUNet(nn.Module):
         if len(widths) != len(channels):
             raise ValueError(
                 f"widths has {len(widths)} entries {widths}, but encoder {config.encoder!r} needs "
-                f"{len(channels)}: one for full resolution (0 leaves it out) and one for each stride {strides[1:]}"
+                f"{len(channels)}: one for full resolution (0: none) and one for each stride {strides[1:]}"
             )
         if widths[0] == 0:
             channels, strides, widths = channels[1:], strides[1:], widths[1:]

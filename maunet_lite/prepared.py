@@ -1,0 +1,121 @@
+"""Networks made ready for inference: copies with fewer and faster operations that return the same."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from maunet_lite.blocks import fold_batch_norm
+from maunet_lite.encoders import TimmEncoder
+from maunet_lite.model import MAUNet, Output
+from maunet_lite.windows import AxisWindow, resample
+
+MOST_WINDOWS = 32  # in one batch; more bring nothing
+
+Place = tuple[AxisWindow, AxisWindow]  # row and column of a window
+
+_CACHE: WeakKeyDictionary[nn.Module, tuple[tuple, Prepared]] = WeakKeyDictionary()
+
+
+class Prepared:
+    """A frozen copy of `model` on `device`; the model itself keeps its mode, its place and its weights.
+
+    Batch normalisation is folded into convolutions, and weights lie channels-last where that is faster.
+
+    Parameters
+    ----------
+    model : MAUNet
+    device : torch.device
+    half : bool
+        Compute convolutions in float16 (CUDA only).
+    """
+
+    def __init__(self, model: MAUNet, device: torch.device, half: bool) -> None:
+        self.config, self.stride, self.n_classes = model.config, model.stride, model.n_classes
+        self.device, self.half = device, half
+        network = copy.deepcopy(model).eval().requires_grad_(False)
+        for name, part in network.named_children():
+            # timm has normalisations with an activation inside, and networks that normalise first.
+            if name != "encoder" or not isinstance(part, TimmEncoder):
+                fold_batch_norm(part)
+        # Torch's instance normalisation has no channels-last form on CUDA and would copy twice per layer.
+        self.channels_last = device.type == "cpu" or (device.type == "cuda" and model.config.norm == "batch")
+        self.memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        self.network = network.to(device, memory_format=self.memory_format)
+
+    def __call__(self, x: Tensor) -> Output:
+        """Return float32 logits (B, C, H, W) and distance (B, 1, H, W) or None for images (B, 3, H, W)."""
+        x = x.to(self.device).contiguous(memory_format=self.memory_format)
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.half):
+            logits, distance = self.network(x)
+        return Output(logits.float(), None if distance is None else distance.float())
+
+
+def prepare(model: MAUNet, device: torch.device, half: bool = False) -> Prepared:
+    """Return `model` ready for inference; made anew only if its weights, the device or `half` changed."""
+    state = [*model.parameters(), *model.buffers()]
+    # Every change in place raises a tensor's version; tensors made in inference mode cannot change.
+    weights = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in state)
+    key = (weights, device, half)
+    if model not in _CACHE or _CACHE[model][0] != key:
+        _CACHE[model] = (key, Prepared(model, device, half))
+    return _CACHE[model][1]
+
+
+def run_windows(
+    network: Prepared, planes: Tensor, places: Sequence[Place], batch_size: int | None = None
+) -> Iterator[tuple[Sequence[Place], Output]]:
+    """Cut `places` out of an image, run the network, and yield batches of places with their outputs.
+
+    Parameters
+    ----------
+    network : Prepared
+    planes : Tensor
+        (3, H, W), or (1, H, W) for a grey image.
+    places : sequence of (row, column)
+        Windows of one size.
+    batch_size : int, optional
+        Windows computed at once. By default 1 on the CPU; on CUDA the first window goes alone, and its peak
+        tells how many fit into half of the free memory. Where memory runs out nevertheless, batches are
+        halved.
+    """
+    done, size = 0, batch_size or 1
+    while done < len(places):
+        batch = places[done : done + size]
+        before = _start_measuring(network.device)
+        try:
+            output = network(torch.stack([_cut(planes, *place) for place in batch]))
+        except torch.cuda.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
+            torch.cuda.empty_cache()
+            continue
+        if batch_size is None and done == 0 and network.device.type == "cuda":
+            size = _fitting(network.device, before)
+        yield batch, output
+        done += len(batch)
+
+
+def _cut(planes: Tensor, row: AxisWindow, column: AxisWindow) -> Tensor:
+    crop = planes[:, row.source, column.source]
+    return resample(resample(crop, row.sample, -2), column.sample, -1).expand(3, -1, -1)
+
+
+def _start_measuring(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
+
+
+def _fitting(device: torch.device, before: int) -> int:
+    """Return how many windows fit into half of the free memory; one took what came after `before`."""
+    window = max(1, torch.cuda.max_memory_allocated(device) - before)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = torch.cuda.mem_get_info(device)[0] + unused
+    return max(1, min(MOST_WINDOWS, free // 2 // window))
