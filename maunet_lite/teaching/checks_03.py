@@ -57,7 +57,8 @@ def _margin(feature: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> float
         "The logits are weights @ feature + bias. On the boundary, those of background (0) and interior (1) "
         "are equal.",
         "Their difference is (weights[1] - weights[0]) @ feature + (bias[1] - bias[0]). Twice the "
-        "weights and biases give twice the difference, but the boundary stays where it is: what must you divide by?",
+        "weights and biases give twice the difference, but the boundary stays where it is: "
+        "what must you divide by?",
         "Divide by np.linalg.norm(weights[1] - weights[0]).",
     ),
     right={"margin": _margin},
@@ -104,8 +105,8 @@ def _unweighted(vectors: np.ndarray, classes: np.ndarray) -> float:
     "03.3",
     "Between-class over within-class scatter",
     hints=(
-        "Scatter is a sum of squared distances. Within: each row from the mean of its class. Between: each row's "
-        "class mean from the mean of all rows, so a class counts as often as it has rows.",
+        "Scatter is a sum of squared distances. Within: each row from the mean of its class. Between: each "
+        "row's class mean from the mean of all rows, so a class counts as often as it has rows.",
         "Start with  for name in np.unique(classes): rows = vectors[classes == name]  and add up two sums.",
         "within += ((rows - rows.mean(0)) ** 2).sum()  and  "
         "between += len(rows) * ((rows.mean(0) - vectors.mean(0)) ** 2).sum()",

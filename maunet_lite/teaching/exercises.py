@@ -208,8 +208,11 @@ def compare(got: object, expected: object, case: str) -> None:
     Traceback (most recent call last):
     AssertionError: For one and two: got 2.0, expected 3.0.
     """
-    assert got is not None, "It returned None: is there a return?"
+    if got is None:
+        raise AssertionError("It returned None: is there a return?")
     values, wanted = np.asarray(got, dtype=float), np.asarray(expected, dtype=float)
-    assert values.shape == wanted.shape, f"For {case}: got shape {values.shape}, expected {wanted.shape}."
-    same = np.allclose(values, wanted, rtol=1e-4, atol=1e-6, equal_nan=True)
-    assert same, f"For {case}: got {np.round(values, 3).tolist()}, expected {np.round(wanted, 3).tolist()}."
+    if values.shape != wanted.shape:
+        raise AssertionError(f"For {case}: got shape {values.shape}, expected {wanted.shape}.")
+    if not np.allclose(values, wanted, rtol=1e-4, atol=1e-6, equal_nan=True):
+        shown = [np.round(array, 3).tolist() for array in (values, wanted)]
+        raise AssertionError(f"For {case}: got {shown[0]}, expected {shown[1]}.")
