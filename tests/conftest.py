@@ -13,6 +13,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+# Sources of deliberately bad notebooks: looking for doctests would import them, and one of them kills its process.
+collect_ignore = ["notebooks"]
+
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
@@ -44,7 +47,9 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labels = np.zeros((80, 96), dtype=np.int32)
         for k, (r, c) in enumerate([(20, 20 + 4 * i), (50, 30), (40, 70)], start=1):
             labels[(rows - r) ** 2 + (columns - c) ** 2 < 100] = k
-        image = (40 + 160 * (labels > 0) + np.random.default_rng(i).normal(0, 5, labels.shape)).astype(np.uint8)
+        image = (40 + 160 * (labels > 0) + np.random.default_rng(i).normal(0, 5, labels.shape)).astype(
+            np.uint8
+        )
         write_image(folder / "images" / f"{i}.png", image)
         write_labels(folder / "labels" / f"{i}_label.tiff", labels)
         modality = "fluorescence" if i % 2 else "brightfield"

@@ -20,7 +20,7 @@ _TEMPLATE = """
 {%- block html_head_js_mathjax -%}
 <style>
   main { max-width: 62rem; margin: 0 auto; } img { max-width: 100%; height: auto; }
-  .maunet-math { vertical-align: middle; } .maunet-math-block { display: block; margin: 1em auto; }
+  .maunet-math-block { display: block; margin: 1em auto; }
   .maunet-nav { font-family: sans-serif; padding: .8em 1em; display: flex; gap: 2em; }
 </style>
 {%- endblock -%}
@@ -77,7 +77,7 @@ def to_html(notebook: Any, navigation: str = "") -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = draw_formulas(cell.source)
-    exporter = HTMLExporter(raw_template=_TEMPLATE, exclude_input_prompt=True, exclude_output_prompt=True)
+    exporter = HTMLExporter(raw_template=_TEMPLATE)
     nav = f'<nav class="maunet-nav">{navigation}</nav>' if navigation else ""
     title = next(
         (m[1] for cell in notebook.cells for m in re.finditer(r"^# (.+)$", cell.source, re.M)), "Notebook"
@@ -124,25 +124,26 @@ def _formula(tex: str, block: bool) -> str:
     tex = " ".join(tex.split())
     kind = "maunet-math maunet-math-block" if block else "maunet-math"
     try:
-        svg, height = _draw(tex, 15 if block else 12)
+        svg, height, depth = _draw(tex, 15 if block else 12)
     except ValueError:
         return f'<code class="{kind}">{html.escape(tex)}</code>'
     data = base64.b64encode(svg).decode()
+    style = f"height: {height:.2f}em; vertical-align: {-depth:.2f}em"
     return (
-        f'<img class="{kind}" style="height: {height:.2f}em" alt="{html.escape(tex)}" '
+        f'<img class="{kind}" style="{style}" alt="{html.escape(tex)}" '
         f'src="data:image/svg+xml;base64,{data}">'
     )
 
 
-def _draw(tex: str, size: float) -> tuple[bytes, float]:
-    """Return the formula as SVG and its height in units of a 12-point font."""
+def _draw(tex: str, size: float) -> tuple[bytes, float, float]:
+    """Return the formula as SVG, its height, and how far it reaches below the line, in units of 12 points."""
     from matplotlib import rc_context
     from matplotlib.font_manager import FontProperties
     from matplotlib.mathtext import math_to_image
 
     buffer = io.BytesIO()
     with rc_context({"mathtext.fontset": "cm", "svg.hashsalt": "maunet"}):
-        math_to_image(f"${tex}$", buffer, prop=FontProperties(size=size), format="svg")
+        depth = math_to_image(f"${tex}$", buffer, prop=FontProperties(size=size), format="svg")
     svg = re.sub(rb"<metadata>.*?</metadata>", b"", buffer.getvalue(), flags=re.DOTALL)
     points = float(re.search(rb'height="([\d.]+)pt"', svg)[1])
-    return svg, points / 12
+    return svg, points / 12, depth / 12

@@ -136,7 +136,7 @@ _COVER = """<!DOCTYPE html>
  .card { border: 1px solid #d5dae2; border-radius: .6rem; padding: 1rem; color: inherit; }
  .card { text-decoration: none; }
  .card:hover, .card:focus { border-color: #2b6cb0; } .card p img { height: auto; }
- .card > img { width: 100%; height: 9rem; object-fit: cover; object-position: top left; }
+ .card > img { width: 100%; height: 9rem; object-fit: contain; background: #fff; }
  h2 { font-size: 1.15rem; margin: .7rem 0 .2rem; } small { color: #66707f; } p { margin: 0; }
 </style></head><body>
 <h1>Cell segmentation with MAUNet</h1>
