@@ -1,0 +1,288 @@
+# %% [markdown]
+# # 00 · Quickstart
+#
+# In the next twenty minutes you segment cells in four kinds of microscopy, read the result as numbers, and
+# learn how the whole course runs by itself.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import maunet_lite as ml
+from maunet_lite import plots
+from maunet_lite.simulation import MODALITIES
+from maunet_lite.teaching import exercises, record, show
+
+opening = {
+    m: ml.simulate(m, shape=(256, 256), cell_diameter=28, rng=np.random.default_rng(1)).image
+    for m in MODALITIES
+}
+fig, axes = plt.subplots(1, 4, figsize=(8, 2.3))
+for ax, (modality, image) in zip(axes, opening.items(), strict=True):
+    plots.overlay(image, ml.segment(image), ax=ax, title=modality)
+show(
+    fig,
+    alt="Four simulated microscopy images, brightfield, fluorescence, phase contrast and DIC, with a "
+    "coloured outline around each cell that the network found.",
+)
+
+# %% [markdown]
+# *What you are looking at: images of four simulated microscopes, and the cells that one and the same network
+# finds in them. Compare paper Fig. 5.*
+#
+# **You will**
+#
+# 1. segment an image in three lines,
+# 2. read a label map: how many cells, how large, which is which,
+# 3. see the two maps that the network really predicts,
+# 4. score a result against the truth,
+# 5. run the course, or a part of it, without touching it.
+#
+# **You will learn** what a label map is, what stands between an image and its cells, and where each of the
+# other notebooks looks closer.
+#
+# **You need** a little Python and NumPy. No GPU, no data, no downloads.
+#
+# **Time** 15 to 20 minutes to read; well under a minute to run, on a CPU as on a GPU.
+
+# %% tags=["parameters"]
+PROFILE = "quick"
+SEED = 1
+SIDE = 320  # pixels
+
+# %% [markdown]
+# ## 1 · Three lines
+#
+# A microscope image goes in, a *label map* comes out: an array of the same height and width in which 0 is
+# background and each cell has a number of its own.
+
+# %%
+truth = ml.simulate("fluorescence", (SIDE, SIDE), cell_diameter=28, rng=np.random.default_rng(SEED))
+
+image = truth.image
+labels = ml.segment(image)
+
+print("image ", image.shape, image.dtype, "from", image.min(), "to", image.max())
+print("labels", labels.shape, labels.dtype, "from", labels.min(), "to", labels.max())
+
+# %% [markdown]
+# `ml.read_image("cells.tif")` reads an image of yours: grey or colour, 8 or 16 bit, png, jpg, bmp or tif. You
+# do not scale it, convert it or cut it: `ml.segment` does all that, in the same way for every image. Notebook
+# 08 is about your own images.
+#
+# **Predict, then run.** The largest number in `labels` is the number of cells. How many cells do you count
+# below? Is the network likely to see more or fewer than there are?
+
+# %%
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.9))
+plots.show_image(image, ax=axes[0], title="image")
+plots.show_labels(labels, ax=axes[1], title=f"label map, {labels.max()} cells")
+plots.overlay(image, labels, ax=axes[2], title="outlines on the image")
+show(fig, alt="An image, its label map with each cell in another colour, and outlines on the image.")
+record("cells found", int(labels.max()))
+record("cells there", int(truth.labels.max()))
+
+# %% [markdown]
+# Colours in a label map are names, not values: neighbours get different ones, that is all.
+#
+# ## 2 · Reading a label map
+#
+# Everything you may want to know of a cell is a line of NumPy away. `labels == 7` is the mask of cell 7.
+# Counting the pixels of all cells at once is what `np.bincount` is for.
+
+# %%
+areas = np.bincount(labels.ravel())[1:]  # entry 0 counts the background
+largest = int(np.argmax(areas)) + 1
+print(f"{len(areas)} cells, areas from {areas.min()} to {areas.max()} pixels, median {np.median(areas):.0f}")
+
+fig, axes = plt.subplots(1, 2, figsize=(8, 2.9))
+axes[0].hist(areas, bins=15, color="0.4")
+axes[0].set(xlabel="area / pixels", ylabel="cells")
+plots.overlay(image, np.where(labels == largest, labels, 0), ax=axes[1], title=f"cell {largest}, the largest")
+show(fig, alt="Left: histogram of cell areas. Right: the image with the outline of its largest cell only.")
+
+# %% [markdown]
+# ### Exercise 00.1 · mean intensity per cell
+#
+# Write a function that takes a grey image and a label map and returns the mean intensity of each cell, as an
+# array of length `labels.max()`: cell 1 first. A loop is fine.
+
+
+# %%
+def mean_intensities(image, labels):
+    raise NotImplementedError
+
+
+exercises.check("00.1", mean_intensities)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The next cell. `np.bincount` also adds up *weights*: sums of intensity divided by numbers of pixels.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def mean_intensities(image, labels):
+    sums = np.bincount(labels.ravel(), weights=image.ravel().astype(float))
+    return sums[1:] / np.bincount(labels.ravel())[1:]
+
+
+exercises.check("00.1", mean_intensities)
+
+# %% [markdown]
+# ## 3 · What the network really predicts
+#
+# The network knows nothing of cells. For every pixel it says how probable it is that it is **background**,
+# the **interior** or the **boundary** of a cell, and how far out in its cell it lies: the **distance field**,
+# 1 at a cell's centre and falling towards its edge. The cells are made from these maps, by rules you can
+# read, in *post-processing* (paper 2.3, notebook 05).
+#
+# There is a fourth class, the **proxy**: a class that no pixel ever belongs to. What it is good for is the
+# question of notebook 03.
+
+# %%
+model = ml.load_model("lite")
+maps = ml.predict(model, image)
+print("probabilities", maps.probabilities.shape, "  distance", maps.distance.shape)
+print("they add up to one:", np.allclose(maps.probabilities.sum(axis=0), 1, atol=1e-3))
+
+fig, axes = plt.subplots(1, 4, figsize=(8, 2.3))
+for ax, values, name in zip(
+    axes, maps.probabilities[:3], ("background", "interior", "boundary"), strict=False
+):
+    ax.imshow(values, vmin=0, vmax=1, cmap="gray")
+    ax.set_title(name)
+axes[3].imshow(maps.distance, vmin=0, vmax=1, cmap="viridis")
+axes[3].set_title("distance field")
+for ax in axes:
+    ax.axis("off")
+show(
+    fig,
+    alt="Four maps: probability of background, of interior, of boundary, and the predicted distance field.",
+)
+
+# %% [markdown]
+# **Predict, then run.** What if you skip the rules and simply take every connected piece of "interior" for a
+# cell? The paper calls the score of this F1_ori. Will it find more cells or fewer than the full
+# post-processing where cells touch?
+
+# %%
+from maunet_lite.postprocessing import connected_interiors, segment
+
+pieces = connected_interiors(maps)
+cells = segment(maps).labels
+print(f"connected interiors: {pieces.max()}   post-processing: {cells.max()}   truth: {truth.labels.max()}")
+
+# %% [markdown]
+# ## 4 · How good is it?
+#
+# This image is simulated, so we know the truth. A predicted cell counts as found if it overlaps a true cell
+# by more than half: intersection over union of at least 0.5. **F1** is the balance of found, missed and
+# invented cells, 1 if all are found and none invented (notebook 06 computes it by hand).
+
+# %%
+score = ml.match_cells(truth.labels, cells)
+plain = ml.match_cells(truth.labels, pieces)
+print(f"found {score.tp}, invented {score.fp}, missed {score.fn}")
+print(f"F1 {score.f1:.2f}, without post-processing {plain.f1:.2f}")
+record("F1, one fluorescence image", score.f1)
+
+from maunet_lite.evaluation import errors
+
+fig, ax = plt.subplots(figsize=(4.5, 4.5))
+plots.errors(image, truth.labels, cells, errors(truth.labels, cells), ax=ax)
+show(fig, alt="Right cells outlined in grey, wrong ones coloured: missed, split, merged or invented.")
+
+# %% [markdown]
+# ### Exercise 00.2 · F1 from three numbers
+#
+# F1 is `2·tp / (2·tp + fp + fn)`. A method finds 8 of 10 cells and invents 4. What is its F1? Set `answer`.
+
+# %%
+answer = None
+
+exercises.check("00.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# tp = 8, fp = 4, fn = 2: 16 / (16 + 4 + 2) = 0.727.
+#
+# </details>
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+answer = 2 * 8 / (2 * 8 + 4 + 2)
+
+exercises.check("00.2", answer)
+
+# %% [markdown]
+# ## 5 · The course runs itself
+#
+# Every notebook is also a program. In a terminal, at the top of the checkout:
+#
+# ```bash
+# maunet-lite notebooks run                      # all, in the profile "quick"
+# maunet-lite notebooks run 02 05 --profile smoke # two of them, as small as CI runs them
+# maunet-lite notebooks run 00 -p SEED=7          # with another value of a parameter
+# ```
+#
+# The cell tagged `parameters` near the top is where these values go. A misspelt name is refused; papermill
+# alone would run happily with the old value. Executed notebooks, web pages and a report of minutes and memory
+# go to a new folder under `out/notebooks`.
+#
+# The four profiles, from one readable place:
+
+# %%
+from maunet_lite.teaching import PROFILES
+
+for name, profile in PROFILES.items():
+    print(f"{name:6s} {profile.about}")
+
+# %% [markdown]
+# ## Quality control
+#
+# One image is an anecdote. The same four lines for each of the four microscopes, a baseline beside it: Otsu's
+# threshold with a watershed, the method of choice before networks, and still the first thing to try.
+
+# %%
+from maunet_lite.baseline import otsu_watershed
+
+for modality in MODALITIES:
+    scores = []
+    for seed in range(2):
+        sample = ml.simulate(modality, (SIDE, SIDE), cell_diameter=28, rng=np.random.default_rng(seed))
+        methods = (ml.segment(sample.image), otsu_watershed(sample.image).labels)
+        scores.append([ml.match_cells(sample.labels, found).f1 for found in methods])
+    network, otsu = np.mean(scores, axis=0)
+    record(f"F1 {modality}", round(float(network), 2))
+    print(f"{modality:15s} network {network:.2f}   Otsu + watershed {otsu:.2f}")
+
+# %% [markdown]
+# The shipped weights were trained on *real* images only, a few hundred of them; the card beside them
+# (`maunet_lite/weights/lite.md`) lists which, and the scores on real images they never saw. Simulated images
+# are new to this network in every way, so expect ups and downs here. That is notebook 06's subject: how to
+# say honestly how good a method is.
+#
+# ## Recap
+#
+# You have
+#
+# 1. segmented an image in three lines: `import`, read, `ml.segment`,
+# 2. read a label map: 0 is background, `labels == k` is cell k, `np.bincount` counts,
+# 3. seen the maps behind it: three class probabilities, a proxy, a distance field,
+# 4. scored a result: found, missed, invented, F1,
+# 5. learned to run the course without touching it.
+#
+# ## On your own
+#
+# - *Easy.* Change `SEED` and run all cells. How much does F1 vary from image to image?
+# - *Medium.* Shrink the image to half its size with `skimage.transform.rescale` and segment it again. From
+# which size on does the   network lose cells?
+# - *Hard.* Add noise until F1 falls below 0.5. Then smooth the noisy image first. Does it help, and why?
+#
+# ## Further reading
+#
+# - Paper: abstract, Fig. 2 (the network), Fig. 5 (examples), section 2.3 (from maps to cells).
+# - Notebook 01 builds the targets the network learns from; 05 turns maps into cells, step by step.
