@@ -29,13 +29,15 @@ def data_get(
     yes: Annotated[bool, typer.Option("--yes", help="Accept the licence without being asked.")] = False,
 ) -> None:
     """Fetch a dataset, verify it and bring it into the kit's layout."""
-    from maunet_lite.catalogue import CATALOGUE, get_dataset
+    from maunet_lite.catalogue import CATALOGUE
+    from maunet_lite.downloads import get
 
-    if name in CATALOGUE and CATALOGUE[name].licence:
-        typer.echo(f"{name}: {CATALOGUE[name].about}\nlicence: {CATALOGUE[name].licence}")
-        if not yes:
+    entry = CATALOGUE.get(name)
+    if entry and entry.licence:
+        typer.echo(f"{name}: {entry.about}\nlicence: {entry.licence}")
+        if entry.restricted and not yes:
             typer.confirm("Fetch it under this licence?", abort=True)
-    typer.echo(f"{name} is in {get_dataset(name, archives)}")
+    typer.echo(f"{name} is in {get(name, accept_licence=True, archives=archives)}")
 
 
 @app.command("check")

@@ -13,7 +13,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# Sources of deliberately bad notebooks: looking for doctests would import them, and one of them kills its process.
+# Deliberately bad notebooks: looking for doctests would import them, and one of them kills its process.
 collect_ignore = ["notebooks"]
 
 
