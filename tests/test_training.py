@@ -184,8 +184,9 @@ def test_two_processes_train_like_one(disks: Path, tmp_path: Path) -> None:
     losses = []
     for processes in (1, 2):
         out = tmp_path / f"run{processes}"
-        options = ["--data", disks, "--out", out, "--steps", 3, "--device", "cpu", "--workers", 0]
-        options += ["--batch-size", 4, "--patch", 32, "--log-every", 1, "--validate-every", 0]
+        options = ["--data", disks, "--out", out, "--steps", 3, "--device", "cpu", "--batch-size", 4]
+        for setting in ("workers=0", "patch=32", "log_every=1", "validate_every=0", "zoom=[1.0,1.0]"):
+            options += ["--set", setting]
         launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", processes]
         command = [sys.executable, *launch, "-m", "maunet_lite.training", *options]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
