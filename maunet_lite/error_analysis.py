@@ -57,7 +57,8 @@ def errors(truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: 
         Least IoU of a match, as in :func:`maunet_lite.metrics.match_cells`.
     border : int, default 0
         Cells in the outermost `border` pixels are left out. The score does so with 2. To look at, 0 is
-        better: where only one of truth and prediction touches the border, a good prediction would look invented.
+        better: where only one of truth and prediction touches the border, a good prediction would look
+        invented.
 
     Returns
     -------

@@ -74,7 +74,7 @@ def ideal_network(monkeypatch):
     return calls
 
 
-# --- evaluate ------------------------------------------------------------------------------------------------
+# --- evaluate ----------------------------------------
 
 
 def test_a_perfect_model_scores_one_everywhere(dataset, ideal_network):
@@ -180,7 +180,7 @@ def test_tolerance_is_ten_seconds_or_ten_per_megapixel():
     assert tolerance_seconds(8415, 10496) == pytest.approx(883.2, abs=0.1)
 
 
-# --- folders and the baseline ----------------------------------------------------------------------------------
+# --- folders and the baseline ----------------------------------------
 
 
 def test_a_folder_of_predictions(dataset, tmp_path):
@@ -236,7 +236,7 @@ def test_baseline_on_real_images(cells_folder):
     assert baseline(chosen, "all", progress=False)["f1"].mean() > 0.75
 
 
-# --- summaries -------------------------------------------------------------------------------------------------
+# --- summaries ----------------------------------------
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ def test_summaries_are_written_side_by_side(scores):
     assert format_summary(scores).splitlines()[2].split("|")[3].strip() == "model"
 
 
-# --- errors ------------------------------------------------------------------------------------------------------
+# --- errors ----------------------------------------
 
 
 def counts(truth, prediction, **options):

@@ -70,7 +70,7 @@ def label_pairs(draw, largest=9, max_side=12):
     return truth, prediction
 
 
-# --- by hand ---------------------------------------------------------------------------------------------
+# --- by hand ----------------------------------------
 
 
 @pytest.mark.parametrize("case", range(8))
@@ -204,7 +204,7 @@ def test_impossible_input_is_named():
         match_cells(TRUTH, TRUTH > 0)
 
 
-# --- large images ----------------------------------------------------------------------------------------
+# --- large images ----------------------------------------
 
 
 def blockwise_judge(truth, prediction, edge, **options):
@@ -247,7 +247,7 @@ def test_an_empty_block_forgets_its_misses_only_if_asked():
     assert match_cells(truth, np.zeros_like(truth)) == Match(0, 0, 2)
 
 
-# --- properties ------------------------------------------------------------------------------------------
+# --- properties ----------------------------------------
 
 
 @settings(max_examples=200, deadline=None)
@@ -300,7 +300,7 @@ def test_many_candidates_at_a_low_iou():
         assert match_cells(truth, prediction, iou, border=0) == dense_judge(truth, prediction, iou)
 
 
-# --- scores over thresholds, pixels and images -------------------------------------------------------------
+# --- scores over thresholds, pixels and images ----------------------------------------
 
 
 def test_curve_equals_single_matches_and_never_rises():

@@ -52,7 +52,7 @@ def drawn(ax: Axes) -> np.ndarray:
     return np.asarray(ax.images[0].get_array())
 
 
-# --- colours -----------------------------------------------------------------------------------------------
+# --- colours ----------------------------------------
 
 
 def seen(color: str, kind: str) -> np.ndarray:
@@ -126,7 +126,7 @@ def test_any_image_can_be_displayed(image, expected):
     np.testing.assert_allclose(shown[0], expected, atol=0.02)  # percentiles cut a little off
 
 
-# --- pictures ------------------------------------------------------------------------------------------------
+# --- pictures ----------------------------------------
 
 
 def test_overlay_leaves_background_alone_and_the_arrays_unchanged(cells):
@@ -195,7 +195,7 @@ def test_large_arrays_are_thinned_out():
     assert pixels.shape[:2] == (1600, 50)
 
 
-# --- every function, on every kind of map ----------------------------------------------------------------------
+# --- every function, on every kind of map ----------------------------------------
 
 
 def draw_all(image: np.ndarray, labels: np.ndarray) -> list[Axes | Figure]:
@@ -268,7 +268,7 @@ def test_titles_are_not_cut_off(cells):
         assert all(title.get_window_extent().y1 <= figure.bbox.y1 for title in titles)
 
 
-# --- diagrams --------------------------------------------------------------------------------------------------
+# --- diagrams ----------------------------------------
 
 
 def test_learning_curve_draws_losses_and_scores():
