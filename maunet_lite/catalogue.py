@@ -1,265 +1,206 @@
-"""The datasets that the kit knows by name, and how those on the web come into its layout.
+"""The datasets that the kit knows by name: what they are, their licence, how to get them, where they lie.
 
-Nothing is downloaded unless asked for by name. Archives are verified by their SHA-256 before a byte of them
-is used, and a dataset appears under its name only when it is complete.
+Nothing is downloaded unless asked for by name (:mod:`maunet_lite.downloads`).
 """
 
 from __future__ import annotations
 
-import re
-import shutil
-import zipfile
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path
 
-import pandas as pd
-
-from maunet_lite import __version__
-from maunet_lite.datasets import DatasetError, data_home, load_dataset
-from maunet_lite.images import IMAGE_SUFFIXES, read_labels, write_labels
+from maunet_lite.dataset_table import DatasetError
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One zip file of a dataset.
+    """A zip file on the web.
 
     Attributes
     ----------
     url, sha256 : str
         Where it is, and its checksum.
-    splits : tuple of (str, str)
-        Folder inside the archive → split that its images belong to; ``"train"`` gives every tenth image to
-        "val".
-    prefix : str
-        Put before file names, where archives of one dataset use the same ones.
-    labels : str
-        Name of the folder of label maps beside ``images``; files in ``masks`` have the image's own name.
     """
 
     url: str
     sha256: str
-    splits: tuple[tuple[str, str], ...]
-    prefix: str = ""
-    labels: str = "labels"
+
+    @property
+    def file(self) -> str:
+        """Name of the file."""
+        return self.url.rsplit("/", 1)[1]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One dataset: what it is, its licence, and the archives it consists of (none, if it is no download)."""
+    """A dataset of the catalogue.
+
+    Attributes
+    ----------
+    about : str
+        What it shows, in a line.
+    how : str
+        How to get it.
+    images : int or None
+        How many images it holds; None if that depends or was not counted.
+    licence : str
+        Licence of what is downloaded; empty for what is made here or lies here already.
+    restricted : bool
+        The licence forbids something, so that it must be accepted before a download.
+    archives : tuple of Archive
+        What it consists of on the web; empty if it is no download.
+    """
 
     about: str
+    how: str
+    images: int | None = None
     licence: str = ""
-    modality: str = "unknown"
+    restricted: bool = False
     archives: tuple[Archive, ...] = ()
 
 
 _ZENODO = "https://zenodo.org/records/10719375/files"
-_STARDIST = "https://github.com/stardist/stardist/releases/download/0.1.0"
+_NO_DERIVATIVES = "CC BY-NC-ND: not for commercial use, and changed versions may not be passed on"
 
 CATALOGUE: dict[str, Entry] = {
-    "simulated": Entry("four simulated microscopes with exact labels; made here on first use"),
-    "samples": Entry("eight simulated images that come with the kit"),
-    "cells": Entry("real images of four modalities, a local folder; set MAUNET_CELLS to its path"),
+    "simulated": Entry("four simulated microscopes with exact labels", "made here on first use", 48),
+    "samples": Entry("simulated images of the four modalities", "comes with the kit", 8),
+    "cells": Entry(
+        "real images of four modalities, each under a free licence that its table names",
+        "a folder of your own: put it into the folder of datasets, or set MAUNET_CELLS to its path",
+    ),
     "neurips22": Entry(
-        "the paper's data: 1,000 labelled images, and the 101 of the tuning set as split 'test'; several GB",
-        licence="CC BY-NC-ND: for non-commercial use, and changed versions may not be passed on",
+        "the paper's data, NeurIPS 2022 challenge: train and val are the 1,000 labelled training images "
+        "(900 and 100), test is the tuning set (101) and the public test set, which differ in source",
+        "maunet-lite data get neurips22 (several GB)",
+        licence=_NO_DERIVATIVES,
+        restricted=True,
         archives=(
             Archive(
                 f"{_ZENODO}/Training-labeled.zip",
                 "b2383929eb8e99b2716fa0d4e2f6e03983e626a57cf00fe85175869c54aa3592",
-                (("Training-labeled", "train"),),
             ),
             Archive(
                 f"{_ZENODO}/Tuning.zip",
                 "849423d36bb8fcc2d91a5b189a3b6d93c3d4071c9701eaaa44ba393a510459c4",
-                (("Tuning", "test"),),
-                prefix="tuning_",
+            ),
+            Archive(
+                f"{_ZENODO}/Testing.zip",
+                "3379730221f43830d30fddf131750e967c9c9bdf04f98811e852a050eb659ccc",
+            ),
+        ),
+    ),
+    "neurips22-unlabelled": Entry(
+        "the challenge's unlabelled images, some of them whole slides: for consistency regularization",
+        "maunet-lite data get neurips22-unlabelled (many GB)",
+        licence=_NO_DERIVATIVES,
+        restricted=True,
+        archives=(
+            Archive(
+                f"{_ZENODO}/train-unlabeled-part1.zip",
+                "390b38b398b05e9e5306a024a3bd48ab22e49592cfab3c1a119eab3636b38e0d",
+            ),
+            Archive(
+                f"{_ZENODO}/train-unlabeled-part2.zip",
+                "d1e68eba2918305eab8b846e7578ac14683de970e3fa6a7c2a4a55753be56204",
             ),
         ),
     ),
     "dsb2018": Entry(
-        "497 fluorescence images of nuclei from the Data Science Bowl 2018, as StarDist's demo uses them",
+        "nuclei in fluorescence, Data Science Bowl 2018: the subset that StarDist's examples use",
+        "maunet-lite data get dsb2018",
+        497,
         licence="CC0: free for any use",
-        modality="fluorescence",
         archives=(
             Archive(
-                f"{_STARDIST}/dsb2018.zip",
+                "https://github.com/stardist/stardist/releases/download/0.1.0/dsb2018.zip",
                 "e44921950edce378063aa4457e625581ba35b4c2dbd9a07c19d48900129f386f",
-                (("train", "train"), ("test", "test")),
-                labels="masks",
+            ),
+        ),
+    ),
+    "bbbc038": Entry(
+        "nuclei of many kinds, fluorescent and stained: the whole first stage of the Data Science Bowl 2018",
+        "maunet-lite data get bbbc038",
+        licence="CC0: free for any use",
+        archives=(
+            Archive(
+                "https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip",
+                "dcb6edc2690f137406638b2309581a71522c4dff19157d118453b448dcddcb68",
             ),
         ),
     ),
 }
 
-
-def format_catalogue() -> str:
-    """Return the catalogue as lines for a terminal: name, whether it is here, what it is, its licence."""
-    home = data_home()
-    lines = []
-    for name, entry in CATALOGUE.items():
-        lines.append(f"{name:10}  {_where(name, entry, home)}")
-        lines.append(f"{'':10}  {entry.about}")
-        if entry.licence:
-            lines.append(f"{'':10}  licence: {entry.licence}")
-    lines.append(f"datasets are kept in {home}, or in $MAUNET_DATA; any other folder works by its path")
-    return "\n".join(lines)
+_CHECKOUT = Path(__file__).resolve().parent.parent  # if the package runs from one
 
 
-def _where(name: str, entry: Entry, home: Path) -> str:
-    if name == "cells":
-        try:
-            return f"here: {load_dataset(name).folder}"
-        except DatasetError:
-            return "not here"
-    if (home / name / "images").is_dir():
-        return f"here: {home / name}"
-    if entry.archives:
-        return f"not here; fetch it with: maunet-lite data get {name}"
-    return "made on first use" if name == "simulated" else "not here"
+def data_home() -> Path:
+    """Return the folder for simulated and downloaded data.
 
-
-def get_dataset(name: str, archives: str | Path | None = None, progress: bool = True) -> Path:
-    """Return the folder of a dataset of the catalogue; fetch it if it is not here.
-
-    Parameters
-    ----------
-    name : str
-        A key of `CATALOGUE`.
-    archives : path, optional
-        A folder that already holds the archives, for machines without a network. They are verified all the
-        same.
-    progress : bool
-        Show progress bars.
-
-    Raises
-    ------
-    DatasetError
-        For an unknown name, an archive that is missing or has another checksum, or one that cannot be
-        fetched.
+    ``$MAUNET_DATA`` if set, else ``data/`` of the checkout this package runs from, else the user's cache.
     """
-    if name not in CATALOGUE:
-        raise DatasetError(f"no dataset {name!r} in the catalogue: there are {', '.join(CATALOGUE)}")
-    entry, folder = CATALOGUE[name], data_home() / name
-    if not entry.archives or (folder / "images").is_dir():
-        return load_dataset(name).folder
-    paths = [
-        _find(archive, archives) if archives else _fetch(archive, progress) for archive in entry.archives
-    ]
-    partial = folder.with_name(f".{name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    tables = [
-        unpack(path, archive, entry, partial, progress)
-        for path, archive in zip(paths, entry.archives, strict=True)
-    ]
-    pd.concat(tables).to_csv(partial / "metadata.csv", index=False)
-    partial.rename(folder)
+    if os.environ.get("MAUNET_DATA"):
+        return Path(os.environ["MAUNET_DATA"]).expanduser()
+    if (_CHECKOUT / "pyproject.toml").exists():
+        return _CHECKOUT / "data"
+    import pooch
+
+    return Path(pooch.os_cache("maunet-lite"))
+
+
+def find_folder(name: str) -> Path:
+    """Return where dataset `name` is, or would be, without making or fetching anything."""
+    folder = data_home() / name
+    if name == "cells" and os.environ.get("MAUNET_CELLS"):
+        return Path(os.environ["MAUNET_CELLS"]).expanduser()
+    if name == "samples" and not folder.is_dir():
+        return _CHECKOUT / "data" / name  # they stay where they are when MAUNET_DATA leads elsewhere
     return folder
 
 
-def _find(archive: Archive, folder: str | Path) -> Path:
-    import pooch
-
-    path = Path(folder) / archive.url.rsplit("/", 1)[1]
-    if not path.is_file():
-        raise DatasetError(f"{path} is not there: fetch it from {archive.url}")
-    found = pooch.file_hash(str(path))
-    if found != archive.sha256:
-        raise DatasetError(
-            f"{path} is damaged or another version: SHA-256 {found}, expected {archive.sha256}"
-        )
-    return path
-
-
-def _fetch(archive: Archive, progress: bool) -> Path:
-    """Download an archive into the folder ``downloads``, or take the verified one that is there."""
-    import pooch
-
-    # Zenodo refuses Python's default user agent
-    downloader = pooch.HTTPDownloader(
-        headers={"User-Agent": f"maunet-lite/{__version__}"}, progressbar=progress
-    )
-    name = archive.url.rsplit("/", 1)[1]
-    folder = data_home() / "downloads"
-    try:
-        path = pooch.retrieve(archive.url, f"sha256:{archive.sha256}", name, folder, downloader=downloader)
-    except Exception as error:  # requests and pooch raise many kinds; what to do is the same
-        raise DatasetError(
-            f"{archive.url} could not be fetched ({type(error).__name__}: {error}). "
-            "Download it on another machine, bring it here, and name its folder with --archives"
-        ) from error
-    return Path(path)
-
-
-class _Member(NamedTuple):
-    """An image inside an archive, and its label map if it has one."""
-
-    image: str
-    label: str | None
-    split: str
-
-
-def unpack(path: Path, archive: Archive, entry: Entry, folder: Path, progress: bool = True) -> pd.DataFrame:
-    """Bring the images and label maps of a zip file into the kit's layout.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per image: image, modality, source, split.
+def catalogued_folder(name: str) -> Path:
+    """Return the folder of a dataset of the catalogue, making the simulated one on first use.
 
     Raises
     ------
     DatasetError
-        If the archive holds no image where they are expected.
+        If the name is unknown or the dataset is not here.
     """
-    from tqdm import tqdm
+    if name not in CATALOGUE:
+        raise DatasetError(
+            f"{name!r} is neither a folder nor a dataset that the kit knows: there are {', '.join(CATALOGUE)}"
+        )
+    folder = find_folder(name)
+    if name == "simulated" and not (folder / "metadata.csv").exists():
+        from maunet_lite.simulation import simulate_dataset
 
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    (folder / "labels").mkdir(exist_ok=True)
-    rows = []
-    with zipfile.ZipFile(path) as file:
-        members = list(_members(file, archive))
-        if not members:
-            raise DatasetError(
-                f"{path} holds no images in {', '.join(name for name, _ in archive.splits)}/images"
-            )
-        for member in tqdm(members, desc=path.stem, unit="image", disable=None if progress else True):
-            name = f"{archive.prefix}{PurePosixPath(member.image).name}"
-            _copy(file, member.image, folder / "images" / name)
-            if member.label:
-                _copy_labels(file, member.label, folder / "labels" / f"{Path(name).stem}_label.tiff")
-            rows.append(
-                {"image": name, "modality": entry.modality, "source": path.stem, "split": member.split}
-            )
-    return pd.DataFrame(rows)
+        simulate_dataset(folder, n_per_modality=12, shape=(256, 256), seed=0)
+    if not folder.is_dir():
+        raise DatasetError(
+            f"dataset {name!r} is not at {folder}. How to get it: {CATALOGUE[name].how}. "
+            "Datasets are looked for in MAUNET_DATA, if that variable is set"
+        )
+    return folder
 
 
-def _members(file: zipfile.ZipFile, archive: Archive) -> Iterator[_Member]:
-    names = sorted(name for name in file.namelist() if not re.search(r"(^|/)(__MACOSX|\.)", name))
-    for folder, split in archive.splits:
-        inside = re.compile(rf"(?:^|/){re.escape(folder)}/(images|{archive.labels})/([^/]+)$")
-        found: dict[str, dict[str, str]] = {"images": {}, archive.labels: {}}
-        for name in names:
-            match = inside.search(name)
-            if match and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
-                found[match[1]][PurePosixPath(name).stem.removesuffix("_label")] = name
-        for number, (stem, image) in enumerate(found["images"].items()):
-            chosen = "val" if split == "train" and number % 10 == 9 else split
-            yield _Member(image, found[archive.labels].get(stem), chosen)
+def format_catalogue() -> str:
+    """Return the catalogue as lines for a terminal: name, where it is, what it is, its licence.
 
-
-def _copy(file: zipfile.ZipFile, member: str, target: Path) -> None:
-    with file.open(member) as source, target.open("wb") as sink:
-        shutil.copyfileobj(source, sink)
-
-
-def _copy_labels(file: zipfile.ZipFile, member: str, target: Path) -> None:
-    """Store a label map as the kit does: compressed, in the smallest safe type."""
-    raw = target.with_name(f".raw{PurePosixPath(member).suffix}")
-    _copy(file, member, raw)
-    try:
-        write_labels(target, read_labels(raw))
-    finally:
-        raw.unlink()
+    Examples
+    --------
+    >>> print(format_catalogue().splitlines()[1].strip())
+    four simulated microscopes with exact labels (48 images)
+    """
+    width = max(len(name) for name in CATALOGUE)
+    lines = []
+    for name, entry in CATALOGUE.items():
+        here = (find_folder(name) / "images").is_dir()
+        lines.append(f"{name:{width}}  {f'here: {find_folder(name)}' if here else f'not here; {entry.how}'}")
+        count = f" ({entry.images:,} images)" if entry.images else ""
+        lines.append(f"{'':{width}}  {entry.about}{count}")
+        if entry.licence:
+            lines.append(f"{'':{width}}  licence: {entry.licence}")
+    lines.append(
+        f"Folder of datasets: {data_home()} (MAUNET_DATA changes it). Any other folder works by its path."
+    )
+    return "\n".join(lines)

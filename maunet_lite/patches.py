@@ -1,7 +1,7 @@
 """Training patches: images and targets are prepared once, patches are drawn by number.
 
-Draw number k of a `PatchDataset` depends on its seed and on k alone. A loader may therefore be split over workers and
-machines, and an interrupted training goes on with the very patch it would have seen next.
+Draw number k of a `PatchDataset` depends on its seed and on k alone. A loader may therefore be split over
+workers and machines, and an interrupted training goes on with the very patch it would have seen next.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
+from maunet_lite import checks, intensity, preprocessing
 from maunet_lite.augmentation import (
     AugmentationConfig,
     random_flips,
@@ -22,12 +25,13 @@ from maunet_lite.augmentation import (
     random_window,
     resize_window,
 )
-from maunet_lite.datasets import CellDataset, data_home
-from maunet_lite.images import atomic_path
-from maunet_lite.intensity import LOW
-from maunet_lite.preprocessing import make_targets, normalize
+from maunet_lite.datasets import CellDataset, DatasetError, data_home
+from maunet_lite.images import atomic_path, read_image, read_labels
+from maunet_lite.intensity import HIGH, LOW
+from maunet_lite.preprocessing import Targets, make_targets, normalize
 
-CACHE_VERSION = 1  # raise it when preprocessing changes
+CACHE_VERSION = 2  # of the layout of prepared images
+_STEPS = 65_535  # prepared images and distances are stored in 16 bit
 
 
 @dataclass(frozen=True)
@@ -41,44 +45,99 @@ class TargetConfig:
 
 
 class PreparedImage:
-    """A normalised image and its targets, computed once and kept on disk as arrays that are read by window."""
+    """A normalised image and its targets: computed on first use, kept on disk, read window by window.
 
-    def __init__(self, dataset: CellDataset, index: int, config: TargetConfig, cache: Path) -> None:
-        self._dataset, self._index, self._config = dataset, index, config
-        paths = [dataset.image_path(index), dataset.label_path(index)]
-        key = json.dumps(
-            [CACHE_VERSION, asdict(config)]
-            + [[str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns] for p in paths if p is not None]
-        )
-        self._stem = cache / hashlib.sha256(key.encode()).hexdigest()[:24]
-        self.labelled = paths[1] is not None
-        self._arrays: dict[str, np.ndarray] = {}
+    The file's name is a hash of all that its content depends on: the image and label files (path, size, time
+    of change), the configuration and the code that prepares. Whatever changes makes a new file. Nothing stays
+    open, so that any number of images can be in use, in any number of processes.
 
-    def array(self, name: str) -> np.ndarray:
-        """Return ``"image"`` (H, W, 3) float16, ``"classes"`` (H, W) uint8 or ``"distance"`` (H, W) float16."""
-        if name not in self._arrays:
-            path = self._stem.with_name(f"{self._stem.name}-{name}.npy")
-            if not path.exists():
-                self._prepare()
-            self._arrays[name] = np.load(path, mmap_mode="r")
-        return self._arrays[name]
+    Parameters
+    ----------
+    image, label : Path
+        The image file and its label map; without the latter, targets are zero.
+    config : TargetConfig
+    cache : Path
+        Folder for prepared images.
+    """
+
+    def __init__(self, image: Path, label: Path | None, config: TargetConfig, cache: Path) -> None:
+        self.image, self.label, self.config = image, label, config
+        files = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in (image, label) if p]
+        key = json.dumps([CACHE_VERSION, code_version(), asdict(config), files])
+        self.path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a label map."""
+        return self.label is not None
+
+    def open(self) -> np.ndarray:
+        """Return the prepared image, a memory-mapped (H, W, C + 2) uint16 array.
+
+        Its channels are those of the image (1 if it is grey, else 3), the classes and the distance.
+
+        Raises
+        ------
+        DatasetError
+            If image and label map differ in size, or the cache cannot be written.
+        """
+        try:
+            return np.load(self.path, mmap_mode="r")
+        except (FileNotFoundError, ValueError, EOFError):  # not there yet, or damaged by a full disk
+            self._prepare()
+            return np.load(self.path, mmap_mode="r")
 
     def _prepare(self) -> None:
-        arrays = {"image": normalize(self._dataset.image(self._index), self._config.intensity).astype(np.float16)}
-        shape = arrays["image"].shape[:2]
-        labels = self._dataset.labels(self._index)
-        if labels is None:
-            labels = np.zeros(shape, dtype=np.int32)
+        image = normalize(read_image(self.image), self.config.intensity)
+        if (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all():
+            image = image[..., :1]  # grey
+        targets = self._targets(image.shape[:2])
+        try:
+            with atomic_path(self.path) as part:
+                _write(part, image, targets)
+        except OSError as error:
+            if self.path.exists():  # another process made it first and has it open: Windows then keeps that
+                return
+            raise DatasetError(
+                f"prepared images cannot be written to {self.path.parent} ({error}): make space, or let "
+                "MAUNET_DATA name a folder elsewhere"
+            ) from error
+
+    def _targets(self, shape: tuple[int, int]) -> Targets:
+        if self.label is None:
+            return Targets(np.zeros(shape, dtype=np.uint8), np.zeros(shape, dtype=np.float32))
+        labels = read_labels(self.label)
         if labels.shape != shape:
-            name = self._dataset.table["image"].iloc[self._index]
-            raise ValueError(f"{name}: image {shape} and label map {labels.shape} differ in size; see `maunet-lite data check`")
-        c = self._config
-        targets = make_targets(labels, boundary=c.boundary, center=c.center, beta=c.beta)
-        arrays |= {"classes": targets.classes, "distance": targets.distance.astype(np.float16)}
-        self._stem.parent.mkdir(parents=True, exist_ok=True)
-        for name, values in arrays.items():
-            with atomic_path(self._stem.with_name(f"{self._stem.name}-{name}.npy")) as path:
-                np.save(path, values)
+            raise DatasetError(
+                f"{self.image.name} is {shape} pixels (height, width), but its label map {self.label.name} "
+                f"is {labels.shape}; `maunet-lite data check` lists all such images"
+            )
+        c = self.config
+        return make_targets(labels, boundary=c.boundary, center=c.center, beta=c.beta)
+
+
+def _write(path: Path, image: np.ndarray, targets: Targets) -> None:
+    """Write image (H, W, C), classes and distance as one .npy file, (H, W, C + 2) uint16."""
+    height, width, channels = image.shape
+    header = {"descr": "<u2", "fortran_order": False, "shape": (height, width, channels + 2)}
+    rows = max(1, 2**22 // width)  # in strips: no second copy of a slide
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for top in range(0, height, rows):
+            strip = slice(top, top + rows)
+            values = (image[strip] - np.float32(LOW)) * np.float32(_STEPS / (HIGH - LOW))
+            distance = targets.distance[strip] * np.float32(_STEPS)
+            out = np.dstack([np.rint(values), targets.classes[strip], np.rint(distance)])
+            file.write(out.astype("<u2").tobytes())
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """Return a hash of the code that prepares images: what it made before it was changed is not used."""
+    digest = hashlib.sha256()
+    for module in (checks, intensity, preprocessing):
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 class PatchDataset(Dataset):
@@ -93,14 +152,22 @@ class PatchDataset(Dataset):
     targets : TargetConfig
     seed : int
     balance : float
-        A source with n images is drawn in proportion to n ** balance: 1 draws every image alike, 0 every source alike.
+        A source with n images is drawn in proportion to n ** balance: 1 draws every image alike, 0 every
+        source alike.
     cache : Path, optional
-        Folder for prepared images; ``data_home()/cache`` by default.
+        Folder for prepared images; ``data_home()/cache`` by default. It takes 6 bytes per pixel of a grey
+        image and 10 of a coloured one, and may be deleted at any time when no training runs.
 
     Notes
     -----
-    Item k is a dict: image (3, P, P) float32 in [0.01, 0.99], classes (P, P) int64, distance (1, P, P) float32, and
-    index, the image's position in `dataset`. Unlabelled images have zero targets.
+    Item k is a dict: image (3, P, P) float32 in [0.01, 0.99], classes (P, P) int64, distance (1, P, P)
+    float32, and index, the image's position in `dataset`. Unlabelled images have zero targets. Grey images
+    stay grey: their three channels get the same noise.
+
+    Raises
+    ------
+    DatasetError
+        If the dataset holds no images; on drawing, if an image and its label map differ in size.
     """
 
     def __init__(
@@ -113,11 +180,17 @@ class PatchDataset(Dataset):
         balance: float = 0.5,
         cache: Path | None = None,
     ) -> None:
+        if not len(dataset):
+            raise DatasetError(f"dataset {dataset.name!r} holds no images to draw patches from")
         self.n_draws, self.seed = n_draws, seed
         self.augmentation = augmentation or AugmentationConfig()
-        cache = cache or data_home() / "cache"
-        self.images = [PreparedImage(dataset, i, targets or TargetConfig(), cache) for i in range(len(dataset))]
+        cache, targets = cache or data_home() / "cache", targets or TargetConfig()
+        self.images = [
+            PreparedImage(dataset.image_path(i), dataset.label_path(i), targets, cache)
+            for i in range(len(dataset))
+        ]
         self.weights = source_weights(dataset.table["source"].to_numpy(), balance)
+        self._up_to = np.cumsum(self.weights)
 
     def __len__(self) -> int:
         return self.n_draws
@@ -125,31 +198,42 @@ class PatchDataset(Dataset):
     def __getitem__(self, k: int) -> dict[str, torch.Tensor | int]:
         if not 0 <= k < self.n_draws:
             raise IndexError(k)
+        if get_worker_info() is not None:
+            cv2.setNumThreads(1)  # as torch does: workers are many already
         rng = np.random.default_rng([self.seed, k])
-        index = int(rng.choice(len(self.images), p=self.weights))
+        index = int(np.searchsorted(self._up_to, rng.random() * self._up_to[-1], side="right"))
         image, classes, distance = self.patch(index, rng)
         return {
-            "image": torch.from_numpy(image.transpose(2, 0, 1).copy()),
+            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
             "classes": torch.from_numpy(classes.astype(np.int64)),
-            "distance": torch.from_numpy(distance.astype(np.float32)[None]),
+            "distance": torch.from_numpy(distance[None]),
             "index": index,
         }
 
     def patch(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return one random patch of image `index`: image (P, P, 3), classes (P, P), distance (P, P)."""
-        config, prepared = self.augmentation, self.images[index]
+        """Return a random patch of image `index`: image (P, P, 3), classes (P, P) uint8, distance (P, P).
+
+        Image and distance are float32; the image is read-only if it is grey.
+        """
+        config, pixels = self.augmentation, self.images[index].open()
         centre = None
         if rng.random() < config.around_cell:
-            centre = _random_cell_pixel(prepared.array("classes"), rng)
-        rows, columns, zoom = random_window(prepared.array("image").shape[:2], config, rng, centre)
+            centre = _random_cell_pixel(pixels[..., -2], rng)
+        rows, columns, zoom = random_window(pixels.shape[:2], config, rng, centre)
         offset = (float(rng.random()), float(rng.random()))
-        window = [np.asarray(prepared.array(name)[rows, columns]) for name in ("image", "classes", "distance")]
-        window = [window[0].astype(np.float32), window[1], window[2].astype(np.float32)]
-        arrays = [
-            resize_window(a, zoom, config.patch, offset, fill) for a, fill in zip(window, (LOW, 0, 0), strict=True)
-        ]
-        image, classes, distance = random_flips(arrays, rng, config.p_geometry)
-        return random_intensity(image, rng, config.p_intensity), classes, distance
+        window = np.array(pixels[rows, columns])  # the only read: (h, w, C + 2)
+        fill = None if config.padding == "mirror" else 0
+        parts = (window[..., :-2], window[..., -2], window[..., -1])
+        parts = [resize_window(part, zoom, config.patch, offset, fill) for part in parts]
+        image, classes, distance = random_flips(parts, rng, config.p_geometry)
+        image = image * np.float32((HIGH - LOW) / _STEPS) + np.float32(LOW)
+        image = random_intensity(image, rng, config.p_intensity)
+        side = config.patch
+        return (
+            np.broadcast_to(image, (side, side, 3)),
+            classes.astype(np.uint8),
+            distance * np.float32(1 / _STEPS),
+        )
 
 
 def source_weights(sources: np.ndarray, balance: float) -> np.ndarray:
@@ -166,7 +250,7 @@ def source_weights(sources: np.ndarray, balance: float) -> np.ndarray:
 
 
 def _random_cell_pixel(classes: np.ndarray, rng: np.random.Generator) -> tuple[int, int] | None:
-    """Return a random pixel that belongs to a cell, or None after a few misses: no search over a whole slide."""
+    """Return a random pixel of a cell, or None after 256 misses: there is no search over a whole slide."""
     height, width = classes.shape
     rows, columns = rng.integers(0, height, 256), rng.integers(0, width, 256)
     hits = np.flatnonzero(classes[rows, columns])
