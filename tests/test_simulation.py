@@ -13,7 +13,7 @@ from maunet_lite.simulation import MODALITIES, VARIANTS, Simulated, simulate, si
 from maunet_lite.simulation.fields import blur, illumination, smooth_noise, specks
 from maunet_lite.simulation.folder import _split_names
 from maunet_lite.simulation.microscopes import _propagate, phase_contrast
-from maunet_lite.simulation.scene import Scene, distance_to_outline, place_cells
+from maunet_lite.simulation.scene import Scene, _stamp, distance_to_outline, place_cells
 from maunet_lite.simulation.shapes import round_outline, spindle_outline, spread_outline
 
 KINDS = [(modality, variant) for modality in MODALITIES for variant in VARIANTS[modality]]
@@ -184,6 +184,7 @@ def test_transparent_cells_stand_out(kind: tuple[str, str]) -> None:
 def test_light_leak_brightens_a_region_and_nothing_else(kind: tuple[str, str]) -> None:
     plain = picture(kind, seed=2)
     leaking = picture(kind, seed=2, light_leak=True)
+    assert np.array_equal(leaking.image, picture(kind, seed=2, light_leak=True).image)
     assert np.array_equal(plain.labels, leaking.labels)
     assert plain.image.shape == leaking.image.shape
     gain = blur(leaking.image.astype(np.float32) - plain.image, 4)
@@ -275,6 +276,23 @@ def test_later_cells_take_only_free_pixels() -> None:
     assert areas[inner].max() < 1.15 * disk
     assert areas[inner].min() > 0.6 * disk
     assert areas[1:].max() > 1.0 * disk  # at least the first is whole
+
+
+def test_a_cell_that_would_cover_another_is_refused() -> None:
+    labels = np.zeros((60, 60), np.int32)
+    areas = np.zeros(4, np.int64)
+    rng = np.random.default_rng(0)
+    areas[1] = _stamp(labels, 30 + 12 * disk_outline(rng), 1, areas, margin=8)
+    before = labels.copy()
+    assert _stamp(labels, 30 + 40 * disk_outline(rng), 2, areas, margin=8) == 0  # around the first
+    assert (
+        _stamp(labels, np.array([36, 30]) + 12 * disk_outline(rng), 2, areas, margin=8) == 0
+    )  # half over it
+    assert np.array_equal(labels, before)
+    areas[2] = _stamp(labels, np.array([41, 30]) + 12 * disk_outline(rng), 2, areas, margin=8)  # touching
+    assert np.bincount(labels.ravel())[1:].tolist() == areas[1:3].tolist()
+    assert np.array_equal(labels == 1, before == 1)
+    assert touching_share(labels) == 1
 
 
 def test_alignment_turns_cells_one_way() -> None:

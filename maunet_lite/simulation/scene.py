@@ -29,7 +29,7 @@ class Scene:
     Attributes
     ----------
     labels : (H + 2·margin, W + 2·margin) int32
-        0 background, 1..N cells; each label is one 4-connected piece, also within the picture alone.
+        0 background, 1..N cells; within the picture each is one 4-connected piece.
     margin : int
         Pixels around the picture.
     diameter : float
@@ -202,7 +202,7 @@ def _stamp(labels: np.ndarray, outline: np.ndarray, label: int, areas: np.ndarra
     area = overlap.sum()
     if np.any(overlap[1:] > MAX_OVERLAP * np.minimum(areas[1:label], area)):
         return 0
-    cell = _largest_piece(mask & (below == 0))
+    cell = mask & (below == 0)
     inside = _inside(box, labels.shape, margin)
     visible = _largest_piece(cell[inside])
     if visible.sum() < MIN_VISIBLE or cell.sum() < 0.6 * area:
