@@ -3,7 +3,7 @@
     python -m benchmarks.tune_postprocessing --data FOLDER [--model lite] [--csv FILE] [--quick]
 
 Maps are predicted once. Then come the named settings (none, paper, authors, default), and the default with
-one number changed at a time. F1 at IoU 0.5 by the challenge's rules; mean over images, by modality and over all.
+one number changed at a time. F1 at IoU 0.5 by the challenge's rules, mean over images.
 """
 
 from __future__ import annotations
