@@ -1,0 +1,191 @@
+"""Explorers: a figure, and under it controls that draw it anew.
+
+A widget is dead on a web page, in a printed lesson and in a headless run. So an explorer is made of a *pure
+function* that takes the values of its controls and returns a figure: called once it gives the static figure
+that everybody sees, called again and again it gives the live one. Tests call the same function::
+
+    from maunet_lite.teaching.widgets import Choice, Slider, explorer
+
+    explorer(
+        draw,                                           # draw(beta=1.0, center="paper") -> Figure
+        beta=Slider(1.0, 0.25, 4.0, 0.25, "steepness"),
+        center=Choice("paper", ("paper", "authors"), "centre"),
+        alt="The distance field of six cells.",
+    )
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .display import show
+
+if TYPE_CHECKING:
+    from ipywidgets import VBox
+    from matplotlib.figure import Figure
+
+PAUSE = 0.02  # seconds in which the steps of a dragged slider gather, before one figure is drawn for them all
+
+
+class Slider(NamedTuple):
+    """A number to drag: where it starts, its limits and step. Whole numbers throughout make it an integer."""
+
+    value: float
+    low: float
+    high: float
+    step: float
+    label: str = ""
+
+
+class Choice(NamedTuple):
+    """A list to choose from: where it starts, and all there is."""
+
+    value: Any
+    options: Sequence[Any]
+    label: str = ""
+
+
+def explorer(
+    draw: Callable[..., Figure], *, alt: str, dpi: int = 100, **controls: Slider | Choice
+) -> Explorer:
+    """Show the figure in its starting state and, under it, the same figure with controls.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes a value for each of the `controls` by name and returns a figure. Nothing else may change.
+    alt : str
+        What the figure shows, see :func:`maunet_lite.teaching.show`.
+    dpi : int
+        Pixels per inch of both figures.
+    **controls : Slider or Choice
+        In the order in which they stand.
+
+    Returns
+    -------
+    Explorer
+        Also holds the controls, so that a cell or a test can set them: ``it.controls["beta"].value = 2``.
+
+    Raises
+    ------
+    ValueError
+        If a control starts outside its own limits or options.
+    """
+    for name, control in controls.items():
+        _check(name, control)
+    show(draw(**{name: control.value for name, control in controls.items()}), alt, dpi=dpi)
+    live = Explorer(draw, alt, dpi, controls)
+    live.display()
+    return live
+
+
+class Explorer:
+    """The live part of an explorer; made by :func:`explorer`.
+
+    Attributes
+    ----------
+    controls : dict
+        Name → ipywidgets control, with a ``value``.
+    picture : ipywidgets.Image
+        The figure as drawn last.
+    note : ipywidgets.HTML
+        How long that took, or what went wrong.
+    """
+
+    def __init__(
+        self, draw: Callable[..., Figure], alt: str, dpi: int, controls: dict[str, Slider | Choice]
+    ) -> None:
+        import ipywidgets
+
+        self._draw, self._dpi, self._waiting = draw, dpi, False
+        self.controls = {name: _widget(name, control) for name, control in controls.items()}
+        self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
+        self.picture.alt = alt  # for programs; the static figure carries it for readers
+        self.note = ipywidgets.HTML()
+        for control in self.controls.values():
+            control.observe(self._changed, names="value")
+        self.redraw()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Name → value, as the controls stand."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def box(self) -> VBox:
+        """Return controls and figure as one widget."""
+        import ipywidgets
+
+        return ipywidgets.VBox([*self.controls.values(), self.picture, self.note])
+
+    def display(self) -> None:
+        """Show the widget in a notebook; elsewhere there is nobody to use it."""
+        from IPython.display import display
+
+        try:
+            get_ipython()  # type: ignore[name-defined]
+        except NameError:
+            return
+        display(self.box())
+
+    def redraw(self) -> None:
+        """Draw the figure for the present values; a failure is told below it, and the old figure stays."""
+        self._waiting = False
+        start = time.perf_counter()
+        try:
+            self.picture.value = _png(self._draw(**self.values), self._dpi)
+        except Exception as error:  # there is no cell whose output could hold it
+            self.note.value = f"<code>{type(error).__name__}: {error}</code>"
+        else:
+            self.note.value = f"<small>drawn in {1000 * (time.perf_counter() - start):.0f} ms</small>"
+
+    def _changed(self, _: Any) -> None:
+        """Draw soon: the many steps of one drag become one figure."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.redraw()
+            return
+        if not self._waiting:
+            self._waiting = True
+            loop.call_later(PAUSE, self.redraw)
+
+
+def _check(name: str, control: Slider | Choice) -> None:
+    if isinstance(control, Choice):
+        if control.value not in control.options:
+            raise ValueError(f"{name} starts at {control.value!r}, which is none of {list(control.options)}")
+    elif not control.low <= control.value <= control.high:
+        raise ValueError(
+            f"{name} starts at {control.value}; expected a value from {control.low} to {control.high}"
+        )
+
+
+def _widget(name: str, control: Slider | Choice) -> Any:
+    import ipywidgets
+
+    options = {"description": control.label or name, "style": {"description_width": "11em"}}
+    if isinstance(control, Choice):
+        return ipywidgets.Dropdown(options=list(control.options), value=control.value, **options)
+    whole = all(isinstance(number, int) for number in control[:4])
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    return kind(
+        value=control.value,
+        min=control.low,
+        max=control.high,
+        step=control.step,
+        layout={"width": "32em"},
+        **options,
+    )
+
+
+def _png(figure: Figure, dpi: int) -> bytes:
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})  # fast, not small
+    plt.close(figure)
+    return buffer.getvalue()
