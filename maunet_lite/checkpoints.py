@@ -7,7 +7,9 @@ unpickled.
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,24 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from maunet_lite.authors_weights import CheckpointError, likely_cause, mismatch, read_published, translate
 from maunet_lite.images import atomic_path
-from maunet_lite.model import MAUNet, ModelConfig
+from maunet_lite.model import PRESETS, MAUNet, ModelConfig, preset_config
+
+__all__ = [
+    "CheckpointError",
+    "convert_authors",
+    "find_checkpoint",
+    "import_authors",
+    "load_model",
+    "read_record",
+    "save_model",
+    "shipped_models",
+]
 
 WEIGHTS = Path(__file__).parent / "weights"
+PAPER_PRESETS = tuple(preset for preset in PRESETS if preset.startswith("paper-"))
 CANDIDATES = ("best.safetensors", "last.safetensors")
-
-
-class CheckpointError(ValueError):
-    """A file of weights cannot be used; the message says why and what to do."""
 
 
 def save_model(
@@ -113,18 +124,26 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     config = ModelConfig(**read_record(path)["config"])
     with safe_open(path, framework="pt") as file:
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    model = MAUNet(config)
-    wanted = model.state_dict()
-    different = sorted(set(weights) ^ set(wanted)) or sorted(
-        k for k in wanted if wanted[k].shape != weights[k].shape
-    )
-    if different:
+    model = _empty(config)
+    if difference := mismatch(weights, model.state_dict()):
         raise CheckpointError(
-            f"{path}: {len(different)} weights do not fit its architecture {config}, first {different[0]!r}: "
-            "the file was changed by hand, or written by another version of maunet_lite"
+            f"{path} does not fit its own architecture {config}: {difference}. The file "
+            "was changed by hand, or written by another version of maunet_lite"
         )
-    model.load_state_dict({key: value.to(wanted[key].dtype) for key, value in weights.items()})
-    return model.to(device).eval()
+    return _filled(model, weights).to(device).eval()
+
+
+def _empty(config: ModelConfig) -> MAUNet:
+    """Build a network without spending time on random weights."""
+    # timm's networks may have buffers that no file holds.
+    with torch.device("cpu" if config.encoder.startswith("timm:") else "meta"):
+        return MAUNet(config)
+
+
+def _filled(model: MAUNet, weights: Mapping[str, torch.Tensor]) -> MAUNet:
+    own = {key: weights[key].to(value.dtype, copy=True) for key, value in model.state_dict().items()}
+    model.load_state_dict(own, assign=True)
+    return model
 
 
 def shipped_models() -> list[str]:
@@ -141,8 +160,14 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         for candidate in CANDIDATES:
             if (path / candidate).is_file():
                 return path / candidate
-        others = sorted(file.name for file in path.glob("*.safetensors"))
-        hint = f"it holds {', '.join(others)}: name one" if others else "it holds no .safetensors file at all"
+        others = sorted(path.glob("*.safetensors"))
+        if len(others) == 1:
+            return others[0]
+        hint = (
+            f"it holds {', '.join(o.name for o in others)}: name one"
+            if others
+            else "it holds no model at all"
+        )
         raise FileNotFoundError(f"folder {path} has neither {' nor '.join(CANDIDATES)}; {hint}")
     if not path.is_file():
         raise FileNotFoundError(
@@ -175,3 +200,81 @@ def read_record(name_or_path: str | Path) -> dict[str, Any]:
             f"{path} says nothing about its architecture and {beside.name} is not beside it"
         )
     return record
+
+
+def import_authors(
+    path_or_state_dict: str | Path | Mapping[str, Any], preset: str, proxy: bool = True, **overrides: object
+) -> MAUNet:
+    """Build `preset` with the weights that the paper's authors published, or others in their format.
+
+    Their repository has no licence, so this kit cannot ship them: download the file yourself, and convert it
+    once (`convert_authors`, or ``maunet-lite convert``).
+
+    Parameters
+    ----------
+    path_or_state_dict : str, Path or mapping
+        The authors' file, what ``torch.load`` returns for it, or the state dict inside.
+    preset : {"paper-r50", "paper-wr50"}
+        The network the weights are for.
+    proxy, **overrides
+        As in `build_model`, for weights of an ablation: ``proxy=False``, ``distance=False``.
+
+    Returns
+    -------
+    MAUNet
+        In evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no torch file or would run code, if any key or shape differs from the preset's, or if a
+        weight is not finite. The message names keys, the likely cause and what to do.
+    """
+    if preset not in PAPER_PRESETS:
+        raise CheckpointError(f"the authors published no {preset!r}, only {' and '.join(PAPER_PRESETS)}")
+    published = read_published(path_or_state_dict)
+    model = _empty(preset_config(preset, proxy=proxy, **overrides))
+    state = {translate(key, len(model.skips) - 1): value for key, value in published.items()}
+    if difference := mismatch(state, model.state_dict()):
+        fitting = [other for other in PAPER_PRESETS if other != preset and _fits(published, other)]
+        cause = likely_cause(published, fitting, n_logits=model.n_classes + model.config.proxy)
+        raise CheckpointError(
+            f"the weights do not fit {preset}. {difference[0].upper()}{difference[1:]}. {cause}."
+        )
+    broken = [key for key, value in published.items() if not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{broken[0]} and {len(broken) - 1} more weights : not a number or infinite")
+    return _filled(model, state).eval()
+
+
+def _fits(published: Mapping[str, torch.Tensor], preset: str) -> bool:
+    model = _empty(PRESETS[preset])
+    translated = {translate(key, len(model.skips) - 1): value for key, value in published.items()}
+    return not mismatch(translated, model.state_dict())
+
+
+def convert_authors(path: str | Path, preset: str, folder: str | Path, half: bool = False) -> Path:
+    """Import the authors' file and save it as ``folder/PRESET.safetensors``; name and SHA-256 go on record.
+
+    Parameters
+    ----------
+    path : str or Path
+    preset : {"paper-r50", "paper-wr50"}
+    folder : str or Path
+        Created if need be; `load_model` takes it from there.
+    half : bool
+        See `save_model`.
+
+    Returns
+    -------
+    Path
+        The written file.
+    """
+    model = import_authors(path, preset)
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    record = {
+        "source": Path(path).name,
+        "sha256": digest,
+        "format": "weights published by the paper's authors",
+    }
+    return save_model(model, Path(folder) / f"{preset}.safetensors", record, half=half)

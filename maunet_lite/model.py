@@ -253,6 +253,22 @@ def build_model(preset: str, proxy: bool = True, imagenet: bool = False, **overr
     >>> build_model("lite", proxy=False, distance=False)(torch.zeros(1, 3, 64, 64)).distance is None
     True
     """
+    config = preset_config(preset, proxy=proxy, **overrides)
+    encoder = build_encoder(config.encoder, imagenet=imagenet)
+    if config.encoder != PRESETS[preset].encoder and "widths" not in overrides:
+        full_resolution = PRESETS[preset].widths[0] > 0
+        config = replace(config, widths=default_widths(encoder.strides, full_resolution))
+    return MAUNet(config, encoder)
+
+
+def preset_config(preset: str, **overrides: object) -> ModelConfig:
+    """Return the configuration called `preset`, with fields overridden; unknown names raise a ValueError.
+
+    Examples
+    --------
+    >>> preset_config("paper-r50", proxy=False).proxy
+    False
+    """
     if preset not in PRESETS:
         raise ValueError(f"preset {preset!r} is not known; choose one of {', '.join(PRESETS)}")
     base = PRESETS[preset]
@@ -260,8 +276,4 @@ def build_model(preset: str, proxy: bool = True, imagenet: bool = False, **overr
     if unknown:
         names = ", ".join(field.name for field in fields(base))
         raise ValueError(f"{', '.join(sorted(unknown))} is no field of ModelConfig; its fields are {names}")
-    config = replace(base, proxy=proxy, **overrides)
-    encoder = build_encoder(config.encoder, imagenet=imagenet)
-    if config.encoder != base.encoder and "widths" not in overrides:
-        config = replace(config, widths=default_widths(encoder.strides, full_resolution=base.widths[0] > 0))
-    return MAUNet(config, encoder)
+    return replace(base, **overrides)
