@@ -158,9 +158,9 @@ def _segment_file(
     try:
         pixels = read_image(image)
         labels = segment(predict(model, pixels, **options), config).labels
+        write_labels(target, labels)
         if picture is not None:
             write_image(picture, draw_overlay(pixels, labels))
-        write_labels(target, labels)
     except Exception as error:  # whatever is wrong with one image must not stop the others
         return Outcome(image, target, "failed", reason=_reason(error, image))
     return Outcome(image, target, "segmented", cells=int(np.count_nonzero(np.unique(labels))))
