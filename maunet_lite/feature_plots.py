@@ -46,6 +46,7 @@ def scatter(
     title: str | None = None,
     *,
     components: tuple[int, int] = (1, 2),
+    rows: np.ndarray | None = None,
     proxies: bool = True,
     boundary: str | None = "logits",
     legend: bool = True,
@@ -60,6 +61,8 @@ def scatter(
     title : str, optional
     components : (int, int)
         Numbers of the components on the two axes, counted from 1.
+    rows : array of int or bool, optional
+        Rows of the features to draw; all by default.
     proxies : bool
         Draw the class weights as stars, if the plane has them.
     boundary : {"logits", "bisector", None}
@@ -78,8 +81,9 @@ def scatter(
 
         ax = plt.subplots(figsize=(5.2, 4.2), layout="constrained")[1]
     x, y = components
+    table = plane.table() if rows is None else plane.table().iloc[rows]
     sns.scatterplot(
-        data=plane.table(), x=f"PC{x}", y=f"PC{y}", hue="modality", style="class", markers=MARKERS,
+        data=table, x=f"PC{x}", y=f"PC{y}", hue="modality", style="class", markers=MARKERS,
         palette=modality_colors(plane.features.table["modality"]), s=46, alpha=0.85, linewidth=0.4, ax=ax,
         legend="full" if legend else False,
     )  # fmt: skip

@@ -1,0 +1,198 @@
+"""The interactive explorer of mean features: plotly diagrams and ipywidgets around an `Atlas`.
+
+Hovering over a point shows its image, mask and prediction; a box or lasso selects images in the diagram and
+in the bars of F1. `figure_2d`, `figure_3d` and `figure_scores` are pure functions of an atlas and a view:
+the widget only copies what they return into live figures, so that nothing needs a browser to be tested.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+import plotly.graph_objects as go
+
+from maunet_lite.features import PARTS
+
+from .feature_atlas import Atlas, View, first_view
+from .feature_figures import POINTS, figure_2d, figure_3d, figure_scores
+from .feature_pictures import pictures
+
+ALL = "all"
+
+
+class FeatureExplorer(widgets.VBox):
+    """The widget: controls, diagram, pictures and bars, which all show one `View`.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    view : View, optional
+        What to start with; `feature_atlas.first_view` by default.
+
+    Attributes
+    ----------
+    view : View
+        What is shown now.
+    """
+
+    def __init__(self, atlas: Atlas, view: View | None = None) -> None:
+        self.atlas, self.view = atlas, view or first_view(atlas)
+        self.flat = go.FigureWidget(figure_2d(atlas, self.view))
+        self.space = go.FigureWidget(figure_3d(atlas, self.view))
+        self.bars = go.FigureWidget(figure_scores(atlas, self.view))
+        self._layouts = {id(f): f.layout.to_plotly_json() for f in (self.flat, self.space, self.bars)}
+        self.controls = _controls(atlas, self.view)
+        self.cards = [widgets.VBox([widgets.HTML(), widgets.Image(format="png")]) for _ in range(3)]
+        self.diagram = widgets.Box([self.flat], layout=widgets.Layout(flex="1 1 auto", min_width="0"))
+        column = widgets.VBox(self.cards, layout=widgets.Layout(width="215px", flex="0 0 auto"))
+        rows = [list(self.controls.values())[:5], list(self.controls.values())[5:]]
+        super().__init__(
+            [*(widgets.HBox(row) for row in rows), widgets.HBox([self.diagram, column]), self.bars]
+        )
+        self._listen()
+        self._show_pictures()
+
+    def show(self, **changes: Any) -> None:
+        """Change the view, for example ``explorer.show(layer="encoder.4")``, and redraw what differs."""
+        before, self.view = self.view, replace(self.view, **changes)
+        if self.view == before:
+            return
+        if set(changes) != {"image"}:  # hovering must be quick
+            self._draw_diagram()
+        self._redraw(self.bars, figure_scores(self.atlas, self.view))
+        self._show_pictures()
+
+    def _draw_diagram(self) -> None:
+        """Redraw the diagram that is seen; the other one is brought up to date when its turn comes."""
+        if self.controls["space"].value:
+            self._redraw(self.space, figure_3d(self.atlas, self.view))
+            self.diagram.children = [self.space]
+        else:
+            self._redraw(self.flat, figure_2d(self.atlas, self.view))
+            self.diagram.children = [self.flat]
+
+    def _redraw(self, shown: go.FigureWidget, fresh: go.Figure) -> None:
+        self._layouts[id(shown)] = _copy(fresh, shown, self._layouts[id(shown)])
+
+    def _listen(self) -> None:
+        for figure in (self.flat, self.space):
+            figure.data[POINTS].on_hover(self._point_under_pointer)
+            figure.data[POINTS].on_click(self._point_under_pointer)
+        self.flat.data[POINTS].on_selection(self._points_selected)
+        self.flat.data[POINTS].on_deselect(lambda trace, points: self.show(selected=()))
+        self.bars.data[0].on_click(self._bar_clicked)
+        for control in self.controls.values():
+            control.observe(self._control_changed, "value")
+
+    def _point_under_pointer(self, trace: Any, points: Any, state: Any) -> None:
+        if points.point_inds:
+            self.show(image=trace.customdata[points.point_inds[0]][0])
+
+    def _points_selected(self, trace: Any, points: Any, selector: Any) -> None:
+        self.show(selected=tuple(dict.fromkeys(trace.customdata[k][0] for k in points.point_inds)))
+
+    def _bar_clicked(self, trace: Any, points: Any, state: Any) -> None:
+        if points.point_inds:
+            name = trace.customdata[points.point_inds[0]][0]
+            self.show(image=name, selected=() if self.view.selected == (name,) else (name,))
+
+    def _control_changed(self, change: Any) -> None:
+        value = {name: control.value for name, control in self.controls.items()}
+        if change["owner"] is self.controls["space"]:
+            self._draw_diagram()
+        if change["owner"] is self.controls["network"]:
+            with self.controls["layer"].hold_trait_notifications():
+                _offer(self.controls["layer"], self.atlas.layers(value["network"]))
+        self.show(
+            network=value["network"],
+            layer=self.controls["layer"].value,
+            components=(value["across"], value["up"], value["deep"]),
+            modalities=() if value["modality"] == ALL else (value["modality"],),
+            classes=PARTS if value["class"] == ALL else (value["class"],),
+            proxies=value["weights"],
+        )
+
+    def _show_pictures(self) -> None:
+        made = list(pictures(self.atlas, self.view).items())
+        for card, entry in zip(self.cards, made + [None] * (3 - len(made)), strict=True):
+            card.layout.display = "none" if entry is None else ""
+            if entry is not None:
+                card.children[0].value = f"<small>{entry[0]}</small>"
+                card.children[1].value = to_png(entry[1])
+
+
+def _controls(atlas: Atlas, view: View) -> dict[str, Any]:
+    """Return the controls by name."""
+    count = min(p.points.shape[1] for planes in atlas.planes.values() for p in planes.values())
+    numbers = list(range(1, count + 1))
+    wide, narrow = widgets.Layout(width="250px"), widgets.Layout(width="125px")
+
+    def choice(label: str, options: list, value: object, layout: widgets.Layout) -> widgets.Dropdown:
+        style = {"description_width": "initial"}
+        return widgets.Dropdown(options=options, value=value, description=label, layout=layout, style=style)
+
+    modality = view.modalities[0] if view.modalities else ALL
+    part = view.classes[0] if len(view.classes) == 1 else ALL
+    across, up, deep = (min(n, count) for n in view.components)
+    return {
+        "network": choice("network", atlas.networks, view.network, wide),
+        "layer": choice("layer", atlas.layers(view.network), view.layer, wide),
+        "across": choice("across", numbers, across, narrow),
+        "up": choice("up", numbers, up, narrow),
+        "deep": choice("depth", numbers, deep, narrow),
+        "modality": choice("modality", [ALL, *atlas.modalities], modality, wide),
+        "class": choice("class", [ALL, *PARTS], part, wide),
+        "weights": widgets.ToggleButton(view.proxies, description="class weights", layout=narrow),
+        "space": widgets.ToggleButton(False, description="3-D", layout=narrow),
+    }
+
+
+def _offer(choice: widgets.Dropdown, options: list[str]) -> None:
+    """Change the options of a list and keep its value where it is among them."""
+    value = choice.value if choice.value in options else options[-1]
+    choice.options = options
+    choice.value = value
+
+
+def _copy(fresh: go.Figure, shown: go.FigureWidget, last: dict[str, Any]) -> dict[str, Any]:
+    """Make a live figure look like a fresh one; only what differs is sent to the browser.
+
+    The layout is compared with that of the `last` fresh figure, so that the user's zoom survives; the new
+    one is returned.
+    """
+    layout = fresh.layout.to_plotly_json()
+    with shown.batch_update():
+        for old, new in zip(shown.data, fresh.data, strict=True):
+            _assign(old, old.to_plotly_json(), new.to_plotly_json())
+        _assign(shown.layout, last, layout)
+    return layout
+
+
+def _assign(target: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
+    for key in (before.keys() | after.keys()) - {"type", "uid"}:
+        if before.get(key) != after.get(key):
+            target[key] = after.get(key)
+
+
+def to_png(picture: np.ndarray) -> bytes:
+    """Return an (H, W, 3) uint8 picture as PNG.
+
+    Examples
+    --------
+    >>> to_png(np.zeros((2, 2, 3), np.uint8))[1:4]
+    b'PNG'
+    """
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def explore(atlas: Atlas, view: View | None = None) -> FeatureExplorer:
+    """Return the explorer of an atlas; the last line of a notebook cell shows it."""
+    return FeatureExplorer(atlas, view)
