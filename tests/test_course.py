@@ -1,0 +1,148 @@
+"""Every notebook is built alike, and every link in the repository leads somewhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maunet_lite.teaching.exercises import registered
+from maunet_lite.teaching.sources import declared_parameters, find_sources, load
+
+REPOSITORY = Path(__file__).parent.parent
+SOURCES = find_sources(REPOSITORY / "notebooks")
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES += sorted((REPOSITORY / "notebooks").glob("*.md")) + sorted((REPOSITORY / "data").glob("*.md"))
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*zmq.*")
+
+
+@pytest.fixture(params=SOURCES, ids=[path.stem for path in SOURCES])
+def source(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def cells(source: Path) -> list[Any]:
+    return load(source).cells
+
+
+def prose(cells: list[Any]) -> str:
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def code(cells: list[Any]) -> list[str]:
+    return [cell.source for cell in cells if cell.cell_type == "code"]
+
+
+def test_there_is_a_course() -> None:
+    numbers = [path.stem[:2] for path in SOURCES]
+    assert {"00", "01", "02", "05"} <= set(numbers)
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_opening(source: Path, cells: list[Any]) -> None:
+    assert cells[0].source.startswith(f"# {source.stem[:2]} · "), "a notebook begins with '# NN · Title'"
+    assert cells[1].cell_type == "code", "the figure comes right after the title"
+    assert "show(" in cells[1].source
+    for part in ("**You will**", "**You will learn**", "**You need**", "**Time**"):
+        assert part in cells[2].source, f"the opening lacks {part}"
+
+
+def test_one_cell_of_literal_parameters(source: Path) -> None:
+    parameters = declared_parameters(source, load(source))
+    assert parameters["PROFILE"].default == "quick"
+    assert all(parameter.literal for parameter in parameters.values())
+
+
+def test_cells_are_few_and_short(cells: list[Any]) -> None:
+    assert len(cells) <= 60
+    for text in code(cells):
+        lines = [line for line in text.splitlines() if line.strip()]
+        assert len(lines) <= 25, f"a code cell of {len(lines)} lines: {lines[0]}"
+
+
+def test_more_prose_than_code(cells: list[Any]) -> None:
+    words = len(re.findall(r"[A-Za-z]{2,}", prose(cells)))
+    names = sum(len(re.findall(r"[A-Za-z]{2,}", text)) for text in code(cells))
+    assert words > 0.6 * names, f"{words} words of prose beside {names} of code"
+
+
+def test_predict_then_run_and_closing(cells: list[Any]) -> None:
+    text = prose(cells)
+    assert len(re.findall(r"\*\*Predict, then run\.?\*\*", text)) >= 2
+    for heading in ("## Quality control", "## Recap", "## On your own", "## Further reading"):
+        assert re.search(rf"^{heading}$", text, re.M), f"{heading} is missing"
+    for grade in ("*Easy", "*Medium", "*Hard"):
+        assert grade in text.split("## On your own")[1]
+
+
+def test_recap_mirrors_the_goals(cells: list[Any]) -> None:
+    goals = re.findall(r"^\d\. ", cells[2].source, re.M)
+    recap = re.findall(r"^\d\. ", prose(cells).split("## Recap")[1].split("\n## ")[0], re.M)
+    assert len(goals) >= 3
+    assert len(recap) == len(goals)
+
+
+def test_sections_are_numbered_without_gaps(cells: list[Any]) -> None:
+    numbers = [int(n) for n in re.findall(r"^## (\d+) · ", prose(cells), re.M)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_every_exercise_has_stub_check_and_solution(source: Path, cells: list[Any]) -> None:
+    number = source.stem[:2]
+    known = {exercise.id for exercise in registered() if exercise.id.startswith(number)}
+    asked = re.findall(r'exercises\.check\("(\d\d\.\d+)"', "\n".join(code(cells)))
+    assert set(asked) == known, "exercises of the notebook and of its checks differ"
+    for id in known:
+        mine = [cell for cell in cells if cell.cell_type == "code" and f'check("{id}"' in cell.source]
+        stubs = [cell for cell in mine if "solution" not in cell.metadata.get("tags", [])]
+        solutions = [cell for cell in mine if "solution" in cell.metadata.get("tags", [])]
+        assert len(stubs) == 1
+        assert len(solutions) == 1
+        assert "NotImplementedError" in stubs[0].source or "None" in stubs[0].source
+        assert f"### Exercise {id}" in prose(cells)
+
+
+def test_each_figure_is_described(cells: list[Any]) -> None:
+    for text in code(cells):
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "show":
+                assert any(keyword.arg == "alt" for keyword in node.keywords), ast.unparse(node)
+            assert "plt.show" not in text
+
+
+def anchors(text: str) -> set[str]:
+    """Names that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(REPOSITORY)) for page in PAGES])
+def test_links_on_pages_resolve(page: Path) -> None:
+    check_links(page.read_text(encoding="utf-8"), page.parent)
+
+
+def test_links_in_notebooks_resolve(source: Path, cells: list[Any]) -> None:
+    check_links(prose(cells), source.parent.parent)
+
+
+def check_links(text: str, folder: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.S))
+    for target in targets:
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (folder / path) if path else None
+        assert found is None or found.exists(), f"{target} leads nowhere"
+        if anchor and found is not None and found.suffix == ".md":
+            assert anchor in anchors(found.read_text(encoding="utf-8")), f"{target} has no such heading"
+
+
+def test_check_links_finds_a_broken_one(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="leads nowhere"):
+        check_links("see [this](nothing.md)", tmp_path)
