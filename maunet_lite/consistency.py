@@ -10,8 +10,6 @@ of equation 3, on every image of the batch, labelled or not; distances are not m
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -76,7 +74,7 @@ class Consistency:
         if config.labelled_fraction < 1:
             self.labelled, self.rest = train.labelled().fraction(config.labelled_fraction, rng)
         if config.unlabelled:
-            self.rest = load_dataset(Path(config.unlabelled))
+            self.rest = load_dataset(config.unlabelled)
         if not len(self.labelled) or not len(self.rest):
             raise ValueError(
                 "consistency regularization needs labelled and unlabelled images; "

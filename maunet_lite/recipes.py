@@ -188,7 +188,7 @@ RECIPES: dict[str, TrainConfig] = {
     "paper-supervised": _PAPER,
     # Paper Table 3: 8 labelled and 8 unlabelled images per batch.
     "paper-semi": replace(
-        _PAPER, method="cr", epochs=700, batch_size=16, labelled_fraction=0.5, consistency_weight=1.5
+        _PAPER, method="cr", epochs=700, unlabelled="neurips22-unlabelled", consistency_weight=1.5
     ),
     "paper-r50": _PAPER,
     "paper-wr50": replace(_PAPER, model="paper-wr50"),

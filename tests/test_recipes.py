@@ -1,0 +1,69 @@
+"""Recipes: the paper's tables, changes by name, records that can be repeated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from maunet_lite.recipes import RECIPES, TrainConfig, recipe
+
+
+def test_paper_supervised_is_table_2() -> None:
+    config = recipe("paper-supervised")
+    assert (config.batch_size, config.augmentation.patch, config.epochs) == (16, 512, 1000)
+    assert (config.learning_rate, config.schedule, config.method) == (6e-4, "step", "supervised")
+    assert config.augmentation.zoom == (0.25, 2.0)
+    assert config.imagenet
+
+
+def test_paper_semi_is_table_3() -> None:
+    config = recipe("paper-semi")
+    assert (config.batch_size, config.epochs, config.consistency_weight) == (16, 700, 1.5)
+    assert (config.learning_rate, config.schedule, config.method) == (6e-4, "step", "cr")
+    assert config.unlabelled is not None
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_record_repeats_a_run(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(RECIPES[name].to_dict()))
+    assert recipe(str(path)) == RECIPES[name]
+
+
+def test_override_reaches_into_parts() -> None:
+    config = recipe("lite").override(patch=64, zoom=[1, 1.5], beta=2.0, minutes=3)
+    assert (config.augmentation.patch, config.augmentation.zoom) == (64, (1, 1.5))
+    assert (config.targets.beta, config.minutes) == (2.0, 3)
+    assert recipe("lite").augmentation.patch != 64
+
+
+def test_budget_is_the_first_limit() -> None:
+    assert TrainConfig(steps=100, epochs=2).total_steps(epoch_length=10) == 20
+    assert TrainConfig(steps=10, epochs=2).total_steps(epoch_length=10) == 10
+    assert TrainConfig(minutes=1).total_steps(epoch_length=10) is None
+    with pytest.raises(ValueError, match="no budget"):
+        TrainConfig().total_steps(epoch_length=10)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "magic"}, "supervised, cr"),
+        ({"schedule": "linear"}, "cosine, step"),
+        ({"minutes": 0}, "positive"),
+        ({"learning_rate": float("nan")}, "positive"),
+        ({"labelled_fraction": 1.5}, r"\(0, 1\]"),
+        ({"lerning_rate": 1}, "learning_rate"),
+        ({"method": "cr"}, "labelled_fraction below 1"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recipe("lite").override(**change)
+
+
+def test_unknown_recipes_list_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="paper-supervised"):
+        recipe("papper")
