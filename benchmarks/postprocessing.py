@@ -29,7 +29,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maunet_lite import postprocessing
+from maunet_lite import postprocessing_steps
 from maunet_lite.metrics import match_cells
 from maunet_lite.postprocessing import Maps, segment
 from maunet_lite.preprocessing import make_targets
@@ -71,7 +71,7 @@ def ellipses(edge: int = TILE, cells: int = 700, seed: int = 0) -> np.ndarray:
 
 
 def network_like(labels: np.ndarray, noise: float = 1.2, seed: int = 0) -> Maps:
-    """Return the maps that a fair network might make of these cells: the targets, blurred, with smooth noise."""
+    """Return the maps that a network might make of these cells: the targets, blurred, with smooth noise."""
     rng = np.random.default_rng(seed)
 
     def smooth_noise() -> np.ndarray:
@@ -115,17 +115,17 @@ def with_skimage(maps: Maps) -> np.ndarray:
         markers: np.ndarray, mask: np.ndarray, heights: np.ndarray | None = None, *, adopt: bool = False
     ) -> np.ndarray:
         relief = np.zeros(mask.shape, dtype=np.uint8) if heights is None else heights
-        labels = watershed(relief, markers, mask=mask, connectivity=2)
+        labels = watershed(relief, markers, mask=mask > 0, connectivity=2)
         if adopt:
-            pieces, _ = postprocessing.label_components(mask & (labels == 0))
+            pieces, _ = postprocessing_steps.label_components((mask > 0) & (labels == 0))
             labels += np.where(pieces > 0, pieces + markers.max(), 0).astype(np.int32)
         return labels
 
-    own, postprocessing.flood = postprocessing.flood, flood
+    own, postprocessing_steps.flood = postprocessing_steps.flood, flood
     try:
         return segment(maps, keep_steps=False).labels
     finally:
-        postprocessing.flood = own
+        postprocessing_steps.flood = own
 
 
 def with_opencv(maps: Maps) -> np.ndarray:

@@ -55,7 +55,7 @@ def flood(
     >>> markers = np.array([[1, 0, 0, 0, 0, 2, 0, 0]], dtype=np.int32)
     >>> mask = np.array([[1, 1, 1, 1, 1, 1, 0, 1]], dtype=bool)
     >>> flood(markers, mask)
-    array([[1, 1, 1, 2, 2, 2, 0, 0]], dtype=int32)
+    array([[1, 1, 1, 1, 2, 2, 0, 0]], dtype=int32)
     >>> flood(markers, mask, heights=np.array([[0, 9, 1, 1, 1, 0, 0, 0]], dtype=np.uint8), adopt=True)
     array([[1, 2, 2, 2, 2, 2, 0, 3]], dtype=int32)
     """
@@ -184,18 +184,19 @@ def _heights_as_differences(heights: np.ndarray) -> np.ndarray:
     return colors
 
 
-def _fill_gaps(labels: np.ndarray) -> None:
-    """Give unlabelled pixels (0) the largest label among their 8 neighbours, layer by layer, in place.
+def _fill_gaps(framed: np.ndarray) -> None:
+    """Give unlabelled pixels (0) the first label among their 8 neighbours, layer by layer, in place.
 
     Pixels of -1 stay as they are, and the outermost pixels must be -1. A gap without any label beside it
     stays 0.
     """
-    flat = labels.reshape(-1)  # a view: (h, w) → (h·w,)
-    width = labels.shape[1]
-    around = np.array([-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1])
+    flat = framed.reshape(-1)  # a view: (h, w) → (h·w,)
+    width = framed.shape[1]
+    around = np.array([-width, -1, 1, width, -width - 1, -width + 1, width - 1, width + 1])  # sides first
     layer = np.flatnonzero(flat == 0)
     while layer.size:
-        label = flat[layer[:, None] + around].max(axis=1)  # (pixels, 8) → (pixels,)
+        labels = flat[layer[:, None] + around]  # (pixels, 8)
+        label = labels[np.arange(layer.size), (labels > 0).argmax(axis=1)]
         layer = layer[label > 0]
         flat[layer] = label[label > 0]
         beside = (layer[:, None] + around).ravel()

@@ -1,0 +1,99 @@
+"""Every number of the post-processing, with its origin: paper, published code, or this kit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PostprocessConfig:
+    """Every number of the post-processing.
+
+    "Area" is the area of a cell of this image, see `size`; "width" is its square root.
+
+    Parameters
+    ----------
+    refine : bool
+        False skips all steps: cells are the :func:`~maunet_lite.postprocessing.connected_interiors`, the
+        paper's F1_ori.
+    foreground : float
+        Step 1: foreground is where the background's probability is below this.
+    interior : float
+        Step 1: interior is where its probability is above this.
+    size : {"typical", "mean"}
+        How the area of a cell is found, see :func:`~maunet_lite.postprocessing.cell_area`: that of the pieces of
+        the interior in steps 1 to 3, that of the cells in step 4.
+    min_piece : float
+        Step 1: pieces of the interior smaller than this many areas are noise.
+    min_piece_pixels : int
+        Step 1: pieces of the interior with fewer pixels are noise.
+    blur : float
+        Step 2: side of the Gaussian window in widths; its sigma is 0.15 sides + 0.35 pixels (OpenCV's rule).
+    skeleton : float
+        Step 2: the skeletons of the cells are where the blurred distance is above this.
+    skeleton_relative : bool
+        Step 2: `skeleton` is a fraction of the largest blurred distance in the image.
+    peak_distance : float
+        Step 3: of two peaks that are at most this many widths apart, along rows and along columns, one stays.
+    peak_height : float
+        Step 3: a peak is above this fraction of the largest blurred distance in the image.
+    keep_unmarked : bool
+        Step 3: a piece of the interior with neither skeleton nor peak becomes a cell all the same.
+    min_size : float
+        Step 4: cells smaller than this many areas are removed.
+    relief : {"distance", "flat"}
+        Steps 2 to 4: what the watersheds flood. The distance field, upside down: touching cells are parted
+        along its valleys. Or a plain: they are parted half-way between their markers.
+
+    Examples
+    --------
+    >>> PostprocessConfig.named("authors").skeleton
+    0.85
+    """
+
+    refine: bool = True
+    foreground: float = 0.3  # paper, step 1; authors too
+    interior: float = 0.7  # paper, step 1; authors too
+    size: str = "typical"  # ours; paper and authors mean
+    min_piece: float = 0.15  # ours; paper and authors 0
+    min_piece_pixels: int = 0  # paper; authors 16
+    blur: float = 1.0  # authors; the paper says "adaptively"
+    skeleton: float = 0.8  # paper, step 2; authors 0.85
+    skeleton_relative: bool = False  # paper; authors True
+    peak_distance: float = 0.25  # authors; the paper has no number
+    peak_height: float = 0.6  # authors; the paper has no number
+    keep_unmarked: bool = True  # ours; paper and authors False
+    min_size: float = 0.1  # authors; the paper has no number
+    relief: str = "distance"  # ours; paper and authors flat
+
+    def __post_init__(self) -> None:
+        for name in ("foreground", "interior", "min_piece", "peak_height", "min_size"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must lie between 0 and 1")
+        for name in ("min_piece_pixels", "blur", "skeleton", "peak_distance"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be 0 or a positive number")
+        for name, choices in (("size", ("typical", "mean")), ("relief", ("distance", "flat"))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; use one of {choices}")
+
+    @classmethod
+    def named(cls, name: str) -> PostprocessConfig:
+        """Return the settings called "default", "paper", "authors" or "none" (no post-processing: F1_ori)."""
+        published = {"size": "mean", "min_piece": 0, "keep_unmarked": False, "relief": "flat"}
+        settings: dict[str, dict[str, Any]] = {
+            "default": {},
+            "paper": published,
+            "authors": {
+                **published,
+                "min_piece_pixels": 16,
+                "skeleton": 0.85,
+                "skeleton_relative": True,
+            },
+            "none": {"refine": False},
+        }
+        if name not in settings:
+            raise ValueError(f"post-processing is {name!r}; choose one of {', '.join(settings)}")
+        return cls(**settings[name])

@@ -1,0 +1,268 @@
+"""The four steps of the post-processing (paper, section 2.3, figure 4), each a pure function.
+
+Step 1 is :func:`threshold_maps`, step 2 :func:`blur_distance` and :func:`mark_skeletons`, step 3
+:func:`mark_peaks`, step 4 :func:`grow_cells`; :func:`maunet_lite.postprocessing.segment` runs all.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from maunet_lite.maps import Maps
+from maunet_lite.postprocessing_config import PostprocessConfig
+from maunet_lite.run_lengths import Runs, label_components, number_in_reading_order
+from maunet_lite.watershed import flood
+
+
+class Masks(NamedTuple):
+    """Result of step 1, both (H, W) bool: the paper's M_fo and M_in."""
+
+    foreground: np.ndarray
+    interior: np.ndarray
+
+
+class Skeletons(NamedTuple):
+    """Result of step 2, both (H, W) int32: markers, and the cells that were flooded from them."""
+
+    skeleton_markers: np.ndarray
+    P1: np.ndarray
+
+
+class Peaks(NamedTuple):
+    """Result of step 3, both (H, W) int32: markers, and the cells that were flooded from them."""
+
+    peak_markers: np.ndarray
+    P2: np.ndarray
+
+
+class Cells(NamedTuple):
+    """Result of step 4, all (H, W) int32: markers, cells flooded from them, cells that are large enough."""
+
+    union_markers: np.ndarray
+    P3: np.ndarray
+    final: np.ndarray
+
+
+# --- the four steps -----------------------------------------------------------------------------------------
+
+
+def threshold_maps(maps: Maps, config: PostprocessConfig) -> Masks:
+    """Step 1: find the pixels that belong to cells, and those that surely lie inside one.
+
+    Parameters
+    ----------
+    maps : Maps
+        Probabilities and distance field, of which only the probabilities are used.
+    config : PostprocessConfig
+        Uses `foreground`, `interior`, `size`, `min_piece` and `min_piece_pixels`.
+
+    Returns
+    -------
+    Masks
+        ``foreground``: the background's probability is low. ``interior``: the interior's probability is high,
+        too, on a piece that is not too small.
+    """
+    foreground = maps.probabilities[0] < config.foreground
+    pieces, n = label_components(foreground & (maps.probabilities[1] > config.interior))
+    runs = Runs.of(pieces)
+    large = runs.areas(n) >= max(config.min_piece_pixels, config.min_piece * cell_area(pieces, config))
+    large[0] = False
+    return Masks(foreground, runs.painted(large, foreground.shape))
+
+
+def mark_skeletons(
+    blurred: np.ndarray, pieces: np.ndarray, relief: np.ndarray | None, config: PostprocessConfig
+) -> Skeletons:
+    """Step 2: where the distance field is high there is a cell; flood the interior from there.
+
+    Parameters
+    ----------
+    blurred : numpy.ndarray
+        (H, W) float32, the result of :func:`blur_distance`.
+    pieces : numpy.ndarray
+        (H, W) int32, the connected components of the interior, ``label_components(interior)[0]``.
+    relief : numpy.ndarray or None
+        (H, W) uint8, the result of :func:`make_relief`.
+    config : PostprocessConfig
+        Uses `skeleton` and `skeleton_relative`.
+
+    Returns
+    -------
+    Skeletons
+        Pieces of the interior without a skeleton are 0 in ``P1``.
+    """
+    threshold = config.skeleton * (blurred.max() if config.skeleton_relative else 1)
+    markers, _ = label_components((blurred > threshold) & (pieces > 0))
+    return Skeletons(markers, flood(markers, pieces, relief))
+
+
+def mark_peaks(
+    blurred: np.ndarray,
+    pieces: np.ndarray,
+    p1: np.ndarray,
+    relief: np.ndarray | None,
+    width: float,
+    config: PostprocessConfig,
+) -> Peaks:
+    """Step 3: find (small) cells without a skeleton by the peaks of the distance field; flood from these.
+
+    Parameters
+    ----------
+    blurred, pieces, relief : numpy.ndarray
+        As in :func:`mark_skeletons`.
+    p1 : numpy.ndarray
+        (H, W) int32, the cells of step 2.
+    width : float
+        Square root of the :func:`cell_area` of the pieces.
+    config : PostprocessConfig
+        Uses `peak_distance`, `peak_height` and `keep_unmarked`.
+
+    Returns
+    -------
+    Peaks
+        Both 0 where ``P1`` is not; the labels of ``P2`` follow those of ``P1``. A plateau is one peak. Of
+        equal peaks that are too near to each other the last one in reading order stays.
+    """
+    uncovered = np.where(p1 == 0, pieces, 0)
+    candidates = np.where(uncovered > 0, blurred, 0)
+    reach = max(1, int(config.peak_distance * width))
+    peaks = candidates == _largest_around(candidates, reach)
+    peaks &= candidates > config.peak_height * max(blurred.max(), 0)
+    markers = _without_ties(number_in_reading_order(label_components(peaks)[0]), reach)
+    del candidates, peaks
+    p2 = flood(markers, uncovered, relief, adopt=config.keep_unmarked)
+    np.add(p2, p1.max(), out=p2, where=p2 > 0)
+    return Peaks(markers, p2)
+
+
+def grow_cells(
+    p1: np.ndarray,
+    p2: np.ndarray,
+    foreground: np.ndarray,
+    relief: np.ndarray | None,
+    config: PostprocessConfig,
+) -> Cells:
+    """Step 4: grow all cells from the interior into the foreground, remove the smallest ones, renumber.
+
+    Parameters
+    ----------
+    p1, p2 : numpy.ndarray
+        (H, W) int32, the cells of steps 2 and 3.
+    foreground : numpy.ndarray
+        (H, W) bool, from step 1.
+    relief : numpy.ndarray or None
+        (H, W) uint8, the result of :func:`make_relief`.
+    config : PostprocessConfig
+        Uses `min_size` and `size`.
+
+    Returns
+    -------
+    Cells
+        Foreground without any interior is 0 in ``P3``. Cells below `min_size` times the :func:`cell_area`
+        of ``P3`` are 0 in ``final``.
+    """
+    union = p1 + p2
+    p3 = flood(union, foreground, relief)
+    return Cells(union, p3, number_in_reading_order(p3, config.min_size * cell_area(p3, config)))
+
+
+# --- what the steps need ----------------------------------------------------------------------------------
+
+
+def cell_area(labels: np.ndarray, config: PostprocessConfig) -> float:
+    """Area of a cell of this image, the scale of everything that adapts to the cells.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        (H, W) int32, cells or pieces of the interior, 0 background.
+    config : PostprocessConfig
+        Uses `size`. ``"mean"`` is the mean area of all labels. ``"typical"`` is the area of the label in which
+        the median labelled pixel lies: labels of that area or more hold half of all labelled pixels. Specks are
+        many but small: they drag the mean down and leave the typical area where it is.
+
+    Returns
+    -------
+    float
+        In pixels, 0 if there are no labels.
+
+    Examples
+    --------
+    A cell of four pixels and two specks:
+
+    >>> labels = np.array([[1, 1, 1, 1, 0, 2, 0, 3]])
+    >>> cell_area(labels, PostprocessConfig(size="mean")), cell_area(labels, PostprocessConfig(size="typical"))
+    (2.0, 4.0)
+    """
+    areas = np.sort(Runs.of(labels).areas(int(labels.max()))[1:])
+    areas = areas[areas > 0]
+    if areas.size == 0:
+        return 0.0
+    if config.size == "mean":
+        return float(areas.mean())
+    pixels = np.cumsum(areas)
+    return float(areas[np.searchsorted(pixels, pixels[-1] / 2)])
+
+
+def blur_distance(distance: np.ndarray, width: float, config: PostprocessConfig) -> np.ndarray:
+    """Smooth the distance field with a Gaussian as large as a cell (the first half of step 2).
+
+    Parameters
+    ----------
+    distance : numpy.ndarray
+        (H, W) float32.
+    width : float
+        Square root of the :func:`cell_area` of the pieces.
+    config : PostprocessConfig
+        Uses `blur`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W) float32. The field is taken as 0 beyond the image's edge, as in any background.
+    """
+    side = 2 * (int(config.blur * width) // 2) + 1
+    if side == 1:
+        return distance
+    return cv2.GaussianBlur(distance, (side, side), 0, borderType=cv2.BORDER_CONSTANT)
+
+
+def make_relief(distance: np.ndarray, config: PostprocessConfig) -> np.ndarray | None:
+    """Make the relief that the watersheds flood: the distance field upside down, cells as basins.
+
+    Parameters
+    ----------
+    distance : numpy.ndarray
+        (H, W) float32, not blurred, so that narrow valleys between cells stay open.
+    config : PostprocessConfig
+        Uses `relief`.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        (H, W) uint8: 0 at the largest value of the field, 254 where it is 0 or below. None is a flat relief.
+
+    Examples
+    --------
+    >>> make_relief(np.array([[0, 0.2, 0.4]], dtype=np.float32), PostprocessConfig(relief="distance"))
+    array([[254, 127,   0]], dtype=uint8)
+    """
+    top = float(distance.max())
+    if config.relief == "flat" or top <= 0:
+        return None
+    relief = cv2.convertScaleAbs(np.maximum(distance, 0), alpha=-254 / top, beta=254)
+    return np.minimum(relief, 254, out=relief)  # rounding
+
+
+def _largest_around(values: np.ndarray, reach: int) -> np.ndarray:
+    """Largest value in the square of pixels up to `reach` rows and columns away."""
+    return cv2.dilate(values, np.ones((2 * reach + 1, 2 * reach + 1), dtype=np.uint8))
+
+
+def _without_ties(markers: np.ndarray, reach: int) -> np.ndarray:
+    """Drop all but one of the peaks within each other's reach: only peaks of equal height are that near."""
+    rank = markers.astype(np.float32)
+    return markers * (rank == _largest_around(rank, reach))
