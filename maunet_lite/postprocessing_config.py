@@ -23,8 +23,8 @@ class PostprocessConfig:
     interior : float
         Step 1: interior is where its probability is above this.
     size : {"typical", "mean"}
-        How the area of a cell is found, see :func:`~maunet_lite.postprocessing.cell_area`: that of the pieces of
-        the interior in steps 1 to 3, that of the cells in step 4.
+        How the area of a cell is found, see :func:`~maunet_lite.postprocessing.cell_area`: that of the pieces
+        of the interior in steps 1 to 3, that of the cells in step 4.
     min_piece : float
         Step 1: pieces of the interior smaller than this many areas are noise.
     min_piece_pixels : int

@@ -180,9 +180,9 @@ def cell_area(labels: np.ndarray, config: PostprocessConfig) -> float:
     labels : numpy.ndarray
         (H, W) int32, cells or pieces of the interior, 0 background.
     config : PostprocessConfig
-        Uses `size`. ``"mean"`` is the mean area of all labels. ``"typical"`` is the area of the label in which
-        the median labelled pixel lies: labels of that area or more hold half of all labelled pixels. Specks are
-        many but small: they drag the mean down and leave the typical area where it is.
+        Uses `size`. ``"mean"`` is the mean area of all labels. ``"typical"`` is the area of the label in
+        which the median labelled pixel lies: labels of that area or more hold half of all labelled pixels.
+        Specks are many but small: they drag the mean down and leave the typical area where it is.
 
     Returns
     -------
@@ -194,8 +194,8 @@ def cell_area(labels: np.ndarray, config: PostprocessConfig) -> float:
     A cell of four pixels and two specks:
 
     >>> labels = np.array([[1, 1, 1, 1, 0, 2, 0, 3]])
-    >>> cell_area(labels, PostprocessConfig(size="mean")), cell_area(labels, PostprocessConfig(size="typical"))
-    (2.0, 4.0)
+    >>> [cell_area(labels, PostprocessConfig(size=size)) for size in ("mean", "typical")]
+    [2.0, 4.0]
     """
     areas = np.sort(Runs.of(labels).areas(int(labels.max()))[1:])
     areas = areas[areas > 0]

@@ -57,7 +57,7 @@ def flood(
     >>> flood(markers, mask)
     array([[1, 1, 1, 1, 2, 2, 0, 0]], dtype=int32)
     >>> flood(markers, mask, heights=np.array([[0, 9, 1, 1, 1, 0, 0, 0]], dtype=np.uint8), adopt=True)
-    array([[1, 2, 2, 2, 2, 2, 0, 3]], dtype=int32)
+    array([[1, 1, 2, 2, 2, 2, 0, 3]], dtype=int32)
     """
     components = label_components(mask)[0] if mask.dtype == bool else mask
     n_components = int(components.max())
