@@ -131,7 +131,7 @@ def _layer(variant: Variant, before: int, width: int, depth: int, stride: int) -
 
 
 def load_imagenet(encoder: ResNetEncoder, name: str) -> None:
-    """Fill `encoder` with torchvision's weights of `name`; the classifier and what was cut off are left out."""
+    """Fill `encoder` with torchvision's weights of `name`, as far as it has a place for them."""
     weights = imagenet_weights(VARIANTS[name].weights)
     wanted = encoder.state_dict()
     missing = [key for key in wanted if key not in weights and not key.endswith("num_batches_tracked")]
