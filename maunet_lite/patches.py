@@ -32,6 +32,7 @@ from maunet_lite.preprocessing import Targets, make_targets, normalize
 
 CACHE_VERSION = 2  # of the layout of prepared images
 _STEPS = 65_535  # prepared images and distances are stored in 16 bit
+_STRIP = 2**22  # pixels converted at a time: no second copy of a slide
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class PreparedImage:
         """
         try:
             return np.load(self.path, mmap_mode="r")
-        except (FileNotFoundError, ValueError, EOFError):  # not there yet, or damaged by a full disk
+        except (OSError, ValueError, EOFError):  # not there yet, or damaged by a full disk
             self._prepare()
             return np.load(self.path, mmap_mode="r")
 
@@ -120,7 +121,7 @@ def _write(path: Path, image: np.ndarray, targets: Targets) -> None:
     """Write image (H, W, C), classes and distance as one .npy file, (H, W, C + 2) uint16."""
     height, width, channels = image.shape
     header = {"descr": "<u2", "fortran_order": False, "shape": (height, width, channels + 2)}
-    rows = max(1, 2**22 // width)  # in strips: no second copy of a slide
+    rows = max(1, _STRIP // width)
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for top in range(0, height, rows):
@@ -204,7 +205,7 @@ class PatchDataset(Dataset):
         index = int(np.searchsorted(self._up_to, rng.random() * self._up_to[-1], side="right"))
         image, classes, distance = self.patch(index, rng)
         return {
-            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            "image": torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C")),
             "classes": torch.from_numpy(classes.astype(np.int64)),
             "distance": torch.from_numpy(distance[None]),
             "index": index,
@@ -217,7 +218,7 @@ class PatchDataset(Dataset):
         """
         config, pixels = self.augmentation, self.images[index].open()
         centre = None
-        if rng.random() < config.around_cell:
+        if rng.random() < config.around_cell and self.images[index].labelled:
             centre = _random_cell_pixel(pixels[..., -2], rng)
         rows, columns, zoom = random_window(pixels.shape[:2], config, rng, centre)
         offset = (float(rng.random()), float(rng.random()))
@@ -250,8 +251,11 @@ def source_weights(sources: np.ndarray, balance: float) -> np.ndarray:
 
 
 def _random_cell_pixel(classes: np.ndarray, rng: np.random.Generator) -> tuple[int, int] | None:
-    """Return a random pixel of a cell, or None after 256 misses: there is no search over a whole slide."""
+    """Return a random pixel of a cell, or None if 4,096 looks find none: a whole slide is not searched."""
     height, width = classes.shape
-    rows, columns = rng.integers(0, height, 256), rng.integers(0, width, 256)
-    hits = np.flatnonzero(classes[rows, columns])
-    return None if not hits.size else (int(rows[hits[0]]), int(columns[hits[0]]))
+    for _ in range(16):
+        rows, columns = rng.integers(0, height, 256), rng.integers(0, width, 256)
+        hits = np.flatnonzero(classes[rows, columns])
+        if hits.size:
+            return int(rows[hits[0]]), int(columns[hits[0]])
+    return None

@@ -1,0 +1,394 @@
+"""Archives are verified and come into the kit's layout, complete or not at all. No test needs a network."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import shutil
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from maunet_lite import __version__, downloads
+from maunet_lite.catalogue import CATALOGUE, Archive
+from maunet_lite.datasets import DatasetError, check_folder, load_dataset
+from maunet_lite.downloads import LicenceError, get
+from maunet_lite.unpacking import join_masks, with_validation
+
+CELLS = np.array([[1, 1, 0, 0, 0], [0, 0, 0, 5, 5], [0, 0, 0, 5, 5]], dtype=np.uint16)
+
+
+def png(value: int | np.ndarray) -> bytes:
+    image = np.full(CELLS.shape, value, dtype=np.uint8) if isinstance(value, int) else value
+    return iio.imwrite("<bytes>", image, extension=".png")
+
+
+def label_map(labels: np.ndarray = CELLS) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, labels)
+    return buffer.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of datasets."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("MAUNET_DATA", str(folder))
+    return folder
+
+
+class Web:
+    """Archives that "the web" holds for the length of a test; the catalogue is made to expect them."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.monkeypatch, self.fetched = folder, monkeypatch, []
+        folder.mkdir()
+        monkeypatch.setattr(downloads, "_downloader", lambda progress: self.fetch)
+
+    def put(self, name: str, contents: dict[str, dict[str, bytes]]) -> None:
+        """Offer archives, given as file name → members, as the ones of dataset `name`."""
+        for file, members in contents.items():
+            with zipfile.ZipFile(self.folder / file, "w", zipfile.ZIP_DEFLATED) as archive:
+                for member, content in members.items():
+                    archive.writestr(member, content)
+        archives = tuple(replace(a, sha256=self.sha256(a.file)) for a in CATALOGUE[name].archives)
+        self.monkeypatch.setitem(CATALOGUE, name, replace(CATALOGUE[name], archives=archives))
+
+    def sha256(self, file: str) -> str:
+        return hashlib.sha256((self.folder / file).read_bytes()).hexdigest()
+
+    def fetch(self, url: str, output: str, _: object) -> None:
+        """Stand in for pooch's downloader."""
+        file = url.rsplit("/", 1)[1]
+        self.fetched.append(file)
+        if not (self.folder / file).exists():
+            raise ConnectionError(f"no route to {url}")
+        shutil.copy(self.folder / file, output)
+
+
+@pytest.fixture
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Web:
+    return Web(tmp_path / "web", monkeypatch)
+
+
+def challenge() -> dict[str, dict[str, bytes]]:
+    """The three labelled archives, small: 20 training images, one of the other two; all names are alike."""
+    training = {f"Training-labeled/images/cell_{n:05d}.png": png(n) for n in range(20)}
+    training |= {f"Training-labeled/labels/cell_{n:05d}_label.tiff": label_map() for n in range(20)}
+    training["__MACOSX/Training-labeled/images/._cell_00001.png"] = b"no image"
+    tuning = {"Tuning/images/cell_00001.png": png(200), "Tuning/labels/cell_00001_label.tiff": label_map()}
+    testing = {
+        "Testing/Public/images/cell_00001.tif": label_map(),
+        "Testing/Public/labels/cell_00001_label.tiff": label_map(),
+        "Testing/Hidden/images/cell_00009.tif": label_map(),
+    }
+    return {"Training-labeled.zip": training, "Tuning.zip": tuning, "Testing.zip": testing}
+
+
+def nuclei() -> dict[str, dict[str, bytes]]:
+    members = {
+        f"dsb2018/train/{part}/{i}.tif": label_map() for i in range(10) for part in ("images", "masks")
+    }
+    members |= {f"dsb2018/test/{part}/t.tif": label_map() for part in ("images", "masks")}
+    return {"dsb2018.zip": members}
+
+
+# --- layouts ------------------------------------------------------------------------------------------
+
+
+def test_challenge_archives_become_one_dataset(web: Web, home: Path) -> None:
+    web.put("neurips22", challenge())
+    folder = get("neurips22", accept_licence=True, progress=False)
+    assert folder == home / "neurips22"
+    data = load_dataset("neurips22")
+    assert data.table.groupby(["split", "source"]).size().to_dict() == {
+        ("train", "training"): 18,
+        ("val", "training"): 2,
+        ("test", "tuning"): 1,
+        ("test", "testing"): 1,
+    }
+    assert data.table["labelled"].all()
+    assert set(data.modalities) == {"unknown"}
+    assert set(data.table["licence"]) == {"CC BY-NC-ND"}
+    assert "CC BY-NC-ND" in (folder / "LICENCE.txt").read_text()
+    tuning = data.split("test").select([0])
+    assert tuning.table["image"].item() == "tuning_cell_00001.png"
+    assert tuning.image(0)[0, 0] == 200
+    np.testing.assert_array_equal(tuning.labels(0), CELLS)
+    assert check_folder(folder) == []
+
+
+def test_validation_images_are_the_same_tenth_everywhere() -> None:
+    names = [f"cell_{n:05d}" for n in range(1000)]
+    splits = with_validation(names)
+    assert pd.Series(splits).value_counts().to_dict() == {"train": 900, "val": 100}
+    assert with_validation(names[::-1]) == splits, "whatever order the archive has"
+    val = [n for n, name in enumerate(names) if splits[name] == "val"]
+    assert val[:4] == [14, 18, 22, 35], "as on every machine and in every version"
+
+
+def test_stardist_archive(web: Web) -> None:
+    web.put("dsb2018", nuclei())
+    data = load_dataset(get("dsb2018", progress=False))
+    assert data.table["split"].value_counts().to_dict() == {"train": 9, "val": 1, "test": 1}
+    assert data.modalities == ["fluorescence"]
+    assert data.table.set_index("image").loc["t.tif", "split"] == "test"
+    assert check_folder(data.folder) == []
+
+
+def test_masks_of_single_cells_are_joined(web: Web) -> None:
+    members = {}
+    for name, alpha in (("one", False), ("two", True)):
+        picture = np.zeros((*CELLS.shape, 4), dtype=np.uint8)
+        members[f"{name}/images/{name}.png"] = png(picture)
+        for cell in (1, 5):
+            mask = (255 * (cell == CELLS)).astype(np.uint8)
+            members[f"{name}/masks/{cell}.png"] = png(np.dstack([mask] * 3) if alpha else mask)
+    web.put("bbbc038", {"stage1_train.zip": members})
+    data = load_dataset(get("bbbc038", progress=False))
+    assert list(data.table["image"]) == ["one.png", "two.png"]
+    for sample in data:
+        np.testing.assert_array_equal(sample.labels > 0, CELLS > 0)
+        assert len(np.unique(sample.labels)) == 3
+    assert check_folder(data.folder) == []
+
+
+def test_a_single_cell_in_pieces_is_no_mask_of_foreground(web: Web) -> None:
+    pieces = (255 * (CELLS > 0)).astype(np.uint8)
+    web.put("bbbc038", {"stage1_train.zip": {"a/images/a.png": png(1), "a/masks/0.png": png(pieces)}})
+    assert check_folder(get("bbbc038", progress=False)) == []
+
+
+def test_masks_that_cannot_be_joined() -> None:
+    with pytest.raises(DatasetError, match=r"differ in size: \(1, 2\) and \(2, 1\)"):
+        join_masks([np.ones((2, 1)), np.ones((1, 2))])
+    with pytest.raises(DatasetError, match="no masks"):
+        join_masks([])
+
+
+def test_unlabelled_images_lie_in_a_dataset_of_their_own(web: Web) -> None:
+    web.put(
+        "neurips22-unlabelled",
+        {
+            "train-unlabeled-part1.zip": {
+                "part1/a.png": png(1),
+                "part1/b.png": png(2),
+                "part1/readme.txt": b"",
+            },
+            "train-unlabeled-part2.zip": {"slides/x/a.png": png(3), "slides/y/a.png": png(4)},
+        },
+    )
+    data = load_dataset(get("neurips22-unlabelled", accept_licence=True, progress=False))
+    assert not data.table["labelled"].any()
+    assert set(data.table["split"]) == {"train"}
+    # the same name three times: the first keeps it, the others say where they were
+    values = {sample.name: sample.image[0, 0] for sample in data}
+    assert values == {"a.png": 1, "b.png": 2, "part2_slides_x_a.png": 3, "part2_slides_y_a.png": 4}
+
+
+# --- what may go wrong --------------------------------------------------------------------------------
+
+
+def test_a_restricted_licence_must_be_accepted(web: Web, home: Path) -> None:
+    web.put("neurips22", challenge())
+    with pytest.raises(LicenceError, match=r"CC BY-NC-ND: not for commercial use.*accept_licence=True"):
+        get("neurips22", progress=False)
+    assert web.fetched == []
+    assert not home.exists()
+
+
+def test_a_second_call_finds_what_is_there(web: Web, home: Path, tmp_path: Path) -> None:
+    web.put("dsb2018", nuclei())
+    folder = get("dsb2018", progress=False)
+    assert get("dsb2018", progress=False) == folder
+    assert web.fetched == ["dsb2018.zip"]
+    # elsewhere it is unpacked again, from the archive that was kept
+    other = get("dsb2018", tmp_path / "other", progress=False)
+    assert len(load_dataset(other)) == 11
+    assert web.fetched == ["dsb2018.zip"]
+
+
+def test_a_second_attempt_keeps_the_archives_of_the_first(web: Web, home: Path) -> None:
+    web.put("neurips22", challenge())
+    (web.folder / "Testing.zip").rename(web.folder / "away.zip")
+    with pytest.raises(DatasetError, match=r"Testing\.zip cannot be fetched \(ConnectionError.*--archives"):
+        get("neurips22", accept_licence=True, progress=False)
+    assert not (home / "neurips22").exists()
+    (web.folder / "away.zip").rename(web.folder / "Testing.zip")
+    get("neurips22", accept_licence=True, progress=False)
+    assert web.fetched == ["Training-labeled.zip", "Tuning.zip", "Testing.zip", "Testing.zip"]
+
+
+def test_a_changed_archive_is_not_used(web: Web, home: Path) -> None:
+    web.put("dsb2018", nuclei())
+    expected = web.sha256("dsb2018.zip")
+    with (web.folder / "dsb2018.zip").open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(DatasetError, match=f"damaged or was changed.*SHA-256 is not {expected}"):
+        get("dsb2018", progress=False)
+    assert list((home / "downloads").iterdir()) == []
+    assert not (home / "dsb2018").exists()
+
+
+def test_archives_fetched_by_hand_are_verified_too(web: Web, home: Path, tmp_path: Path) -> None:
+    web.put("dsb2018", nuclei())
+    with pytest.raises(
+        DatasetError, match=r"there is no .*dsb2018\.zip; fetch it from https://github.com/stardist"
+    ):
+        get("dsb2018", archives=tmp_path, progress=False)
+    (tmp_path / "dsb2018.zip").write_bytes(b"something else")
+    with pytest.raises(
+        DatasetError, match=f"is damaged or was changed.* expected {web.sha256('dsb2018.zip')}"
+    ):
+        get("dsb2018", archives=tmp_path, progress=False)
+    assert not home.exists()
+    assert len(load_dataset(get("dsb2018", archives=web.folder, progress=False))) == 11
+    assert web.fetched == []
+
+
+def test_nothing_half_done_is_left(web: Web, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    web.put("dsb2018", nuclei())
+    from maunet_lite import unpacking
+
+    copy, copied = unpacking._copy, []
+
+    def interrupted(*arguments: object) -> None:
+        if len(copied) == 5:
+            raise KeyboardInterrupt
+        copied.append(arguments)
+        copy(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unpacking, "_copy", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            get("dsb2018", progress=False)
+    assert len(copied) == 5
+    assert [path.name for path in home.iterdir()] == ["downloads"]
+    assert len(load_dataset(get("dsb2018", progress=False))) == 11
+    assert web.fetched == ["dsb2018.zip"]
+
+
+def test_names_in_archives_lead_nowhere(web: Web, home: Path, tmp_path: Path) -> None:
+    evil = {
+        "train-unlabeled-part1.zip": {
+            "../../up.png": png(1),
+            "/root.png": png(2),
+            "a\\..\\..\\back.png": png(3),
+        },
+        "train-unlabeled-part2.zip": {"C:drive.png": png(4), "...png": png(5), "ok.png": png(6)},
+    }
+    web.put("neurips22-unlabelled", evil)
+    before = {path for path in tmp_path.rglob("*") if home not in path.parents and path != home}
+    folder = get("neurips22-unlabelled", accept_licence=True, progress=False)
+    names = {path.name for path in (folder / "images").iterdir()}
+    assert names <= {"up.png", "root.png", "a_.._.._back.png", "back.png", "C_drive.png", "ok.png"}
+    assert "ok.png" in names
+    assert {path for path in tmp_path.rglob("*") if home not in path.parents and path != home} == before
+    assert {path.name for path in home.iterdir()} == {"downloads", "neurips22-unlabelled"}
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"elsewhere/a.tif": b""}, r"holds no images in train/images; its folders are elsewhere"),
+        ({"dsb2018/train/images/a.txt": b""}, "holds no images in train/images"),
+    ],
+)
+def test_an_archive_of_another_layout_is_refused(web: Web, home: Path, members: dict, message: str) -> None:
+    web.put("dsb2018", {"dsb2018.zip": members})
+    with pytest.raises(DatasetError, match=message):
+        get("dsb2018", progress=False)
+    assert not (home / "dsb2018").exists()
+
+
+def test_what_is_no_zip_file_is_said(web: Web, home: Path) -> None:
+    web.put("dsb2018", nuclei())
+    (web.folder / "dsb2018.zip").write_bytes(b"<html>not today</html>")
+    archive = Archive(CATALOGUE["dsb2018"].archives[0].url, web.sha256("dsb2018.zip"))
+    web.monkeypatch.setitem(CATALOGUE, "dsb2018", replace(CATALOGUE["dsb2018"], archives=(archive,)))
+    with pytest.raises(DatasetError, match=r"dsb2018\.zip cannot be unpacked .*not a zip file"):
+        get("dsb2018", progress=False)
+
+
+def test_folders_with_something_else_are_left_alone(web: Web, home: Path, tmp_path: Path) -> None:
+    web.put("dsb2018", nuclei())
+    (tmp_path / "mine").mkdir()
+    assert len(load_dataset(get("dsb2018", tmp_path / "mine", progress=False))) == 11, (
+        "an empty folder will do"
+    )
+    home.joinpath("dsb2018").mkdir()
+    (home / "dsb2018" / "notes.txt").write_text("important")
+    with pytest.raises(DatasetError, match="holds something else than dataset 'dsb2018'"):
+        get("dsb2018", progress=False)
+    assert (home / "dsb2018" / "notes.txt").read_text() == "important"
+
+
+def test_names_that_are_no_download(home: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no dataset 'mnist': there are simulated, samples, cells"):
+        get("mnist")
+    with pytest.raises(DatasetError, match="MAUNET_CELLS"):
+        get("cells")
+    (home / "cells" / "images").mkdir(parents=True)
+    assert get("cells") == home / "cells"
+
+
+def test_every_archive_has_a_way_to_be_unpacked() -> None:
+    assert {archive.file for entry in CATALOGUE.values() for archive in entry.archives} == set(
+        downloads.UNPACK
+    )
+
+
+# --- the real downloader ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
+    """A server on this machine that refuses Python's default user agent, as Zenodo does."""
+    agents: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments, directory=str(tmp_path / "served"))
+
+        def do_GET(self) -> None:
+            agents.append(self.headers["User-Agent"])
+            if "python" in agents[-1].lower():
+                self.send_error(403)
+            else:
+                super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    (tmp_path / "served").mkdir()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{service.server_port}", agents
+        service.shutdown()
+
+
+def test_pooch_fetches_under_our_name(
+    server: tuple[str, list[str]], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    url, agents = server
+    content = b"an archive"
+    (tmp_path / "served" / "data.zip").write_bytes(content)
+    archive = Archive(f"{url}/data.zip", hashlib.sha256(content).hexdigest())
+    path = downloads._fetch(archive, progress=True)
+    assert path == home / "downloads" / "data.zip"
+    assert path.read_bytes() == content
+    assert agents == [f"maunet-lite/{__version__}"]
+    with pytest.raises(DatasetError, match=r"gone\.zip cannot be fetched \(HTTPError: 404"):
+        downloads._fetch(replace(archive, url=f"{url}/gone.zip"), progress=False)
+    with pytest.raises(DatasetError, match="damaged or was changed"):
+        downloads._fetch(Archive(f"{url}/data.zip", "0" * 64), progress=False)
