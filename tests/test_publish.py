@@ -24,7 +24,7 @@ from maunet_lite.teaching.publish import (
     shrink_figures,
 )
 from maunet_lite.teaching.site import title_and_summary, write_site
-from maunet_lite.teaching.sources import declared_parameters, find_sources, load, source_hash
+from maunet_lite.teaching.sources import NotebookError, declared_parameters, find_sources, load, source_hash
 
 HERE = Path(__file__).parent
 COURSE = HERE.parent / "notebooks"
@@ -52,12 +52,17 @@ def test_defaults_are_those_of_the_quick_profile(source):
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    """A course of one drawing notebook, published with the profile smoke."""
+    """A course of one drawing notebook, published with the profile smoke, beside one that fails."""
     folder = tmp_path_factory.mktemp("course") / "notebooks"
     (folder / "sources").mkdir(parents=True)
-    shutil.copy(HERE / "notebooks" / "sources" / "05_draws.py", folder / "sources")
-    assert [problem.what for problem in check(folder)] == ["not published"]
-    assert [path.name for path in publish_notebooks(folder=folder, profile="smoke")] == ["05_draws.ipynb"]
+    for name in ("01_raises.py", "05_draws.py"):
+        shutil.copy(HERE / "notebooks" / "sources" / name, folder / "sources")
+    assert [problem.what for problem in check(folder)] == ["not published", "not published"]
+    with pytest.raises(NotebookError, match="01_raises: cell .4.:(.|\n)*KeyError: 'b'"):
+        publish_notebooks(folder=folder, profile="smoke", jobs=2)
+    assert [path.name for path in folder.glob("*.ipynb")] == ["05_draws.ipynb"], "what runs is published"
+    assert list(folder.parent.glob("out/publish/*/01_raises.ipynb")), "and what failed can be looked at"
+    (folder / "sources" / "01_raises.py").unlink()
     return folder
 
 

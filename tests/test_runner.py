@@ -122,9 +122,10 @@ def test_notebook_that_takes_too_long_is_stopped_and_kept(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_interrupt_ends_the_kernels_and_still_reports(tmp_path):
-    code = "from maunet_lite.teaching import run_notebooks as r; print(r(['03'], 'smoke', folder={!r}, out={!r}).ok)"
+    call = f"run_notebooks(['03'], 'smoke', folder={str(COURSE)!r}, out={str(tmp_path)!r})"
+    code = f"from maunet_lite.teaching import run_notebooks; print({call}.ok)"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-c", code.format(str(COURSE), str(tmp_path))]
+    command = [sys.executable, "-c", code]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     kernels = wait_for_kernel(process.pid)
     process.send_signal(signal.SIGINT)

@@ -139,7 +139,6 @@ def _environment(folder: Path, jobs: int) -> dict[str, str]:
     environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     environment.setdefault("MPLCONFIGDIR", str(folder.parent / ".cache" / "matplotlib"))
     environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-    environment["MAUNET_HEADLESS"] = "1"
     package = str(Path(__file__).resolve().parents[2])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
     return environment

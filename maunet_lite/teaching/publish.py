@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,20 +86,22 @@ def publish_notebooks(
     if not chosen:
         return []
     written = []
-    with tempfile.TemporaryDirectory(prefix="maunet-publish-") as out:
-        hashes = {path: source_hash(path) for path in chosen}
-        plans = {path: _needed(path, profile) for path in chosen}
-        report = run_notebooks(
-            [str(path) for path in chosen], profile, None, out, jobs, folder=folder, plans=plans
-        )
-        for run in report.runs:
-            if run.status == "ok":
-                target = folder / f"{run.name}.ipynb"
-                _write(clean(_read(run.executed), run.source, hashes[run.source], profile), target)
-                written.append(target)
-        failures = [f"{run.name}: {run.failure()}" for run in report.runs if run.status != "ok"]
+    hashes = {path: source_hash(path) for path in chosen}
+    plans = {path: _needed(path, profile) for path in chosen}
+    out = folder.parent / "out" / "publish"  # kept: what a failing notebook produced must be seen
+    report = run_notebooks(
+        [str(path) for path in chosen], profile, None, out, jobs, folder=folder, plans=plans
+    )
+    for run in report.runs:
+        if run.status == "ok":
+            target = folder / f"{run.name}.ipynb"
+            _write(clean(_read(run.executed), run.source, hashes[run.source], profile), target)
+            written.append(target)
+    failures = [f"{run.name}: {run.failure()}" for run in report.runs if run.status != "ok"]
     if failures:
-        raise NotebookError("not published:\n" + "\n".join(failures))
+        raise NotebookError(
+            "not published:\n" + "\n".join(failures) + f"\nsee {report.folder / 'report.html'}"
+        )
     return written
 
 
