@@ -1,0 +1,252 @@
+"""Encoders by name: channels, strides, cuts, ImageNet weights from a local file, and timm."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from types import ModuleType, SimpleNamespace
+from urllib.error import URLError
+
+import pytest
+import torch
+from torch import nn
+
+from maunet_lite import resnet
+from maunet_lite.encoders import LITE_CHANNELS, build_encoder
+from maunet_lite.losses import supervised_loss
+from maunet_lite.model import build_model
+
+SMALL = (64, 64, 128, 256, 512)
+LARGE = (64, 256, 512, 1024, 2048)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("resnet18", SMALL),
+        ("resnet34", SMALL),
+        ("resnet50", LARGE),
+        ("wide_resnet50_2", LARGE),
+        ("wide_resnet50_2:4", LARGE[:4]),
+        ("resnet18:2", SMALL[:2]),
+        ("lite", LITE_CHANNELS),
+        ("lite:3", LITE_CHANNELS[:3]),
+    ],
+)
+def test_channels_and_strides_are_what_comes_out(name, channels):
+    with torch.device("meta"):
+        encoder = build_encoder(name)
+        features = encoder(torch.zeros(2, 3, 64, 96))
+    assert encoder.channels == channels
+    assert encoder.strides == tuple(2 ** (i + 1) for i in range(len(channels)))
+    expected = [(2, c, 64 // s, 96 // s) for c, s in zip(encoder.channels, encoder.strides, strict=True)]
+    assert [tuple(feature.shape) for feature in features] == expected
+
+
+def test_cutting_changes_nothing_above_the_cut():
+    torch.manual_seed(0)
+    whole = build_encoder("resnet18").eval()
+    cut = build_encoder("resnet18:3").eval()
+    cut.load_state_dict({key: value for key, value in whole.state_dict().items() if key in cut.state_dict()})
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        for ours, theirs in zip(cut(x), whole(x), strict=False):
+            assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet19", "encoder 'resnet19' is not known; choose one of lite, resnet18"),
+        ("resnet18:6", "'6', must be a number from 2 to 5"),
+        ("resnet18:1", "'1', must be a number from 2 to 5"),
+        ("resnet18:four", "'four', must be a number"),
+        ("lite:9", f"'9', must be a number from 2 to {len(LITE_CHANNELS)}"),
+        ("", "encoder '' is not known"),
+    ],
+)
+def test_impossible_names_are_explained(name, message):
+    with pytest.raises(ValueError, match=message):
+        build_encoder(name)
+
+
+@pytest.mark.slow  # MONAI alone takes seconds to import
+@pytest.mark.parametrize(("name", "depths"), [("resnet18", (2, 2, 2, 2)), ("resnet34", (3, 4, 6, 3))])
+def test_same_keys_and_values_as_monai(name, depths):
+    from monai.networks.nets.resnet import ResNet, ResNetBlock, get_inplanes
+
+    options = {"spatial_dims": 2, "n_input_channels": 3, "conv1_t_size": 7, "conv1_t_stride": 2}
+    theirs = ResNet(
+        ResNetBlock,
+        list(depths),
+        get_inplanes(),
+        shortcut_type="B",
+        feed_forward=False,
+        bias_downsample=False,
+        **options,
+    ).eval()
+    ours = build_encoder(name).eval()
+    ours.load_state_dict(theirs.state_dict())  # strict
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        deepest = theirs.layer4(
+            theirs.layer3(
+                theirs.layer2(theirs.layer1(theirs.maxpool(theirs.act(theirs.bn1(theirs.conv1(x))))))
+            )
+        )
+        torch.testing.assert_close(ours(x)[-1], deepest)
+
+
+# --- ImageNet --------------------------------------------------
+
+
+@pytest.fixture
+def imagenet_file(tmp_path, monkeypatch):
+    """A file such as torchvision's: weights of resnet18 with its classifier, named after its own hash."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.manual_seed(3)
+    state = build_encoder("resnet18").state_dict()
+    state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    state |= {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    torch.save(state, folder / "new.pth")
+    digest = hashlib.sha256((folder / "new.pth").read_bytes()).hexdigest()
+    path = (folder / "new.pth").rename(folder / f"resnet18-{digest[:8]}.pth")
+    variant = resnet.VARIANTS["resnet18"]._replace(weights=path.name)
+    monkeypatch.setitem(resnet.VARIANTS, "resnet18", variant)
+    return path
+
+
+def test_imagenet_weights_from_a_local_file(imagenet_file):
+    stored = torch.load(imagenet_file, weights_only=True)
+    model = build_model("lite", encoder="resnet18:4", imagenet=True)
+    state = model.encoder.state_dict()
+    learned = [key for key in state if not key.endswith("num_batches_tracked")]
+    assert all(torch.equal(state[key], stored[key]) for key in learned)
+    assert not any(key.startswith(("fc", "layer4")) for key in state)
+
+
+def test_a_damaged_file_is_refused(imagenet_file):
+    imagenet_file.write_bytes(imagenet_file.read_bytes()[:-1] + b"?")
+    with pytest.raises(
+        ValueError, match=r"is damaged or something else: its SHA-256 begins with .* Delete it"
+    ):
+        build_encoder("resnet18", imagenet=True)
+
+
+def test_offline_says_which_file_to_put_where(imagenet_file, monkeypatch):
+    imagenet_file.unlink()
+
+    def offline(*args, **options):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(FileNotFoundError) as error:
+        build_encoder("resnet18", imagenet=True)
+    message = str(error.value)
+    assert imagenet_file.name in message
+    assert str(imagenet_file.parent) in message
+    assert "imagenet=False" in message
+
+
+def test_a_file_without_all_weights_is_refused(imagenet_file, monkeypatch):
+    stored = torch.load(imagenet_file, weights_only=True)
+    del stored["layer1.0.conv1.weight"]
+    monkeypatch.setattr(resnet, "imagenet_weights", lambda filename: stored)
+    with pytest.raises(ValueError, match=r"lacks 1 weights of resnet18, first 'layer1.0.conv1.weight'"):
+        build_encoder("resnet18", imagenet=True)
+
+
+def test_lite_has_no_imagenet_weights():
+    with pytest.raises(ValueError, match="there are no ImageNet weights for the encoder 'lite'"):
+        build_model("lite", imagenet=True)
+
+
+@pytest.mark.parametrize("name", sorted(resnet.VARIANTS))
+def test_names_of_the_weights_hold_their_hash(name):
+    stem, _, digest = resnet.VARIANTS[name].weights.removesuffix(".pth").rpartition("-")
+    assert stem == name
+    assert len(digest) == 8
+    assert int(digest, 16)
+
+
+# --- timm --------------------------------------------------
+
+
+class Stages(nn.Module):
+    with pytest.raises(ValueError, match=r"cannot build the encoder 'convnext_tinny' .* similar names: convnext"):
+
+    def __init__(self, out_indices=(0, 1)) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 4, stride=4)
+        self.down = nn.Conv2d(8, 12, 2, stride=2)
+        self.n = len(out_indices)
+        self.feature_info = SimpleNamespace(
+            channels=lambda: [8, 12][: self.n], reduction=lambda: [4, 8][: self.n]
+        )
+
+    def forward(self, x):
+        first = self.stem(x)
+        return [first, self.down(first).movedim(1, -1)][: self.n]
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """A module named timm that knows one network."""
+
+    def create_model(name, pretrained, features_only, in_chans, **options):
+        assert features_only
+        assert in_chans == 3
+        if name != "convnext_tiny":
+            raise RuntimeError(f"Unknown model ({name})")
+        if pretrained:
+            raise OSError("cannot reach the hub")
+        return Stages(**options)
+
+    module = ModuleType("timm")
+    module.create_model = create_model
+    module.list_models = lambda pattern: ["convnext_tiny"]
+    monkeypatch.setitem(sys.modules, "timm", module)
+
+
+def test_timm_features_become_an_encoder(stand_in):
+    model = build_model("paper-r50", encoder="timm:convnext_tiny")
+    assert model.encoder.channels == (8, 12)
+    assert model.config.widths == (24, 48, 96)
+    logits, distance = model(torch.rand(1, 3, 16, 24))
+    assert logits.shape == (1, 4, 16, 24)
+    loss = supervised_loss(model(torch.rand(1, 3, 16, 24)), torch.zeros(1, 16, 24), torch.zeros(1, 1, 16, 24))
+    loss["loss"].backward()
+    assert model.encoder.net.stem.weight.grad.abs().sum() > 0
+
+
+def test_timm_cut(stand_in):
+    assert build_encoder("timm:convnext_tiny:2").channels == (8, 12)
+
+
+def test_timm_errors_are_explained(stand_in):
+    with pytest.raises(
+        ValueError, match=r"timm cannot build the encoder 'convnext_tinny' .* similar names: convnext_tiny"
+    ):
+        build_encoder("timm:convnext_tinny")
+    with pytest.raises(ValueError, match=r"cannot reach the hub.* are its weights downloaded\?"):
+        build_encoder("timm:convnext_tiny", imagenet=True)
+
+
+def test_without_timm_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)  # import raises ImportError
+    with pytest.raises(ImportError, match=r"pip install 'maunet-lite\[timm\]'"):
+        build_encoder("timm:convnext_tiny")
+
+
+def test_the_real_timm():
+    try:
+        import timm  # noqa: F401
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"timm cannot be imported here: {error}")
+    model = build_model("paper-r50", encoder="timm:convnext_tiny")
+    assert model.config.widths == (24, 48, 96, 192, 384)
+    loss = supervised_loss(model(torch.rand(1, 3, 32, 32)), torch.zeros(1, 32, 32), torch.zeros(1, 1, 32, 32))
+    loss["loss"].backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
