@@ -213,6 +213,7 @@ class _Loop:
             disable=not (progress and accelerator.is_main_process),
         )
         self.waited = self.busy = 0.0
+        self.logged_at = run.step
 
     def run_to_end(self) -> TrainResult:
         """Step until the budget is spent or the user interrupts; then validate and save."""
@@ -225,6 +226,7 @@ class _Loop:
                     self._validate()
                 elif self._due(self.config.save_every):
                     self._save()
+            self._write_log()
             if stop.requested:
                 self._save()
             elif self.run.step != self.run.validated_at:
@@ -275,18 +277,25 @@ class _Loop:
 
     def _log(self, parts: dict[str, Tensor], rate: float) -> None:
         self.run.accumulate({name: float(value.detach()) for name, value in parts.items()})
+        self.rate = rate
         self.bar.update()
         if self._due(self.config.log_every):
-            seconds = self.busy + self.waited
-            row = self.run.mean_parts() | {
-                "learning_rate": rate,
-                "epoch": self.epoch,
-                "images_per_second": self.config.log_every * self.config.batch_size / seconds,
-                "waiting_share": self.waited / seconds,
-            }
-            self.waited = self.busy = 0.0
-            self.run.log(row)
-            self.bar.set_postfix_str(self._status(row))
+            self._write_log()
+
+    def _write_log(self) -> None:
+        """Write the means since the last row, also of a last row that is shorter than the others."""
+        steps, seconds = self.run.step - self.logged_at, self.busy + self.waited
+        if not steps:
+            return
+        row = self.run.mean_parts() | {
+            "learning_rate": self.rate,
+            "epoch": self.epoch,
+            "images_per_second": steps * self.config.batch_size / seconds,
+            "waiting_share": self.waited / seconds,
+        }
+        self.logged_at, self.waited, self.busy = self.run.step, 0.0, 0.0
+        self.run.log(row)
+        self.bar.set_postfix_str(self._status(row))
 
     def _status(self, row: dict[str, float]) -> str:
         left = (1 - self._progress()) / max(self._progress(), 1e-9) * self.run.minutes

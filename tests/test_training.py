@@ -130,6 +130,11 @@ def test_an_existing_run_is_never_overwritten(disks: Path, tmp_path: Path) -> No
         train(small(disks, tmp_path / "run", steps=1, seed=1), resume=True, progress=False)
 
 
+def test_the_last_steps_are_logged_too(disks: Path, tmp_path: Path) -> None:
+    train(small(disks, tmp_path / "run", steps=3, log_every=2), progress=False)
+    assert list(pd.read_csv(tmp_path / "run" / "log.csv")["step"]) == [2, 3]
+
+
 def test_minutes_are_a_budget(disks: Path, tmp_path: Path) -> None:
     result = train(small(disks, tmp_path / "run", steps=None, minutes=0.02), progress=False)
     assert result.steps >= 1

@@ -11,7 +11,8 @@ import torch
 
 import maunet_lite as ml
 from maunet_lite import plots
-from maunet_lite.describe import describe, draw
+from maunet_lite.describe import describe
+from maunet_lite.network_diagram import draw
 from maunet_lite.teaching import exercises, record, show
 
 show(
@@ -316,7 +317,7 @@ for _ in range(OVERFIT_STEPS):
 record("loss after overfitting one image", history[-1]["loss"])
 
 # %%
-fig, axes = plt.subplots(1, 3, figsize=(8, 2.6), width_ratios=(1.6, 1, 1))
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.8), width_ratios=(1.4, 1, 1))
 for name in ("dice", "focal", "distance"):
     axes[0].plot([step[name] for step in history], label=name)
 axes[0].set(xlabel="step", ylabel="loss")
@@ -324,6 +325,7 @@ axes[0].legend(frameon=False)
 with torch.no_grad():
     shown = learner(x).logits[0, :3].argmax(0).numpy()
 plots.show_classes(targets.classes, ax=axes[1], title="truth")
+axes[1].get_legend().remove()
 plots.show_classes(shown, ax=axes[2], title="learned by heart")
 show(
     fig,
