@@ -175,7 +175,7 @@ def test_names_of_the_weights_hold_their_hash(name):
 
 
 class Stages(nn.Module):
-    with pytest.raises(ValueError, match=r"cannot build the encoder 'convnext_tinny' .* similar names: convnext"):
+    """What timm returns for ``features_only=True``: strides 4 and 8, the second feature channels-last."""
 
     def __init__(self, out_indices=(0, 1)) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ def test_timm_cut(stand_in):
 
 def test_timm_errors_are_explained(stand_in):
     with pytest.raises(
-        ValueError, match=r"timm cannot build the encoder 'convnext_tinny' .* similar names: convnext_tiny"
+    with pytest.raises(ValueError, match=r"'convnext_tinny' .* similar names: convnext_tiny"):
     ):
         build_encoder("timm:convnext_tinny")
     with pytest.raises(ValueError, match=r"cannot reach the hub.* are its weights downloaded\?"):
