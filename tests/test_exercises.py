@@ -17,12 +17,12 @@ def cases(kind: str) -> list:
 
 @pytest.mark.parametrize(("exercise", "answer"), cases("right"))
 def test_accepts_right_answers(exercise, answer):
-    assert exercises.check(exercise.id, answer) is True
+    assert exercises.check(exercise.id, answer)
 
 
 @pytest.mark.parametrize(("exercise", "answer"), cases("wrong"))
 def test_rejects_plausible_wrong_answers(exercise, answer, capsys):
-    assert exercises.check(exercise.id, answer) is False
+    assert not exercises.check(exercise.id, answer)
     said = capsys.readouterr().out
     assert "not yet" in said  # judged, not taken for "not attempted"
     assert exercise.hints[0] in said
@@ -34,7 +34,7 @@ def test_stub_counts_as_not_attempted(exercise, capsys):
         raise NotImplementedError
 
     callable_answer = callable(next(iter(exercise.right.values())))
-    assert exercises.check(exercise.id, stub if callable_answer else None) is False
+    assert not exercises.check(exercise.id, stub if callable_answer else None)
     assert "not attempted" in capsys.readouterr().out
 
 
@@ -77,7 +77,7 @@ def test_code_that_fails_is_reported_and_the_run_goes_on(toy, capsys):
         def __eq__(self, other):
             raise ZeroDivisionError("oh")
 
-    assert exercises.check("99.1", Stubborn()) is False
+    assert not exercises.check("99.1", Stubborn())
     assert "ZeroDivisionError: oh" in capsys.readouterr().out
 
 

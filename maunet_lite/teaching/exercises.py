@@ -96,7 +96,14 @@ def exercise(
     return register
 
 
-def check(id: str, answer: Any) -> bool:
+class Verdict(int):
+    """True or False, as `check` returns it. As the last line of a cell it shows nothing: the sentence does."""
+
+    def _ipython_display_(self) -> None:
+        """Display nothing."""
+
+
+def check(id: str, answer: Any) -> Verdict:
     """Judge an answer, say how it stands, and help with a hint.
 
     Parameters
@@ -109,7 +116,7 @@ def check(id: str, answer: Any) -> bool:
 
     Returns
     -------
-    bool
+    Verdict
         True if the answer is right. Nothing is raised for a wrong one.
 
     Raises
@@ -122,17 +129,17 @@ def check(id: str, answer: Any) -> bool:
         verdict = _verdict(asked, answer)
     except NotImplementedError:
         print(f"○ {id} {asked.title}: not attempted. Hint: {asked.hints[0]}")
-        return False
+        return Verdict(False)
     if verdict is None:
         _state.attempts.pop(id, None)
         print(f"✓ {id} {asked.title}: right.")
-        return True
+        return Verdict(True)
     failed = _state.attempts[id] = _state.attempts.get(id, 0) + 1
     print(f"✗ {id} {asked.title}: not yet. {verdict}")
     shown = min(failed, len(asked.hints))
     for number, hint in enumerate(asked.hints[:shown], 1):
         print(f"   hint {number} of {len(asked.hints)}: {hint}")
-    return False
+    return Verdict(False)
 
 
 def _verdict(asked: Exercise, answer: Any) -> str | None:
