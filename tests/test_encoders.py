@@ -226,9 +226,7 @@ def test_timm_cut(stand_in):
 
 
 def test_timm_errors_are_explained(stand_in):
-    with pytest.raises(
     with pytest.raises(ValueError, match=r"'convnext_tinny' .* similar names: convnext_tiny"):
-    ):
         build_encoder("timm:convnext_tinny")
     with pytest.raises(ValueError, match=r"cannot reach the hub.* are its weights downloaded\?"):
         build_encoder("timm:convnext_tiny", imagenet=True)
