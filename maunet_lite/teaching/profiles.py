@@ -46,6 +46,7 @@ PROFILES: dict[str, Profile] = {
         about="does every cell run? For CI, in minutes on two cores",
         limit_minutes=5,
         shared={"PROFILE": "smoke", "PRESET": "lite", "STEPS": 3, "MINUTES": 0.1, "N_IMAGES": 4, "SEEDS": 1},
+        notebooks={"01": {"PICTURES": 1}, "02": {"OVERFIT_STEPS": 3}},
     ),
     "quick": Profile(
         about="a lesson on a laptop: no GPU, no download",
@@ -58,6 +59,7 @@ PROFILES: dict[str, Profile] = {
             "N_IMAGES": 16,
             "SEEDS": 1,
         },
+        notebooks={"03": {"STEPS": 40, "SEEDS": 2}},
     ),
     "gpu": Profile(
         about="the paper's network at a short budget, on one GPU",
