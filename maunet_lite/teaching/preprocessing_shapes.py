@@ -96,7 +96,8 @@ def show_numbers(
         if value:
             light = np.mean(drawn.cmap(drawn.norm(value))[:3]) > 0.55
             color = "black" if light else "white"
-            ax.text(column, row, write.format(value), ha="center", va="center", fontsize=7, color=color)
+            text = write.format(value).removeprefix("0")  # .65 instead of 0.65: pixels are small
+            ax.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
     ax.set_title(title, fontsize=9)
     ax.set_axis_off()
     return ax
