@@ -10,7 +10,6 @@ whatever lies beyond the image's edge counts as background.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -19,11 +18,11 @@ from maunet_lite.maps import Maps, check_maps, interior_distance
 from maunet_lite.postprocessing_config import PostprocessConfig
 from maunet_lite.postprocessing_steps import (
     blur_distance,
-    cell_area,
     grow_cells,
     make_relief,
     mark_peaks,
     mark_skeletons,
+    mean_cell_width,
     threshold_maps,
 )
 from maunet_lite.run_lengths import label_components, number_in_reading_order
@@ -33,13 +32,13 @@ __all__ = [
     "PostprocessConfig",
     "Segmentation",
     "blur_distance",
-    "cell_area",
     "connected_interiors",
     "grow_cells",
     "interior_distance",
     "make_relief",
     "mark_peaks",
     "mark_skeletons",
+    "mean_cell_width",
     "segment",
     "threshold_maps",
 ]
@@ -115,7 +114,7 @@ def segment(
         return Segmentation(labels, {"final": labels} if keep_steps else {})
     foreground, interior = kept(threshold_maps(maps, config))
     pieces, _ = label_components(interior)
-    width = math.sqrt(cell_area(pieces, config))
+    width = mean_cell_width(pieces)
     distance = interior_distance(pieces) if maps.distance is None else maps.distance
     relief = make_relief(distance, config)
     blurred = blur_distance(distance, width, config)

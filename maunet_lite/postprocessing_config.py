@@ -9,9 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class PostprocessConfig:
-    """Every number of the post-processing.
-
-    "Area" is the area of a cell of this image, see `size`; "width" is its square root.
+    """Every number of the post-processing. "Width" is the square root of the mean area of the interiors.
 
     Parameters
     ----------
@@ -22,13 +20,12 @@ class PostprocessConfig:
         Step 1: foreground is where the background's probability is below this.
     interior : float
         Step 1: interior is where its probability is above this.
-    size : {"typical", "mean"}
-        How the area of a cell is found, see :func:`~maunet_lite.postprocessing.cell_area`: that of the pieces
-        of the interior in steps 1 to 3, that of the cells in step 4.
-    min_piece : float
-        Step 1: pieces of the interior smaller than this many areas are noise.
-    min_piece_pixels : int
-        Step 1: pieces of the interior with fewer pixels are noise.
+    sure_interior : float
+        Step 1: a piece of the interior counts if the probability is above this in one of its pixels at least.
+        A second, stricter threshold that a piece has to pass only once (hysteresis) tells small cells from
+        specks.
+    min_interior : int
+        Step 1: a piece of the interior counts if it has this many pixels at least.
     blur : float
         Step 2: side of the Gaussian window in widths; its sigma is 0.15 sides + 0.35 pixels (OpenCV's rule).
     skeleton : float
@@ -42,7 +39,7 @@ class PostprocessConfig:
     keep_unmarked : bool
         Step 3: a piece of the interior with neither skeleton nor peak becomes a cell all the same.
     min_size : float
-        Step 4: cells smaller than this many areas are removed.
+        Step 4: cells smaller than this fraction of the mean cell are removed.
     relief : {"distance", "flat"}
         Steps 2 to 4: what the watersheds flood. The distance field, upside down: touching cells are parted
         along its valleys. Or a plain: they are parted half-way between their markers.
@@ -56,9 +53,8 @@ class PostprocessConfig:
     refine: bool = True
     foreground: float = 0.3  # paper, step 1; authors too
     interior: float = 0.7  # paper, step 1; authors too
-    size: str = "typical"  # ours; paper and authors mean
-    min_piece: float = 0.15  # ours; paper and authors 0
-    min_piece_pixels: int = 0  # paper; authors 16
+    sure_interior: float = 0.9  # ours; paper and authors have none
+    min_interior: int = 0  # paper; authors 16
     blur: float = 1.0  # authors; the paper says "adaptively"
     skeleton: float = 0.8  # paper, step 2; authors 0.85
     skeleton_relative: bool = False  # paper; authors True
@@ -69,26 +65,25 @@ class PostprocessConfig:
     relief: str = "distance"  # ours; paper and authors flat
 
     def __post_init__(self) -> None:
-        for name in ("foreground", "interior", "min_piece", "peak_height", "min_size"):
+        for name in ("foreground", "interior", "sure_interior", "peak_height", "min_size"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must lie between 0 and 1")
-        for name in ("min_piece_pixels", "blur", "skeleton", "peak_distance"):
+        for name in ("min_interior", "blur", "skeleton", "peak_distance"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be 0 or a positive number")
-        for name, choices in (("size", ("typical", "mean")), ("relief", ("distance", "flat"))):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; use one of {choices}")
+        if self.relief not in ("distance", "flat"):
+            raise ValueError(f'relief is {self.relief!r}; use "distance" or "flat"')
 
     @classmethod
     def named(cls, name: str) -> PostprocessConfig:
         """Return the settings called "default", "paper", "authors" or "none" (no post-processing: F1_ori)."""
-        published = {"size": "mean", "min_piece": 0, "keep_unmarked": False, "relief": "flat"}
+        published = {"sure_interior": 0.0, "keep_unmarked": False, "relief": "flat"}
         settings: dict[str, dict[str, Any]] = {
             "default": {},
             "paper": published,
             "authors": {
                 **published,
-                "min_piece_pixels": 16,
+                "min_interior": 16,
                 "skeleton": 0.85,
                 "skeleton_relative": True,
             },

@@ -6,6 +6,7 @@ Step 1 is :func:`threshold_maps`, step 2 :func:`blur_distance` and :func:`mark_s
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -57,20 +58,27 @@ def threshold_maps(maps: Maps, config: PostprocessConfig) -> Masks:
     maps : Maps
         Probabilities and distance field, of which only the probabilities are used.
     config : PostprocessConfig
-        Uses `foreground`, `interior`, `size`, `min_piece` and `min_piece_pixels`.
+        Uses `foreground`, `interior`, `sure_interior` and `min_interior`.
 
     Returns
     -------
     Masks
         ``foreground``: the background's probability is low. ``interior``: the interior's probability is high,
-        too, on a piece that is not too small.
+        too, and even higher somewhere in the same piece.
     """
     foreground = maps.probabilities[0] < config.foreground
-    pieces, n = label_components(foreground & (maps.probabilities[1] > config.interior))
+    interior = foreground & (maps.probabilities[1] > config.interior)
+    if config.sure_interior <= config.interior and config.min_interior <= 1:
+        return Masks(foreground, interior)
+    pieces, n = label_components(interior)
     runs = Runs.of(pieces)
-    large = runs.areas(n) >= max(config.min_piece_pixels, config.min_piece * cell_area(pieces, config))
-    large[0] = False
-    return Masks(foreground, runs.painted(large, foreground.shape))
+    kept = runs.areas(n) >= config.min_interior
+    kept[0] = False
+    if config.sure_interior > config.interior:
+        surest = np.zeros(n + 1, dtype=np.float32)
+        np.maximum.at(surest, runs.value, np.maximum.reduceat(maps.probabilities[1].ravel(), runs.start))
+        kept &= surest > config.sure_interior
+    return Masks(foreground, runs.painted(kept, interior.shape))
 
 
 def mark_skeletons(
@@ -116,7 +124,7 @@ def mark_peaks(
     p1 : numpy.ndarray
         (H, W) int32, the cells of step 2.
     width : float
-        Square root of the :func:`cell_area` of the pieces.
+        The result of :func:`mean_cell_width`.
     config : PostprocessConfig
         Uses `peak_distance`, `peak_height` and `keep_unmarked`.
 
@@ -156,55 +164,41 @@ def grow_cells(
     relief : numpy.ndarray or None
         (H, W) uint8, the result of :func:`make_relief`.
     config : PostprocessConfig
-        Uses `min_size` and `size`.
+        Uses `min_size`.
 
     Returns
     -------
     Cells
-        Foreground without any interior is 0 in ``P3``. Cells below `min_size` times the :func:`cell_area`
-        of ``P3`` are 0 in ``final``.
+        Foreground without any interior is 0 in ``P3``. Cells below `min_size` times the mean area of the
+        cells in ``P3`` are 0 in ``final``.
     """
     union = p1 + p2
     p3 = flood(union, foreground, relief)
-    return Cells(union, p3, number_in_reading_order(p3, config.min_size * cell_area(p3, config)))
+    return Cells(union, p3, number_in_reading_order(p3, config.min_size))
 
 
 # --- what the steps need ----------------------------------------------------------------------------------
 
 
-def cell_area(labels: np.ndarray, config: PostprocessConfig) -> float:
-    """Area of a cell of this image, the scale of everything that adapts to the cells.
+def mean_cell_width(pieces: np.ndarray) -> float:
+    """Square root of the mean area of the pieces of the interior, in pixels: the scale of steps 2 and 3.
 
     Parameters
     ----------
-    labels : numpy.ndarray
-        (H, W) int32, cells or pieces of the interior, 0 background.
-    config : PostprocessConfig
-        Uses `size`. ``"mean"`` is the mean area of all labels. ``"typical"`` is the area of the label in
-        which the median labelled pixel lies: labels of that area or more hold half of all labelled pixels.
-        Specks are many but small: they drag the mean down and leave the typical area where it is.
+    pieces : numpy.ndarray
+        (H, W) int32, the connected components 1 … N of the interior.
 
     Returns
     -------
     float
-        In pixels, 0 if there are no labels.
+        0 if there is no interior.
 
     Examples
     --------
-    A cell of four pixels and two specks:
-
-    >>> labels = np.array([[1, 1, 1, 1, 0, 2, 0, 3]])
-    >>> [cell_area(labels, PostprocessConfig(size=size)) for size in ("mean", "typical")]
-    [2.0, 4.0]
+    >>> mean_cell_width(np.array([[1, 1, 0, 2, 2, 2], [1, 1, 0, 0, 0, 2]]))
+    2.0
     """
-    areas = np.sort(Runs.of(labels).areas(int(labels.max()))[1:])
-    areas = areas[areas > 0]
-    if areas.size == 0:
-        return 0.0
-    if config.size == "mean":
-        return float(areas.mean())
-    pixels = np.cumsum(areas)
-    return float(areas[np.searchsorted(pixels, pixels[-1] / 2)])
+    return math.sqrt(np.count_nonzero(pieces) / max(pieces.max(), 1))
 
 
 def blur_distance(distance: np.ndarray, width: float, config: PostprocessConfig) -> np.ndarray:
@@ -215,7 +209,7 @@ def blur_distance(distance: np.ndarray, width: float, config: PostprocessConfig)
     distance : numpy.ndarray
         (H, W) float32.
     width : float
-        Square root of the :func:`cell_area` of the pieces.
+        The result of :func:`mean_cell_width`.
     config : PostprocessConfig
         Uses `blur`.
 

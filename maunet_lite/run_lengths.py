@@ -90,15 +90,15 @@ def label_components(mask: np.ndarray) -> tuple[np.ndarray, int]:
     return labels, n - 1
 
 
-def number_in_reading_order(labels: np.ndarray, min_area: float = 0) -> np.ndarray:
+def number_in_reading_order(labels: np.ndarray, min_size: float = 0) -> np.ndarray:
     """Renumber labels 1 … N in the order in which a reader, row after row, meets their first pixel.
 
     Parameters
     ----------
     labels : numpy.ndarray
         (H, W) int32, 0 background, gaps allowed.
-    min_area : float
-        Labels with fewer pixels become background.
+    min_size : float
+        Labels smaller than this fraction of their mean area become background.
 
     Returns
     -------
@@ -107,14 +107,15 @@ def number_in_reading_order(labels: np.ndarray, min_area: float = 0) -> np.ndarr
 
     Examples
     --------
-    >>> number_in_reading_order(np.array([[0, 9, 9], [4, 9, 2]], dtype=np.int32), min_area=1)
+    >>> number_in_reading_order(np.array([[0, 9, 9], [4, 9, 2]], dtype=np.int32), min_size=0.5)
     array([[0, 1, 1],
            [2, 1, 3]], dtype=int32)
     """
     runs = Runs.of(labels)
     largest = int(runs.value.max())
     first, areas = runs.first_pixels(largest)[1:], runs.areas(largest)[1:]
-    kept = np.flatnonzero((areas > 0) & (areas >= min_area))
+    mean_area = areas.sum() / max(np.count_nonzero(areas), 1)
+    kept = np.flatnonzero((areas > 0) & (areas >= min_size * mean_area))
     table = np.zeros(largest + 1, dtype=np.int32)
     table[1 + kept[np.argsort(first[kept])]] = np.arange(1, kept.size + 1)
     return runs.painted(table, labels.shape)
