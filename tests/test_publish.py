@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from maunet_lite.teaching.pages import draw_formulas, to_html
-from maunet_lite.teaching.profiles import parameters_for
+from maunet_lite.teaching.profiles import PROFILES, parameters_for
 from maunet_lite.teaching.publish import (
     MAX_KILOBYTES,
     check,
@@ -45,6 +45,13 @@ def test_defaults_are_those_of_the_quick_profile(source):
     assert {name: declared[name].default for name in declared if name in wanted} == {
         name: wanted[name] for name in declared if name in wanted
     }
+
+
+@pytest.mark.parametrize("source", find_sources(COURSE), ids=lambda path: path.stem)
+def test_profiles_name_only_parameters_that_the_notebook_declares(source):
+    declared = set(declared_parameters(source, load(source)))
+    for profile in PROFILES.values():
+        assert set(profile.notebooks.get(source.stem[:2], {})) <= declared
 
 
 # Publishing a small course.

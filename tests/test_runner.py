@@ -122,14 +122,19 @@ def test_notebook_that_takes_too_long_is_stopped_and_kept(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_interrupt_ends_the_kernels_and_still_reports(tmp_path):
+    # A shell lets what it starts in the background ignore SIGINT, and so do some CI systems.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     call = f"run_notebooks(['03'], 'smoke', folder={str(COURSE)!r}, out={str(tmp_path)!r})"
-    code = f"from maunet_lite.teaching import run_notebooks; print({call}.ok)"
+    code = f"{listen}; from maunet_lite.teaching import run_notebooks; print({call}.ok)"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-c", code]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    kernels = wait_for_kernel(process.pid)
-    process.send_signal(signal.SIGINT)
-    assert "False" in process.communicate(timeout=60)[0]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            kernels = wait_for_kernel(process.pid)
+            process.send_signal(signal.SIGINT)
+            assert "False" in process.communicate(timeout=180)[0]
+        finally:
+            process.kill()  # if it has not ended by itself, the test fails but leaves nothing behind
     assert not any(kernel.is_running() and kernel.status() != "zombie" for kernel in kernels)
     data = json.loads(next(tmp_path.glob("*/report.json")).read_text())
     assert (data["interrupted"], data["notebooks"][0]["status"]) == (True, "interrupted")
@@ -137,14 +142,20 @@ def test_interrupt_ends_the_kernels_and_still_reports(tmp_path):
 
 def wait_for_kernel(pid: int) -> list[psutil.Process]:
     """Return the kernel of a run once it has started."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
-        family = psutil.Process(pid).children(recursive=True)
-        kernels = [child for child in family if any("ipykernel" in word for word in child.cmdline())]
+        kernels = [child for child in psutil.Process(pid).children(recursive=True) if is_kernel(child)]
         if kernels:
             return kernels
         time.sleep(0.1)
-    raise AssertionError("no kernel started within a minute")
+    raise AssertionError("no kernel started within three minutes")
+
+
+def is_kernel(process: psutil.Process) -> bool:
+    try:
+        return any("ipykernel" in word for word in process.cmdline())
+    except psutil.Error:
+        return False
 
 
 # Refusals: before anything runs, and nothing is left behind.
@@ -183,10 +194,10 @@ def test_notebook_without_the_tag_is_refused():
         plan(sources("04"), "smoke", {})
 
 
-def test_profile_may_not_name_what_a_notebook_lacks(monkeypatch):
-    monkeypatch.setitem(PROFILES["smoke"].notebooks, "00", {"STEPPS": 1})
-    with pytest.raises(NotebookError, match="00_good has no parameter STEPPS: did you mean STEPS"):
-        plan(sources("00"), "smoke", {})
+def test_profile_offers_and_a_notebook_takes_what_it_declares(monkeypatch):
+    monkeypatch.setitem(PROFILES["smoke"].notebooks, "00", {"RATE": 0.1, "PICTURES": 1})
+    path = sources("00")[0]
+    assert plan([path], "smoke", {})[path] == {"PROFILE": "smoke", "STEPS": 3, "RATE": 0.1}
 
 
 def test_unknown_notebook_is_refused_with_the_list():

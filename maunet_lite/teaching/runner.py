@@ -106,8 +106,7 @@ def plan(chosen: list[Path], profile: str, given: dict[str, Any]) -> dict[Path, 
     plans, problems = {}, []
     for path in chosen:
         declared = declared_parameters(path, load(path))
-        own = PROFILES[profile].notebooks.get(path.stem[:2], {})
-        problems += [_refusal(path, name, declared) for name in [*given, *own] if name not in declared]
+        problems += [_refusal(path, name, declared) for name in given if name not in declared]
         problems += [
             f"{path.stem}: {name} is {type(declared[name].default).__name__} "
             f"(default {declared[name].default!r}), got {value!r}"
