@@ -39,7 +39,7 @@ def test_published_notebooks_are_fresh_small_executed_and_described():
 
 
 @pytest.mark.parametrize("source", find_sources(COURSE), ids=lambda path: path.stem)
-def test_defaults_are_those_of_the_quick_profile(source):
+def test_quick_profile_is_what_the_notebooks_say(source):
     declared = declared_parameters(source, load(source))
     wanted = parameters_for("quick", source.stem)
     assert {name: declared[name].default for name in declared if name in wanted} == {
