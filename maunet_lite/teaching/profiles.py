@@ -2,8 +2,8 @@
 
 A profile gives values to the parameters of notebooks. A *shared* value goes to each notebook that declares
 a parameter of that name in its cell tagged ``parameters``; a value under a notebook's number goes to that
-notebook and wins. ``quick`` gives none: it is what the notebooks themselves say, so that a reader who opens one
-in JupyterLab gets the same.
+notebook and wins. ``quick`` gives none: it is what the notebooks themselves say, so that a reader who opens
+one in JupyterLab gets the same.
 
 | profile | for | machine |
 |---|---|---|
