@@ -28,13 +28,14 @@ NAMED = ("none", "paper", "authors", "default")
 CHANGES: dict[str, tuple[float | bool | str, ...]] = {
     "foreground": (0.2, 0.4, 0.5, 0.6),
     "interior": (0.4, 0.5, 0.6, 0.8),
-    "min_interior": (0, 8, 16),
+    "sure_interior": (0.0, 0.8, 0.95),
+    "min_interior": (8, 16),
     "blur": (0.5, 0.75, 1.25, 1.5),
     "skeleton": (0.7, 0.75, 0.85),
     "peak_distance": (0.15, 0.35, 0.5),
     "peak_height": (0.5, 0.7, 0.8),
     "keep_unmarked": (False,),
-    "min_size": (0.0, 0.05, 0.2, 0.3),
+    "min_size": (0.0, 0.2, 0.25, 0.3),
     "relief": ("flat",),
 }
 
