@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -116,7 +116,7 @@ def _draw_proxies(ax: Axes, places: np.ndarray, names: tuple[str, ...]) -> None:
         ax.annotate(
             name,
             place,
-            xytext=(0, 9),
+            xytext=(0, -16 if name == "proxy" else 9),  # it often lies near another star
             textcoords="offset points",
             fontsize=8,
             ha="center",
@@ -169,41 +169,54 @@ def margin_strip(features: dict[str, Features], ax: Axes | None = None) -> Axes:
     return ax
 
 
-def measure_lines(results: pd.DataFrame, by: str = "network", pair: str = "seed", columns: int = 3) -> Figure:
-    """Draw each measure for each run; runs of the same `pair` are joined by a line.
+def measure_lines(
+    results: pd.DataFrame,
+    by: str = "network",
+    pair: str = "seed",
+    measures: Sequence[str] | None = None,
+    columns: int = 4,
+) -> Figure:
+    """Draw each measure for each run; runs of the same `pair` are joined by a line, a bar marks the mean.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        One row per run: columns `by`, `pair` and measures of `separability.MEASURES`.
+        One row per run: columns `by`, `pair` and measures.
     by, pair : str
         What is compared (horizontally), and which runs belong together.
+    measures : sequence of str, optional
+        By default those of `separability.MEASURES` that are columns.
     columns : int
         Diagrams in a row.
     """
     from matplotlib import pyplot as plt
 
-    names = [name for name in MEASURES if name in results and results[name].notna().any()]
-    values = list(dict.fromkeys(results[by]))
+    names = [name for name in measures or MEASURES if name in results and results[name].notna().any()]
+    columns = min(columns, len(names))
     rows = -(-len(names) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(8.5, 2.3 * rows), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(8.5, 2.2 * rows), layout="constrained", squeeze=False)
     for ax, name in zip(axes.ravel(), names, strict=False):
-        for k, (_, runs) in enumerate(results.groupby(pair)):
-            line = runs.set_index(by)[name].reindex(values)
-            ax.plot(
-                range(len(values)), line, marker="o", markersize=5, linewidth=1, color=SERIES[k % len(SERIES)]
-            )
-        ax.plot(
-            range(len(values)), results.groupby(by)[name].mean().reindex(values), linestyle="none",
-            marker="_", markersize=26, markeredgewidth=2, color="#222222",
-        )  # fmt: skip
-        ax.set_xticks(range(len(values)), [str(value) for value in values])
-        ax.set_xlim(-0.5, len(values) - 0.5)
+        _measure_line(ax, results.pivot_table(index=by, columns=pair, values=name, sort=False))
         ax.set_title(name.replace("_", " "), fontsize=9)
-        _plain(ax)
     for ax in axes.ravel()[len(names) :]:
         ax.set_axis_off()
     return figure
+
+
+def _measure_line(ax: Axes, table: pd.DataFrame) -> None:
+    """Draw one line per column of a table over its rows."""
+    places = range(len(table))
+    for k, column in enumerate(table):
+        color = SERIES[k % len(SERIES)]
+        ax.plot(places, table[column], marker="o", markersize=5, linewidth=1, color=color)
+    means = table.mean(axis=1)
+    ax.plot(places, means, linestyle="none", marker="_", markersize=24, markeredgewidth=2, color="#222222")
+    low, high = float(table.min(axis=None)), float(table.max(axis=None))
+    reach = max(0.6 * (high - low), 0.1)  # a difference in the third digit should look like one
+    ax.set_ylim((low + high) / 2 - reach, (low + high) / 2 + reach)
+    ax.set_xlim(-0.5, len(table) - 0.5)
+    ax.set_xticks(places, [str(value) for value in table.index])
+    _plain(ax)
 
 
 def _plain(ax: Axes) -> None:

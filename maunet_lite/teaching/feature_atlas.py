@@ -29,7 +29,7 @@ from maunet_lite.features import (
 from maunet_lite.inference import predict
 from maunet_lite.metrics import match_cells
 from maunet_lite.model import MAUNet
-from maunet_lite.postprocessing import segment
+from maunet_lite.postprocessing import PostprocessConfig, segment
 
 MOST_COMPONENTS = 6
 
@@ -117,6 +117,7 @@ def survey(
     networks: Mapping[str, MAUNet],
     samples: Iterable[Sample],
     layer: str | Sequence[str] | None = None,
+    postprocess: str = "default",
     device: str = "auto",
 ) -> Atlas:
     """Look at images with networks: features, cells, scores.
@@ -130,6 +131,8 @@ def survey(
     layer : str or sequence of str, optional
         Layers to read; by default the class decoder from its deepest block, the distance decoder and the
         deepest encoder stage.
+    postprocess : str
+        Name of the post-processing that makes the cells; ``"none"`` takes the connected interiors.
     device : str
 
     Raises
@@ -145,7 +148,8 @@ def survey(
         wanted = [layer] if isinstance(layer, str) else list(layer or _default_layers(network))
         found = mean_features(network, samples, wanted, device=device)
         planes[name] = {key: pca(f, n=min(MOST_COMPONENTS, *f.vectors.shape)) for key, f in found.items()}
-        cells = tuple(segment(predict(network, sample.image, device=device)).labels for sample in samples)
+        config = PostprocessConfig.named(postprocess)
+        cells = tuple(segment(predict(network, s.image, device=device), config).labels for s in samples)
         predictions[name] = cells
         rows += [_score(name, sample, labels) for sample, labels in zip(samples, cells, strict=True)]
     return Atlas(samples, planes, predictions, pd.DataFrame(rows))
