@@ -436,7 +436,7 @@ pd.DataFrame(
 #
 # | | paper | published code | this kit | because |
 # |---|---|---|---|---|
-# | specks of interior | stay | under 16 pixels go | never above 0.9 go | they spoil the mean (exercise 05.2) |
+# | specks of interior | stay | under 16 pixels go | never above 0.9 go | they spoil the mean (section 3) |
 # | skeleton | D > 0.8 | D > 0.85 · max(D) | D > 0.8 | one odd bright hill moves the threshold for all |
 # | interior without marker | lost | lost | a cell | small cells got lost |
 # | landscape | flat | flat | distance field | borders cut into large cells (section 4) |

@@ -1,0 +1,209 @@
+"""The explorer of notebook 05: pure functions on a picture that can be read by eye, then its controls."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
+from maunet_lite.preprocessing import make_targets
+from maunet_lite.teaching.postprocessing_explorer import (
+    INPUTS,
+    PRESETS,
+    RANGES,
+    STEPS,
+    Case,
+    PostprocessExplorer,
+    controls,
+    draw_choice,
+    draw_result,
+    explore,
+    scan,
+    score,
+    settings,
+    settings_code,
+)
+from maunet_lite.teaching.widgets import Choice
+
+
+def disks(centres: list[tuple[int, int]], radius: int = 8) -> np.ndarray:
+    """Labels of disks in a picture of 48 × 64 pixels."""
+    rows, columns = np.mgrid[:48, :64]
+    labels = np.zeros((48, 64), dtype=np.int32)
+    for k, (row, column) in enumerate(centres, start=1):
+        labels[(rows - row) ** 2 + (columns - column) ** 2 <= radius**2] = k
+    return labels
+
+
+def perfect(labels: np.ndarray) -> Case:
+    """A case whose maps say the truth."""
+    classes, distance = make_targets(labels)
+    probabilities = np.stack([classes == k for k in range(3)]).astype(np.float32)
+    return Case(labels.astype(float), labels, Maps(probabilities, distance))
+
+
+APART = perfect(disks([(14, 14), (30, 44)]))
+
+
+def glued() -> Case:
+    """Two disks that touch, with a hole in the boundary between them."""
+    case = perfect(disks([(24, 20), (24, 37)]))
+    probabilities = case.maps.probabilities.copy()
+    hole = np.s_[22:27, 24:33]
+    probabilities[(slice(None), *hole)] = np.array([0, 1, 0], dtype=np.float32)[:, None, None]
+    return case._replace(maps=Maps(probabilities, case.maps.distance))
+
+
+# --- pure functions ---------------------------------------------------------------------------------------
+
+
+def test_every_number_of_the_settings_has_a_control_that_reaches_the_presets():
+    assert list(RANGES) == [field.name for field in fields(PostprocessConfig)]
+    for preset in PRESETS:
+        for name, value in vars(PostprocessConfig.named(preset)).items():
+            limits = RANGES[name]
+            if isinstance(value, (bool, str)):
+                assert value in limits, name
+            else:
+                low, high, step = limits
+                assert low <= value <= high, name
+                assert round((value - low) / step, 6) % 1 == 0, f"{name}: {value} is no step of the slider"
+
+
+def test_steps_are_those_of_the_package():
+    assert tuple(segment(APART.maps).steps) == STEPS
+
+
+def test_score_of_perfect_maps_and_of_cells_that_hang_together():
+    assert score(APART, "default") == 1
+    assert score(glued(), "default") == 1  # two hills in the distance field
+    assert score(glued(), "none") == 0  # one piece overlaps each of two equal cells by less than half
+
+
+def test_scan_changes_one_number_of_given_settings():
+    cases = [APART, glued()]
+    np.testing.assert_array_equal(scan(cases, "refine", [True, False]), [[1, 1], [1, 0]])
+    # a disk of radius 8 has 197 pixels: with a lower limit above that nothing is left
+    strict = PostprocessConfig(min_interior=500)
+    np.testing.assert_array_equal(scan(cases, "blur", [0, 1, 2], strict), np.zeros((2, 3)))
+    assert scan([], "blur", [1, 2]).size == 0
+
+
+def test_settings_from_controls_and_as_code():
+    assert settings(skeleton=0.1 + 0.2, min_interior=16, relief="flat") == PostprocessConfig(
+        skeleton=0.3, min_interior=16, relief="flat"
+    )
+    assert settings_code(PostprocessConfig()) == "PostprocessConfig()"
+    for preset in PRESETS:
+        config = PostprocessConfig.named(preset)
+        assert eval(settings_code(config)) == config  # what the learner copies
+
+
+@pytest.mark.parametrize("shown", [*INPUTS, *STEPS])
+def test_draws_every_map_and_step(shown):
+    figure = draw_result(APART, PostprocessConfig(), shown, "   (mine)")
+    left, right = figure.axes[:2]
+    assert left.get_title() == "F1 1.00   (mine)"
+    assert right.get_title().startswith(shown.replace("_", " "))
+
+
+def test_draws_what_there_is():
+    no_steps = draw_result(APART, PostprocessConfig(refine=False), "P1")
+    assert no_steps.axes[1].get_title() == "final (2)"
+    two_classes = APART.maps.probabilities[:2].copy()
+    two_classes[0] = 1 - two_classes[1]
+    bare = APART._replace(maps=Maps(two_classes, None))
+    for shown in ("P(boundary)", "distance field"):
+        assert draw_result(bare, PostprocessConfig(), shown).axes[1].get_title() == "final (2)"
+
+
+def test_draws_an_image_without_cells():
+    empty = perfect(np.zeros((48, 64), dtype=np.int32))
+    for config in ("default", "paper", "authors", "none"):
+        assert "F1" in draw_result(empty, PostprocessConfig.named(config)).axes[0].get_title()
+
+
+def test_choice_draws_the_case_of_that_name():
+    draw = draw_choice({"apart": APART, "glued": glued()})
+    assert draw("glued", refine=False).axes[0].get_title() == "F1 0.00   (default 1.00)"
+    assert draw("apart", "truth").axes[1].get_title() == "truth"
+
+
+def test_controls_begin_with_the_default_settings():
+    made = controls({"apart": APART, "glued": glued()})
+    values = {name: control.value for name, control in made.items()}
+    assert values.pop("picture") == "apart"
+    assert values.pop("step") in STEPS
+    assert PostprocessConfig(**values) == PostprocessConfig()
+    assert isinstance(made["relief"], Choice)
+
+
+# --- the widget -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def explorer() -> PostprocessExplorer:
+    return PostprocessExplorer({"apart": APART, "glued": glued()}, alt="disks", dpi=50)
+
+
+def test_slider_redraws_and_writes_code(explorer):
+    before = explorer.picture.value
+    assert before[1:4] == b"PNG"
+    assert explorer.preset.value == "default"
+    explorer.controls["min_interior"].value = 60
+    assert explorer.picture.value == before  # the disks are larger than that
+    explorer.controls["refine"].value = False
+    explorer.controls["picture"].value = "glued"
+    assert explorer.picture.value != before
+    assert explorer.code.value == "<code>PostprocessConfig(refine=False, min_interior=60)</code>"
+    assert explorer.preset.value == "own"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_preset_moves_all_sliders_and_draws_once(explorer, preset, monkeypatch):
+    explorer.controls["skeleton"].value = 0.5
+    drawn = []
+    draw = explorer._draw
+    monkeypatch.setattr(explorer, "_draw", lambda **values: drawn.append(values) or draw(**values))
+    explorer.preset.value = preset
+    assert explorer.config == PostprocessConfig.named(preset)
+    assert explorer.preset.value == preset
+    assert len(drawn) == 1
+
+
+def test_moving_a_slider_back_finds_the_presets_name_again(explorer):
+    explorer.controls["skeleton"].value = 0.5
+    assert explorer.preset.value == "own"
+    explorer.preset.value = "own"  # choosing it by hand changes nothing
+    assert explorer.config == replace(PostprocessConfig(), skeleton=0.5)
+    explorer.controls["skeleton"].value = 0.8
+    assert explorer.preset.value == "default"
+
+
+def test_preset_in_a_running_loop_gathers_into_one_figure(explorer):
+    async def choose() -> int:
+        drawn = []
+        draw = explorer._draw
+        explorer._draw = lambda **values: drawn.append(values) or draw(**values)
+        explorer.preset.value = "authors"
+        await asyncio.sleep(0.2)
+        return len(drawn)
+
+    assert asyncio.run(choose()) == 1
+    assert explorer.config == PostprocessConfig.named("authors")
+    assert explorer.preset.value == "authors"
+
+
+def test_all_controls_are_in_the_box(explorer):
+    grid, *rest = explorer.box().children
+    assert {explorer.preset, *explorer.controls.values()} == set(grid.children)
+    assert rest == [explorer.picture, explorer.code, explorer.note]
+
+
+def test_explore_shows_the_static_figure_and_returns_the_live_one(capsys):
+    live = explore({"apart": APART}, alt="Two disks.", dpi=50)
+    assert "[figure: Two disks.]" in capsys.readouterr().out
+    assert live.config == PostprocessConfig()
