@@ -3,9 +3,9 @@
     python -m benchmarks.patches           # a minute
     python -m benchmarks.patches --quick   # some ten seconds
 
-MONAI's chain is the published one: zoom the whole image, pad, crop, flip, rotate, change intensities, from arrays
-in memory. The kit reads the window it needs from its prepared image on disk. Both run on one thread, as in a
-worker of a loader; CPU time is counted. Only ratios travel to other machines.
+MONAI's chain is the published one: zoom the whole image, pad, crop, flip, rotate, intensities, from
+arrays in memory. The kit reads the window it needs from its prepared image on disk. Both run on one thread,
+as in a worker of a loader; CPU time counts. Only ratios travel to other machines.
 """
 
 from __future__ import annotations

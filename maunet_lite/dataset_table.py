@@ -91,7 +91,7 @@ def _fill_in(table: pd.DataFrame) -> pd.DataFrame:
     """Add the columns that the table lacks, and write splits and modalities as the kit does."""
     table["modality"] = [_modality(text) for text in table.get("modality", [""] * len(table))]
     if "split" in table:
-        table["split"] = [_SPLIT_NAMES.get(s.lower(), s.lower()) for s in table["split"]]
+        table["split"] = [_split(text) for text in table["split"]]
     else:
         table["split"] = "train"
         labelled = table.index[table["labelled"]]
@@ -100,6 +100,11 @@ def _fill_in(table: pd.DataFrame) -> pd.DataFrame:
     source = table["source"] if "source" in table else table["modality"]
     table["source"] = source.where(source != "", "unknown")
     return table
+
+
+def _split(text: str) -> str:
+    name = _SPLIT_NAMES.get(text.lower(), text.lower())
+    return name if name in (*SPLITS, UNASSIGNED) else text
 
 
 def _modality(text: str) -> str:

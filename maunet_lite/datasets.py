@@ -162,9 +162,9 @@ def load_dataset(name_or_folder: str | Path) -> CellDataset:
     DatasetError
         If there is no such folder or it holds no images; the message says what is there instead.
     """
-    folder = Path(name_or_folder)
-    if isinstance(name_or_folder, str) and not folder.is_dir():
-        folder = catalogued_folder(name_or_folder)
+    folder, name = Path(name_or_folder), str(name_or_folder)
+    if not folder.exists() and (name in CATALOGUE or isinstance(name_or_folder, str)):
+        folder = catalogued_folder(name)
     advice = advise(folder)
     if advice:
         raise DatasetError(f"{advice}; `maunet-lite data check` lists all that is wrong with a folder")

@@ -6,6 +6,7 @@ workers and machines, and an interrupted training goes on with the very patch it
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -134,11 +135,22 @@ def _write(path: Path, image: np.ndarray, targets: Targets) -> None:
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """Return a hash of the code that prepares images: what it made before it was changed is not used."""
+    """Return a hash of the code that prepares images: what it made before it was changed is not used.
+
+    Comments, docstrings and layout do not count.
+    """
     digest = hashlib.sha256()
     for module in (checks, intensity, preprocessing):
-        digest.update(Path(module.__file__).read_bytes())
+        tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(getattr(node, "body", None), list):
+                node.body = [part for part in node.body if not _is_docstring(part)]
+        digest.update(ast.dump(tree).encode())
     return digest.hexdigest()[:16]
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 class PatchDataset(Dataset):
@@ -157,7 +169,7 @@ class PatchDataset(Dataset):
         source alike.
     cache : Path, optional
         Folder for prepared images; ``data_home()/cache`` by default. It takes 6 bytes per pixel of a grey
-        image and 10 of a coloured one, and may be deleted at any time when no training runs.
+        image and 10 of a coloured one. Nothing removes old files from it; it may be deleted at any time.
 
     Notes
     -----

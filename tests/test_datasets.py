@@ -101,6 +101,11 @@ def test_a_users_own_modality_keeps_its_name(tmp_path: Path) -> None:
     assert load_dataset(tmp_path).modalities == ["H&E stain"]
 
 
+def test_a_users_own_split_keeps_its_name(tmp_path: Path) -> None:
+    dataset(tmp_path, "a b", "image,split\na.png,Fold1\nb.png,Fold2\n")
+    assert [sample.name for sample in load_dataset(tmp_path).split("Fold1")] == ["a.png"]
+
+
 def test_names_of_digits_stay_names(tmp_path: Path) -> None:
     dataset(tmp_path, "001 002", "image,split\n001,val\n002.png,train\n")
     assert list(read_table(tmp_path)["image"]) == ["001.png", "002.png"]
@@ -275,7 +280,7 @@ def test_datasets_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(DatasetError, match="maunet-lite data get dsb2018"):
         load_dataset("dsb2018")
     dataset(tmp_path / "home" / "dsb2018")
-    assert len(load_dataset("dsb2018")) == 3
+    assert len(load_dataset("dsb2018")) == len(load_dataset(Path("dsb2018"))) == 3
     monkeypatch.setenv("MAUNET_CELLS", str(dataset(tmp_path / "elsewhere", "a")))
     assert len(load_dataset("cells")) == 1
 

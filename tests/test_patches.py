@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -258,6 +259,29 @@ def test_changed_files_configuration_and_code_are_noticed(
     assert prepared(data, tmp_path).path == first
     monkeypatch.setattr(patches, "code_version", lambda: "edited")
     assert prepared(data, tmp_path).path != first
+
+
+def test_comments_and_docstrings_are_no_change_of_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(source: str) -> str:
+        (tmp_path / "module.py").write_text(source)
+        patches.code_version.cache_clear()
+        return patches.code_version()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(patches.intensity, "__file__", str(tmp_path / "module.py"))
+        first = version('def f():\n    """Add."""\n    return 1 + 1\n')
+        assert version("def f():  # twice one\n\n    return (1 + 1)\n") == first
+        assert version("def f():\n    return 1 + 2\n") != first
+    patches.code_version.cache_clear()
+
+
+def test_a_cache_may_be_deleted_in_the_middle(data: CellDataset, tmp_path: Path) -> None:
+    items = PatchDataset(data, 20, SMALL, cache=tmp_path / "cache")
+    first = [items[k] for k in range(20)]
+    shutil.rmtree(tmp_path / "cache")
+    assert all(equal(items[k], first[k]) for k in range(20))
 
 
 def test_a_new_label_map_is_used(data: CellDataset, tmp_path: Path) -> None:
