@@ -154,12 +154,15 @@ def test_flood_goes_round_what_is_not_in_the_mask():
     assert flooded[0, 4] == 1
 
 
-def test_flood_on_heights_meets_on_the_ridge():
+@pytest.mark.parametrize("margin", [0, 3])
+def test_flood_on_heights_meets_on_the_ridge(margin):
     markers = picture("1......2")
     heights = np.array([[0, 1, 9, 1, 1, 1, 1, 0]], dtype=np.uint8)
-    labels = flood(markers, np.ones((1, 8), dtype=bool), heights)
-    assert labels[0, :2].tolist() == [1, 1]
-    assert labels[0, 3:].tolist() == [2, 2, 2, 2, 2]
+    mask = np.ones((1, 8), dtype=bool)
+    markers, mask, heights = (np.pad(array, margin) for array in (markers, mask, heights))
+    labels = flood(markers, mask, heights)[mask]
+    assert labels[:2].tolist() == [1, 1]
+    assert labels[3:].tolist() == [2, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("seed", range(60))
