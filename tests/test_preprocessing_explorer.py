@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maunet_lite.checks import LabelError
-from maunet_lite.preprocessing import make_targets
+from maunet_lite.preprocessing import distance_field, make_targets
 from maunet_lite.simulation import simulate
 from maunet_lite.teaching.preprocessing_explorer import (
     class_map_with,
@@ -17,19 +17,15 @@ from maunet_lite.teaching.preprocessing_explorer import (
     measure_cells,
     targets_from,
 )
+from maunet_lite.teaching.preprocessing_shapes import five_shapes, from_digits, show_numbers
 from maunet_lite.teaching.widgets import Choice, Explorer, Slider, explorer
-
-
-def picture(text: str) -> np.ndarray:
-    """Turn rows of digits (a dot is 0) into an array."""
-    return np.array([[int(c) for c in row.replace(".", "0")] for row in text.split()])
 
 
 def block(side: int, margin: int = 3) -> np.ndarray:
     return np.pad(np.ones((side, side), dtype=int), ((margin, margin), (margin, margin + 1)))
 
 
-SMALL = picture("""
+SMALL = from_digits("""
     ........4
     .1111222.
     .1111222.
@@ -96,12 +92,13 @@ def test_beta_moves_the_marker_of_a_disk():
         assert (pieces > 0).sum() == pytest.approx(np.pi * disk.sum() / 16 / beta**2, rel=0.05)
 
 
-def test_a_waist_splits_the_authors_field_only():
-    rows, columns = np.mgrid[:60, :110]
-    waisted = (np.hypot(rows - 30, columns - 30) < 24) | (np.hypot(rows - 30, columns - 76) < 24)
-    cells = measure_cells(waisted.astype(int))
-    assert markers(targets_from(cells, center="paper").distance)[1] == 1
-    assert markers(targets_from(cells, center="authors").distance)[1] == 2
+def test_the_five_shapes_have_the_markers_that_the_notebook_tells():
+    counts = {
+        name: [markers(distance_field(labels, center))[1] for center in ("paper", "authors")]
+        for name, labels in five_shapes().items()
+    }
+    one_each = dict.fromkeys(("round", "long", "crescent"), [1, 1])
+    assert counts == one_each | {"waisted": [1, 2], "two long ones": [2, 1]}
 
 
 def test_wrong_values_are_refused():
@@ -129,6 +126,17 @@ def test_figure_shows_cells_boundary_share_and_markers():
 def test_figure_without_cells():
     draw = draw_choice({"empty": (np.zeros((8, 9)), np.zeros((8, 9), int))})
     assert draw("empty").axes[1].get_title() == "boundary: 0% of cell pixels"
+
+
+def test_numbers_stand_in_their_pixels():
+    from matplotlib.figure import Figure
+
+    ax = show_numbers(Figure().add_subplot(), np.array([[0, 0.65, 1]]), "field", "{:.2f}", vmin=0, vmax=1)
+    assert [(text.get_position(), text.get_text()) for text in ax.texts] == [
+        ((1, 0), ".65"),
+        ((2, 0), "1.00"),
+    ]
+    assert [text.get_color() for text in ax.texts] == ["white", "black"]  # on green, on yellow
 
 
 # --- controls ---------------------------------------------------------------------------------------------
