@@ -13,6 +13,7 @@ import argparse
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -32,7 +33,7 @@ CARD = """# Weights `{name}`
 | architecture | preset `{preset}`{heads} |
 | data | {images} images of the training split of the `cells` folder: {sources} |
 | licences of the images | {licences} |
-| budget | {steps:,} steps of {batch} patches of {patch} pixels, {minutes:.0f} minutes on {threads} |
+| budget | {steps} steps of {batch} patches of {patch} pixels, {minutes} minutes on {machine} |
 | recipe | AdamW, learning rate {rate}, {schedule} schedule, seed {seed}; everything in `{name}.json` |
 | commit | {commit} |
 
@@ -59,13 +60,23 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
+def stages(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the records of a run and of the runs whose weights it started from, earliest first."""
+    start = record["training"].get("start_from")
+    earlier = stages(read_record(Path(start))["record"]) if start else []
+    # The place of a folder on this machine says nothing to anybody else.
+    training = record["training"] | {"data": "cells", "out": f"stage {len(earlier) + 1}"}
+    training["start_from"] = f"stage {len(earlier)}" if start else None
+    return [*earlier, {"steps": record["steps"], "minutes": record["minutes"], "training": training}]
+
+
 def counted(values: pd.Series) -> str:
     """Return values with their counts, most frequent first."""
     return ", ".join(f"{name} ({count})" for name, count in values.value_counts().items())
 
 
 def write_card(
-    name: str, data: CellDataset, tables: dict[str, pd.DataFrame], failures: str, threads: str
+    name: str, data: CellDataset, tables: dict[str, pd.DataFrame], failures: str, machine: str
 ) -> str:
     """Return the card's text."""
     record = read_record(WEIGHTS / f"{name}.safetensors")["record"]
@@ -81,11 +92,11 @@ def write_card(
         images=len(train),
         sources=counted(train["source"]),
         licences=counted(train["licence"]) if "licence" in train else "see the dataset",
-        steps=record["steps"],
+        steps=" + ".join(f"{stage['steps']:,}" for stage in record["stages"]),
         batch=run["batch_size"],
         patch=run["augmentation"]["patch"],
-        minutes=record["minutes"],
-        threads=threads,
+        minutes=" + ".join(f"{stage['minutes']:.0f}" for stage in record["stages"]),
+        machine=machine,
         rate=run["learning_rate"],
         schedule=run["schedule"],
         seed=run["seed"],
@@ -103,14 +114,14 @@ def main() -> None:
     parser.add_argument("--run", required=True, help="folder of the training run")
     parser.add_argument("--name", required=True, help="name to ship under")
     parser.add_argument("--data", required=True, help="dataset to score on")
-    parser.add_argument("--machine", default="two CPU cores", help="what the run had at hand")
+    parser.add_argument("--machine", default="one CPU core", help="what the run had at hand")
     parser.add_argument("--failures", default="See the scores.", help="text of the last section")
     options = parser.parse_args()
     source = find_checkpoint(Path(options.run))
     record = read_record(source)["record"]
     data = load_dataset(options.data)
-    # The folder's place on this machine says nothing to anybody else.
-    record["training"] = record["training"] | {"data": "cells", "out": f"runs/{options.name}"}
+    record["stages"] = stages(record)
+    record["training"] = record["stages"][-1]["training"]
     record |= {"commit": commit(), "weights": source.name, "torch": torch.__version__}
     save_model(load_model(source), WEIGHTS / f"{options.name}.safetensors", record, half=True)
     tables = {options.name: evaluate(options.name, data, "val"), "Otsu + watershed": baseline(data, "val")}
