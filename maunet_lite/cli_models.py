@@ -143,34 +143,34 @@ def evaluate(
 
 def describe(
     preset: Annotated[str, typer.Argument(help="A preset, a shipped model, a file or a run folder.")],
+    side: Annotated[int, typer.Option(help="Count multiply-adds for a square image of this side.")] = 224,
 ) -> None:
-    """Say what a network consists of: its parts, their parameters, and how its weights came about."""
-    from maunet_lite.checkpoints import load_model, read_record
-    from maunet_lite.model import PRESETS, build_model
+    """Say what a network consists of: stages, parameters, multiply-adds, and how its weights came about."""
+    from maunet_lite.checkpoints import find_checkpoint, load_model, read_record, shipped_models
+    from maunet_lite.describe import describe as table_of
+    from maunet_lite.model import PRESETS
 
-    network = build_model(preset) if preset in PRESETS else load_model(preset)
-    typer.echo(str(network.config))
-    total = 0
-    for name, part in network.named_children():
-        count = sum(parameter.numel() for parameter in part.parameters())
-        total += count
-        typer.echo(f"{name:20} {count:>12,}")
-    typer.echo(f"{'parameters':20} {total:>12,}")
-    if preset not in PRESETS:
-        for name, value in read_record(preset).get("record", {}).items():
-            typer.echo(f"{name}: {value}")
+    table = table_of(preset if preset in PRESETS else load_model(preset), (side, side))
+    typer.echo(table.to_string(formatters={name: "{:,}".format for name in ("parameters", "multiply_adds")}))
+    if preset not in PRESETS or preset in shipped_models():
+        record = read_record(preset).get("record", {})
+        typer.echo(
+            "".join(
+                f"{name}: {value}\n" for name, value in record.items() if not isinstance(value, (dict, list))
+            )
+        )
+        typer.echo(f"the whole record: {find_checkpoint(preset).with_suffix('.json')}")
 
 
 def convert(
     file: Annotated[Path, typer.Argument(help="A weight file of the paper's authors.")],
     preset: Annotated[str, typer.Option(help="paper-r50 or paper-wr50.")],
-    out: Annotated[Path, typer.Option(help="Folder for best.safetensors.")],
+    out: Annotated[Path, typer.Option(help="Folder for PRESET.safetensors.")],
 ) -> None:
-    """Convert the authors' published weights into the kit's safe format."""
-    from maunet_lite.checkpoints import import_authors, save_model
+    """Convert the authors' published weights, which you downloaded, into the kit's safe format."""
+    from maunet_lite.checkpoints import convert_authors
 
-    path = save_model(import_authors(file, preset), out / "best.safetensors", {"converted_from": file.name})
-    typer.echo(f"{path}: use it with --model {out}")
+    typer.echo(f"use the converted weights with --model {convert_authors(file, preset, out)}")
 
 
 def doctor(
