@@ -611,8 +611,8 @@ live = explorer(
 
 # %% [markdown]
 # A slider answers at once because the slow part does not depend on it: depth and distance to the centre are
-# measured once per picture, the rest is arithmetic. You have written every line of it yourself by now;
-# compare `maunet_lite/teaching/preprocessing_explorer.py`.
+# measured once per picture, the rest is arithmetic. You have written most of it yourself by now; compare
+# `maunet_lite/teaching/preprocessing_explorer.py`.
 #
 # ## 10 · Bug hunt
 #
@@ -657,12 +657,12 @@ zoom = np.s_[35:120, 110:185]
 plots.show_classes(first[zoom], axes["A"], "large cell first", key=False)
 plots.show_classes(last[zoom], axes["B"], "large cell last", key=False)
 plots.show_distance(1.0 * (first != last)[zoom], axes["C"], "where they differ", bar=False)
-plots.show_classes(drawn_in_turn(dots), axes["D"], "small cells", key=False)
+plots.show_classes(drawn_in_turn(dots), axes["D"], "small cells, drawn in turn", key=False)
 plots.show_classes(class_map(dots), axes["E"], "small cells, the package's", key=False)
 show(
     fig,
     alt="Above, small cells lose a sickle of interior if the large one beside them is drawn last. Below, "
-    "small discs have a black hole or are all boundary; the package's have an interior.",
+    "small discs have a black hole for an interior; the package's are blue inside.",
 )
 print(
     np.sum(first != last), "pixels differ; with the package", np.sum(class_map(group) != class_map(reverse))
@@ -676,9 +676,9 @@ print(
 # wider its spill: next to large cells, small ones are eaten. Cure: a cell paints its own pixels only.
 #
 # **Small cells vanish.** Two layers off a disc 8 pixels wide leave fewer than 16 pixels; they are dropped as
-# a speck and keep class 0: *the middle of a small cell is called background*. Still smaller ones are all
-# boundary. The network is taught to overlook small cells, and no score on large ones will show it. Cure: a
-# cell too small for the rule keeps its deepest pixels as interior.
+# a speck and keep class 0: *the middle of a small cell is called background*. The network is taught to
+# overlook small cells, and no score on large ones will show it. Cure: a cell too small for the rule keeps its
+# deepest pixels as interior.
 #
 # </details>
 #
@@ -802,6 +802,8 @@ print(f"distances by up to {moved.max():.2f}")
 # six are refused. Which two are fine, odd as they look?
 
 # %%
+import textwrap
+
 from maunet_lite.images import LabelError, validate_labels
 
 good = from_digits("..11..22 ..11..22 ........ 33...44.")
@@ -820,7 +822,7 @@ for name, arrived in arrivals.items():
         validate_labels(arrived)
         print(f"✓ {name}\n")
     except LabelError as error:
-        print(f"✗ {name}\n  {error}\n")
+        print(f"✗ {name}\n{textwrap.indent(textwrap.fill(str(error), 92), '  ')}\n")
 
 # %% [markdown]
 # Gaps and empty images are legal, which after section 10 is a promise about all code behind. For a folder of
