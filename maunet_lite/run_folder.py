@@ -187,6 +187,8 @@ class Run:
 
     def plot_curve(self) -> None:
         """Draw ``curve.png`` from the logs."""
+        from matplotlib import pyplot as plt
+
         from maunet_lite.plots import learning_curve
 
         tables = [
@@ -197,6 +199,7 @@ class Run:
         figure = learning_curve(tables[0], tables[1])
         with atomic_path(self.folder / "curve.png") as part:
             figure.savefig(part, dpi=90, bbox_inches="tight")
+        plt.close(figure)  # a notebook would show it
 
     def result(self, interrupted: bool) -> TrainResult:
         """Return how the run ended."""

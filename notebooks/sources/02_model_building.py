@@ -42,7 +42,7 @@ show(
 # %% tags=["parameters"]
 PROFILE = "quick"
 PRESET = "lite"  # the network that is trained in section 6
-STEPS = 60  # of the short training
+STEPS = 160  # of the short training
 OVERFIT_STEPS = 60
 SEED = 0
 
@@ -382,7 +382,15 @@ record("F1 after the short training", result.best_score)
 import pandas as pd
 
 log = pd.read_csv(folder / "log.csv")
-log[["step", "dice", "focal", "distance", "loss", "images_per_second", "waiting_share"]].round(3).tail(4)
+fig, ax = plt.subplots(figsize=(6, 2.8))
+for part in ("loss", "dice", "focal", "distance"):
+    ax.plot(log["step"], log[part], label=part)
+ax.set(xlabel="step", ylabel="loss")
+ax.legend(frameon=False)
+show(fig, alt="The loss and its three parts, falling over the steps of the short training.")
+print(
+    f"{log['images_per_second'].mean():.0f} images/s, {log['waiting_share'].mean():.0%} of it waiting for data"
+)
 
 # %% [markdown]
 # **Predict, then run.** The network you just trained and the shipped one, on an image that neither has seen.
