@@ -388,9 +388,7 @@ for part in ("loss", "dice", "focal", "distance"):
 ax.set(xlabel="step", ylabel="loss")
 ax.legend(frameon=False)
 show(fig, alt="The loss and its three parts, falling over the steps of the short training.")
-print(
-    f"{log['images_per_second'].mean():.0f} images/s, {log['waiting_share'].mean():.0%} of it waiting for data"
-)
+print(f"{log['images_per_second'].mean():.0f} images/s, {log['waiting_share'].mean():.0%} waiting for data")
 
 # %% [markdown]
 # **Predict, then run.** The network you just trained and the shipped one, on an image that neither has seen.
