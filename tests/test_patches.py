@@ -172,6 +172,7 @@ def test_a_draw_depends_on_seed_and_number_alone(data: CellDataset, tmp_path: Pa
     assert equal(one[2**40 - 1], one[2**40 - 1])
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with a single core
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_draw_the_same_patches(data: CellDataset, tmp_path: Path, method: str) -> None:
     if method not in torch.multiprocessing.get_all_start_methods():
