@@ -18,12 +18,14 @@ from pathlib import Path
 
 # name of the benchmark: options of its quick form
 QUICK: dict[str, list[str]] = {
-    "targets": [],
+    "targets": ["--quick"],
     "network": ["--quick"],
-    "postprocessing": ["--quick"],
-    "metrics": ["--quick"],
-    "simulation": [],
+    "postprocessing": [],
+    "metrics": [],
+    "simulation": ["--quick"],
+    "patches": ["--quick"],
     "training": ["--quick"],
+    "tune_postprocessing": ["--quick"],
 }
 
 
