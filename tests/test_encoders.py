@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from types import ModuleType, SimpleNamespace
 from urllib.error import URLError
@@ -248,3 +249,27 @@ def test_the_real_timm():
     loss = supervised_loss(model(torch.rand(1, 3, 32, 32)), torch.zeros(1, 32, 32), torch.zeros(1, 1, 32, 32))
     loss["loss"].backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+# --- the page about encoders --------------------------------------------------
+
+
+def blocks_of(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_page_about_encoders_runs(repository):
+    page = (repository / "docs" / "encoders.md").read_text(encoding="utf-8")
+    blocks = blocks_of(page, "python")
+    assert len([line for line in blocks[0].splitlines() if line and "import" not in line]) == 5
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "docs/encoders.md", "exec"), names)
+
+
+def test_the_page_about_encoders_runs_with_timm(repository, stand_in):
+    page = (repository / "docs" / "encoders.md").read_text(encoding="utf-8")
+    training = blocks_of(page, "python")[0].splitlines()
+    (timm,) = blocks_of(page, "python timm")
+    swapped = [timm.strip() if line.startswith("model =") else line for line in training]
+    exec(compile("\n".join(swapped), "docs/encoders.md", "exec"), {})
