@@ -153,7 +153,9 @@ def margin_strip(features: dict[str, Features], ax: Axes | None = None) -> Axes:
     if ax is None:
         from matplotlib import pyplot as plt
 
-        ax = plt.subplots(figsize=(8.5, 0.9 + 0.5 * len(order)), layout="constrained")[1]
+        ax = plt.subplots(
+            figsize=(8.5, 0.9 + (0.25 + 0.12 * len(features)) * len(order)), layout="constrained"
+        )[1]
     sns.stripplot(
         data=table, x="margin", y="group", hue="network", order=order, dodge=True, jitter=0.12, size=5,
         alpha=0.75, palette=list(SERIES[: len(features)]), ax=ax,

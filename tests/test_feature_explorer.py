@@ -23,7 +23,7 @@ from maunet_lite.teaching.feature_atlas import (
     first_view,
     survey,
 )
-from maunet_lite.teaching.feature_explorer import FeatureExplorer, to_png
+from maunet_lite.teaching.feature_explorer import CARD, FeatureExplorer, to_png
 from maunet_lite.teaching.feature_figures import figure_2d, figure_3d, figure_scores
 from maunet_lite.teaching.feature_pictures import describe, pictures, static_view, thumbnail
 
@@ -205,15 +205,16 @@ def test_static_view_shows_points_bars_and_pictures(atlas, view):
 def test_figure_2d_holds_what_the_tables_hold(atlas, view):
     figure = figure_2d(atlas, view)
     points = build_points(atlas, view)
-    dots, stars, line = figure.data[:3]
+    dots, rings, stars, line = figure.data[:4]
     assert list(dots.x) == points["x"].tolist()
     assert [row[0] for row in dots.customdata] == points["image"].tolist()
     assert list(dots.marker.symbol) == ["x", "circle"] * 3
     assert list(stars.text) == list(HEAD.names)
     assert np.abs(line.x).max() == pytest.approx(0, abs=1e-6)
-    assert [trace.name for trace in figure.data[3:]] == ["dic", "fluorescence", "background", "interior"]
-    assert dots.selectedpoints is None
-    assert list(figure_2d(atlas, changed(view, selected=("b.png",))).data[0].selectedpoints) == [2, 3]
+    assert [trace.name for trace in figure.data[4:]] == ["dic", "fluorescence", "background", "interior"]
+    assert len(rings.x) == 0
+    rings = figure_2d(atlas, changed(view, selected=("b.png",))).data[1]
+    assert list(rings.x) == points["x"].tolist()[2:4]
 
 
 def test_axes_stay_when_points_are_filtered(atlas, view):
@@ -238,15 +239,9 @@ def test_all_views_have_the_same_traces(atlas, view):
 
 
 def test_figure_3d_enlarges_selected_points(atlas, view):
-    assert set(figure_3d(atlas, view).data[0].marker.size) == {4}
-    assert list(figure_3d(atlas, changed(view, selected=("a.png",))).data[0].marker.size) == [
-        5,
-        5,
-        2,
-        2,
-        2,
-        2,
-    ]
+    assert set(figure_3d(atlas, view).data[0].marker.size) == {6}
+    sizes = figure_3d(atlas, changed(view, selected=("a.png",))).data[0].marker.size
+    assert list(sizes) == [8, 8, 4, 4, 4, 4]
 
 
 def test_bars_are_ordered_by_modality_and_mark_the_image(atlas, view):
@@ -275,13 +270,13 @@ def pointer(*indices: int) -> SimpleNamespace:
 
 def test_hovering_shows_the_image(explorer, atlas):
     before = bytes(explorer.cards[0].children[1].value)
-    explorer._point_under_pointer(explorer.flat.data[0], pointer(0), None)
+    explorer._hovered(explorer.flat.data[0], pointer(0), None)
     assert explorer.view.image == "a.png"
     now = bytes(explorer.cards[0].children[1].value)
     assert now != before
-    assert now == to_png(thumbnail(atlas.samples[0].image))
+    assert now == to_png(thumbnail(atlas.samples[0].image, size=CARD))
     assert "a.png" in explorer.cards[0].children[0].value
-    explorer._point_under_pointer(explorer.flat.data[0], pointer(), None)
+    explorer._hovered(explorer.flat.data[0], pointer(), None)
     assert explorer.view.image == "a.png"
 
 
@@ -293,26 +288,28 @@ def test_image_without_truth_hides_a_card(explorer):
 
 
 def test_selection_is_linked_both_ways(explorer):
-    explorer._points_selected(explorer.flat.data[0], pointer(0, 4), None)
+    dots, rings = explorer.flat.data[:2]
+    explorer._points_selected(dots, pointer(0, 4), None)
     assert explorer.view.selected == ("a.png", "c.png")
     assert list(explorer.bars.data[0].marker.opacity) == [1, 0.25, 1]
-    assert list(explorer.flat.data[0].selectedpoints) == [0, 1, 4, 5]
-    explorer._bar_clicked(explorer.bars.data[0], pointer(1), None)
+    assert list(rings.x) == [dots.x[k] for k in (0, 1, 4, 5)]  # both points of each image
+    explorer._clicked(explorer.bars.data[0], pointer(1), None)
     assert (explorer.view.image, explorer.view.selected) == ("b.png", ("b.png",))
-    assert list(explorer.flat.data[0].selectedpoints) == [2, 3]
-    explorer._bar_clicked(explorer.bars.data[0], pointer(1), None)
-    assert explorer.flat.data[0].selectedpoints is None
+    assert list(rings.x) == [dots.x[k] for k in (2, 3)]
+    explorer._clicked(dots, pointer(3), None)  # the same image again
+    assert explorer.view.selected == ()
+    assert len(rings.x) == 0
 
 
 def test_controls_change_the_view(explorer):
     controls = explorer.controls
     controls["layer"].value = "encoder.4"
     assert explorer.view.layer == "encoder.4"
-    assert len(explorer.flat.data[1].x) == 0  # no class weights there
+    assert len(explorer.flat.data[2].x) == 0  # no class weights there
     controls["layer"].value = "class_decoder"
-    assert list(explorer.flat.data[1].text) == list(HEAD.names)
+    assert list(explorer.flat.data[2].text) == list(HEAD.names)
     controls["weights"].value = False
-    assert len(explorer.flat.data[1].x) == 0
+    assert len(explorer.flat.data[2].x) == 0
     controls["modality"].value = "dic"
     controls["class"].value = "interior"
     assert [row[0] for row in explorer.flat.data[0].customdata] == ["a.png", "b.png"]

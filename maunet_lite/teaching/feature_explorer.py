@@ -22,6 +22,7 @@ from .feature_figures import POINTS, figure_2d, figure_3d, figure_scores
 from .feature_pictures import pictures
 
 ALL = "all"
+CARD = 165  # pixels, side of the pictures beside the diagram
 
 
 class FeatureExplorer(widgets.VBox):
@@ -47,12 +48,11 @@ class FeatureExplorer(widgets.VBox):
         self._layouts = {id(f): f.layout.to_plotly_json() for f in (self.flat, self.space, self.bars)}
         self.controls = _controls(atlas, self.view)
         self.cards = [widgets.VBox([widgets.HTML(), widgets.Image(format="png")]) for _ in range(3)]
-        self.diagram = widgets.Box([self.flat], layout=widgets.Layout(flex="1 1 auto", min_width="0"))
-        column = widgets.VBox(self.cards, layout=widgets.Layout(width="215px", flex="0 0 auto"))
+        self.diagram = widgets.Box([self.flat])
+        left = widgets.VBox([self.diagram, self.bars], layout=widgets.Layout(flex="1 1 auto", min_width="0"))
+        right = widgets.VBox(self.cards, layout=widgets.Layout(width=f"{CARD + 20}px", flex="0 0 auto"))
         rows = [list(self.controls.values())[:5], list(self.controls.values())[5:]]
-        super().__init__(
-            [*(widgets.HBox(row) for row in rows), widgets.HBox([self.diagram, column]), self.bars]
-        )
+        super().__init__([*(widgets.HBox(row) for row in rows), widgets.HBox([left, right])])
         self._listen()
         self._show_pictures()
 
@@ -80,25 +80,26 @@ class FeatureExplorer(widgets.VBox):
 
     def _listen(self) -> None:
         for figure in (self.flat, self.space):
-            figure.data[POINTS].on_hover(self._point_under_pointer)
-            figure.data[POINTS].on_click(self._point_under_pointer)
+            figure.data[POINTS].on_hover(self._hovered)
+            figure.data[POINTS].on_click(self._clicked)
         self.flat.data[POINTS].on_selection(self._points_selected)
         self.flat.data[POINTS].on_deselect(lambda trace, points: self.show(selected=()))
-        self.bars.data[0].on_click(self._bar_clicked)
+        self.bars.data[0].on_click(self._clicked)
         for control in self.controls.values():
             control.observe(self._control_changed, "value")
 
-    def _point_under_pointer(self, trace: Any, points: Any, state: Any) -> None:
+    def _hovered(self, trace: Any, points: Any, state: Any) -> None:
         if points.point_inds:
             self.show(image=trace.customdata[points.point_inds[0]][0])
 
-    def _points_selected(self, trace: Any, points: Any, selector: Any) -> None:
-        self.show(selected=tuple(dict.fromkeys(trace.customdata[k][0] for k in points.point_inds)))
-
-    def _bar_clicked(self, trace: Any, points: Any, state: Any) -> None:
+    def _clicked(self, trace: Any, points: Any, state: Any) -> None:
+        """Select the image of a point or bar; a second click lets it go."""
         if points.point_inds:
             name = trace.customdata[points.point_inds[0]][0]
             self.show(image=name, selected=() if self.view.selected == (name,) else (name,))
+
+    def _points_selected(self, trace: Any, points: Any, selector: Any) -> None:
+        self.show(selected=tuple(dict.fromkeys(trace.customdata[k][0] for k in points.point_inds)))
 
     def _control_changed(self, change: Any) -> None:
         value = {name: control.value for name, control in self.controls.items()}
@@ -117,7 +118,7 @@ class FeatureExplorer(widgets.VBox):
         )
 
     def _show_pictures(self) -> None:
-        made = list(pictures(self.atlas, self.view).items())
+        made = list(pictures(self.atlas, self.view, CARD).items())
         for card, entry in zip(self.cards, made + [None] * (3 - len(made)), strict=True):
             card.layout.display = "none" if entry is None else ""
             if entry is not None:

@@ -22,8 +22,8 @@ _HOVER = "%{customdata[0]}<br>%{customdata[1]}, %{customdata[2]}<br>%{customdata
 def figure_2d(atlas: Atlas, view: View) -> go.Figure:
     """Return the scatter diagram of a view.
 
-    Traces are always the same: the points, the class weights, the boundary, and one entry of the legend for
-    each modality and class.
+    Traces are always the same: the points, rings around both points of selected images, the class weights,
+    the boundary, and one entry of the legend for each modality and class.
     """
     points, proxies = build_points(atlas, view), build_proxies(atlas, view)
     every = replace(view, modalities=(), classes=PARTS)  # filters do not move the axes
@@ -38,24 +38,29 @@ def figure_2d(atlas: Atlas, view: View) -> go.Figure:
         marker={"color": points["color"].tolist(), "symbol": _symbols(points), "size": 9, "opacity": 0.85},
         customdata=_details(points),
         hovertemplate=_HOVER,
-        selectedpoints=_chosen(points) if view.selected else None,
         unselected={"marker": {"opacity": 0.15}},
         showlegend=False,
     )
+    ringed = points[points["image"].isin(view.selected)]
+    ring = go.Scatter(x=ringed["x"].tolist(), y=ringed["y"].tolist(), **_RINGS)
     star = go.Scatter(
-        x=proxies["x"].tolist(), y=proxies["y"].tolist(), text=proxies["name"].tolist(), **_STARS
+        x=proxies["x"].tolist(),
+        y=proxies["y"].tolist(),
+        text=proxies["name"].tolist(),
+        unselected={"marker": {"opacity": 1}, "textfont": {"color": "#222222"}},
+        **_STARS,
     )
     line = go.Scatter(
         x=ends[:, 0].tolist(), y=ends[:, 1].tolist(), mode="lines", hoverinfo="skip", name="boundary",
         line={"color": "#222222", "dash": "dash", "width": 1.5},
     )  # fmt: skip
-    figure = go.Figure([dot, star, line, *_legend(atlas, go.Scatter)])
+    figure = go.Figure([dot, ring, star, line, *_legend(atlas, go.Scatter)])
     axes = [_axis_title(atlas, view, k) for k in (0, 1)]
     figure.update_layout(
         xaxis={"title": {"text": axes[0]}, "range": list(xlim), "zeroline": False},
         yaxis={"title": {"text": axes[1]}, "range": list(ylim), "zeroline": False},
         dragmode="select",
-        **_layout(height=420),
+        **_layout(height=430, top=70),
     )
     return figure
 
@@ -63,7 +68,7 @@ def figure_2d(atlas: Atlas, view: View) -> go.Figure:
 def figure_3d(atlas: Atlas, view: View) -> go.Figure:
     """Return the points and class weights of a view in space: three components. Traces as in `figure_2d`."""
     points, proxies = build_points(atlas, view), build_proxies(atlas, view)
-    sizes = np.where(points["chosen"], 5, 2) if view.selected else np.full(len(points), 4)
+    sizes = np.where(points["chosen"], 8, 4) if view.selected else np.full(len(points), 6)
     dot = go.Scatter3d(
         **{axis: points[axis].tolist() for axis in "xyz"},
         mode="markers",
@@ -79,7 +84,10 @@ def figure_3d(atlas: Atlas, view: View) -> go.Figure:
     )
     figure = go.Figure([dot, star, *_legend(atlas, go.Scatter3d)])
     titles = {f"{axis}axis": {"title": {"text": _axis_title(atlas, view, k)}} for k, axis in enumerate("xyz")}
-    figure.update_layout(scene={**titles, "dragmode": "orbit"}, **_layout(height=420))
+    figure.update_layout(
+        scene={**titles, "dragmode": "orbit", "camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.9}}},
+        **_layout(height=430, top=70),
+    )
     return figure
 
 
@@ -103,11 +111,22 @@ def figure_scores(atlas: Atlas, view: View) -> go.Figure:
     figure.update_layout(
         xaxis={"showticklabels": False, "title": {"text": "one bar per image, by modality"}},
         yaxis={"range": [0, 1], "title": {"text": "F1"}},
-        **_layout(height=170),
+        dragmode=False,
+        **(
+            _layout(height=160, top=10)
+            | {"modebar": {"remove": ["zoom", "pan", "select", "lasso", "toImage"]}}
+        ),
     )
     return figure
 
 
+_RINGS = {
+    "mode": "markers",
+    "marker": {"symbol": "circle-open", "size": 17, "color": "#222222", "line": {"width": 1.5}},
+    "unselected": {"marker": {"opacity": 1}},
+    "hoverinfo": "skip",
+    "showlegend": False,
+}
 _STARS = {
     "mode": "markers+text",
     "marker": {"symbol": "star", "size": 14, "color": "#222222"},
@@ -127,10 +146,6 @@ def _symbols(points: pd.DataFrame) -> list[str]:
     return points["class"].map(SYMBOLS).tolist()
 
 
-def _chosen(points: pd.DataFrame) -> list[int]:
-    return np.flatnonzero(points["chosen"]).tolist()
-
-
 def _legend(atlas: Atlas, kind: type) -> list[Any]:
     """Return traces without points that explain colours and symbols."""
     nowhere = {"x": [None], "y": [None]} | ({"z": [None]} if kind is go.Scatter3d else {})
@@ -146,10 +161,12 @@ def _axis_title(atlas: Atlas, view: View, k: int) -> str:
     return f"component {number}{share}"
 
 
-def _layout(height: int) -> dict[str, Any]:
+def _layout(height: int, top: int) -> dict[str, Any]:
     return {
         "height": height,
-        "margin": {"l": 50, "r": 10, "t": 10, "b": 40},
+        "margin": {"l": 50, "r": 10, "t": top, "b": 40},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "modebar": {"orientation": "v"},
         "template": "plotly_white",
         "uirevision": "kept",  # a new view keeps zoom and camera
     }
