@@ -278,9 +278,12 @@ def test_ensemble_is_the_mean_of_logits_and_of_distances():
 
 def test_scales_are_averaged():
     image = smooth(64, 96)
-    alone = [predict(small(), image, scales=(s,), device="cpu").distance for s in (1.0, 1.25, 1.5)]
-    together = predict(small(), image, scales=inference.PUBLISHED_SCALES, device="cpu").distance
-    np.testing.assert_allclose(together, np.mean(alone, axis=0), atol=1e-5)
+    alone = [predict(small(), image, scales=(s,), device="cpu") for s in (1.0, 1.25, 1.5)]
+    together = predict(small(), image, scales=inference.PUBLISHED_SCALES, device="cpu")
+    np.testing.assert_allclose(together.distance, np.mean([a.distance for a in alone], axis=0), atol=1e-5)
+    # log p is a logit minus something that all classes share, which softmax takes out again
+    logits = torch.from_numpy(np.mean([np.log(a.probabilities) for a in alone], axis=0))
+    np.testing.assert_allclose(together.probabilities, logits.softmax(dim=0), atol=1e-5)
 
 
 def test_large_images_are_seen_at_one_scale():
