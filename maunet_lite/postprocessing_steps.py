@@ -139,8 +139,9 @@ def mark_peaks(
     reach = max(1, int(config.peak_distance * width))
     peaks = candidates == _largest_around(candidates, reach)
     peaks &= candidates > config.peak_height * max(blurred.max(), 0)
+    del candidates
     markers = _without_ties(number_in_reading_order(label_components(peaks)[0]), reach)
-    del candidates, peaks
+    del peaks
     p2 = flood(markers, uncovered, relief, adopt=config.keep_unmarked)
     np.add(p2, p1.max(), out=p2, where=p2 > 0)
     return Peaks(markers, p2)
@@ -259,4 +260,4 @@ def _largest_around(values: np.ndarray, reach: int) -> np.ndarray:
 def _without_ties(markers: np.ndarray, reach: int) -> np.ndarray:
     """Drop all but one of the peaks within each other's reach: only peaks of equal height are that near."""
     rank = markers.astype(np.float32)
-    return markers * (rank == _largest_around(rank, reach))
+    return np.where(rank == _largest_around(rank, reach), markers, 0)
