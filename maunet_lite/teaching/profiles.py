@@ -46,7 +46,7 @@ PROFILES: dict[str, Profile] = {
         about="does every cell run? For CI, in minutes on two cores",
         limit_minutes=5,
         shared={"PROFILE": "smoke", "PRESET": "lite", "STEPS": 3, "MINUTES": 0.1, "N_IMAGES": 4, "SEEDS": 1},
-        notebooks={"01": {"PICTURES": 1}, "02": {"OVERFIT_STEPS": 3}},
+        notebooks={"01": {"PICTURES": 1}, "02": {"OVERFIT_STEPS": 3}, "05": {"SIDE": 256, "IMAGES": 1}},
     ),
     # Each notebook's own defaults: what a reader who opens it in JupyterLab gets.
     "quick": Profile(

@@ -133,9 +133,9 @@ record("F1 of the best single threshold", max(scores))
 #
 # ## 2 · Step 1: what is surely inside, and what is possible
 #
-# Two masks (paper 2.3, step 1). The **foreground** holds all that is hardly background, P(background) <
-# 0.3: interiors *and* boundaries. The **interior** holds what is surely the middle of a cell, P(interior)
-# > 0.7.
+# Two masks (paper 2.3, step 1; its symbols in brackets). The **foreground** (M_fo) holds all that is
+# hardly background: P(background) is below 0.3. These are interiors *and* boundaries. The **interior**
+# (M_in) holds what is surely the middle of a cell: P(interior) is above 0.7.
 #
 # ### Exercise 05.1 · two masks (easy)
 #
@@ -185,10 +185,10 @@ show(fig, alt="Two masks; laid over each other: interiors in blue, and orange ri
 #
 # ## 3 · Step 2: skeletons, and how large is a cell?
 #
-# In the distance field every cell is a hill. What rises above 0.8 the paper calls the cell's
-# **skeleton**: the marker from which the cell will grow. But a predicted hill is bumpy, and two bumps are
-# two markers, so the field is smoothed first by a Gaussian *as large as a cell*: its window is w × w
-# pixels, where w is the square root of the mean area of the interiors.
+# In the distance field every cell is a hill. What rises above 0.8 the paper calls the cell's **skeleton**
+# (D_ts): the marker from which the cell will grow. But a predicted hill is bumpy, and two bumps are two
+# markers, so the field is smoothed first by a Gaussian *as large as a cell*: its window is w × w pixels,
+# where w is the square root of the mean area of the interiors.
 #
 # **Predict, then run.** No blur, half a cell, one cell, three cells: what happens to the number of
 # skeletons? There are as many hills as nuclei.
@@ -273,9 +273,8 @@ assert np.array_equal(sure_pieces(maps.probabilities[1], 0.7, 0.9), segment(maps
 def flood_by_hand(markers, mask, heights):
     """Give each pixel of the mask to a marker: the lowest pixel on any shore is flooded next."""
     labels = np.where(mask, markers, 0)
-    shore = [
-        (heights[pixel], order, pixel) for order, pixel in enumerate(zip(*np.nonzero(labels), strict=True))
-    ]
+    starts = zip(*np.nonzero(labels), strict=True)
+    shore = [(heights[pixel], order, pixel) for order, pixel in enumerate(starts)]
     heapq.heapify(shore)
     order = len(shore)
     while shore:
@@ -284,9 +283,8 @@ def flood_by_hand(markers, mask, heights):
             inside = 0 <= beside[0] < mask.shape[0] and 0 <= beside[1] < mask.shape[1]
             if inside and mask[beside] and labels[beside] == 0:
                 labels[beside] = labels[row, column]
-                heapq.heappush(
-                    shore, (max(level, heights[beside]), order, beside)
-                )  # equals: first come first
+                entry = (max(level, heights[beside]), order, beside)  # of equal ones the first comes first
+                heapq.heappush(shore, entry)
                 order += 1
     return labels
 
@@ -382,7 +380,8 @@ exercises.check("05.3", answer)
 # - **Step 4** takes P1 and P2 together as springs and floods the foreground: now the orange rims find an
 #   owner. Cells of less than a tenth of the mean area are noise and go.
 #
-# Here they are, by hand, in the paper's numbers (where it has none, its published code's).
+# Here they are, by hand, in the paper's numbers (where it has none, its published code's). By now you can
+# read every line.
 
 # %%
 P1 = flood(label((blurred > 0.8) & interior), interior)
@@ -437,17 +436,17 @@ pd.DataFrame(
 #
 # To compare them fairly takes more than one image. The tables below use simulated images of all four
 # microscopes, which the network has never seen the like of; so do not compare the F1 with the paper's.
-
+#
 # **Predict, then run.** Rank them: Otsu's threshold with a watershed (the baseline), no post-processing,
 # the paper, its code, this kit. The last row feeds the rules with *perfect* maps, made from the truth.
 # Will it say 1.00 everywhere?
 
 # %%
 tried = {}
-for k, modality in [(k, modality) for modality in MODALITIES for k in range(IMAGES)]:
-    rng = np.random.default_rng([SEED, k, MODALITIES.index(modality)])
-    sample = ml.simulate(modality, (256, 256), cell_diameter=28, clustering=0.7, rng=rng)
-    tried[modality, k] = Case(sample.image, sample.labels, ml.predict(model, sample.image))
+for key in [(modality, k) for modality in MODALITIES for k in range(IMAGES)]:
+    rng = np.random.default_rng([SEED, key[1], MODALITIES.index(key[0])])
+    sample = ml.simulate(key[0], (256, 256), cell_diameter=28, clustering=0.7, rng=rng)
+    tried[key] = Case(*sample, ml.predict(model, sample.image))
 
 
 def perfect_maps(labels):
@@ -581,10 +580,9 @@ show(
 #
 # ## 8 · Who is to blame?
 #
-# Paper 4.2 names two failures: cells that are not convex are over-segmented, "the watershed algorithm …
-# will lead to" it; and faint cells are taken for background. Is it the rules, or the maps they are given?
-# With simulated images we can *know*: give the rules perfect maps, or swap one map at a time for the
-# truth.
+# Paper 4.2 names two failures. Cells that are not convex are split, for which it blames the watershed;
+# and faint cells are taken for background. But is it the rules, or the maps they are given? With
+# simulated images we can *know*: give the rules perfect maps, or swap one map at a time for the truth.
 #
 # **Predict, then run.** For peanuts, faint cells and mixed sizes: which swap repairs the result?
 
@@ -627,9 +625,9 @@ gallery(
 )
 
 # %% [markdown]
-# - **Peanuts.** With perfect maps the very same watershed splits nothing. The network paints two hills
-#   where the truth has one, because a peanut *looks* like two nuclei that touch. The rules only do as
-#   they are told.
+# - **Peanuts.** With perfect maps the very same watershed splits nothing, and the true distance alone
+#   repairs most. The network paints two hills where the truth has one, because a peanut *looks* like two
+#   nuclei that touch. The rules only do as they are told.
 # - **Faint.** True classes repair it: the network calls the faint cells background, and rules cannot
 #   flood what is no foreground.
 # - **Mixed sizes.** Here the rules have a fault of their own: even perfect maps lose cells, more with the
@@ -685,7 +683,7 @@ show(
 #
 # Four times the image is four times the pixels *and* four times the cells. A loop over cells that looks
 # at the whole image for each, `labels == k`, therefore costs sixteen times as much. The published code
-# does this when it makes its targets, and takes minutes where the pixels would need a second.
+# does this when it makes its targets (notebook 01).
 #
 # ### Exercise 05.4 · remove small cells without a loop (hard)
 #
@@ -792,6 +790,9 @@ kinds = {
 pd.DataFrame(kinds).T
 
 # %% [markdown]
+# Rules part what was merged and clear away what was invented. What is missed stays missed: no rule can
+# see what the network did not.
+#
 # ## Recap
 #
 # You have
