@@ -169,6 +169,8 @@ def training_job(name: str, size: int, device: torch.device) -> Callable[[], obj
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
     side = size // 2
     x = torch.rand(2, 3, side, side, device=device)
+    if kit and device.type == "cpu":
+        x = x.contiguous(memory_format=torch.channels_last)
     classes = torch.randint(0, 3, (2, side, side), device=device)
     distance = torch.rand(2, 1, side, side, device=device)
 

@@ -107,6 +107,7 @@ def predict(
     device: str | torch.device = "auto",
     *,
     batch_size: int | None = None,
+    memory: float | None = None,
     half: bool | None = None,
     single_scale_above: int = MULTI_SCALE_LIMIT,
     progress: bool = False,
@@ -138,7 +139,9 @@ def predict(
     device : str or torch.device
         See `resolve_device`.
     batch_size : int, optional
-        Windows computed at once; by default 1 on the CPU, and what half of the free memory holds on a GPU.
+        Windows computed at once; by default 1 on the CPU, and as many as `memory` holds on a GPU.
+    memory : float, optional
+        GiB that a batch of windows may take on a GPU; by default half of what is free.
     half : bool, optional
         Half precision; by default on CUDA only, the only device where it is known to be faster.
     single_scale_above : int
@@ -186,7 +189,7 @@ def predict(
     with tqdm(total=n_windows, unit="window", disable=not progress) as bar, torch.inference_mode():
         for model, places in jobs:
             network = prepare(model, device, half)
-            for batch, output in run_windows(network, planes, places, batch_size):
+            for batch, output in run_windows(network, planes, places, batch_size, memory):
                 for place, values in zip(batch, heads.share(output, model, len(scales)), strict=True):
                     _blend(total[: len(values)], values, *place)
                 bar.update(len(batch))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from weakref import WeakKeyDictionary
 
 import torch
@@ -50,7 +51,8 @@ class Prepared:
     def __call__(self, x: Tensor) -> Output:
         """Return float32 logits (B, C, H, W) and distance (B, 1, H, W) or None for images (B, 3, H, W)."""
         x = x.to(self.device).contiguous(memory_format=self.memory_format)
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.half):
+        precision = torch.autocast(self.device.type, torch.float16) if self.half else nullcontext()
+        with torch.inference_mode(), precision:
             logits, distance = self.network(x)
         return Output(logits.float(), None if distance is None else distance.float())
 
@@ -67,7 +69,11 @@ def prepare(model: MAUNet, device: torch.device, half: bool = False) -> Prepared
 
 
 def run_windows(
-    network: Prepared, planes: Tensor, places: Sequence[Place], batch_size: int | None = None
+    network: Prepared,
+    planes: Tensor,
+    places: Sequence[Place],
+    batch_size: int | None = None,
+    memory: float | None = None,
 ) -> Iterator[tuple[Sequence[Place], Output]]:
     """Cut `places` out of an image, run the network, and yield batches of places with their outputs.
 
@@ -80,8 +86,9 @@ def run_windows(
         Windows of one size.
     batch_size : int, optional
         Windows computed at once. By default 1 on the CPU; on CUDA the first window goes alone, and its peak
-        tells how many fit into half of the free memory. Where memory runs out nevertheless, batches are
-        halved.
+        tells how many fit into `memory`. Where memory runs out nevertheless, batches are halved.
+    memory : float, optional
+        GiB that a batch may take on CUDA; by default half of what is free.
     """
     done, size = 0, batch_size or 1
     while done < len(places):
@@ -96,7 +103,7 @@ def run_windows(
             torch.cuda.empty_cache()
             continue
         if batch_size is None and done == 0 and network.device.type == "cuda":
-            size = _fitting(network.device, before)
+            size = _fitting(network.device, before, memory)
         yield batch, output
         done += len(batch)
 
@@ -113,9 +120,9 @@ def _start_measuring(device: torch.device) -> int:
     return torch.cuda.memory_allocated(device)
 
 
-def _fitting(device: torch.device, before: int) -> int:
-    """Return how many windows fit into half of the free memory; one took what came after `before`."""
+def _fitting(device: torch.device, before: int, memory: float | None) -> int:
+    """Return how many windows fit into `memory` GiB; one took what came after `before` bytes."""
     window = max(1, torch.cuda.max_memory_allocated(device) - before)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    free = torch.cuda.mem_get_info(device)[0] + unused
-    return max(1, min(MOST_WINDOWS, free // 2 // window))
+    budget = (torch.cuda.mem_get_info(device)[0] + unused) // 2 if memory is None else int(memory * 2**30)
+    return max(1, min(MOST_WINDOWS, budget // window))
