@@ -19,6 +19,7 @@ from maunet_lite.teaching.postprocessing_explorer import (
     PostprocessExplorer,
     controls,
     draw_choice,
+    draw_gallery,
     draw_result,
     explore,
     scan,
@@ -132,6 +133,16 @@ def test_choice_draws_the_case_of_that_name():
     assert draw("apart", "truth").axes[1].get_title() == "truth"
 
 
+def test_gallery_shows_the_middle_and_counts_all():
+    figure = draw_gallery({"apart": APART, "glued": glued()}, 32, PostprocessConfig(refine=False))
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["apart: F1 1.00\nno error", "glued: F1 0.00\n2 merged"]
+    assert figure.axes[0].images[0].get_array().shape[:2] == (32, 32)
+    assert [ax.get_legend() for ax in figure.axes] == [None, None]
+    whole = draw_gallery({"apart": APART}, 500)
+    assert whole.axes[0].images[0].get_array().shape[:2] == APART.truth.shape
+
+
 def test_controls_begin_with_the_default_settings():
     made = controls({"apart": APART, "glued": glued()})
     values = {name: control.value for name, control in made.items()}
@@ -179,7 +190,7 @@ def test_moving_a_slider_back_finds_the_presets_name_again(explorer):
     assert explorer.preset.value == "own"
     explorer.preset.value = "own"  # choosing it by hand changes nothing
     assert explorer.config == replace(PostprocessConfig(), skeleton=0.5)
-    explorer.controls["skeleton"].value = 0.8
+    explorer.controls["skeleton"].value = PostprocessConfig().skeleton
     assert explorer.preset.value == "default"
 
 

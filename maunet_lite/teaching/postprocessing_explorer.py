@@ -181,6 +181,33 @@ def _draw(ax: Axes, case: Case, steps: Mapping[str, np.ndarray], shown: str) -> 
         show_steps({shown: steps[shown]}, axes=[ax])
 
 
+def draw_gallery(cases: Mapping[str, Case], side: int, config: PostprocessConfig | None = None) -> Figure:
+    """Draw the middle of several cases in a row, wrong cells in colour, with what went wrong in all of each.
+
+    Parameters
+    ----------
+    cases : dict
+        Name → case.
+    side : int
+        Height and width of the middle part that is drawn, in pixels.
+    config : PostprocessConfig, optional
+        The default settings if left out.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 0.5 + 7.7 / len(cases)), layout="compressed")
+    for ax, (name, case) in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases.items(), strict=True):
+        labels = segment(case.maps, config).labels
+        found = find_errors(case.truth, labels)
+        wrong = [f"{n} {kind}" for kind, n in found.counts().items() if n and kind != "found"]
+        title = f"{name}: F1 {match_cells(case.truth, labels).f1:.2f}\n{', '.join(wrong) or 'no error'}"
+        top, left = (max(0, (size - side) // 2) for size in labels.shape)
+        middle = np.s_[top : top + side, left : left + side]
+        errors(case.image[middle], case.truth[middle], labels[middle], found, ax, title)
+        ax.get_legend().remove()
+    return figure
+
+
 def draw_choice(cases: Mapping[str, Case]) -> Callable[..., Figure]:
     """Return a function that draws one of several cases, for an explorer that can change between them.
 
@@ -221,7 +248,7 @@ def controls(cases: Mapping[str, Case]) -> dict[str, Slider | Choice]:
     default = PostprocessConfig()
     made: dict[str, Slider | Choice] = {
         "picture": Choice(next(iter(cases)), list(cases)),
-        "step": Choice("skeleton_markers", (*INPUTS, *STEPS), "on the right"),
+        "step": Choice("peak_markers", (*INPUTS, *STEPS), "on the right"),
     }
     for name, limits in RANGES.items():
         value = getattr(default, name)
