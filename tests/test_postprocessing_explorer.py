@@ -10,20 +10,22 @@ import pytest
 
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
 from maunet_lite.preprocessing import make_targets
-from maunet_lite.teaching.postprocessing_explorer import (
+from maunet_lite.teaching.postprocessing_cases import (
     INPUTS,
-    PRESETS,
-    RANGES,
     STEPS,
     Case,
+    draw_gallery,
+    draw_result,
+    scan,
+    score,
+)
+from maunet_lite.teaching.postprocessing_explorer import (
+    PRESETS,
+    RANGES,
     PostprocessExplorer,
     controls,
     draw_choice,
-    draw_gallery,
-    draw_result,
     explore,
-    scan,
-    score,
     settings,
     settings_code,
 )

@@ -1,30 +1,23 @@
 """The explorer of notebook 05: every number of the post-processing on a slider, F1 and errors at once.
 
-`draw_result` is a pure function of a case and settings; the widget calls it again whenever a control moves.
-The controls have the names of `PostprocessConfig`'s fields, so that what was found with the mouse can be
-written down: the explorer itself says how (`settings_code`).
+What it shows is drawn by :mod:`~maunet_lite.teaching.postprocessing_cases`. The controls have the names of
+`PostprocessConfig`'s fields, so that what was found with the mouse can be written down: the explorer itself
+says how (`settings_code`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..error_analysis import errors as find_errors
-from ..maps import Maps
-from ..metrics import match_cells
-from ..plots import errors, overlay, show_image, show_steps
-from ..postprocessing import segment
 from ..postprocessing_config import PostprocessConfig
 from .display import show
+from .postprocessing_cases import INPUTS, STEPS, Case, draw_result, score
 from .widgets import Choice, Explorer, Slider
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PRESETS = ("default", "paper", "authors", "none")
@@ -46,79 +39,6 @@ RANGES: dict[str, tuple[Any, ...]] = {
     "min_size": (0.0, 1.0, 0.05),
     "relief": ("distance", "flat"),
 }
-STEPS = (
-    "foreground",
-    "interior",
-    "blurred_distance",
-    "skeleton_markers",
-    "P1",
-    "peak_markers",
-    "P2",
-    "union_markers",
-    "P3",
-    "final",
-)
-INPUTS = ("image", "truth", "P(interior)", "P(boundary)", "distance field")
-
-
-class Case(NamedTuple):
-    """A picture to try settings on.
-
-    Attributes
-    ----------
-    image : numpy.ndarray
-        (H, W) or (H, W, C).
-    truth : numpy.ndarray
-        (H, W) label map.
-    maps : Maps
-        What the network says of the image.
-    """
-
-    image: np.ndarray
-    truth: np.ndarray
-    maps: Maps
-
-
-def score(case: Case, config: PostprocessConfig | str) -> float:
-    """Return the F1 of the cells that these settings find in a case, by the challenge's rules."""
-    return match_cells(case.truth, segment(case.maps, config, keep_steps=False).labels).f1
-
-
-def scan(
-    cases: Sequence[Case], name: str, values: Sequence[Any], config: PostprocessConfig | None = None
-) -> np.ndarray:
-    """Change one number of the settings and keep the others.
-
-    Parameters
-    ----------
-    cases : sequence of Case
-    name : str
-        A field of `PostprocessConfig`.
-    values : sequence
-        What to try for it.
-    config : PostprocessConfig, optional
-        All other numbers; the default settings if left out.
-
-    Returns
-    -------
-    numpy.ndarray
-        (cases, values) float64, the F1.
-
-    Examples
-    --------
-    Two cells of nine pixels, and a bar for cells that only the first settings leave low enough:
-
-    >>> interior = np.zeros((9, 12), dtype=np.float32)
-    >>> interior[3:6, 3:6] = interior[3:6, 7:10] = 1
-    >>> truth = np.zeros((9, 12), dtype=int)
-    >>> truth[3:6, 3:6], truth[3:6, 7:10] = 1, 2
-    >>> case = Case(interior, truth, Maps(np.stack([1 - interior, interior]), interior))
-    >>> scan([case], "min_interior", [0, 10])
-    array([[1., 0.]])
-    """
-    config = config or PostprocessConfig()
-    changed = [replace(config, **{name: value}) for value in values]
-    return np.array([[score(case, config) for config in changed] for case in cases])
 
 
 def settings_code(config: PostprocessConfig) -> str:
@@ -134,78 +54,6 @@ def settings_code(config: PostprocessConfig) -> str:
         field.name for field in fields(config) if getattr(config, field.name) != getattr(default, field.name)
     ]
     return f"PostprocessConfig({', '.join(f'{name}={getattr(config, name)!r}' for name in differing)})"
-
-
-def draw_result(case: Case, config: PostprocessConfig, shown: str = "final", note: str = "") -> Figure:
-    """Draw what settings make of a case: errors in colours on the left, one map or step on the right.
-
-    Parameters
-    ----------
-    case : Case
-    config : PostprocessConfig
-    shown : str
-        One of `INPUTS` or `STEPS`. Settings that skip the steps have only the last one, ``"final"``.
-    note : str
-        Stands beside the F1.
-    """
-    from matplotlib.figure import Figure
-
-    labels, steps = segment(case.maps, config)
-    found = find_errors(case.truth, labels)
-    f1 = match_cells(case.truth, labels).f1
-    figure = Figure(
-        figsize=(8, 0.45 + 4 * float(np.clip(case.truth.shape[0] / case.truth.shape[1], 0.5, 1.2)))
-    )
-    left, right = figure.subplots(1, 2)
-    figure.subplots_adjust(left=0.005, right=0.995, top=0.93, bottom=0.07, wspace=0.02)
-    errors(case.image, case.truth, labels, found, left, f"F1 {f1:.2f}{note}")
-    _draw(right, case, steps, shown)
-    return figure
-
-
-def _draw(ax: Axes, case: Case, steps: Mapping[str, np.ndarray], shown: str) -> None:
-    """Draw one of `INPUTS` or `STEPS`."""
-    probabilities, distance = case.maps
-    if shown == "image":
-        show_image(case.image, ax, shown)
-    elif shown == "truth":
-        overlay(case.image, case.truth, ax, shown)
-    elif shown == "distance field" and distance is not None:
-        show_steps({shown: distance}, axes=[ax])
-    elif shown == "P(boundary)" and len(probabilities) > 2:
-        show_steps({shown: probabilities[2]}, axes=[ax])
-    elif shown == "P(interior)":
-        show_steps({shown: probabilities[1]}, axes=[ax])
-    else:
-        shown = shown if shown in steps else "final"
-        show_steps({shown: steps[shown]}, axes=[ax])
-
-
-def draw_gallery(cases: Mapping[str, Case], side: int, config: PostprocessConfig | None = None) -> Figure:
-    """Draw the middle of several cases in a row, wrong cells in colour, with what went wrong in all of each.
-
-    Parameters
-    ----------
-    cases : dict
-        Name → case.
-    side : int
-        Height and width of the middle part that is drawn, in pixels.
-    config : PostprocessConfig, optional
-        The default settings if left out.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 0.5 + 7.7 / len(cases)), layout="compressed")
-    for ax, (name, case) in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases.items(), strict=True):
-        labels = segment(case.maps, config).labels
-        found = find_errors(case.truth, labels)
-        wrong = [f"{n} {kind}" for kind, n in found.counts().items() if n and kind != "found"]
-        title = f"{name}: F1 {match_cells(case.truth, labels).f1:.2f}\n{', '.join(wrong) or 'no error'}"
-        top, left = (max(0, (size - side) // 2) for size in labels.shape)
-        middle = np.s_[top : top + side, left : left + side]
-        errors(case.image[middle], case.truth[middle], labels[middle], found, ax, title)
-        ax.get_legend().remove()
-    return figure
 
 
 def draw_choice(cases: Mapping[str, Case]) -> Callable[..., Figure]:

@@ -66,9 +66,9 @@ import pandas as pd
 from scipy import ndimage
 
 from maunet_lite.baseline import otsu_watershed
-from maunet_lite.evaluation import errors
 from maunet_lite.run_lengths import number_in_reading_order
-from maunet_lite.teaching.postprocessing_explorer import Case, draw_gallery, explore, scan, score
+from maunet_lite.teaching.postprocessing_cases import Case, draw_gallery, scan, score
+from maunet_lite.teaching.postprocessing_explorer import explore
 from maunet_lite.watershed import flood
 
 ml.seed_everything(SEED)
@@ -771,6 +771,8 @@ for name, case in cases.items():
 # will the rules save you from, compared with "none"? Which kind can no rule repair?
 
 # %%
+from maunet_lite.evaluation import errors
+
 show(
     draw_gallery({modality: tried[modality, 0] for modality in MODALITIES}, 160),
     alt="Four images, found cells in grey; missed, split, merged and invented ones in colour.",
