@@ -219,10 +219,10 @@ show(
 )
 
 # %% [markdown]
-# A U-Net turns twice. On its way down it sorts images by what kind of picture they are; the deepest
-# features hardly distinguish a cell from its surroundings, for their means were taken over regions much
-# larger than a cell. On its way up, skip connections bring back where things are, and the loss asks for
-# classes only. What is left of the modality at the end is the gap that the proxy is meant to close.
+# A U-Net turns twice. On its way down it learns what kind of picture this is; each of the deepest features
+# stands for 32 × 32 pixels and hardly tells a cell from its surroundings. On its way up, skip connections
+# bring back where things are, and the loss asks for classes only. What is left of the modality at the end
+# is the gap that the proxy is meant to close.
 #
 # ## 3 · The head draws a line
 #
@@ -284,7 +284,8 @@ exercises.check("03.2", margin)
 # %% [markdown]
 # Now the paper's Fig. 6(b): two modalities only, the class weights as stars, and the boundary. It can be
 # had in two ways. *Estimated from the proxies*, as the paper words it, it is the perpendicular bisector of
-# two stars. *Taken from the logits*, it also knows the bias and the lengths of the weights.
+# two stars (perpendicular in feature space; the axes below have different scales). *Taken from the logits*,
+# it also knows the bias and the lengths of the weights.
 #
 # **Predict, then run.** Will the two lines agree?
 
@@ -574,6 +575,7 @@ show(
     fig,
     alt="The same image without and with a light leak: true cells, and the cells that each network finds. Of "
     "all images tried, this is the one on which the networks differ most.",
+    dpi=85,
 )
 
 # %%
@@ -601,7 +603,7 @@ from maunet_lite.teaching.feature_pictures import describe, static_view
 
 atlas = survey(networks, images, postprocess="none")
 view = first_view(atlas, network="with proxy")
-show(static_view(atlas, view), alt=describe(atlas, view))
+show(static_view(atlas, view), alt=describe(atlas, view), dpi=100)
 
 # %% [markdown]
 # Below (in JupyterLab): **hover** over a point to see its image, truth and prediction. **Drag** a box to
