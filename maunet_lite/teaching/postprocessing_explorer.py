@@ -115,7 +115,7 @@ class PostprocessExplorer(Explorer):
         The present settings as Python, to copy.
     """
 
-    def __init__(self, cases: Mapping[str, Case], alt: str, dpi: int = 100) -> None:
+    def __init__(self, cases: Mapping[str, Case], alt: str, dpi: int = 120) -> None:
         import ipywidgets
 
         self._moving = False
@@ -173,7 +173,7 @@ def explore(cases: Mapping[str, Case], alt: str, dpi: int = 100) -> PostprocessE
     alt : str
         What the figure shows, see :func:`maunet_lite.teaching.show`.
     dpi : int
-        Pixels per inch.
+        Pixels per inch of the static figure, which is stored; the live one is sharper.
 
     Returns
     -------
@@ -181,6 +181,6 @@ def explore(cases: Mapping[str, Case], alt: str, dpi: int = 100) -> PostprocessE
     """
     start = {name: control.value for name, control in controls(cases).items()}
     show(draw_choice(cases)(**start), alt, dpi=dpi)
-    live = PostprocessExplorer(cases, alt, dpi)
+    live = PostprocessExplorer(cases, alt)
     live.display()
     return live
