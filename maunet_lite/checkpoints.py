@@ -119,6 +119,14 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
         If nothing is there; the message lists what exists.
     CheckpointError
         If the file is damaged or does not fit its own architecture.
+
+    Examples
+    --------
+    >>> from maunet_lite.model import build_model
+    >>> folder = getfixture("tmp_path")
+    >>> _ = save_model(build_model("lite", proxy=False), folder / "last.safetensors")
+    >>> load_model(folder).config.proxy
+    False
     """
     path = find_checkpoint(name_or_path)
     config = ModelConfig(**read_record(path)["config"])

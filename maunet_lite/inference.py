@@ -93,6 +93,13 @@ def segment(
     -------
     ndarray
         (H, W) int32: 0 background, cells 1 … N.
+
+    Examples
+    --------
+    >>> from maunet_lite.model import build_model
+    >>> image = np.zeros((40, 60), dtype=np.uint8)
+    >>> segment(image, model=build_model("lite"), device="cpu").shape
+    (40, 60)
     """
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
     return segment_maps(predict(model, image, scales, device=device, **options), config).labels
