@@ -6,9 +6,9 @@
 
 - **published …**: a plain re-statement of the published computation: MONAI's blocks, two separate decoders,
 float32,
-  contiguous memory, one image at a time. Its recipe is MONAI's sliding window at each scale (it
-  fills images up to 512 × 512). With the same
-  weights it must return what the kit returns; that is checked before anything is timed.
+  contiguous memory, one image at a time. Its recipe is MONAI's sliding window at each scale, which
+  fills images up to 512 × 512. With the same weights it must return what the kit returns; that is checked
+  before anything is timed.
 - **StarDist's, re-stated**: the network of StarDist's default configuration (2D, grid 2), re-stated in torch
 with
   channels-last memory. Not the package itself.
