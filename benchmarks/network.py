@@ -5,13 +5,11 @@
     python -m benchmarks.network --size 1024 --repeat 9 --only inference --device cuda
 
 - **published …**: a plain re-statement of the published computation: MONAI's blocks, two separate decoders,
-float32,
-  contiguous memory, one image at a time. Its recipe is MONAI's sliding window at each scale, which
-  fills images up to 512 × 512. With the same weights it must return what the kit returns; that is checked
-  before anything is timed.
-- **StarDist's, re-stated**: the network of StarDist's default configuration (2D, grid 2), re-stated in torch
-with
-  channels-last memory. Not the package itself.
+  float32, contiguous memory, one image at a time. Its recipe is MONAI's sliding window at each scale, which
+  fills images up to 512 × 512. With the same weights it must return what the kit returns: that is checked
+  first.
+- **StarDist's, re-stated**: the network of StarDist's default configuration (2D, grid 2), re-stated in torch,
+  channels-last. Not the package itself.
 - **paper-r50, paper-wr50, lite**: this kit, as `predict` and `train` run them.
 
 All networks of a table run in turn, round after round, in one process, and the fastest round counts: what
