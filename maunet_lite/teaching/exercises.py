@@ -97,7 +97,7 @@ def exercise(
 
 
 class Verdict(int):
-    """True or False, as `check` returns it. As the last line of a cell it shows nothing: the sentence does."""
+    """True or False, as `check` returns it. A cell that ends with it shows nothing: the sentence does."""
 
     def _ipython_display_(self) -> None:
         """Display nothing."""
