@@ -342,6 +342,12 @@ def test_zoom_of_the_user_outlives_a_selection(explorer):
     assert explorer.flat.layout.xaxis.range != (0, 1)
 
 
+def test_lasso_of_the_user_outlives_what_it_selects(explorer):
+    explorer.flat.data[0].selectedpoints = [0, 4]  # as the browser reports it
+    explorer._points_selected(explorer.flat.data[0], pointer(0, 4), None)
+    assert list(explorer.flat.data[0].selectedpoints) == [0, 4]
+
+
 def test_live_figures_equal_fresh_ones_after_any_change(explorer, atlas):
     for changes in (
         {"layer": "encoder.4"},

@@ -174,9 +174,9 @@ def _copy(fresh: go.Figure, shown: go.FigureWidget, last: dict[str, Any]) -> dic
 
 
 def _assign(target: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
-    for key in (before.keys() | after.keys()) - {"type", "uid"}:
-        if before.get(key) != after.get(key):
-            target[key] = after.get(key)
+    for key in after.keys() - {"type", "uid"}:  # what only the live figure has is the user's, such as a lasso
+        if before.get(key) != after[key]:
+            target[key] = after[key]
 
 
 def to_png(picture: np.ndarray) -> bytes:
