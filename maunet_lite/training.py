@@ -243,6 +243,7 @@ class _Loop:
             size,
             num_workers=workers,
             persistent_workers=workers > 0,
+            multiprocessing_context="spawn" if workers else None,  # forked workers hang on OpenCV's threads
             drop_last=True,
             pin_memory=self.accelerator.device.type == "cuda",
         )

