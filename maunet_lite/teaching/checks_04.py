@@ -45,9 +45,7 @@ def _pseudo_labels(answer: Callable[[Any], Any]) -> None:
     got = answer(logits.requires_grad_())
     assert got is not None, "It returned None: is there a return?"
     assert not got.requires_grad, "A gradient would flow through your labels: take the class, not its value."
-    assert tuple(got.shape) == (1, 1, 3), (
-        f"Expected shape (B, H, W) = (1, 1, 3), yours is {tuple(got.shape)}."
-    )
+    assert tuple(got.shape) == (1, 1, 3), f"Expected shape (B, H, W) = (1, 1, 3), got {tuple(got.shape)}."
     assert 3 not in got, "In one of the pixels your label is 3, the proxy. Nothing may be labelled as proxy."
     compare(got, [[[0, 2, 1]]], "three pixels of classes 0, 2 and 1")
 
@@ -76,8 +74,8 @@ def _proxy_cut(one: Any, two: Any) -> Any:
     "mutual cross entropy",
     hints=(
         "Two terms: network 1 learns from the labels of network 2, and the other way round.",
-        "F.cross_entropy(logits, labels) takes all four channels: the proxy belongs into the softmax, it only "
-        "never is the label.",
+        "F.cross_entropy(logits, labels) takes all four channels: the proxy belongs into the softmax; only "
+        "a label it never is.",
         "F.cross_entropy(one, pseudo_labels(two)) + F.cross_entropy(two, pseudo_labels(one))",
     ),
     right={"both ways": lambda one, two: _teach(one, two) + _teach(two, one)},
@@ -155,7 +153,7 @@ def _unpaired(cr: np.ndarray, supervised: np.ndarray) -> tuple[float, float]:
     "04.4",
     "mean gain and its standard error",
     hints=(
-        "Run k of both methods had the same seed: subtract first, seed by seed, then look at the differences.",
+        "Run k of both methods had the same seed: subtract first, seed by seed, then take the mean.",
         "The standard error of a mean of n values is their standard deviation divided by √n; the standard "
         "deviation of a sample divides by n − 1 (ddof=1).",
         "gains = cr - supervised; return gains.mean(), gains.std(ddof=1) / np.sqrt(len(gains))",

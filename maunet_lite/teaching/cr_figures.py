@@ -1,4 +1,4 @@
-"""Figures of the lesson on consistency regularization: who teaches whom, where two networks are wrong together."""
+"""Figures of notebook 04, consistency regularization: who teaches whom, and where both are wrong alike."""
 
 from __future__ import annotations
 
@@ -75,40 +75,40 @@ def pseudo_accuracies(log: pd.DataFrame, smooth: int = 3) -> pd.DataFrame:
     Parameters
     ----------
     log : pandas.DataFrame
-        ``log.csv`` of a run with ``method="cr"`` or ``"cr*"``.
+        ``log.csv`` of a run with ``method="cr"`` or ``"cr*"``, indexed by step.
     smooth : int
         Rows of a running mean. A row is NaN where no patch of the modality was drawn; such rows are skipped.
 
     Returns
     -------
     pandas.DataFrame
-        One column per modality, indexed by step, in order of name.
+        One column per modality, in order of name.
 
     Examples
     --------
-    >>> log = pd.DataFrame({"step": [5, 10], "pseudo_accuracy_dic": [0.3, 0.5], "agreement": [1, 1]})
+    >>> log = pd.DataFrame({"pseudo_accuracy_dic": [0.3, 0.5], "agreement": [1, 1]}, index=[5, 10])
     >>> pseudo_accuracies(log, smooth=2)["dic"].to_list()
     [0.3, 0.4]
     """
     names = sorted(name for name in log if name.startswith(_ACCURACY))
-    table = log.set_index("step")[names].rename(columns=lambda name: name.removeprefix(_ACCURACY))
+    table = log[names].rename(columns=lambda name: name.removeprefix(_ACCURACY))
     return table.rolling(smooth, min_periods=1).mean()
 
 
 def plot_runs(
-    runs: Mapping[str, pd.Series],
+    runs: Mapping[str, pd.Series] | pd.DataFrame,
     ax: Axes | None = None,
     *,
     title: str = "",
     ylabel: str = "",
     marker: str = "",
 ) -> Axes:
-    """Draw one line per named series, its name at its end, and leave out what carries no information."""
+    """Draw one line per named series, or per column of a table, over its index."""
     ax = take_axes(None, 1, 1, 5.0, 3.0)[0] if ax is None else ax
     for color, (name, values) in zip(SERIES, runs.items(), strict=False):
         values = values.dropna()
         ax.plot(values.index, values, color=color, label=name, marker=marker or None, markersize=4)
-    ax.set(xlabel=next(iter(runs.values())).index.name or "", ylabel=ylabel)
+    ax.set(xlabel=values.index.name or "", ylabel=ylabel)
     ax.set_title(title, fontsize=10)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color="#DDDDDD", linewidth=0.6)

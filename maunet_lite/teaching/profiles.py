@@ -46,7 +46,12 @@ PROFILES: dict[str, Profile] = {
         about="does every cell run? For CI, in minutes on two cores",
         limit_minutes=5,
         shared={"PROFILE": "smoke", "PRESET": "lite", "STEPS": 3, "MINUTES": 0.1, "N_IMAGES": 4, "SEEDS": 1},
-        notebooks={"01": {"PICTURES": 1}, "02": {"OVERFIT_STEPS": 3}, "05": {"SIDE": 256, "IMAGES": 1}},
+        notebooks={
+            "01": {"PICTURES": 1},
+            "02": {"OVERFIT_STEPS": 3},
+            "04": {"STEPS": 2, "SWEEP": [], "IMAGES": 4, "RARE_IMAGES": 2},
+            "05": {"SIDE": 256, "IMAGES": 1},
+        },
     ),
     # Each notebook's own defaults: what a reader who opens it in JupyterLab gets.
     "quick": Profile(
@@ -65,6 +70,19 @@ PROFILES: dict[str, Profile] = {
             "N_IMAGES": 64,
             "SEEDS": 3,
         },
+        notebooks={
+            "04": {
+                "STEPS": 120,
+                "LEARNING_RATE": 1e-3,
+                "SWEEP": [0.1, 0.5],
+                "SEEDS": 1,
+                "BATCH": 16,
+                "PATCH": 128,
+                "IMAGES": 48,
+                "RARE_IMAGES": 6,
+                "SIDE": 256,
+            },
+        },
     ),
     "full": Profile(
         about="the paper's protocol; hours on one GPU or more",
@@ -76,6 +94,17 @@ PROFILES: dict[str, Profile] = {
             "MINUTES": 600.0,
             "N_IMAGES": 1000,
             "SEEDS": 5,
+        },
+        notebooks={
+            "04": {
+                "DATA": "neurips22",
+                "STEPS": 4000,
+                "LEARNING_RATE": 6e-4,
+                "SWEEP": [0.1, 0.5],
+                "SEEDS": 3,
+                "BATCH": 16,
+                "PATCH": 512,
+            },
         },
     ),
 }
