@@ -39,7 +39,10 @@ class TrainConfig:
     Watching (in steps; 0 means never)
         validate_every, save_every, log_every; validation_images : at most so many are scored.
     Machine
-        device : ``"auto"``, ``"cpu"`` or ``"cuda"``; workers : loader processes, None chooses.
+        device : ``"auto"``, ``"cpu"`` or ``"cuda"``; workers : loader processes, None chooses;
+        precision : ``"float32"``, ``"bfloat16"`` (mixed: weights stay float32), or ``"auto"``: bfloat16 on
+        GPUs that compute in it, float32 elsewhere. Some CPUs (AVX-512 BF16, AMX) train much faster in
+        bfloat16, others emulate it slowly: measure with ``python -m benchmarks.training``.
     """
 
     data: str = "simulated"
@@ -71,6 +74,7 @@ class TrainConfig:
     validation_images: int = 100
     device: str = "auto"
     workers: int | None = None
+    precision: str = "auto"
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     targets: TargetConfig = field(default_factory=TargetConfig)
 
@@ -80,6 +84,7 @@ class TrainConfig:
             "method": ("supervised", "cr", "cr*"),
             "schedule": ("cosine", "step"),
             "device": ("auto", "cpu", "cuda", "mps"),
+            "precision": ("auto", "float32", "bfloat16"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

@@ -33,6 +33,7 @@ _MAY_CHANGE = {
     "out",
     "device",
     "workers",
+    "precision",
     "validate_every",
     "save_every",
     "log_every",

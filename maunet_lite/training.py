@@ -193,7 +193,9 @@ def _method(config: TrainConfig, data: CellDataset) -> Method:
 
 
 def _precision(config: TrainConfig) -> str:
-    """Return bfloat16 on GPUs that compute in it; CPUs emulate it, so they stay in float32."""
+    """Return accelerate's name of the precision; see `TrainConfig`."""
+    if config.precision != "auto":
+        return {"float32": "no", "bfloat16": "bf16"}[config.precision]
     on_gpu = config.device != "cpu" and torch.cuda.is_available()
     return "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "no"
 
