@@ -97,6 +97,7 @@ class Consistency:
             distance=one.config.distance,
             boundary=one.config.boundary,
             imagenet=self.config.imagenet,
+            **self.config.network,
         )
         return TwinNetworks(one, two)
 

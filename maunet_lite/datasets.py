@@ -11,7 +11,7 @@ Whatever is downloaded or simulated is brought into this layout, so one's own im
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -125,6 +125,25 @@ class CellDataset:
     def labelled(self) -> CellDataset:
         """Return the images that have a label map."""
         return self.select(self.table["labelled"].to_numpy(dtype=bool))
+
+    def without(self, names: Sequence[str]) -> CellDataset:
+        """Return the images of all modalities and sources but those called `names`.
+
+        Raises
+        ------
+        DatasetError
+            If a name occurs neither as a modality nor as a source, or nothing is left.
+        """
+        known = [*self.modalities, *dict.fromkeys(self.table["source"])]
+        if unknown := [name for name in names if name not in known]:
+            raise DatasetError(
+                f"dataset {self.name!r} has no modality or source {unknown[0]!r} to leave out; there are: "
+                + ", ".join(dict.fromkeys(map(str, known)))
+            )
+        keep = ~(self.table["modality"].isin(names) | self.table["source"].isin(names))
+        if not keep.any():
+            raise DatasetError(f"without {', '.join(names)} no image of {self.name!r} is left")
+        return self.select(keep.to_numpy())
 
     def fraction(self, fraction: float, rng: np.random.Generator) -> tuple[CellDataset, CellDataset]:
         """Divide at random, source by source.

@@ -84,7 +84,8 @@ def build_encoder(name: str, imagenet: bool = False) -> nn.Module:
     name : str
         ``"lite"``; ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"wide_resnet50_2"``; or ``"timm:NAME"``
         for any network of the timm library. A number of stages to keep may follow: ``"wide_resnet50_2:4"``
-        leaves the last one out, as the paper does.
+        leaves the last one out, as the paper does. ``"lite:16-32-64x2"`` is a small encoder with stages of
+        these channels and two residual blocks in each stage but the first.
     imagenet : bool
         Start from ImageNet weights: torchvision's for the residual networks, timm's own for its networks.
 
@@ -117,6 +118,9 @@ def build_encoder(name: str, imagenet: bool = False) -> nn.Module:
             raise ValueError(
                 f"there are no ImageNet weights for the encoder 'lite': use imagenet=False, or {RESNETS}"
             )
+        if "-" in cut:
+            channels, depth = _lite_stages(name, cut)
+            return LiteEncoder(channels, depth=depth)
         return LiteEncoder(LITE_CHANNELS[: _stages(name, cut, most=len(LITE_CHANNELS))])
     if base not in RESNETS:
         raise ValueError(
@@ -135,6 +139,19 @@ def _stages(name: str, cut: str, most: int) -> int:
     if not cut.isdecimal() or not 2 <= int(cut) <= most:
         raise ValueError(f"encoder {name!r}: the stages to keep, {cut!r}, must be a number from 2 to {most}")
     return int(cut)
+
+
+def _lite_stages(name: str, cut: str) -> tuple[tuple[int, ...], int]:
+    """Return channels and blocks per stage of a name such as ``"lite:16-32-64x2"``."""
+    stages, _, depth = cut.partition("x")
+    numbers = [*stages.split("-"), depth or "1"]
+    if not all(number.isdecimal() and int(number) > 0 for number in numbers):
+        raise ValueError(
+            f"encoder {name!r}: expected the channels of each stage such as 'lite:16-32-64', and behind an x "
+            "the residual blocks in each"
+        )
+    *channels, depth = map(int, numbers)
+    return tuple(channels), depth
 
 
 def _import_timm():  # noqa: ANN202 - a module

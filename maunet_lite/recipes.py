@@ -23,9 +23,11 @@ class TrainConfig:
     Data
         data : dataset name or folder; out : folder of the run; labelled_fraction : share of the labelled
         training images to use (with ``method="cr"`` the rest is used without labels); unlabelled : a further
-        folder of images without labels (``"cr"`` only); balance : see `patches.source_weights`.
+        folder of images without labels (``"cr"`` only); leave_out : modalities or sources that are not
+        trained on, to see how a network does on what it never saw; balance : see `patches.source_weights`.
     Network
-        model : preset of `model.PRESETS`; proxy, distance, boundary : its heads; imagenet : pretrained
+        model : preset of `model.PRESETS`; network : further fields of `model.ModelConfig` to change, for
+        example ``{"encoder": "resnet18"}``; proxy, distance, boundary : its heads; imagenet : pretrained
         encoder; start_from : weights to fine-tune (name or path), instead of a new network.
     Method
         method : ``"supervised"``, ``"cr"`` or ``"cr*"`` (see `consistency`); consistency_weight : λ of
@@ -49,8 +51,10 @@ class TrainConfig:
     out: str = "runs/latest"
     labelled_fraction: float = 1.0
     unlabelled: str | None = None
+    leave_out: tuple[str, ...] = ()
     balance: float = 0.5
     model: str = "lite"
+    network: dict[str, Any] = field(default_factory=dict)
     proxy: bool = True
     distance: bool = True
     boundary: bool = True
@@ -97,6 +101,8 @@ class TrainConfig:
                 raise ValueError(f"{name}={value!r} must be a positive number")
         if not 0 < self.labelled_fraction <= 1:
             raise ValueError(f"labelled_fraction={self.labelled_fraction!r} must lie in (0, 1]")
+        if isinstance(self.leave_out, str):  # one name, as typed on the command line
+            object.__setattr__(self, "leave_out", (self.leave_out,))
         if self.method != "supervised" and self.labelled_fraction == 1 and not self.unlabelled:
             raise ValueError(
                 f"method={self.method!r} needs images without labels: "
@@ -143,6 +149,8 @@ class TrainConfig:
             if "zoom" in part:
                 part["zoom"] = tuple(part["zoom"])
             record[name] = kind(**part)
+        if isinstance(record.get("leave_out"), list):
+            record["leave_out"] = tuple(record["leave_out"])
         _refuse_unknown(record, cls, "")
         return cls(**record)
 

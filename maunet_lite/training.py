@@ -102,7 +102,7 @@ def build_network(config: TrainConfig) -> MAUNet:
     if config.start_from:
         return load_model(config.start_from).train()
     heads = {"distance": config.distance, "boundary": config.boundary}
-    return build_model(config.model, proxy=config.proxy, imagenet=config.imagenet, **heads)
+    return build_model(config.model, config.proxy, config.imagenet, **heads, **config.network)
 
 
 def seed_everything(seed: int) -> np.random.Generator:
@@ -180,7 +180,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
 
 
 def _method(config: TrainConfig, data: CellDataset) -> Method:
-    train_split = data.split("train")
+    train_split = data.split("train").without(config.leave_out)
     if config.method == "supervised":
         if config.labelled_fraction < 1:
             train_split, _ = train_split.labelled().fraction(

@@ -1,0 +1,243 @@
+"""The kit's own Tables 4, 5 and 7 (paper sections 4.1 and 4.2), and its learning curves, at equal budgets.
+
+    python -m benchmarks.ablation --data FOLDER [--steps 600] [--seeds 0 1 2] [--only 4 5 7 curve]
+
+Every row is one training of the `lite` network with the same number of optimiser steps and patches, scored on
+the validation split. What is done is not done again; several processes may work on one ``--out``. At the end,
+and after each row, ``maunet_lite/results/ablation.csv`` is written: one line per row, seed and modality, with
+steps, minutes, commit and machine.
+
+Budgets are equal in steps and in patches per step. Consistency regularization trains two networks, so its
+runs take about twice the time; `minutes` says how long each took. Half of the labels are hidden from all
+rows of Table 4, so that there is something to be regularised on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.ship_weights import commit
+from maunet_lite.datasets import load_dataset
+from maunet_lite.evaluation import evaluate, summary
+from maunet_lite.images import atomic_path
+from maunet_lite.recipes import RECIPES, TrainConfig
+
+RESULTS = Path(__file__).parents[1] / "maunet_lite" / "results" / "ablation.csv"
+SCALES = {"one scale": (1.0,), "three scales": (1.0, 1.25, 1.5)}
+# Encoder B of Table 5 stands for WideResNet50 without its last stage: fewer stages, wider.
+ENCODER_B = {"encoder": "lite:32-64-128-192", "widths": (0, 16, 32, 64, 96)}
+COLUMNS = ["mean_dice", "mean_class_dice", "mean_f1_plain", "mean_f1", "median_f1", "pooled_f1"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training: where it belongs, and what differs from the base."""
+
+    table: str
+    variant: str
+    seed: int
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """Return a name for the run."""
+        words = "".join(c if c.isalnum() else "-" for c in f"{self.table}-{self.variant}")
+        return f"{words}-{self.seed}"
+
+
+def rows(seeds: list[int], only: list[str]) -> list[Row]:
+    """Return the trainings, all variants of a seed before the next seed."""
+    half = {"labelled_fraction": 0.5}
+    four = {
+        "base": half | {"proxy": False},
+        "w/o L_reg": half | {"proxy": False, "distance": False},
+        "CR": half | {"proxy": False, "method": "cr"},
+        "CR*": half | {"proxy": False, "method": "cr*"},
+        "AAP": half,
+    }
+    five = {"A": {}, "B": {"network": ENCODER_B}}
+    seven = {
+        f"without {modality}, {name}": {"leave_out": (modality,), "proxy": proxy}
+        for modality in ("phase-contrast", "brightfield")
+        for name, proxy in (("proxy", True), ("no proxy", False))
+    } | {
+        f"simulated to real, {name}": {"data": "simulated", "proxy": proxy}
+        for name, proxy in (("proxy", True), ("no proxy", False))
+    }
+    curve = {f"{share:.0%} of the labels": {"labelled_fraction": share} for share in (0.01, 0.04, 0.2)}
+    plan = {"4": four, "5": five, "7": seven, "curve": curve}
+    return [
+        Row(table, variant, seed, changes)
+        for seed in seeds
+        for table in only
+        for variant, changes in plan[table].items()
+    ]
+
+
+def configuration(row: Row, options: argparse.Namespace) -> TrainConfig:
+    """Return the recipe of a row."""
+    base = RECIPES["lite"].override(
+        data=options.data, steps=options.steps, patch=192, device=options.device, precision=options.precision,
+        validate_every=0, validation_images=4, seed=row.seed, out=str(options.out / row.folder),
+    )  # fmt: skip
+    return base.override(**row.changes)
+
+
+def score(models: list[Path], data: str, scales: tuple[float, ...], device: str) -> pd.DataFrame:
+    """Return the summary on the validation split, one line per modality and one for all."""
+    table = evaluate(models, data, "val", scales=scales, device=device, progress=False)
+    return summary(table)[["images", *COLUMNS]].round(4).reset_index()
+
+
+def train_row(row: Row, options: argparse.Namespace) -> None:
+    """Train and score one row, unless it is done or another process is at it."""
+    from maunet_lite.training import train
+
+    folder = options.out / row.folder
+    done, claim = folder.with_suffix(".csv"), folder.with_suffix(".claim")
+    if done.exists() or not _claimed(claim):
+        return
+    print(f"table {row.table}: {row.variant}, seed {row.seed}", flush=True)
+    try:
+        result = train(configuration(row, options), resume=True, progress=options.progress)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        scores = score([result.folder / "last.safetensors"], options.data, (1.0,), options.device)
+        minutes = pd.read_csv(folder / "log.csv")["minutes"].iloc[-1]
+        labels = {"table": row.table, "variant": row.variant, "seed": row.seed}
+        about = {"steps": result.steps, "minutes": minutes} | circumstances(options)
+        write(pd.DataFrame({**labels, **scores, **about}), done)
+    finally:
+        claim.unlink()
+    collect(options.out)
+
+
+def circumstances(options: argparse.Namespace) -> dict[str, str]:
+    """Return what a reader must know about a number."""
+    machine = f"1 core, {platform.machine()}, {options.precision}" if options.device == "cpu" else "GPU"
+    return {"commit": commit(), "machine": machine, "data": "cells"}
+
+
+def _claimed(claim: Path) -> bool:
+    """Claim a row for this process; claims of processes that are gone do not count."""
+    try:
+        with claim.open("x") as file:
+            file.write(str(os.getpid()))
+        return True
+    except FileExistsError:
+        try:
+            os.kill(int(claim.read_text() or 0), 0)
+        except (ProcessLookupError, ValueError):
+            claim.write_text(str(os.getpid()))
+            return True
+        except FileNotFoundError:
+            return False
+        return False
+
+
+def ensembles(options: argparse.Namespace) -> None:
+    """Score Table 5: each encoder and both together, at one scale and at three."""
+    for seed in options.seeds:
+        weights = {name: options.out / Row("5", name, seed).folder / "last.safetensors" for name in "AB"}
+        if not all(path.parent.with_suffix(".csv").exists() for path in weights.values()):
+            continue  # another process is still training one of them
+        for name, models in {"A": "A", "B": "B", "A + B": "AB"}.items():
+            for scale, scales in SCALES.items():
+                done = options.out / f"5-{name.replace(' ', '')}-{scale.split()[0]}-{seed}.csv"
+                if done.exists():
+                    continue
+                scores = score([weights[m] for m in models], options.data, scales, options.device)
+                labels = {"table": "5", "variant": f"{name}, {scale}", "seed": seed}
+                about = {"steps": options.steps, "minutes": np.nan} | circumstances(options)
+                write(pd.DataFrame({**labels, **scores, **about}), done)
+
+
+def shipped(options: argparse.Namespace) -> None:
+    """Score the shipped weights for Table 7."""
+    from maunet_lite.checkpoints import read_record, shipped_models
+
+    for name in shipped_models():
+        done = options.out / f"7-shipped-{name}.csv"
+        if not done.exists():
+            scores = score([name], options.data, (1.0,), options.device)
+            record = read_record(name)["record"]
+            minutes = sum(stage["minutes"] for stage in record["stages"])
+            steps = sum(stage["steps"] for stage in record["stages"])
+            labels = {"table": "7", "variant": f"shipped {name}", "seed": 0}
+            about = {"steps": steps, "minutes": round(minutes, 1)} | circumstances(options)
+            write(pd.DataFrame({**labels, **scores, **about}), done)
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a CSV under a temporary name first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as part:
+        table.to_csv(part, index=False)
+
+
+def collect(out: Path) -> pd.DataFrame:
+    """Join all that is done into the CSV of the package."""
+    parts = [pd.read_csv(path) for path in sorted(out.glob("*.csv"))]
+    parts = [part for part in parts if not set(part["variant"]) <= {"A", "B"}]  # scored again in ensembles
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    if len(table):
+        table["table"] = table["table"].astype(str)
+        write(table.sort_values(["table", "variant", "seed"], kind="stable"), RESULTS)
+    return table
+
+
+def report(table: pd.DataFrame) -> Iterator[str]:
+    """Yield one block per table: mean and spread over seeds of all modalities together."""
+    for name, part in table[table["modality"] == "all"].groupby("table"):
+        rows = part.groupby("variant", sort=False)[COLUMNS].agg(["mean", "std"]).round(3)
+        counts = part.groupby("variant", sort=False).size().rename("seeds")
+        shown = {
+            column: rows[column]["mean"].map("{:.3f}".format)
+            + " ± "
+            + rows[column]["std"].map("{:.3f}".format)
+            for column in COLUMNS
+        }
+        yield f"\nTable {name}\n\n" + pd.DataFrame(shown).join(counts).to_string()
+
+
+def main() -> None:
+    """Train what is missing, score it, write the CSV."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--only", nargs="+", default=["4", "5", "7", "curve"], choices=["4", "5", "7", "curve"]
+    )
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--progress", action="store_true")
+    options = parser.parse_args()
+    load_dataset(options.data)
+    options.out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    for row in rows(options.seeds, options.only):
+        train_row(row, options)
+    if "5" in options.only:
+        ensembles(options)
+    if "7" in options.only:
+        shipped(options)
+    print("\n".join(report(collect(options.out))))
+    print(f"\n{(time.monotonic() - started) / 60:.0f} minutes; one line per row and modality in {RESULTS}")
+
+
+if __name__ == "__main__":
+    main()
