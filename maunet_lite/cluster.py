@@ -1,0 +1,355 @@
+"""The same work in one process, in several, or on many machines: one pool for images, blocks and notebooks.
+
+Without workers nothing of Dask is imported and items are done one by one. With them, each item is a task of
+``dask.distributed`` (the extra ``[scale]``): what a lost worker was doing is done again by another one, and an
+item that fails is handed back as its error and stops nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from maunet_lite.model import MAUNet
+
+INSTALL = "pip install 'maunet-lite[scale]'"
+DEATHS = 3  # as many workers may die over an item before it counts as the cause
+PER_WORKER = 3  # items in flight per worker: one at work, and the next ones ready
+CONNECT_SECONDS = 20
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_DEVICES = "MAUNET_LITE_GPUS"
+_CONFIG = {
+    "distributed.scheduler.allowed-failures": DEATHS,
+    # Torch and NumPy give memory back late. A worker that is told to pause for it would pause forever; only
+    # one that is about to exhaust its share is ended, and started anew.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
+}
+
+
+class Pool:
+    """Does items one by one, in this process."""
+
+    @property
+    def n_workers(self) -> int:
+        """How many items are done at once."""
+        return 1
+
+    def map(
+        self, function: Callable[..., Any], items: Iterable[Any], **common: Any
+    ) -> Iterator[tuple[int, Any]]:
+        """Call ``function(item, **common)`` for each item; return results as they finish.
+
+        Parameters
+        ----------
+        function : callable
+            Defined at the top of a module, so that other processes find it.
+        items : iterable
+            Taken only as fast as they are done: a generator of ten thousand images is fine. In a pool of
+            processes items, results and `common` are pickled; paths travel better than arrays.
+        **common
+            The same for all items; sent once to each worker. Networks are not sent at all: give a name or a
+            path, and let `function` call `cached_model`.
+
+        Yields
+        ------
+        index : int
+            Of the item, counted from 0. Items finish in any order.
+        result : object
+            What `function` returned, or the exception that it raised (as a value; nothing stops).
+
+        Examples
+        --------
+        >>> with open_pool() as pool:
+        ...     list(pool.map(int, ["7", "x", "11"], base=8))
+        [(0, 7), (1, ValueError("invalid literal for int() with base 8: 'x'")), (2, 9)]
+        """
+        for index, item in enumerate(items):
+            yield index, attempt(function, item, common)
+
+
+class ClusterPool(Pool):
+    """Does items as tasks of a Dask cluster; made by `open_pool`."""
+
+    def __init__(self, client: Any, workers: int | None = None) -> None:
+        self._client, self._started = client, workers
+        self._counted, self._counted_at = 0, -1.0
+
+    @property
+    def n_workers(self) -> int:
+        """How many items are done at once: the threads of all workers that are there now."""
+        if self._started is not None:
+            return self._started
+        now = time.monotonic()
+        if now - self._counted_at > 1:  # asking costs a message
+            self._counted, self._counted_at = sum(self._client.nthreads().values()), now
+        return self._counted
+
+    def map(
+        self, function: Callable[..., Any], items: Iterable[Any], **common: Any
+    ) -> Iterator[tuple[int, Any]]:
+        """Call ``function(item, **common)`` on the cluster; see `Pool.map`.
+
+        An item over which more than three workers die in turn is handed back as a RuntimeError: most often
+        it needs more memory than a worker has.
+
+        Raises
+        ------
+        ConnectionError
+            If the scheduler is gone.
+        """
+        from distributed import as_completed
+
+        job = f"{getattr(function, '__name__', 'item')}-{uuid.uuid4().hex[:12]}"
+        # A task, and not scattered data: when its last holder is lost, it is computed again.
+        shared = self._client.submit(_keep, common, key=f"common-{job}")
+        waiting, running, finished = enumerate(items), {}, as_completed(loop=self._client.loop)
+        try:
+            while True:
+                for index, item in islice(waiting, max(1, PER_WORKER * self.n_workers) - len(running)):
+                    key = f"{job}-{index}"
+                    future = self._client.submit(_attempt_there, function, item, shared, key=key, pure=False)
+                    running[future] = index
+                    finished.add(future)
+                if not running:
+                    return
+                future = next(finished)
+                index = running.pop(future)
+                yield index, _outcome(future)
+        finally:
+            with suppress(Exception):  # the scheduler may be gone
+                self._client.cancel(list(running))
+
+
+def attempt(function: Callable[..., Any], item: Any, common: dict[str, Any]) -> Any:
+    """Return ``function(item, **common)``, or the exception that it raised."""
+    try:
+        return function(item, **common)
+    except Exception as error:  # an item must not stop the others
+        return error
+
+
+def _attempt_there(function: Callable[..., Any], item: Any, common: dict[str, Any]) -> Any:
+    """Return what `attempt` returns, in a form that can travel."""
+    result = attempt(function, item, common)
+    return _portable(result) if isinstance(result, Exception) else result
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an exception itself if it survives pickling, else one that says the same."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _keep(common: dict[str, Any]) -> dict[str, Any]:
+    return common
+
+
+def _outcome(future: Any) -> Any:
+    """Return the result of a finished task, or as a value what went wrong with it."""
+    from distributed.scheduler import KilledWorker
+
+    if future.status in ("cancelled", "lost"):
+        raise ConnectionError("the connection to the Dask scheduler is lost: is it still running?")
+    try:
+        return future.result()
+    except KilledWorker:
+        return RuntimeError(
+            f"{DEATHS + 1} workers died over it, one after another: most often it needs more memory than one "
+            "worker has (fewer workers have more each)"
+        )
+    except Exception as error:  # its result could not be sent, or a worker could not load the function
+        return _portable(error)
+
+
+@contextmanager
+def open_pool(
+    scheduler: str | None = None, workers: int | None = None, *, gpu_per_worker: bool = False
+) -> Iterator[Pool]:
+    """Open a pool that does the items of a job, here or elsewhere.
+
+    Parameters
+    ----------
+    scheduler : str, optional
+        Address of a running Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, or the path of its scheduler
+        file. Its workers need the kit, and see the same files under the same paths.
+    workers : int, optional
+        Start as many processes on this machine, each with its share of the cores and of the memory; they end
+        with the pool. A script that does so needs ``if __name__ == "__main__":``, as with all processes.
+    gpu_per_worker : bool
+        Show each started process one of the GPUs only (``CUDA_VISIBLE_DEVICES``), in turn. Workers of a
+        running scheduler are given theirs where they are started.
+
+    Yields
+    ------
+    Pool
+        Without scheduler and workers: one that does the items one by one in this process.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed; the message says how to.
+    ValueError
+        If both `scheduler` and `workers` are given, or `workers` is not positive.
+    ConnectionError
+        If no scheduler answers.
+    """
+    if scheduler is not None and workers is not None:
+        raise ValueError(f"give a scheduler ({scheduler}) or a number of workers ({workers}), not both")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be 1 or more, got {workers}")
+    if scheduler is None and workers is None:
+        yield Pool()
+        return
+    _require_dask()
+    with ExitStack() as stack:
+        if scheduler is not None:
+            yield ClusterPool(stack.enter_context(_connected(scheduler)))
+        else:
+            yield ClusterPool(stack.enter_context(_local_cluster(workers, gpu_per_worker)), workers)
+
+
+def _require_dask() -> None:
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"several processes or machines need dask.distributed: {INSTALL}") from error
+
+
+@contextmanager
+def _connected(scheduler: str) -> Iterator[Any]:
+    from distributed import Client
+
+    where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    try:
+        client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler` and give "
+            "the address that it prints, such as tcp://10.0.0.1:8786"
+        ) from error
+    with client:
+        yield client
+
+
+@contextmanager
+def _local_cluster(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
+    """Start processes on this machine, and end them, whatever happens."""
+    import logging
+
+    import dask
+    from distributed import Client, LocalCluster
+
+    environment = _worker_environment(workers, gpu_per_worker)
+    before = {
+        name: os.environ.get(name) for name in (*environment, "PYTHONHASHSEED", "MALLOC_TRIM_THRESHOLD_")
+    }
+    settings = {**_CONFIG, "distributed.nanny.pre-spawn-environ": environment}
+    with ExitStack() as stack:
+        stack.callback(_restore, before)  # Dask leaves what it set for its processes in this one, too
+        with dask.config.set(settings):
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL, preload="maunet_lite.cluster", env=environment,
+            )  # fmt: skip
+        stack.enter_context(cluster)
+        yield stack.enter_context(Client(cluster, set_as_default=False))
+
+
+def _worker_environment(workers: int, gpu_per_worker: bool) -> dict[str, str]:
+    """Return variables for started processes: a share of the cores, and which GPUs there are."""
+    threads = str(max(1, _cores() // workers))
+    environment = {name: os.environ.get(name, threads) for name in _THREADS}
+    if gpu_per_worker:
+        import torch
+
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        devices = visible.split(",") if visible else map(str, range(torch.cuda.device_count()))
+        environment[_DEVICES] = ",".join(devices)
+    return environment
+
+
+def _cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _restore(before: dict[str, str | None]) -> None:
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def dask_setup(worker: Any) -> None:
+    """Prepare a process that `open_pool` started; Dask calls this by its name.
+
+    Ctrl-C reaches all processes of a terminal: the workers leave it to the one that started them. Each worker
+    is shown its GPU before anything loads CUDA.
+
+    Parameters
+    ----------
+    worker : distributed.Worker
+        ``worker.name`` is its number, which it keeps when it is started anew.
+    """
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    devices = [device for device in os.environ.get(_DEVICES, "").split(",") if device]
+    if devices:
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[int(worker.name) % len(devices)]
+
+
+def cached_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> MAUNet:
+    """Return a model that each process loads once.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        See `checkpoints.load_model`. A file that has changed since is loaded again.
+    device : str or torch.device
+        ``"auto"`` means the best device of the process that asks.
+
+    Returns
+    -------
+    MAUNet
+        In evaluation mode. The same object each time, so do not change it.
+
+    Examples
+    --------
+    >>> from maunet_lite.checkpoints import save_model
+    >>> from maunet_lite.model import build_model
+    >>> path = save_model(build_model("lite"), getfixture("tmp_path") / "mine.safetensors")
+    >>> cached_model(path) is cached_model(str(path))
+    True
+    """
+    from maunet_lite.checkpoints import find_checkpoint
+    from maunet_lite.inference import resolve_device
+
+    path = find_checkpoint(name_or_path)
+    return _load(path.resolve(), path.stat().st_mtime_ns, str(resolve_device(device)))
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, modified: int, device: str) -> MAUNet:
+    from maunet_lite.checkpoints import load_model
+
+    return load_model(path, device)
