@@ -44,7 +44,9 @@ class TrainConfig:
         device : ``"auto"``, ``"cpu"`` or ``"cuda"``; workers : loader processes, None chooses;
         precision : ``"float32"``, ``"bfloat16"`` (mixed: weights stay float32), or ``"auto"``: bfloat16 on
         GPUs that compute in it, float32 elsewhere. Some CPUs (AVX-512 BF16, AMX) train much faster in
-        bfloat16, others emulate it slowly: measure with ``python -m benchmarks.training``.
+        bfloat16, others emulate it slowly: measure with ``python -m benchmarks.training``; compile : let
+        ``torch.compile`` make kernels for the training step, which takes a minute or two at the start (and,
+        on a CPU, a C++ compiler).
     """
 
     data: str = "simulated"
@@ -79,6 +81,7 @@ class TrainConfig:
     device: str = "auto"
     workers: int | None = None
     precision: str = "auto"
+    compile: bool = False
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     targets: TargetConfig = field(default_factory=TargetConfig)
 

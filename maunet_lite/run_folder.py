@@ -21,6 +21,7 @@ from maunet_lite.checkpoints import save_model
 from maunet_lite.images import atomic_path
 from maunet_lite.model import MAUNet
 from maunet_lite.recipes import TrainConfig
+from maunet_lite.tensorboard_log import Board, add_row, open_board
 
 if TYPE_CHECKING:
     from maunet_lite.validation import Report
@@ -34,6 +35,7 @@ _MAY_CHANGE = {
     "device",
     "workers",
     "precision",
+    "compile",
     "validate_every",
     "save_every",
     "log_every",
@@ -70,6 +72,8 @@ class Run:
     _sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     _counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _is_best: bool = False
+    _asked_for_board: bool = False
+    _opened_board: Board | None = None
 
     @classmethod
     def open(cls, config: TrainConfig, *, resume: bool, writer: bool = True) -> Run:
@@ -162,13 +166,21 @@ class Run:
     def log(self, row: dict[str, float]) -> None:
         """Append a row to ``log.csv``."""
         self._append("log.csv", row)
+        add_row(self._board(), "training", row, self.step)
 
     def record_validation(self, report: Report) -> None:
         """Append a row to ``validation.csv`` and remember whether it is the best so far."""
         self._append("validation.csv", report.row())
+        add_row(self._board(), "validation", report.row(), self.step)
         self.validated_at = self.step
         self._is_best = report.score > self.best_score
         self.best_score = max(self.best_score, report.score)
+
+    def _board(self) -> Board | None:
+        """Return TensorBoard's writer, opened on first use by the process that writes."""
+        if self.writer and not self._asked_for_board:
+            self._asked_for_board, self._opened_board = True, open_board(self.folder)
+        return self._opened_board
 
     def _append(self, name: str, row: dict[str, float]) -> None:
         if not self.writer:

@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DataLoaderConfiguration
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -161,12 +162,8 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
         If the configuration is contradictory or the data unusable.
     """
     data = load_dataset(config.data)
-    method = _method(config, data)
-    accelerator = Accelerator(
-        cpu=config.device == "cpu",
-        mixed_precision=_precision(config),
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
-    )
+    method = training_method(config, data)
+    accelerator = _accelerator(config)
     seed_everything(config.seed)
     module = method.build().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
@@ -179,7 +176,8 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     return loop.run_to_end()
 
 
-def _method(config: TrainConfig, data: CellDataset) -> Method:
+def training_method(config: TrainConfig, data: CellDataset) -> Method:
+    """Return the method that `config` asks for, on the training images of `data` that it asks for."""
     train_split = data.split("train").without(config.leave_out)
     if config.method == "supervised":
         if config.labelled_fraction < 1:
@@ -190,6 +188,17 @@ def _method(config: TrainConfig, data: CellDataset) -> Method:
     from maunet_lite.consistency import Consistency  # imported late: it uses `build_network` of this module
 
     return Consistency(config, train_split)
+
+
+def _accelerator(config: TrainConfig) -> Accelerator:
+    """Return the accelerator of a run; a notebook may train again with another device or precision."""
+    if AcceleratorState._shared_state and AcceleratorState().num_processes == 1:
+        AcceleratorState._reset_state(reset_partial_state=True)  # it remembers those of the last run
+    return Accelerator(
+        cpu=config.device == "cpu",
+        mixed_precision=_precision(config),
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+    )
 
 
 def _precision(config: TrainConfig) -> str:
@@ -206,6 +215,8 @@ class _Loop:
     def __init__(self, config, method, data, accelerator, module, optimizer, run, progress) -> None:  # noqa: ANN001
         self.config, self.method, self.data = config, method, data
         self.accelerator, self.module, self.optimizer, self.run = accelerator, module, optimizer, run
+        # Only the training step is compiled: validation sees images of all sizes.
+        self.stepped = torch.compile(module) if config.compile else module
         self.epoch_length = max(1, method.epoch_draws / method.draws_per_step)
         self.total_steps = config.total_steps(self.epoch_length)
         self.bar = tqdm(
@@ -263,7 +274,7 @@ class _Loop:
             group["lr"] = rate
         batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
         with self.accelerator.autocast():
-            parts = self.method.loss(self.module, batch)
+            parts = self.method.loss(self.stepped, batch)
         if not torch.isfinite(parts["loss"]):
             raise FloatingPointError(
                 f"the loss is {parts['loss'].item()} at step {self.run.step}: lower the learning rate "

@@ -317,3 +317,17 @@ def test_real_cells_are_read(cells_folder: Path) -> None:
     assert data.table["cells"].dtype.kind == "i"
     sample = data[0]
     assert sample.labels.shape == sample.image.shape[:2]
+
+
+def test_modalities_and_sources_can_be_left_out(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {"image": list("abc"), "modality": ["dic", "dic", "fluorescence"], "source": ["x", "y", "y"]}
+    )
+    data = CellDataset(tmp_path, "toy", table)
+    assert list(data.without(["x"]).table["image"]) == ["b", "c"]
+    assert list(data.without(["dic"]).table["image"]) == ["c"]
+    assert len(data.without([])) == 3
+    with pytest.raises(DatasetError, match="no modality or source 'DIC' to leave out; there are: dic, fluor"):
+        data.without(["DIC"])
+    with pytest.raises(DatasetError, match="without dic, y no image of 'toy' is left"):
+        data.without(["dic", "y"])

@@ -32,6 +32,8 @@ LARGE = (64, 256, 512, 1024, 2048)
         ("resnet18:2", SMALL[:2]),
         ("lite", LITE_CHANNELS),
         ("lite:3", LITE_CHANNELS[:3]),
+        ("lite:8-16-24", (8, 16, 24)),
+        ("lite:8-16x2", (8, 16)),
     ],
 )
 def test_channels_and_strides_are_what_comes_out(name, channels):
@@ -62,6 +64,8 @@ def test_cutting_changes_nothing_above_the_cut():
         ("resnet18:6", "'6', must be a number from 2 to 5"),
         ("resnet18:1", "'1', must be a number from 2 to 5"),
         ("resnet18:four", "'four', must be a number"),
+        ("lite:8-x", "expected the channels of each stage"),
+        ("lite:8-16x0", "expected the channels of each stage"),
         ("lite:9", f"'9', must be a number from 2 to {len(LITE_CHANNELS)}"),
         ("", "encoder '' is not known"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,8 +16,9 @@ import pytest
 import torch
 
 from maunet_lite.checkpoints import load_model, read_record
+from maunet_lite.datasets import load_dataset
 from maunet_lite.recipes import TrainConfig
-from maunet_lite.training import learning_rate, seed_everything, train
+from maunet_lite.training import learning_rate, seed_everything, train, training_method
 
 
 @pytest.fixture(autouse=True)
@@ -158,6 +160,43 @@ def test_fine_tuning_starts_from_the_given_weights(disks: Path, tmp_path: Path) 
     before, after = weights(first.folder), weights(tmp_path / "two")
     name = "class_head.conv.weight"
     torch.testing.assert_close(after[name], before[name])
+
+
+def test_the_network_can_be_changed_field_by_field(disks: Path, tmp_path: Path) -> None:
+    network = {"encoder": "lite:8-16x2", "widths": (0, 8, 8)}
+    result = train(small(disks, tmp_path / "run", steps=1, network=network), progress=False)
+    model = load_model(result.best)
+    assert (model.config.encoder, model.config.widths) == ("lite:8-16x2", (0, 8, 8))
+    assert model.encoder.channels == (8, 16)
+
+
+def test_training_in_bfloat16_keeps_float32_weights(disks: Path, tmp_path: Path) -> None:
+    result = train(small(disks, tmp_path / "run", steps=2, precision="bfloat16"), progress=False)
+    log = pd.read_csv(result.folder / "log.csv")
+    exact = train(small(disks, tmp_path / "exact", steps=2, precision="float32"), progress=False)
+    assert {value.dtype for value in weights(result.folder).values()} <= {torch.float32, torch.int64}
+    reference = pd.read_csv(exact.folder / "log.csv")["loss"]
+    np.testing.assert_allclose(log["loss"], reference, rtol=0.02)  # bfloat16 has 8 significant bits
+    assert not np.array_equal(log["loss"], reference)  # or nothing was computed in it
+
+
+def test_what_is_left_out_is_not_trained_on(disks: Path, tmp_path: Path) -> None:
+    config = small(disks, tmp_path / "run", steps=1, leave_out="brightfield")
+    config = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))  # as --resume reads it
+    assert config.leave_out == ("brightfield",)
+    assert training_method(config, load_dataset(disks)).train.modalities == ["fluorescence"]
+    with pytest.raises(ValueError, match="without brightfield, fluorescence no image"):
+        train(config.override(leave_out=["brightfield", "fluorescence"]), progress=False)
+
+
+@pytest.mark.slow
+def test_a_compiled_step_learns_what_a_plain_one_does(disks: Path, tmp_path: Path) -> None:
+    plain, compiled = (
+        train(small(disks, tmp_path / str(flag), steps=3, compile=flag), progress=False)
+        for flag in (False, True)
+    )
+    losses = [pd.read_csv(run.folder / "log.csv")["loss"] for run in (plain, compiled)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
 
 
 def test_step_schedule_is_the_papers() -> None:
