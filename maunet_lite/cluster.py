@@ -1,8 +1,8 @@
 """The same work in one process, in several, or on many machines: one pool for images, blocks and notebooks.
 
 Without workers nothing of Dask is imported and items are done one by one. With them, each item is a task of
-``dask.distributed`` (the extra ``[scale]``): what a lost worker was doing is done again by another one, and an
-item that fails is handed back as its error and stops nothing.
+``dask.distributed`` (the extra ``[scale]``): what a lost worker was doing is done again by another one, and
+an item that fails is handed back as its error and stops nothing.
 """
 
 from __future__ import annotations
@@ -265,13 +265,26 @@ def _local_cluster(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
     settings = {**_CONFIG, "distributed.nanny.pre-spawn-environ": environment}
     with ExitStack() as stack:
         stack.callback(_restore, before)  # Dask leaves what it set for its processes in this one, too
-        with dask.config.set(settings):
+        with dask.config.set(settings), _later_interrupts():
             cluster = LocalCluster(
                 n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL, preload="maunet_lite.cluster", env=environment,
             )  # fmt: skip
         stack.enter_context(cluster)
         yield stack.enter_context(Client(cluster, set_as_default=False))
+
+
+@contextmanager
+def _later_interrupts() -> Iterator[None]:
+    """Hold a Ctrl-C back until the processes have started; they never see one, as they inherit this."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _worker_environment(workers: int, gpu_per_worker: bool) -> dict[str, str]:
@@ -303,8 +316,8 @@ def _restore(before: dict[str, str | None]) -> None:
 def dask_setup(worker: Any) -> None:
     """Prepare a process that `open_pool` started; Dask calls this by its name.
 
-    Ctrl-C reaches all processes of a terminal: the workers leave it to the one that started them. Each worker
-    is shown its GPU before anything loads CUDA.
+    Each worker is shown its GPU before anything loads CUDA. Ctrl-C reaches all processes of a terminal: the
+    workers leave it to the one that started them.
 
     Parameters
     ----------
