@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.losses import consistency_loss, pseudo_labels, supervised_loss
+from maunet_lite.methods import build_network
 from maunet_lite.model import MAUNet, Output, build_model
 from maunet_lite.patches import PatchDataset
 from maunet_lite.recipes import TrainConfig
@@ -88,8 +89,6 @@ class Consistency:
 
     def build(self) -> nn.Module:
         """Return two networks with different initial weights."""
-        from maunet_lite.training import build_network
-
         one = build_network(self.config)
         two = build_model(
             self.config.model,

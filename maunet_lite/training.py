@@ -1,8 +1,8 @@
 """The training loop (paper section 3.2), short enough to be read in one go.
 
 One loop serves the supervised protocol (Table 2) and consistency regularization (Table 3, `consistency`): a
-*method* says what is trained and what its loss is; the loop draws patches, steps, logs, validates, saves and
-resumes. It runs on CPUs, one GPU, or many (``accelerate launch -m maunet_lite.training …``).
+*method* (see `methods`) says what is trained and what its loss is; the loop draws patches, steps, logs,
+validates, saves and resumes. It runs on CPUs, one GPU, or many (``accelerate launch -m maunet_lite.training …``).
 """
 
 from __future__ import annotations
@@ -12,98 +12,26 @@ import random
 import sys
 import time
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DataLoaderConfiguration
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from maunet_lite.checkpoints import load_model
+from maunet_lite.consistency import Consistency
 from maunet_lite.datasets import CellDataset, load_dataset
-from maunet_lite.losses import supervised_loss
-from maunet_lite.model import MAUNet, build_model
-from maunet_lite.patches import PatchDataset
+from maunet_lite.inference import resolve_device
+from maunet_lite.methods import Method, Supervised
+from maunet_lite.model import MAUNet
 from maunet_lite.recipes import TrainConfig
 from maunet_lite.run_folder import Run, TrainResult, interruptible
 from maunet_lite.validation import validate
 
 ENDLESS = 2**40  # draws of a training whose budget is minutes
-
-
-class Method(Protocol):
-    """What a training method must offer to the loop."""
-
-    def build(self) -> nn.Module:
-        """Return the module whose parameters are trained."""
-
-    @property
-    def draws_per_step(self) -> int:
-        """Number of items of `patches` in one step."""
-
-    @property
-    def epoch_draws(self) -> int:
-        """Number of items that make an epoch: one for each labelled training image."""
-
-    def patches(self, n_draws: int) -> Dataset:
-        """Return the patches to draw, in order."""
-
-    def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the parts of the loss by name; ``"loss"`` is minimised."""
-
-    def network(self, module: nn.Module) -> MAUNet:
-        """Return the network that is used at inference."""
-
-
-class Supervised:
-    """The fully-supervised protocol (paper Table 2): L_cls + L_reg on labelled patches."""
-
-    def __init__(self, config: TrainConfig, train: CellDataset) -> None:
-        self.config, self.train = config, train.labelled()
-        if not len(self.train):
-            raise ValueError(
-                f"dataset {train.name!r} has no labelled training image; see `maunet-lite data check`"
-            )
-
-    def build(self) -> nn.Module:
-        """Return a new network, or the one to fine-tune."""
-        return build_network(self.config)
-
-    @property
-    def draws_per_step(self) -> int:
-        """Return the batch size."""
-        return self.config.batch_size
-
-    @property
-    def epoch_draws(self) -> int:
-        """Return the number of labelled training images."""
-        return len(self.train)
-
-    def patches(self, n_draws: int) -> Dataset:
-        """Return labelled patches."""
-        c = self.config
-        return PatchDataset(self.train, n_draws, c.augmentation, c.targets, c.seed, c.balance)
-
-    def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return Dice, focal and distance loss and their sum."""
-        output = module(batch["image"])
-        return supervised_loss(output, batch["classes"], batch["distance"], self.config.n_classes)
-
-    def network(self, module: nn.Module) -> MAUNet:
-        """Return the network itself."""
-        return module
-
-
-def build_network(config: TrainConfig) -> MAUNet:
-    """Return the network that `config` asks for: new, from ImageNet, or fine-tuned from earlier weights."""
-    if config.start_from:
-        return load_model(config.start_from).train()
-    heads = {"distance": config.distance, "boundary": config.boundary}
-    return build_model(config.model, config.proxy, config.imagenet, **heads, **config.network)
 
 
 def seed_everything(seed: int) -> np.random.Generator:
@@ -185,13 +113,12 @@ def training_method(config: TrainConfig, data: CellDataset) -> Method:
                 config.labelled_fraction, np.random.default_rng(config.seed)
             )
         return Supervised(config, train_split)
-    from maunet_lite.consistency import Consistency  # imported late: it uses `build_network` of this module
-
     return Consistency(config, train_split)
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
     """Return the accelerator of a run; a notebook may train again with another device or precision."""
+    resolve_device(config.device)  # says so if there is none
     if AcceleratorState._shared_state and AcceleratorState().num_processes == 1:
         AcceleratorState._reset_state(reset_partial_state=True)  # it remembers those of the last run
     return Accelerator(

@@ -189,6 +189,13 @@ def test_what_is_left_out_is_not_trained_on(disks: Path, tmp_path: Path) -> None
         train(config.override(leave_out=["brightfield", "fluorescence"]), progress=False)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there_is_named(disks: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="device 'cuda': torch .* sees no CUDA device here"):
+        train(small(disks, tmp_path / "run", device="cuda"), progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_a_compiled_step_learns_what_a_plain_one_does(disks: Path, tmp_path: Path) -> None:
     plain, compiled = (

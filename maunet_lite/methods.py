@@ -1,0 +1,90 @@
+"""What is trained, and by which loss: the methods that the training loop knows.
+
+The loop (`training`) draws patches, steps, logs, validates, saves and resumes; a method says the rest. The
+supervised protocol is here, consistency regularization in `consistency`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from maunet_lite.checkpoints import load_model
+from maunet_lite.datasets import CellDataset
+from maunet_lite.losses import supervised_loss
+from maunet_lite.model import MAUNet, build_model
+from maunet_lite.patches import PatchDataset
+from maunet_lite.recipes import TrainConfig
+
+
+class Method(Protocol):
+    """What a training method must offer to the loop."""
+
+    def build(self) -> nn.Module:
+        """Return the module whose parameters are trained."""
+
+    @property
+    def draws_per_step(self) -> int:
+        """Number of items of `patches` in one step."""
+
+    @property
+    def epoch_draws(self) -> int:
+        """Number of items that make an epoch: one for each labelled training image."""
+
+    def patches(self, n_draws: int) -> Dataset:
+        """Return the patches to draw, in order."""
+
+    def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the parts of the loss by name; ``"loss"`` is minimised."""
+
+    def network(self, module: nn.Module) -> MAUNet:
+        """Return the network that is used at inference."""
+
+
+class Supervised:
+    """The fully-supervised protocol (paper Table 2): L_cls + L_reg on labelled patches."""
+
+    def __init__(self, config: TrainConfig, train: CellDataset) -> None:
+        self.config, self.train = config, train.labelled()
+        if not len(self.train):
+            raise ValueError(
+                f"dataset {train.name!r} has no labelled training image; see `maunet-lite data check`"
+            )
+
+    def build(self) -> nn.Module:
+        """Return a new network, or the one to fine-tune."""
+        return build_network(self.config)
+
+    @property
+    def draws_per_step(self) -> int:
+        """Return the batch size."""
+        return self.config.batch_size
+
+    @property
+    def epoch_draws(self) -> int:
+        """Return the number of labelled training images."""
+        return len(self.train)
+
+    def patches(self, n_draws: int) -> Dataset:
+        """Return labelled patches."""
+        c = self.config
+        return PatchDataset(self.train, n_draws, c.augmentation, c.targets, c.seed, c.balance)
+
+    def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return Dice, focal and distance loss and their sum."""
+        output = module(batch["image"])
+        return supervised_loss(output, batch["classes"], batch["distance"], self.config.n_classes)
+
+    def network(self, module: nn.Module) -> MAUNet:
+        """Return the network itself."""
+        return module
+
+
+def build_network(config: TrainConfig) -> MAUNet:
+    """Return the network that `config` asks for: new, from ImageNet, or fine-tuned from earlier weights."""
+    if config.start_from:
+        return load_model(config.start_from).train()
+    heads = {"distance": config.distance, "boundary": config.boundary}
+    return build_model(config.model, config.proxy, config.imagenet, **heads, **config.network)
