@@ -2,7 +2,8 @@
 
 One loop serves the supervised protocol (Table 2) and consistency regularization (Table 3, `consistency`): a
 *method* (see `methods`) says what is trained and what its loss is; the loop draws patches, steps, logs,
-validates, saves and resumes. It runs on CPUs, one GPU, or many (``accelerate launch -m maunet_lite.training …``).
+validates, saves and resumes. It runs on CPUs, one GPU, or many: ``accelerate launch -m
+maunet_lite.training …``.
 """
 
 from __future__ import annotations
