@@ -1,0 +1,124 @@
+"""The widgets of the course under a real mouse, in a real JupyterLab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator
+
+    from tests.browser.lab import Lab, Notebook
+
+pytestmark = pytest.mark.browser
+
+
+def test_targets_of_notebook_01_follow_slider_and_list(lab: Lab, browser: Browser, pictures: Path) -> None:
+    with lab.open(browser, "01_preprocessing", pictures) as notebook:
+        notebook.run_all()
+        widget = notebook.widget("img.widget-image")
+        figure = widget.locator("img.widget-image")
+        notebook.photograph("1_start")
+
+        notebook.changed(figure, lambda: notebook.drag_slider(widget, "slope", 0.9))
+        assert float(widget.locator(".widget-slider", has_text="slope").locator(".widget-readout").inner_text()) > 3
+        notebook.photograph("2_slope")
+
+        notebook.changed(figure, lambda: notebook.drag_slider(widget, "divided by", 0.02))
+        notebook.changed(figure, lambda: notebook.choose(widget, "centre", "authors"))
+        notebook.changed(figure, lambda: notebook.choose(widget, "picture", "brightfield"))
+        notebook.photograph("3_authors_brightfield")
+        check_drawn_without_error(widget, notebook)
+
+
+def test_postprocessing_of_notebook_05_follows_every_control(
+    lab: Lab, browser: Browser, pictures: Path
+) -> None:
+    with lab.open(browser, "05_postprocessing", pictures) as notebook:
+        notebook.run_all()
+        widget = notebook.widget("img.widget-image")
+        figure = widget.locator("img.widget-image")
+        code = widget.locator("code", has_text="PostprocessConfig")
+        assert code.inner_text() == "PostprocessConfig()"
+        notebook.photograph("1_start")
+
+        notebook.changed(figure, lambda: notebook.drag_slider(widget, "foreground", 0.95))
+        assert "foreground=0.9" in code.inner_text()
+        settings = widget.locator(".widget-dropdown", has_text="settings").locator("select")
+        assert settings.input_value() == "own"
+        notebook.photograph("2_foreground")
+
+        notebook.changed(figure, lambda: notebook.choose(widget, "settings", "none"))
+        notebook.changed(figure, lambda: notebook.choose(widget, "picture", "peanuts"))
+        notebook.changed(figure, lambda: notebook.choose(widget, "on the right", "distance"))
+        notebook.photograph("3_peanuts")
+        check_drawn_without_error(widget, notebook)
+
+
+def check_drawn_without_error(widget: Locator, notebook: Notebook) -> None:
+    assert "drawn in" in widget.inner_text()
+    assert "Error" not in widget.inner_text()
+    assert notebook.mistakes == []
+
+
+def place_of(diagram: Locator, point: int) -> tuple[float, float]:
+    """Return where on the screen a point of a plotly diagram lies."""
+    x, y = diagram.evaluate(
+        """(node, point) => {
+        const box = node.getBoundingClientRect(), layout = node._fullLayout, trace = node.data[0];
+        const value = (data, k) => Array.from(data.bdata ? node.calcdata[0].map(p => p[k]) : data);
+        return [box.x + layout._size.l + layout.xaxis.l2p(node.calcdata[0][point].x),
+                box.y + layout._size.t + layout.yaxis.l2p(node.calcdata[0][point].y)]; }""",
+        point,
+    )
+    return x, y
+
+
+def test_features_of_notebook_03_answer_hover_click_and_drag(
+    lab: Lab, browser: Browser, pictures: Path
+) -> None:
+    with lab.open(browser, "03_visualize_aap_features", pictures) as notebook:
+        notebook.run_all()
+        widget = notebook.widget(".js-plotly-plot")
+        mouse = notebook.page.mouse
+        diagram, bars = widget.locator(".js-plotly-plot").nth(0), widget.locator(".js-plotly-plot").nth(1)
+        image, truth, prediction = (widget.locator("img.widget-image").nth(k) for k in range(3))
+        diagram.scroll_into_view_if_needed()
+        notebook.photograph("1_start")
+
+        # Hover: the pictures beside the diagram are of the image under the mouse.
+        notebook.changed(image, lambda: mouse.move(*place_of(diagram, 7)))
+        diagram.locator(".hoverlayer .hovertext").first.wait_for(state="visible")
+        name = diagram.evaluate("node => node.data[0].customdata[7][0]")
+        notebook.wait_for(lambda: name in widget.inner_text(), 30, "caption changed")
+        notebook.photograph("2_hover")
+        for card in (truth, prediction):
+            notebook.changed(card, lambda: mouse.move(*place_of(diagram, 30)))
+            mouse.move(*place_of(diagram, 7))
+            notebook.wait_for(lambda: name in widget.inner_text(), 30, "caption changed back")
+
+        # Click: the bars of the other images fade.
+        notebook.changed(bars, lambda: mouse.click(*place_of(diagram, 7)))
+        notebook.photograph("3_click")
+        # A box around everything selects everything.
+        notebook.changed(bars, lambda: drag_box(notebook, diagram))
+        notebook.photograph("4_box")
+
+        notebook.changed(diagram, lambda: notebook.choose(widget, "layer", "distance_decoder"))
+        notebook.changed(diagram, lambda: notebook.choose(widget, "network", "without proxy"))
+        notebook.changed(diagram, lambda: notebook.choose(widget, "modality", "dic"))
+        notebook.photograph("5_layer_network_modality")
+        widget.locator("button", has_text="3-D").click()
+        widget.locator(".js-plotly-plot .gl-container canvas").first.wait_for(state="visible")
+        notebook.photograph("6_space")
+        assert notebook.mistakes == []
+
+
+def drag_box(notebook: Notebook, diagram: Locator) -> None:
+    box = diagram.locator(".nsewdrag").first.bounding_box()
+    notebook.page.mouse.move(box["x"] + 3, box["y"] + 3)
+    notebook.page.mouse.down()
+    notebook.page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] - 3, steps=10)
+    notebook.page.mouse.up()
