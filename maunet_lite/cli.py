@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from maunet_lite import cli_course, cli_data, cli_models
+from maunet_lite import cli_course, cli_data, cli_models, cli_segment, cli_sweep
 from maunet_lite.cli_options import INTERRUPTED, USER_ERROR, group
 
 PACKAGE = Path(__file__).parent
@@ -57,6 +57,8 @@ app = group("Cell segmentation with MAUNet: a course of notebooks and the packag
 app.add_typer(cli_course.app, name="notebooks")
 app.add_typer(cli_data.app, name="data")
 cli_models.register(app)
+cli_segment.register(app)
+cli_sweep.register(app)
 
 
 def _version(value: bool) -> None:

@@ -1,0 +1,287 @@
+"""One notebook, many settings, one table: each combination of a grid is a headless run of its own.
+
+A sweep can be stopped and started again: what has ended well with the same notebook and the same parameters
+is not done again. On a cluster (`cluster.open_pool`) combinations are tasks, one GPU per worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from maunet_lite.cluster import open_pool
+from maunet_lite.images import atomic_path
+from maunet_lite.teaching.runner import plan, run_notebooks
+from maunet_lite.teaching.sources import select, source_hash
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Grid = Mapping[str, Any]
+TABLE = "sweep.csv"
+FIELDS = ("status", "minutes", "peak_memory_mib")
+
+
+class Combination(NamedTuple):
+    """One point of a grid: its own values, all parameters of the run, and a name for both."""
+
+    key: str
+    values: dict[str, Any]
+    parameters: dict[str, Any]
+
+
+def read_grid(grid: Grid | list[Grid] | str | Path) -> list[dict[str, Any]]:
+    """Return every combination of a grid.
+
+    Parameters
+    ----------
+    grid : dict, list of dict or path
+        Parameter → list of values, or one value: all combinations. A list of such grids: one after another,
+        for comparisons that are no full product. A path names a YAML file that holds either.
+
+    Returns
+    -------
+    list of dict
+        The last parameter varies fastest. None occurs twice.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to combine, or the file holds something else.
+
+    Examples
+    --------
+    >>> read_grid({"PROXY": [True, False], "SEED": [1, 2], "STEPS": 30})[:2]
+    [{'PROXY': True, 'SEED': 1, 'STEPS': 30}, {'PROXY': True, 'SEED': 2, 'STEPS': 30}]
+    >>> read_grid([{"METHOD": "supervised"}, {"METHOD": "cr", "WEIGHT": [0.1, 1.5]}])[1:]
+    [{'METHOD': 'cr', 'WEIGHT': 0.1}, {'METHOD': 'cr', 'WEIGHT': 1.5}]
+    """
+    where = "the grid"
+    if isinstance(grid, (str, Path)):
+        import yaml
+
+        where = str(grid)
+        try:
+            grid = yaml.safe_load(Path(grid).read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{where} is no YAML: {' '.join(str(error).split())}") from error
+    parts = grid if isinstance(grid, list) else [grid]
+    if not parts or not all(isinstance(part, Mapping) and part for part in parts):
+        raise ValueError(f"{where} should say parameter: [values], such as SEED: [1, 2, 3]; got {grid!r}")
+    combinations = []
+    for part in parts:
+        axes = [value if isinstance(value, (list, tuple)) else [value] for value in part.values()]
+        for name, axis in zip(part, axes, strict=True):
+            if not axis:
+                raise ValueError(f"{where} has no value for {name}: give one or more, or leave it out")
+        combinations += [dict(zip(part, map(_as_number, values), strict=True)) for values in product(*axes)]
+    return [c for i, c in enumerate(combinations) if c not in combinations[:i]]
+
+
+def _as_number(value: Any) -> Any:
+    """Turn "1e-3" into a number, which YAML takes for a text."""
+    if isinstance(value, str) and value[:1] in "+-.0123456789":
+        with suppress(ValueError):
+            return float(value)
+    return value
+
+
+def run_sweep(
+    notebook: str | Path,
+    grid: Grid | list[Grid] | str | Path,
+    out: str | Path,
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    profile: str = "smoke",
+    timeout: float | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Run a notebook once for each combination of a grid, and put what it records into one table.
+
+    Parameters
+    ----------
+    notebook : str or path
+        A number, a name or a path, as in `run_notebooks`.
+    grid : dict, list of dict or path
+        See `read_grid`.
+    out : path
+        A folder: ``sweep.csv`` is written anew after each run, ``sweep.json`` says how it was made, ``runs``
+        holds the executed notebooks and ``results`` what is known already.
+    scheduler, workers
+        See `cluster.open_pool`: without them, one run after another.
+    profile : str
+        Gives all parameters that the grid does not name.
+    timeout : float, optional
+        Minutes per run; the profile's limit by default.
+    progress : bool
+        Show a bar and a line per run.
+
+    Returns
+    -------
+    DataFrame
+        One row per combination: its parameters, ``status`` as in `NotebookRun`, ``minutes``,
+        ``peak_memory_mib``, what the notebook recorded (of a dictionary one column per key), the executed
+        ``notebook`` and the ``error``, if there was one.
+
+    Raises
+    ------
+    NotebookError, ValueError
+        For an unknown notebook, parameter, profile or kind of value; before anything runs.
+    """
+    (source,) = select([str(notebook)])
+    combinations = plan_sweep(source, grid, profile)
+    out = Path(out).resolve()
+    results = {c.key: known for c in combinations if (known := _known(out, c.key))}
+    _write_json(out / "sweep.json", _description(source, grid, profile))
+    waiting = [c for c in combinations if results.get(c.key, {}).get("status") != "ok"]
+    save = partial(_save_table, out / TABLE, combinations, results)
+    save()
+    if waiting:
+        with (
+            open_pool(scheduler, workers, gpu_per_worker=True) as pool,
+            _bar(combinations, waiting, progress) as bar,
+        ):
+            done = pool.map(
+                run_combination, waiting, source=source, profile=profile, out=out, timeout=timeout
+            )
+            for index, result in done:
+                if isinstance(result, Exception):
+                    result = {"status": "died", "error": f"{type(result).__name__}: {result}"}
+                results[waiting[index].key] = result
+                save()
+                bar.update()
+                if progress:
+                    bar.write(_line(waiting[index], result))
+    return save()
+
+
+def plan_sweep(source: Path, grid: Grid | list[Grid] | str | Path, profile: str) -> list[Combination]:
+    """Return the runs of a sweep, or refuse it as `runner.plan` does."""
+    digest = source_hash(source)
+    combinations = {}
+    for values in read_grid(grid):
+        parameters = plan([source], profile, values)[source]
+        identity = json.dumps([digest, parameters], sort_keys=True, default=str)
+        key = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        combinations.setdefault(key, Combination(key, values, parameters))
+    return list(combinations.values())
+
+
+def run_combination(
+    combination: Combination, source: Path, profile: str, out: Path, timeout: float | None
+) -> dict[str, Any]:
+    """Run one combination and keep its result in ``out/results``; this is the task of a sweep."""
+    report = run_notebooks(
+        [str(source)], profile, combination.values, out / "runs", timeout=timeout, progress=False,
+        plans={source: combination.parameters},
+    )  # fmt: skip
+    if report.interrupted:
+        raise KeyboardInterrupt
+    run = report.runs[0]
+    result = {
+        "status": run.status,
+        "minutes": round(run.minutes, 3),
+        "peak_memory_mib": round(run.peak_memory_mib),
+        "records": run.records,
+        "notebook": str(run.executed.relative_to(out)) if run.executed else "",
+        "error": " ".join(run.failure().split()),
+    }
+    _write_json(out / "results" / f"{combination.key}.json", result)
+    return result
+
+
+def to_table(combinations: Iterable[Combination], results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return one row per combination that has a result, in the order of the grid."""
+    import pandas as pd
+
+    rows = [_row(c, results[c.key]) for c in combinations if c.key in results]
+    last = ["notebook", "error"]
+    columns = dict.fromkeys(name for row in rows for name in row if name not in last)
+    return pd.DataFrame(rows, columns=[*columns, *last])
+
+
+def _row(combination: Combination, result: Mapping[str, Any]) -> dict[str, Any]:
+    row = {name: _cell(value) for name, value in combination.values.items()}
+    row |= {name: result.get(name, math.nan) for name in FIELDS}
+    for name, value in result.get("records", {}).items():
+        parts = {f"{name} {key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+        for column, part in parts.items():
+            row[f"recorded {column}" if column in row else column] = _cell(part)
+    return row | {name: result.get(name, "") for name in ("notebook", "error")}
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, (list, tuple, dict)) else value
+
+
+def _known(out: Path, key: str) -> dict[str, Any] | None:
+    try:
+        return json.loads((out / "results" / f"{key}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _save_table(path: Path, combinations: list[Combination], results: dict[str, Any]) -> pd.DataFrame:
+    table = to_table(combinations, results)
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False)
+    return table
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def _description(source: Path, grid: Any, profile: str) -> dict[str, Any]:
+    """Say what a table was made from: notebook, grid, version, machine."""
+    from datetime import datetime
+
+    from maunet_lite import __version__
+
+    return {
+        "notebook": source.name,
+        "sha256": source_hash(source),
+        "profile": profile,
+        "grid": str(grid) if isinstance(grid, (str, Path)) else grid,
+        "combinations": read_grid(grid),
+        "maunet_lite": __version__,
+        "commit": _commit(),
+        "machine": f"{platform.platform()}, {os.cpu_count()} cores",
+        "started": datetime.now().isoformat(timespec="seconds"),
+    }
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that this is, if it is one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _bar(combinations: list[Combination], waiting: list[Combination], progress: bool) -> Any:
+    from tqdm import tqdm
+
+    done = len(combinations) - len(waiting)
+    disable = None if progress else True
+    return tqdm(total=len(combinations), initial=done, unit="run", disable=disable, leave=False)
+
+
+def _line(combination: Combination, result: Mapping[str, Any]) -> str:
+    settings = ", ".join(f"{name}={value}" for name, value in combination.values.items())
+    text = f"{result['status']:8} {result.get('minutes', 0):6.1f} min  {settings}"
+    return f"{text}\n    {result['error']}" if result["status"] != "ok" else text
