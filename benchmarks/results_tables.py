@@ -1,0 +1,143 @@
+"""Write the tables of README.md and docs/results.md from the CSV files that the benchmarks leave.
+
+    python -m benchmarks.results_tables [--check]
+
+A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->``; nobody types its numbers. ``--check``
+changes nothing and fails if a table is not what its CSV says; a test does the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from maunet_lite.images import atomic_path
+from maunet_lite.teaching import ablation_tables as ablation
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+PAGES = ("README.md", "docs/results.md")
+MARKED = re.compile(r"(<!-- table:([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """Return a Markdown table with the index as its first column; numbers to the right.
+
+    Examples
+    --------
+    >>> print(markdown(pd.DataFrame({"F1": [0.5]}, index=["lite"])))
+    | | F1 |
+    |---|---:|
+    | lite | .500 |
+    """
+    names = [" ".join(filter(None, name)) if isinstance(name, tuple) else str(name) for name in frame]
+    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    lines += [
+        f"| {cell(name)} | " + " | ".join(map(cell, row)) + " |"
+        for name, row in zip(frame.index, frame.to_numpy(dtype=object), strict=True)
+    ]
+    return "\n".join(lines)
+
+
+def cell(value: object) -> str:
+    """Write a value: scores with three digits and no leading zero, NaN as a dash."""
+    if isinstance(value, tuple):  # an index of several levels
+        return ", ".join(map(cell, value))
+    if isinstance(value, float):
+        if pd.isna(value):
+            return "–"
+        text = f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+        return text.removeprefix("0") if 0 <= value < 1 else text
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def candidates() -> pd.DataFrame:
+    """Designs of the lite network at an equal budget of minutes."""
+    table = pd.read_csv(RESULTS / "lite_candidates.csv", index_col="candidate")
+    columns = {
+        "what": "what is different", "parameters": "parameters", "training_s_per_mp": "s/MP, training",
+        "steps": "steps", "f1_all": "F1", "f1_fluorescence": "fluorescence", "f1_brightfield": "brightfield",
+        "f1_dic": "DIC", "f1_phase-contrast": "phase contrast",
+    }  # fmt: skip
+    return table[list(columns)].rename(columns=columns)
+
+
+def finetuning() -> pd.DataFrame:
+    """Fine-tuning on ten images of a source that was left out."""
+    table = pd.read_csv(RESULTS / "finetuning.csv", index_col="network")
+    columns = {"mean_f1": "F1", "mean_f1_plain": "F1 without post-processing", "mean_dice": "Dice"}
+    return table[list(columns)].rename(columns=columns)
+
+
+def semi_supervised() -> pd.DataFrame:
+    """Consistency regularization against supervised training."""
+    table = pd.read_csv(RESULTS / "semi_supervised.csv", index_col="method")
+    columns = {
+        name: name.removeprefix("f1_") for name in table if name.startswith("f1_") and name != "f1_all"
+    }
+    return table[["steps", "f1_all", *columns]].rename(columns={"f1_all": "F1", **columns})
+
+
+def postprocessing() -> pd.DataFrame:
+    """Named settings of the post-processing on the maps of the shipped weights."""
+    return pd.read_csv(RESULTS / "postprocessing_settings.csv", index_col="setting")
+
+
+def curve() -> pd.DataFrame:
+    """F1 over the share of the labels."""
+    frame = ablation.load()
+    part = frame[(frame["table"] == "curve")]
+    table = part.pivot_table(index="variant", columns="modality", values="mean_f1", sort=False)
+    return table[["all", *[name for name in table if name != "all"]]].rename(columns={"all": "F1"})
+
+
+TABLES: dict[str, Callable[[], pd.DataFrame]] = {
+    "4": lambda: ablation.table4(ablation.load()),
+    "5": lambda: ablation.table5(ablation.load()),
+    "7": lambda: ablation.table7(ablation.load()),
+    "unseen": lambda: ablation.unseen(ablation.load()),
+    "curve": curve,
+    "candidates": candidates,
+    "finetuning": finetuning,
+    "semi-supervised": semi_supervised,
+    "postprocessing": postprocessing,
+}
+
+
+def fill(text: str) -> str:
+    """Return a page with each marked table made anew.
+
+    Raises
+    ------
+    KeyError
+        If a page asks for a table that is not known.
+    """
+    return MARKED.sub(lambda found: f"{found[1]}{markdown(TABLES[found[2]]())}\n{found[3]}", text)
+
+
+def main() -> int:
+    """Write the pages, or check them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing, fail if a table is stale")
+    options = parser.parse_args()
+    stale = []
+    for page in map(ROOT.joinpath, PAGES):
+        text = page.read_text(encoding="utf-8")
+        if (filled := fill(text)) != text:
+            stale.append(str(page.relative_to(ROOT)))
+            if not options.check:
+                with atomic_path(page) as part:
+                    part.write_text(filled, encoding="utf-8")
+    print(f"{'stale' if options.check else 'written'}: {', '.join(stale) or 'nothing'}")
+    return int(options.check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

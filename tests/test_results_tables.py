@@ -1,0 +1,41 @@
+"""The tables of README and docs are those of the CSV files beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import results_tables
+from benchmarks.results_tables import PAGES, ROOT, fill, markdown
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_tables_are_those_of_the_csv_files(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert fill(text) == text, f"a table in {page} is stale: run `python -m benchmarks.results_tables`"
+
+
+def test_a_changed_number_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame({"F1": [0.75]}, index=["lite"])
+    monkeypatch.setitem(results_tables.TABLES, "toy", lambda: frame)
+    page = fill("before\n<!-- table:toy -->\n<!-- /table -->\nafter")
+    assert page == (
+        "before\n<!-- table:toy -->\n| | F1 |\n|---|---:|\n| lite | .750 |\n<!-- /table -->\nafter"
+    )
+    assert fill(page) == page
+    frame["F1"] = 0.8
+    assert "| lite | .800 |" in fill(page)
+
+
+def test_numbers_are_written_as_people_read_them() -> None:
+    frame = pd.DataFrame(
+        {"n": [1234], "score": [0.5], "seconds": [1.5], "long": [123.4], "none": [np.nan], "text": ["a"]},
+        index=[("x", 1)],
+    )
+    assert markdown(frame).splitlines()[-1] == "| x, 1 | 1,234 | .500 | 1.500 | 123 | – | a |"
+
+
+def test_an_unknown_table_is_refused() -> None:
+    with pytest.raises(KeyError, match="nothing"):
+        fill("<!-- table:nothing -->\n<!-- /table -->")
