@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -178,20 +179,16 @@ def predict(
     >>> maps.probabilities.shape, maps.distance.shape
     ((4, 50, 70), (50, 70))
     """
-    models = _as_models(model_or_models)
+    models = as_models(model_or_models)
     device = resolve_device(device)
-    half = _checked_half(half, device)
+    half = checked_half(half, device)
     planes = _planes(image)
     height, width = planes.shape[1:]
-    scales = _checked_scales(scales, height * width, single_scale_above)
+    scales = checked_scales(scales, height * width, single_scale_above)
     heads = Heads.of(models)
-    jobs = []
-    for model, scale in product(models, scales):
-        side = window or default_window(model)
-        shared = min(OVERLAP, side // 4) if overlap is None else round(overlap * side)
-        rows, columns = (plan_axis(n, scale, side, shared, model.stride) for n in (height, width))
-        jobs.append((model, list(product(rows, columns))))
-    total = _zeros((heads.n_maps, height, width), device)
+    grids = plan_windows(models, (height, width), scales, window, overlap)
+    jobs = [(grid.model, list(product(grid.rows, grid.columns))) for grid in grids]
+    total = zeros((heads.n_maps, height, width), device)
     n_windows = sum(len(places) for _, places in jobs)
     with tqdm(total=n_windows, unit="window", disable=not progress) as bar, torch.inference_mode():
         for model, places in jobs:
@@ -201,6 +198,39 @@ def predict(
                     _blend(total[: len(values)], values, *place)
                 bar.update(len(batch))
         return heads.maps(total)
+
+
+class Grid(NamedTuple):
+    """The windows in which a model sees an image at one scale: all pairs of `rows` and `columns`."""
+
+    model: MAUNet
+    rows: list[AxisWindow]
+    columns: list[AxisWindow]
+
+
+def plan_windows(
+    models: Sequence[MAUNet],
+    shape: tuple[int, int],
+    scales: Sequence[float],
+    window: int | None = None,
+    overlap: float | None = None,
+) -> list[Grid]:
+    """Return one grid of windows for each model and scale; arguments as in `predict`.
+
+    Examples
+    --------
+    >>> from maunet_lite.model import build_model
+    >>> (grid,) = plan_windows([build_model("lite")], (600, 2000), scales=(1.0,), window=512)
+    >>> len(grid.rows), len(grid.columns)
+    (2, 5)
+    """
+    grids = []
+    for model, scale in product(models, scales):
+        side = window or default_window(model)
+        shared = min(OVERLAP, side // 4) if overlap is None else round(overlap * side)
+        rows, columns = (plan_axis(n, scale, side, shared, model.stride) for n in shape)
+        grids.append(Grid(model, rows, columns))
+    return grids
 
 
 def default_window(model: MAUNet) -> int:
@@ -217,7 +247,7 @@ def _planes(image: np.ndarray) -> Tensor:
     return torch.from_numpy(normalized).permute(2, 0, 1)
 
 
-def _zeros(shape: tuple[int, int, int], device: torch.device) -> Tensor:
+def zeros(shape: tuple[int, int, int], device: torch.device) -> Tensor:
     """Return zeros to sum into: on the GPU where they take less than a quarter of what is free."""
     fits = device.type == "cuda" and 16 * math.prod(shape) < torch.cuda.mem_get_info(device)[0]
     return torch.zeros(shape, device=device if fits else "cpu")
@@ -230,7 +260,8 @@ def _blend(total: Tensor, values: Tensor, row: AxisWindow, column: AxisWindow) -
     total[:, row.target, column.target].addcmul_(restored, weight)
 
 
-def _as_models(models: Model | Sequence[Model]) -> list[MAUNet]:
+def as_models(models: Model | Sequence[Model]) -> list[MAUNet]:
+    """Return the networks that are meant by a name, a path, a network or a sequence of them."""
     models = [models] if isinstance(models, (nn.Module, str, Path)) else list(models)
     if not models:
         raise ValueError("no model was given: name one, such as 'lite', or pass a network")
@@ -246,14 +277,16 @@ def _load_cached(path: Path, modified: int) -> MAUNet:
     return load_model(path)
 
 
-def _checked_scales(scales: Sequence[float], n_pixels: int, limit: int) -> list[float]:
+def checked_scales(scales: Sequence[float], n_pixels: int, limit: int) -> list[float]:
+    """Return the scales at which an image of `n_pixels` is seen: above `limit` only the one closest to 1."""
     scales = [float(scale) for scale in scales]
     if not scales or not all(0 < scale < math.inf for scale in scales):
         raise ValueError(f"scales must be one or more positive numbers such as (1, 1.25, 1.5), got {scales}")
     return [min(scales, key=lambda scale: abs(math.log(scale)))] if n_pixels > limit else scales
 
 
-def _checked_half(half: bool | None, device: torch.device) -> bool:
+def checked_half(half: bool | None, device: torch.device) -> bool:
+    """Return whether to compute in half precision; by default on CUDA only."""
     if half and device.type != "cuda":
         raise ValueError(f"half=True needs a CUDA device, but the device is {device}: leave half out")
     return device.type == "cuda" if half is None else half

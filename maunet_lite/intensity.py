@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from maunet_lite.checks import validate_image
 LOW, HIGH = 0.01, 0.99
 
 
-def normalize(image: np.ndarray, method: str = "authors") -> np.ndarray:
+def normalize(
+    image: np.ndarray, method: str = "authors", *, limits: Sequence[tuple[float, float]] | None = None
+) -> np.ndarray:
     """Scale any image to three channels in [0.01, 0.99] (paper, section 2.1).
 
     Parameters
@@ -25,6 +28,9 @@ def normalize(image: np.ndarray, method: str = "authors") -> np.ndarray:
         pixels, clipped, so that a few hot pixels or a black surround do not squeeze the cells into a few grey
         levels. Where both percentiles are equal, the channel's minimum and maximum take their place.
         ``"paper"`` (the text): from the minimum to the maximum of all channels together, which keeps hues.
+    limits : sequence of (low, high), optional
+        What becomes 0.01 and 0.99, for each channel, in place of `method`: for a part of an image that must
+        be scaled like the whole (:mod:`maunet_lite.slide_intensity`).
 
     Returns
     -------
@@ -50,9 +56,14 @@ def normalize(image: np.ndarray, method: str = "authors") -> np.ndarray:
     if image.dtype.kind == "f" and np.isnan(channels).any():
         channels = np.nan_to_num(channels, nan=0.0)
     together = channels.min(), channels.max()
+    if limits is not None and len(limits) != channels.shape[2]:
+        raise ValueError(f"limits are given for {len(limits)} channels; the image has {channels.shape[2]}")
     out = np.full((*channels.shape[:2], 3), LOW, dtype=np.float32)
     for c in range(channels.shape[2]):
-        low, high = _percentile_range(channels[..., c]) if method == "authors" else together
+        if limits is not None:
+            low, high = limits[c]
+        else:
+            low, high = _percentile_range(channels[..., c]) if method == "authors" else together
         if high > low:
             _rescale(channels[..., c], float(low), float(high), out[..., c])
     if channels.shape[2] == 1:
@@ -63,23 +74,34 @@ def normalize(image: np.ndarray, method: str = "authors") -> np.ndarray:
 def _percentile_range(channel: np.ndarray) -> tuple[float, float]:
     """Percentiles 1 and 99 of the non-zero pixels, or minimum and maximum where these are equal."""
     if channel.dtype in (np.uint8, np.uint16):
-        low, high = _histogram_percentiles(channel)
+        low, high = histogram_percentiles(np.bincount(channel.ravel(), minlength=2))
     else:
         nonzero = channel[channel != 0].astype(np.float64)
         low, high = np.percentile(nonzero, (1, 99), overwrite_input=True) if nonzero.size else (0, 0)
     return (low, high) if high > low else (channel.min(), channel.max())
 
 
-def _histogram_percentiles(channel: np.ndarray) -> tuple[float, float]:
-    """Percentiles 1 and 99 of the non-zero pixels from a histogram, as ``np.percentile`` gives them."""
-    up_to = np.cumsum(np.bincount(channel.ravel(), minlength=2)[1:])  # non-zero pixels of value 1, up to 2, …
+def histogram_percentiles(counts: np.ndarray) -> tuple[float, float]:
+    """Return percentiles 1 and 99 of the non-zero pixels from a histogram, as ``np.percentile`` gives them.
+
+    Parameters
+    ----------
+    counts : numpy.ndarray
+        (N,) integers, N ≥ 2: how many pixels have the value 0, 1, 2, …
+
+    Examples
+    --------
+    >>> histogram_percentiles(np.array([70, 1, 99, 1]))
+    (2.0, 2.0)
+    """
+    up_to = np.cumsum(counts[1:])  # non-zero pixels of value 1, up to 2, …
     if up_to[-1] == 0:
         return 0, 0
 
     def percentile(q: float) -> float:
         rank = q / 100 * (up_to[-1] - 1)
         below, above = np.searchsorted(up_to, (int(rank), math.ceil(rank)), side="right") + 1
-        return below + (above - below) * (rank - int(rank))
+        return float(below + (above - below) * (rank - int(rank)))
 
     return percentile(1), percentile(99)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from maunet_lite.maps import Maps, check_maps, interior_distance
-from maunet_lite.postprocessing_config import PostprocessConfig
+from maunet_lite.postprocessing_config import PostprocessConfig, Yardstick
 from maunet_lite.postprocessing_steps import (
     blur_distance,
     grow_cells,
@@ -31,6 +31,7 @@ __all__ = [
     "Maps",
     "PostprocessConfig",
     "Segmentation",
+    "Yardstick",
     "blur_distance",
     "connected_interiors",
     "grow_cells",
@@ -64,7 +65,11 @@ class Segmentation(NamedTuple):
 
 
 def segment(
-    maps: Maps, config: PostprocessConfig | str | None = None, *, keep_steps: bool = True
+    maps: Maps,
+    config: PostprocessConfig | str | None = None,
+    *,
+    keep_steps: bool = True,
+    yardstick: Yardstick | None = None,
 ) -> Segmentation:
     """Turn the network's maps into cells: all four steps of paper section 2.3.
 
@@ -77,6 +82,8 @@ def segment(
         Settings, or their name (see :meth:`PostprocessConfig.named`). The default is ``"default"``.
     keep_steps : bool
         False drops the intermediate arrays as soon as they are used, which saves memory on large images.
+    yardstick : Yardstick, optional
+        What else is taken from the maps as a whole; needed if they are only a part of an image.
 
     Returns
     -------
@@ -114,17 +121,18 @@ def segment(
         return Segmentation(labels, {"final": labels} if keep_steps else {})
     foreground, interior = kept(threshold_maps(maps, config))
     pieces, _ = label_components(interior)
-    width = mean_cell_width(pieces)
+    width = yardstick.width if yardstick else mean_cell_width(pieces)
+    highest, highest_blurred, mean_area = yardstick[1:] if yardstick else (None, None, None)
     distance = interior_distance(pieces) if maps.distance is None else maps.distance
-    relief = make_relief(distance, config)
+    relief = make_relief(distance, config, highest)
     blurred = blur_distance(distance, width, config)
     del interior, distance
     if keep_steps:
         steps["blurred_distance"] = blurred
-    p1 = kept(mark_skeletons(blurred, pieces, relief, config)).P1
-    p2 = kept(mark_peaks(blurred, pieces, p1, relief, width, config)).P2
+    p1 = kept(mark_skeletons(blurred, pieces, relief, config, highest_blurred)).P1
+    p2 = kept(mark_peaks(blurred, pieces, p1, relief, width, config, highest_blurred)).P2
     del blurred, pieces
-    labels = kept(grow_cells(p1, p2, foreground, relief, config)).final
+    labels = kept(grow_cells(p1, p2, foreground, relief, config, mean_area)).final
     return Segmentation(labels, steps)
 
 

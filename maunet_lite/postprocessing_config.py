@@ -4,7 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Yardstick(NamedTuple):
+    """What the post-processing takes from the image as a whole, so that its parts can be treated alike.
+
+    Attributes
+    ----------
+    width : float
+        Square root of the mean area of the interiors, in pixels.
+    highest : float
+        Largest value of the distance field, before it is blurred.
+    highest_blurred : float
+        Largest value of the blurred distance field.
+    mean_area : float
+        Mean area of the cells before the smallest are removed, in pixels.
+    """
+
+    width: float
+    highest: float
+    highest_blurred: float
+    mean_area: float
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,11 @@ def threshold_maps(maps: Maps, config: PostprocessConfig) -> Masks:
 
 
 def mark_skeletons(
-    blurred: np.ndarray, pieces: np.ndarray, relief: np.ndarray | None, config: PostprocessConfig
+    blurred: np.ndarray,
+    pieces: np.ndarray,
+    relief: np.ndarray | None,
+    config: PostprocessConfig,
+    highest: float | None = None,
 ) -> Skeletons:
     """Step 2: where the distance field is high there is a cell; flood the interior from there.
 
@@ -96,13 +100,16 @@ def mark_skeletons(
         (H, W) uint8, the result of :func:`make_relief`.
     config : PostprocessConfig
         Uses `skeleton` and `skeleton_relative`.
+    highest : float, optional
+        The largest blurred distance, if `blurred` is only a part of an image.
 
     Returns
     -------
     Skeletons
         Pieces of the interior without a skeleton are 0 in ``P1``.
     """
-    threshold = config.skeleton * (blurred.max() if config.skeleton_relative else 1)
+    highest = blurred.max() if highest is None else np.float32(highest)
+    threshold = config.skeleton * (highest if config.skeleton_relative else 1)
     markers, _ = label_components((blurred > threshold) & (pieces > 0))
     return Skeletons(markers, flood(markers, pieces, relief))
 
@@ -114,6 +121,7 @@ def mark_peaks(
     relief: np.ndarray | None,
     width: float,
     config: PostprocessConfig,
+    highest: float | None = None,
 ) -> Peaks:
     """Step 3: find (small) cells without a skeleton by the peaks of the distance field; flood from these.
 
@@ -127,6 +135,8 @@ def mark_peaks(
         The result of :func:`mean_cell_width`.
     config : PostprocessConfig
         Uses `peak_distance`, `peak_height` and `keep_unmarked`.
+    highest : float, optional
+        As in :func:`mark_skeletons`.
 
     Returns
     -------
@@ -138,7 +148,8 @@ def mark_peaks(
     candidates = np.where(uncovered > 0, blurred, 0)
     reach = max(1, int(config.peak_distance * width))
     peaks = candidates == _largest_around(candidates, reach)
-    peaks &= candidates > config.peak_height * max(blurred.max(), 0)
+    highest = blurred.max() if highest is None else np.float32(highest)
+    peaks &= candidates > config.peak_height * max(highest, 0)
     del candidates
     markers = _without_ties(number_in_reading_order(label_components(peaks)[0]), reach)
     del peaks
@@ -153,6 +164,7 @@ def grow_cells(
     foreground: np.ndarray,
     relief: np.ndarray | None,
     config: PostprocessConfig,
+    mean_area: float | None = None,
 ) -> Cells:
     """Step 4: grow all cells from the interior into the foreground, remove the smallest ones, renumber.
 
@@ -166,6 +178,8 @@ def grow_cells(
         (H, W) uint8, the result of :func:`make_relief`.
     config : PostprocessConfig
         Uses `min_size`.
+    mean_area : float, optional
+        The mean area of the cells in ``P3``, if these are only a part of an image.
 
     Returns
     -------
@@ -175,7 +189,7 @@ def grow_cells(
     """
     union = p1 + p2
     p3 = flood(union, foreground, relief)
-    return Cells(union, p3, number_in_reading_order(p3, config.min_size))
+    return Cells(union, p3, number_in_reading_order(p3, config.min_size, mean_area))
 
 
 # --- what the steps need ----------------------------------------------------------------------------------
@@ -225,7 +239,9 @@ def blur_distance(distance: np.ndarray, width: float, config: PostprocessConfig)
     return cv2.GaussianBlur(distance, (side, side), 0, borderType=cv2.BORDER_CONSTANT)
 
 
-def make_relief(distance: np.ndarray, config: PostprocessConfig) -> np.ndarray | None:
+def make_relief(
+    distance: np.ndarray, config: PostprocessConfig, highest: float | None = None
+) -> np.ndarray | None:
     """Make the relief that the watersheds flood: the distance field upside down, cells as basins.
 
     Parameters
@@ -234,6 +250,8 @@ def make_relief(distance: np.ndarray, config: PostprocessConfig) -> np.ndarray |
         (H, W) float32, not blurred, so that narrow valleys between cells stay open.
     config : PostprocessConfig
         Uses `relief`.
+    highest : float, optional
+        The largest value of the field, if `distance` is only a part of an image.
 
     Returns
     -------
@@ -245,10 +263,10 @@ def make_relief(distance: np.ndarray, config: PostprocessConfig) -> np.ndarray |
     >>> make_relief(np.array([[0, 0.2, 0.4]], dtype=np.float32), PostprocessConfig(relief="distance"))
     array([[254, 127,   0]], dtype=uint8)
     """
-    top = float(distance.max())
+    top = float(distance.max()) if highest is None else highest
     if config.relief == "flat" or top <= 0:
         return None
-    relief = cv2.convertScaleAbs(np.maximum(distance, 0), alpha=-254 / top, beta=254)
+    relief = cv2.convertScaleAbs(np.clip(distance, 0, top), alpha=-254 / top, beta=254)
     return np.minimum(relief, 254, out=relief)  # rounding
 
 

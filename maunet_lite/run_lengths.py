@@ -90,7 +90,9 @@ def label_components(mask: np.ndarray) -> tuple[np.ndarray, int]:
     return labels, n - 1
 
 
-def number_in_reading_order(labels: np.ndarray, min_size: float = 0) -> np.ndarray:
+def number_in_reading_order(
+    labels: np.ndarray, min_size: float = 0, mean_area: float | None = None
+) -> np.ndarray:
     """Renumber labels 1 … N in the order in which a reader, row after row, meets their first pixel.
 
     Parameters
@@ -99,6 +101,8 @@ def number_in_reading_order(labels: np.ndarray, min_size: float = 0) -> np.ndarr
         (H, W) int32, 0 background, gaps allowed.
     min_size : float
         Labels smaller than this fraction of their mean area become background.
+    mean_area : float, optional
+        Taken for their mean area, if `labels` is only a part of an image.
 
     Returns
     -------
@@ -114,7 +118,8 @@ def number_in_reading_order(labels: np.ndarray, min_size: float = 0) -> np.ndarr
     runs = Runs.of(labels)
     largest = int(runs.value.max())
     first, areas = runs.first_pixels(largest)[1:], runs.areas(largest)[1:]
-    mean_area = areas.sum() / max(np.count_nonzero(areas), 1)
+    if mean_area is None:
+        mean_area = areas.sum() / max(np.count_nonzero(areas), 1)
     kept = np.flatnonzero((areas > 0) & (areas >= min_size * mean_area))
     table = np.zeros(largest + 1, dtype=np.int32)
     table[1 + kept[np.argsort(first[kept])]] = np.arange(1, kept.size + 1)

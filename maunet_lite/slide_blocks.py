@@ -1,0 +1,252 @@
+"""Cutting a slide into blocks, and joining the cells of the blocks so that each cell exists once.
+
+A block has a *core*, which no other block has, and sees a *region* that reaches beyond the core by the
+*halo*. It segments its region, and keeps the pixels of its core. The name of a cell is the position of its
+first pixel, in reading order, on the slide. Two blocks that both see a cell as a whole give it the same name:
+its parts in both cores are one cell, without any matching, and the result is that of the whole image.
+
+A cell that the edge of a region cuts off has no such name. Beside the seam, its block asks what the neighbour
+says about the same pixels and takes the neighbour's name: so cells larger than the overlap are joined, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from maunet_lite.run_lengths import Runs
+
+Region = tuple[slice, slice]
+
+
+class Block(NamedTuple):
+    """One block.
+
+    Attributes
+    ----------
+    index : int
+        Counted row after row.
+    core : (slice, slice)
+        Rows and columns of the slide that this block alone decides on.
+    region : (slice, slice)
+        What it sees.
+    """
+
+    index: int
+    core: Region
+    region: Region
+
+
+class Part(NamedTuple):
+    """What a block says about its core, in the terms of the whole slide.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        (h, w) int32, cells 1 … M of the core.
+    names : numpy.ndarray
+        (M,) int64: position of the cell's first pixel on the slide; negative for a cell that is cut off.
+    first : numpy.ndarray
+        (M,) int64: position of its first pixel within the core.
+    seams : dict of str to numpy.ndarray
+        For "top", "bottom", "left" and "right", where there is a neighbour: (2, n) int64, the names of the
+        cells on the outermost line of the core, and on the neighbour's line beside it.
+    """
+
+    labels: np.ndarray
+    names: np.ndarray
+    first: np.ndarray
+    seams: dict[str, np.ndarray]
+
+
+class BlockGrid:
+    """The blocks of a slide.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Of the slide.
+    block : int
+        Side of the cores in pixels; the last ones may be smaller.
+    halo : int
+        Pixels that a block sees beyond its core.
+
+    Examples
+    --------
+    >>> grid = BlockGrid((300, 500), block=200, halo=50)
+    >>> len(grid.blocks), grid.blocks[2].core, grid.blocks[2].region
+    (6, (slice(0, 200, None), slice(400, 500, None)), (slice(0, 250, None), slice(350, 500, None)))
+    """
+
+    def __init__(self, shape: tuple[int, int], block: int, halo: int) -> None:
+        if block < 1 or halo < 0:
+            raise ValueError(f"block is {block} and halo {halo}; expected at least 1 and 0 pixels")
+        self.shape, self.block, self.halo = shape, block, halo
+        self.down, self.across = (-(-side // block) for side in shape)
+        self.blocks = []
+        for i in range(self.down):
+            for j in range(self.across):
+                core = tuple(
+                    slice(k * block, min((k + 1) * block, side))
+                    for k, side in zip((i, j), shape, strict=True)
+                )
+                region = tuple(
+                    slice(max(part.start - halo, 0), min(part.stop + halo, side))
+                    for part, side in zip(core, shape, strict=True)
+                )
+                self.blocks.append(Block(len(self.blocks), core, region))
+
+    def neighbor(self, index: int, side: str) -> int | None:
+        """Return the index of the block on a side, "top", "bottom", "left" or "right", if there is one."""
+        i, j = divmod(index, self.across)
+        i += {"top": -1, "bottom": 1}.get(side, 0)
+        j += {"left": -1, "right": 1}.get(side, 0)
+        return i * self.across + j if 0 <= i < self.down and 0 <= j < self.across else None
+
+    def in_order(self) -> list[Block]:
+        """Return the blocks in the order of least memory: line after line along the shorter side."""
+        table = np.arange(len(self.blocks)).reshape(self.down, self.across)
+        return [self.blocks[k] for k in (table if self.shape[1] <= self.shape[0] else table.T).ravel()]
+
+    def cut(self, labels: np.ndarray, block: Block) -> Part:
+        """Return what the labels of a block's region say about its core.
+
+        Parameters
+        ----------
+        labels : numpy.ndarray
+            (h, w) int32, the segmented region, labels 1 … N without gaps.
+        block : Block
+        """
+        rows, columns = block.region
+        n, width = int(labels.max()), self.shape[1]
+        names = np.zeros(n + 1, dtype=np.int64)
+        first = Runs.of(labels).first_pixels(n)[1:]
+        names[1:] = (first // labels.shape[1] + rows.start) * width + first % labels.shape[1] + columns.start
+        severed = self._severed(labels, block)
+        names[severed] = -(np.int64(block.index + 1) << 32) - severed
+        top, left = block.core[0].start - rows.start, block.core[1].start - columns.start
+        height, breadth = (part.stop - part.start for part in block.core)
+        core = labels[top : top + height, left : left + breadth]
+        runs = Runs.of(core)
+        present = np.unique(runs.value)
+        present = present[present > 0]
+        table = np.zeros(n + 1, dtype=np.int32)
+        table[present] = np.arange(1, present.size + 1)
+        start = runs.first_pixels(n)[present]
+        start = (start // breadth + block.core[0].start) * width + start % breadth + block.core[1].start
+        seams = {}
+        if self.neighbor(block.index, "top") is not None:
+            seams["top"] = names[labels[[top, top - 1], left : left + breadth]]
+        if self.neighbor(block.index, "bottom") is not None:
+            seams["bottom"] = names[labels[_inner(top + height), left : left + breadth]]
+        if self.neighbor(block.index, "left") is not None:
+            seams["left"] = names[labels[top : top + height, [left, left - 1]]].T
+        if self.neighbor(block.index, "right") is not None:
+            seams["right"] = names[labels[top : top + height, _inner(left + breadth)]].T
+        return Part(runs.painted(table, core.shape), names[present], start, seams)
+
+    def _severed(self, labels: np.ndarray, block: Block) -> np.ndarray:
+        """Labels that touch an edge of the region that is no edge of the slide."""
+        rows, columns = block.region
+        edges = [
+            labels[0] if rows.start > 0 else None,
+            labels[-1] if rows.stop < self.shape[0] else None,
+            labels[:, 0] if columns.start > 0 else None,
+            labels[:, -1] if columns.stop < self.shape[1] else None,
+        ]
+        found = np.unique(np.concatenate([np.zeros(1, dtype=np.int32), *(e for e in edges if e is not None)]))
+        return found[found > 0]
+
+    def join(self, parts: Mapping[int, Part]) -> tuple[dict[int, np.ndarray], int]:
+        """Give the cells of all blocks the ids 1 … N in reading order; parts of a cell get the same.
+
+        Parameters
+        ----------
+        parts : mapping of int to Part
+            By index of the block; blocks without cells may be missing. `labels` are not looked at.
+
+        Returns
+        -------
+        dict of int to numpy.ndarray
+            For each block a table (M + 1,) int32: ``table[part.labels]`` are the ids on the slide.
+        int
+            N.
+        """
+        nodes, pairs = [part.names for part in parts.values()], []
+        for index, part in parts.items():
+            for side, opposite in (("bottom", "top"), ("right", "left")):
+                other = parts.get(self.neighbor(index, side))
+                if other is not None and side in part.seams:
+                    pairs.append(same_cells(part.seams[side], other.seams[opposite]))
+        joined = np.concatenate([*pairs, np.zeros((0, 2), dtype=np.int64)])
+        names = np.unique(np.concatenate([*nodes, joined.ravel(), np.zeros(0, dtype=np.int64)]))
+        group = _groups(names, joined)
+        first = np.full(int(group.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+        members = {index: group[np.searchsorted(names, part.names)] for index, part in parts.items()}
+        for index, part in parts.items():
+            np.minimum.at(first, members[index], part.first)
+        written = np.flatnonzero(first < np.iinfo(np.int64).max)
+        ids = np.zeros(first.size, dtype=np.int32)
+        ids[written[np.argsort(first[written])]] = np.arange(1, written.size + 1)
+        tables = {index: np.concatenate([[np.int32(0)], ids[groups]]) for index, groups in members.items()}
+        return tables, int(written.size)
+
+
+def _inner(end: int) -> list[int]:
+    """Return the last line of a core that ends here, and the neighbour's line beside it."""
+    return [end - 1, end]
+
+
+def _groups(names: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return, for each name, the number of the group into which pairs of the same cell join it."""
+    a, b = np.searchsorted(names, pairs).T
+    links = coo_matrix((np.ones(a.size, dtype=np.int8), (a, b)), shape=(names.size, names.size))
+    return connected_components(links, directed=False)[1] if names.size else np.zeros(0, dtype=np.int32)
+
+
+def same_cells(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """Find names, given by two blocks, that mean the same cell although they differ.
+
+    Parameters
+    ----------
+    upper, lower : numpy.ndarray
+        (2, n) int64, what each of the two blocks says about its own outermost line and about the other's.
+
+    Returns
+    -------
+    numpy.ndarray
+        (k, 2) int64. A cell that is cut off in its own block (negative name) is the one to which the
+        neighbour gives most of its pixels on its own line, if it gives it at least half. Two whole cells with
+        different names are the same if more than half of their pixels on both lines are shared; that only
+        happens when a network does not repeat its result exactly.
+
+    Examples
+    --------
+    >>> same_cells(np.array([[7, 7, 0], [7, 7, 9]]), np.array([[-5, -5, 9], [-5, -5, 0]]))
+    array([[-5,  7]])
+    """
+    found = [_majority(lower[0], upper[1]), _majority(upper[0], lower[1])]
+    both = np.stack([np.concatenate([upper[0], upper[1]]), np.concatenate([lower[1], lower[0]])])
+    whole = both[:, (both > 0).all(axis=0) & (both[0] != both[1])]
+    if whole.size:
+        pairs, shared = np.unique(whole, axis=1, return_counts=True)
+        sizes = [np.array([np.count_nonzero(line == name) for name in row]) for line, row in
+                 zip(both, pairs, strict=True)]  # fmt: skip
+        found.append(pairs[:, 2 * shared > sizes[0] + sizes[1] - shared].T)
+    return np.concatenate(found)
+
+
+def _majority(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Pairs of a cell cut off in its own block, and what the neighbour calls most of its pixels."""
+    cut = own < 0
+    pairs, shared = np.unique(np.stack([own[cut], other[cut]]), axis=1, return_counts=True)
+    _, total = np.unique(own[cut], return_counts=True)
+    order = np.lexsort((-shared, pairs[0]))
+    pairs, shared = pairs[:, order], shared[order]
+    best = np.flatnonzero(np.diff(pairs[0], prepend=np.int64(1)))
+    chosen = (2 * shared[best] >= total) & (pairs[1][best] != 0)
+    return pairs[:, best[chosen]].T

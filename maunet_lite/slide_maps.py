@@ -1,0 +1,230 @@
+"""The network's maps of any region of a slide: the same numbers as if the whole slide had been predicted.
+
+The windows stand on one grid for the whole slide (:func:`maunet_lite.inference.plan_windows`), whatever the
+region. A region is blended from the windows that touch it, so two regions that overlap agree where they do. A
+window that several regions need is computed once, if its result can be kept until then.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from maunet_lite.ensembles import Heads
+from maunet_lite.inference import (
+    MULTI_SCALE_LIMIT,
+    Grid,
+    Model,
+    as_models,
+    checked_half,
+    checked_scales,
+    plan_windows,
+    resolve_device,
+    zeros,
+)
+from maunet_lite.maps import Maps
+from maunet_lite.prepared import prepare, run_windows
+from maunet_lite.preprocessing import normalize
+from maunet_lite.slide_intensity import Limits
+from maunet_lite.slide_reading import Slide
+from maunet_lite.windows import AxisWindow, Taps, resample
+
+EMPTY = 0.04  # of the range of intensities: a window with less contrast holds no cell
+_PATCH = 8  # side of the patches whose means are compared: noise cancels out, cells do not
+_GROUP = 6  # windows that are read and scaled together
+_BACKGROUND = 9.0  # logit of the background in an empty window; the others are 0
+
+Region = tuple[slice, slice]
+Key = tuple[int, int, int]  # grid, row, column of a window
+
+
+class Counts(NamedTuple):
+    """Windows computed, and windows skipped because there is nothing in them."""
+
+    computed: int = 0
+    skipped: int = 0
+
+
+class SlideNetwork:
+    """Networks that look at regions of a slide.
+
+    Parameters
+    ----------
+    slide : Slide
+    models : MAUNet, name or path, or a sequence of them
+        As in `inference.predict`, like `scales`, `window`, `overlap`, `device`, `half`.
+    limits : list of (low, high)
+        Intensities of the whole slide that become 0.01 and 0.99, for each channel.
+    gpu_memory : float, optional
+        GiB that a batch of windows may take on a GPU.
+    empty : float
+        Windows in which no patch of 8 × 8 pixels differs from another by more than this part of the range of
+        intensities are taken for background without asking the network. 0: none.
+    keep : int
+        Bytes of results that may be kept for the regions to come.
+    """
+
+    def __init__(
+        self,
+        slide: Slide,
+        models: Model | Sequence[Model],
+        limits: Limits,
+        *,
+        scales: Sequence[float] = (1.0,),
+        window: int | None = None,
+        overlap: float | None = None,
+        device: str | torch.device = "auto",
+        half: bool | None = None,
+        gpu_memory: float | None = None,
+        empty: float = EMPTY,
+        keep: int = 0,
+    ) -> None:
+        networks = as_models(models)
+        self.slide, self.limits, self.empty, self.keep = slide, limits, empty, keep
+        self.device, self.gpu_memory = resolve_device(device), gpu_memory
+        self.half = checked_half(half, self.device)
+        pixels = slide.shape[0] * slide.shape[1]
+        self.scales = checked_scales(scales, pixels, MULTI_SCALE_LIMIT)
+        self.heads = Heads.of(networks)
+        self.grids = plan_windows(networks, slide.shape, self.scales, window, overlap)
+        self.counts = Counts()
+        self._uses: Counter[Key] = Counter()
+        self._kept: dict[Key, Tensor | None] = {}
+
+    def expect(self, regions: Iterable[Region]) -> None:
+        """Say which regions will be asked for: windows are kept until the last one that needs them."""
+        for region in regions:
+            self._uses.update(key for g, grid in enumerate(self.grids) for key in _touched(g, grid, region))
+
+    def maps(self, rows: slice, columns: slice) -> Maps | None:
+        """Return the maps of a region, (C, h, w) and (h, w), or None if there is nothing in it."""
+        shape = (self.heads.n_maps, rows.stop - rows.start, columns.stop - columns.start)
+        total, anything = None, False
+        with torch.inference_mode():
+            for g, grid in enumerate(self.grids):
+                keys = _touched(g, grid, (rows, columns))
+                for i in dict.fromkeys(key[1] for key in keys):
+                    line = [key for key in keys if key[1] == i]
+                    results = self._line(grid, line)
+                    if total is None:
+                        total = zeros(shape, self.device)
+                    for key in line:
+                        anything |= results[key] is not None
+                        self._blend(total, results[key], grid, key, (rows, columns))
+                    self._forget(results)
+            return self.heads.maps(total) if anything else None
+
+    def _line(self, grid: Grid, keys: list[Key]) -> dict[Key, Tensor | None]:
+        """Return what the network says about windows of one row, kept or new; None if empty."""
+        missing = [key for key in keys if key not in self._kept]
+        results = {key: self._kept[key] for key in keys if key in self._kept}
+        for start in range(0, len(missing), _GROUP):
+            results.update(self._compute(grid, missing[start : start + _GROUP]))
+        return results
+
+    def _compute(self, grid: Grid, keys: list[Key]) -> dict[Key, Tensor | None]:
+        row = grid.rows[keys[0][1]]
+        sources = [grid.columns[j].source for _, _, j in keys]
+        left, right = min(s.start for s in sources), max(s.stop for s in sources)
+        planes = self._planes(row.source, slice(left, right))
+        results: dict[Key, Tensor | None] = {}
+        places = {}
+        for key, source in zip(keys, sources, strict=True):
+            here = slice(source.start - left, source.stop - left)
+            results[key] = None
+            if not is_empty(planes[:, :, here], self.empty):
+                places[key] = (
+                    row._replace(source=slice(0, planes.shape[1])),
+                    grid.columns[key[2]]._replace(source=here),
+                )
+        self.counts = Counts(
+            self.counts.computed + len(places), self.counts.skipped + len(keys) - len(places)
+        )
+        todo = iter(places)
+        network = prepare(grid.model, self.device, self.half)
+        for _, output in run_windows(network, planes, list(places.values()), memory=self.gpu_memory):
+            for values in self.heads.share(output, grid.model, len(self.scales)):
+                results[next(todo)] = values.clone() if len(output.logits) > 1 else values
+        return results
+
+    def _planes(self, rows: slice, columns: slice) -> Tensor:
+        """Return a normalised region, (3, h, w), or (1, h, w) if the slide is grey."""
+        normalized = normalize(self.slide.read(rows, columns), limits=self.limits)
+        if self.slide.channels == 1:
+            normalized = normalized[..., :1].copy()
+        return torch.from_numpy(normalized).permute(2, 0, 1)
+
+    def _blend(self, total: Tensor, values: Tensor | None, grid: Grid, key: Key, region: Region) -> None:
+        """Add the part of a window's result that lies in the region."""
+        row, column = _part(grid.rows[key[1]], region[0]), _part(grid.columns[key[2]], region[1])
+        weight = torch.from_numpy(np.outer(row.weight, column.weight)).to(total.device)
+        if values is None:
+            total[0, row.target, column.target] += weight * (_BACKGROUND / len(self.grids))
+            return
+        restored = resample(resample(values.to(total.device), row.restore, -2), column.restore, -1)
+        total[: len(values), row.target, column.target].addcmul_(restored, weight)
+
+    def _forget(self, results: dict[Key, Tensor | None]) -> None:
+        """Keep what will be needed again, as far as there is room, and drop the rest."""
+        for key, values in results.items():
+            self._uses[key] -= 1
+            if self._uses[key] <= 0:
+                self._kept.pop(key, None)
+            elif key not in self._kept:
+                size = 0 if values is None else values.numel() * values.element_size()
+                held = sum(v.numel() * v.element_size() for v in self._kept.values() if v is not None)
+                if held + size <= self.keep:
+                    self._kept[key] = None if values is None else values.cpu()
+
+
+def is_empty(planes: Tensor, contrast: float) -> bool:
+    """Tell whether there is nothing in a region: no patch of it much brighter or darker than another.
+
+    Parameters
+    ----------
+    planes : Tensor
+        (C, h, w) normalised to [0.01, 0.99].
+    contrast : float
+        Means of patches of 8 × 8 pixels that differ by more than this in any channel are something. 0 or
+        below: nothing is ever empty.
+
+    Examples
+    --------
+    >>> glass = torch.full((1, 40, 40), 0.8)
+    >>> is_empty(glass, 0.04), is_empty(glass, 0)
+    (True, False)
+    >>> glass[0, 8:16, 8:16] = 0.7
+    >>> is_empty(glass, 0.04)
+    False
+    """
+    if contrast <= 0:
+        return False
+    side = min(_PATCH, *planes.shape[-2:])
+    patches = F.avg_pool2d(planes[None], side, ceil_mode=True)[0].flatten(1)  # (C, patches)
+    return bool((patches.amax(dim=1) - patches.amin(dim=1)).max() < contrast)
+
+
+def _touched(g: int, grid: Grid, region: Region) -> list[Key]:
+    """Windows of a grid that have something to say about a region, row after row."""
+    rows, columns = (
+        [i for i, w in enumerate(windows) if w.target.start < part.stop and part.start < w.target.stop]
+        for windows, part in zip(grid[1:], region, strict=True)
+    )
+    return [(g, i, j) for i in rows for j in columns]
+
+
+def _part(window: AxisWindow, part: slice) -> AxisWindow:
+    """Return the window limited to a part of the axis, its target counted from the start of that part."""
+    first, last = max(window.target.start, part.start), min(window.target.stop, part.stop)
+    inside = slice(first - window.target.start, last - window.target.start)
+    return window._replace(
+        target=slice(first - part.start, last - part.start),
+        restore=Taps(window.restore.index[:, inside], window.restore.weight[:, inside]),
+        weight=window.weight[inside],
+    )
