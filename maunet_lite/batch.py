@@ -1,6 +1,8 @@
-"""Many images, one after another: files in, label maps out, and no surprise on the way.
+"""Many images: files in, label maps, tables and exports out, and no surprise on the way.
 
-A damaged image never stops the others, nothing is half-written, and what is done is not done again.
+While the network looks at one image, the next ones are read and the ones before are post-processed,
+measured and written, so that the network never waits; few images are in memory at a time. A damaged image
+never stops the others, nothing is half-written, and what is done is not done again.
 """
 
 from __future__ import annotations
@@ -8,21 +10,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from maunet_lite.colors import blend, outlines, random_colors, to_display
-from maunet_lite.images import IMAGE_SUFFIXES, read_image, write_image, write_labels
-from maunet_lite.inference import predict
+from maunet_lite.batch_image import Job, Plan, draw_overlay
+from maunet_lite.batch_run import Run, is_zarr
+from maunet_lite.batch_tables import write_tables
+from maunet_lite.export_formats import parse_formats, require_packages
+from maunet_lite.images import IMAGE_SUFFIXES
+from maunet_lite.memory import parse_bytes
 from maunet_lite.model import MAUNet
-from maunet_lite.postprocessing import PostprocessConfig, segment
+from maunet_lite.postprocessing import PostprocessConfig
+
+if TYPE_CHECKING:
+    from maunet_lite.cluster import Pool
+
+__all__ = ["Outcome", "draw_overlay", "find_images", "label_paths", "segment_files"]
 
 
 class Outcome(NamedTuple):
     """What became of one image.
 
-    `status` is "segmented", "skipped" (its label map was there) or "failed"; then `reason` says why.
+    `status` is "segmented", "skipped" (all its files were there), "completed" (its label map was there,
+    and what was missing has been written) or "failed"; then `reason` says why.
     """
 
     image: Path
@@ -38,8 +47,8 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     Parameters
     ----------
     inputs : iterable of path
-        A file is taken as it is. Of a folder, all files with an image's suffix; of a dataset folder those in
-        its ``images``.
+        A file is taken as it is, and so is a folder that ends in ``.zarr``. Of any other folder, all
+        files with an image's suffix and all such Zarrs; of a dataset folder those in its ``images``.
 
     Raises
     ------
@@ -50,12 +59,14 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     for path in map(Path, inputs):
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist: give image files, or folders that hold some")
-        if path.is_file():
+        if path.is_file() or is_zarr(path):
             found.append(path)
             continue
         folder = path / "images" if (path / "images").is_dir() else path
         images = sorted(
-            file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+            file
+            for file in folder.iterdir()
+            if (file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()) or is_zarr(file)
         )
         if not images:
             raise FileNotFoundError(
@@ -95,30 +106,54 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
 def segment_files(
     inputs: Iterable[str | Path],
     out: str | Path,
-    model: MAUNet | Sequence[MAUNet],
+    model: MAUNet | str | Path | Sequence[MAUNet | str | Path],
     *,
     postprocess: str | PostprocessConfig = "default",
+    export: str | Iterable[str] = ("tiff",),
     overlay: bool = False,
+    table: bool = False,
     overwrite: bool = False,
+    pixel_size: float | None = None,
+    memory: str | int | None = None,
+    gpu_memory: str | int | None = None,
+    pool: Pool | None = None,
     progress: bool = True,
     **options: Any,
 ) -> list[Outcome]:
-    """Segment images and write one label map each.
+    """Segment images and write one label map each, and whatever else is wanted.
 
     Parameters
     ----------
     inputs : iterable of path
         Files and folders, see `find_images`.
     out : path
-        Folder for ``NAME_label.tiff``, and with `overlay` ``NAME_overlay.png``; made if it is not there.
-    model : MAUNet, or a sequence of them
-        A sequence is an ensemble.
+        Folder for ``NAME_label.tiff``, which are always written, and all other files; made if it is not
+        there.
+    model : MAUNet, name or path, or a sequence of them
+        A sequence is an ensemble. With a `pool` of processes only names and paths: each worker loads them
+        once.
     postprocess : str or PostprocessConfig
         See `PostprocessConfig.named`.
+    export : str or iterable of str
+        Formats for other programs, such as ``"tiff,rois,geojson,zarr"``; see `maunet_lite.export`.
     overlay : bool
-        Also write the image with the cells drawn over it.
+        Also write ``NAME_overlay.png``, the image with the cells drawn over it.
+    table : bool
+        Also write ``summary.csv`` (one row per image: status, cells, size, seconds per stage, reason) and
+        ``cells.csv`` (one row per cell, see `measure.measure_cells`), both as ``.parquet`` too if pyarrow is
+        installed. They cover what was done before in this folder.
     overwrite : bool
-        Segment again what has a label map already.
+        Do again what is done. Otherwise an image with a label map is not segmented again; of its other
+        files the missing ones are written.
+    pixel_size : float, optional
+        Micrometres per pixel, for measurements and exports.
+    memory : str or int, optional
+        Such as ``"4GiB"``. Larger images are segmented in blocks (`slides.segment_slide`), and no more
+        images are held at a time than it allows. By default all are taken whole.
+    gpu_memory : str or int, optional
+        The same for a GPU.
+    pool : cluster.Pool, optional
+        Images are its tasks, and of larger images the blocks; see `cluster.open_pool`.
     progress : bool
         Show a progress bar.
     **options
@@ -131,64 +166,25 @@ def segment_files(
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If an input does not exist, or two would be written to the same file; before anything is done.
+    FileNotFoundError, ValueError, ImportError
+        If an input does not exist, two would be written to the same file, a format is not known or its
+        package not installed; before anything is done.
     """
-    from tqdm import tqdm
-
     images = find_images(inputs)
-    targets = label_paths(images, out)
+    jobs = [Job(*pair) for pair in zip(images, label_paths(images, out), strict=True)]
+    formats = parse_formats(export)
+    require_packages(formats)
+    if gpu_memory is not None:
+        options["memory"] = parse_bytes(gpu_memory) / 2**30
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
+    models = (model,) if isinstance(model, (MAUNet, str, Path)) else tuple(model or ())
+    limit = None if memory is None else parse_bytes(memory)
+    plan = Plan(models, config, options, formats, overlay, table, overwrite, pixel_size, limit)
     Path(out).mkdir(parents=True, exist_ok=True)
-    outcomes = []
-    for image, target in tqdm(
-        list(zip(images, targets, strict=True)), unit="image", disable=None if progress else True
-    ):
-        picture = target.with_name(target.name.replace("_label.tiff", "_overlay.png")) if overlay else None
-        if not overwrite and target.exists() and (picture is None or picture.exists()):
-            outcomes.append(Outcome(image, target, "skipped"))
-            continue
-        outcomes.append(_segment_file(image, target, picture, model, config, options))
-    return outcomes
-
-
-def _segment_file(
-    image: Path, target: Path, picture: Path | None, model: Any, config: Any, options: Any
-) -> Outcome:
+    run = Run(plan, jobs, progress)
     try:
-        pixels = read_image(image)
-        labels = segment(predict(model, pixels, **options), config).labels
-        write_labels(target, labels)
-        if picture is not None:
-            write_image(picture, draw_overlay(pixels, labels))
-    except Exception as error:  # whatever is wrong with one image must not stop the others
-        return Outcome(image, target, "failed", reason=_reason(error, image))
-    return Outcome(image, target, "segmented", cells=int(np.count_nonzero(np.unique(labels))))
-
-
-def draw_overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Draw outlines of cells, and a breath of their colour, over an image.
-
-    Parameters
-    ----------
-    image : (H, W) or (H, W, C) array
-    labels : (H, W) integer array
-
-    Returns
-    -------
-    (H, W, 3) uint8
-        At full size; `plots.overlay` draws the same as a figure.
-    """
-    base = to_display(image)
-    colors = random_colors(labels) / np.float32(255)
-    blend(base, labels > 0, colors, 0.25)
-    blend(base, outlines(labels), colors, 1.0)
-    return np.round(base * 255).astype(np.uint8)
-
-
-def _reason(error: Exception, image: Path) -> str:
-    """Return the message in one line, without the path with which the kit's own begin."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    for prefix in (f"{image}: ", f"{image.name}: "):
-        text = text.removeprefix(prefix)
-    return text if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {text}"
+        run.all(pool, gpu_memory)
+    finally:  # also after Ctrl-C: what is done is in the tables
+        if table:
+            write_tables(Path(out), [row for row in run.rows if row is not None])
+    return [Outcome(row.image, row.labels, row.status, row.cells, row.reason) for row in run.rows if row]

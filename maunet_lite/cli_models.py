@@ -1,4 +1,4 @@
-"""The commands on networks: train, segment, evaluate, describe, convert, doctor."""
+"""The commands on networks: train, evaluate, describe, convert, doctor."""
 
 from __future__ import annotations
 
@@ -67,42 +67,6 @@ def _train_config(preset: str, data: str, out: Path, changes: dict[str, Any], re
     if preset.endswith(".json") and data == "simulated":
         return recipe(preset).override(out=str(out), **changes)
     return recipe(preset).override(**{"data": data, "out": str(out), **changes})
-
-
-def segment(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Image files and folders.")],
-    out: Annotated[Path, typer.Option(help="Folder for NAME_label.tiff.")],
-    model: Models = None,
-    export: Annotated[str, typer.Option(help="Formats, such as tiff.")] = "tiff",
-    overlay: Annotated[bool, typer.Option("--overlay", help="Also write NAME_overlay.png.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do again what is done.")] = False,
-    postprocess: Postprocess = "default",
-    scales: Scales = "1",
-    device: Device = "auto",
-) -> None:
-    """Segment images: one label map each; a damaged file is named and stops nothing."""
-    if export != "tiff":
-        raise typer.BadParameter(f"'{export}' is not known, there is: tiff", param_hint="--export")
-    from maunet_lite.batch import segment_files
-    from maunet_lite.checkpoints import load_model
-    from maunet_lite.inference import resolve_device
-
-    target = resolve_device(device)
-    networks = [load_model(name, target) for name in model or ["lite"]]
-    outcomes = segment_files(
-        inputs, out, networks, postprocess=postprocess, overlay=overlay, overwrite=overwrite,
-        scales=parse_numbers(scales), device=target,
-    )  # fmt: skip
-    done = [outcome for outcome in outcomes if outcome.status == "segmented"]
-    skipped = sum(outcome.status == "skipped" for outcome in outcomes)
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    cells = sum(outcome.cells for outcome in done)
-    counts = f"{len(done)} segmented with {cells} cells, {skipped} done before, {len(failed)} failed"
-    typer.echo(f"{counts}; in {out}")
-    for outcome in failed:
-        typer.secho(f"  {outcome.image}: {outcome.reason}", fg="red", err=True)
-    if failed:
-        raise typer.Exit(WORK_FAILED)
 
 
 def evaluate(
@@ -189,5 +153,5 @@ def doctor(
 
 def register(app: typer.Typer) -> None:
     """Make each function above a command of the application."""
-    for command in (train, segment, evaluate, describe, convert, doctor):
+    for command in (train, evaluate, describe, convert, doctor):
         app.command()(command)

@@ -62,7 +62,7 @@ def images(tmp_path):
 
 def test_good_images_are_segmented_and_bad_ones_named(images, model, tmp_path):
     out = tmp_path / "out"
-    result = run("segment", images, "--out", out, "--model", model, "--overlay")
+    result = run("segment", images, "--out", out, "--model", model, "--overlay", "--no-table")
     assert result.exit_code == 1
     good = {"colour": (40, 50), "deep": (33, 47), "clear": (40, 30), "black": (40, 40), "dot": (1, 1)}
     assert {path.name for path in out.iterdir()} == {
@@ -91,11 +91,21 @@ def test_what_is_done_is_skipped_unless_asked(images, model, tmp_path):
     assert read_labels(target).shape == (40, 40)
 
 
+def test_tables_and_formats_are_written(images, model, tmp_path):
+    pytest.importorskip("roifile")
+    out = tmp_path / "out"
+    result = run("segment", images / "deep.tif", "--out", out, "--model", model, "--export", "rois,geojson")
+    assert result.exit_code == 0, result.output
+    names = {path.name for path in out.iterdir()}
+    assert {"deep_label.tiff", "deep_rois.zip", "deep.geojson", "summary.csv", "cells"} <= names
+    assert pd.read_csv(out / "summary.csv")["image"].tolist() == ["deep.tif"]
+
+
 def test_failure_while_writing_leaves_nothing_half_written(images, tmp_path, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("the network is on fire")
 
-    monkeypatch.setattr("maunet_lite.batch.predict", broken)
+    monkeypatch.setattr("maunet_lite.batch_image.predict", broken)
     outcomes = segment_files([images / "dot.png"], tmp_path / "out", None, progress=False)
     assert (outcomes[0].status, outcomes[0].reason) == ("failed", "RuntimeError: the network is on fire")
     assert list((tmp_path / "out").iterdir()) == []
@@ -201,6 +211,9 @@ TO = ("segment", "{images}", "--out", "{out}", "--model")
     ([*TO, "nowhere"], "no model 'nowhere'"),
     ([*TO, "{model}", "--scales", "big"], "no list of numbers"),
     ([*TO, "{model}", "--postprocess", "magic"], "'magic'"),
+    ([*TO, "{model}", "--export", "tiff,imagej"], "no export format 'imagej' (did you mean rois?)"),
+    ([*TO, "{model}", "--memory", "much"], "no amount of memory"),
+    ([*TO, "nowhere", "--workers", "2"], "no model 'nowhere'"),
     (["train", "--set", "speed=9", "--minutes", "1"], "'speed' is not known"),
     (["train", "--set", "speed", "--minutes", "1"], "no NAME=VALUE"),
     (["train", "--preset", "huge"], "'huge'"),
