@@ -167,3 +167,13 @@ def test_published_notebook_shows_the_numbers_of_the_file():
     shown = collect(nbformat.read(NOTEBOOK, as_version=4))
     for variant, mean in tables.spread(tables.load(), "4")["mean"].items():
         assert shown[f"table 4, F1, {variant}"] == pytest.approx(mean, abs=6e-4)
+
+
+def test_modalities_stand_in_columns_with_all_images_last():
+    results = frame(
+        row("4", "base", 0, 0.7), row("4", "base", 0, 0.2, "dic"), row("4", "base", 1, 0.4, "dic")
+    )
+    shown = tables.by_modality(results, "4")
+    assert list(shown) == ["dic", "all"]
+    assert shown.loc["base"].tolist() == pytest.approx([0.3, 0.7])
+    assert tables.by_modality(NOTHING, "4").empty

@@ -298,3 +298,11 @@ def budget(frame: pd.DataFrame, table: str) -> str:
         f"Table {table}: {many} seed{'s' if many != '1' else ''} per row, {span} steps{cost}; {where}; "
         f"scored on {images} images of '{found['data'].iloc[0]}'."
     )
+
+
+def by_modality(frame: pd.DataFrame, table: str, column: str = "mean_f1") -> pd.DataFrame:
+    """Return the mean over seeds: variants in rows, modalities in columns, "all" last."""
+    values = frame[frame["table"] == table].pivot_table(
+        index="variant", columns="modality", values=column, sort=False
+    )
+    return values[sorted(values, key=lambda name: (name == "all", name))]

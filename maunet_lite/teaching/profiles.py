@@ -51,6 +51,7 @@ PROFILES: dict[str, Profile] = {
             "02": {"OVERFIT_STEPS": 3},
             "04": {"STEPS": 2, "SWEEP": [], "IMAGES": 4, "RARE_IMAGES": 2},
             "05": {"SIDE": 256, "IMAGES": 1},
+            "06": {"STEPS": 3, "TRAIN_IMAGES": 2, "IMAGES": 2},
         },
     ),
     # Each notebook's own defaults: what a reader who opens it in JupyterLab gets.
@@ -70,17 +71,29 @@ PROFILES: dict[str, Profile] = {
             "N_IMAGES": 64,
             "SEEDS": 3,
         },
+        # Many short trainings: starting one (loader processes) takes about as long as its steps.
         notebooks={
+            "03": {"STEPS": 150, "SEEDS": 2, "BATCH": 16, "PATCH": 128},
             "04": {
-                "STEPS": 120,
+                "STEPS": 100,
                 "LEARNING_RATE": 1e-3,
-                "SWEEP": [0.1, 0.5],
+                "SWEEP": [0.1],
                 "SEEDS": 1,
                 "BATCH": 16,
                 "PATCH": 128,
                 "IMAGES": 48,
                 "RARE_IMAGES": 6,
                 "SIDE": 256,
+            },
+            "06": {
+                "NETWORK": {},
+                "STEPS": 100,
+                "LEARNING_RATE": 1e-3,
+                "SEEDS": 3,
+                "BATCH": 16,
+                "PATCH": 128,
+                "TRAIN_IMAGES": 24,
+                "IMAGES": 8,
             },
         },
     ),
@@ -96,11 +109,22 @@ PROFILES: dict[str, Profile] = {
             "SEEDS": 5,
         },
         notebooks={
+            "02": {"STEPS": 5000},  # on simulated images: more would be idle
+            "03": {"DATA": "neurips22", "STEPS": 10_000, "BATCH": 16, "PATCH": 256},
             "04": {
                 "DATA": "neurips22",
                 "STEPS": 4000,
                 "LEARNING_RATE": 6e-4,
                 "SWEEP": [0.1, 0.5],
+                "SEEDS": 3,
+                "BATCH": 16,
+                "PATCH": 512,
+            },
+            "06": {
+                "DATA": "neurips22",
+                "NETWORK": {},
+                "STEPS": 20_000,
+                "LEARNING_RATE": 6e-4,
                 "SEEDS": 3,
                 "BATCH": 16,
                 "PATCH": 512,

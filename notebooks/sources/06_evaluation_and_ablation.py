@@ -1,0 +1,779 @@
+# %% [markdown]
+# # 06 · Score cells, and doubt the difference
+#
+# A score is a decision about what counts as an error. You compute the challenge's F1 by hand, break it,
+# and then ask of every "better" in a table: better than what, on which images, and would another seed say
+# the same?
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy import ndimage
+from skimage.segmentation import find_boundaries
+
+import maunet_lite as ml
+from maunet_lite import plots
+from maunet_lite.metrics import dice, match_cells
+from maunet_lite.teaching import record, show
+
+
+def shrink(labels, pixels):
+    """Take a rim away from every cell."""
+    for _ in range(pixels):
+        labels = np.where(find_boundaries(labels, mode="inner"), 0, labels)
+    return labels
+
+
+NUCLEI = {"variant": "nuclei", "cell_diameter": 30, "clustering": 0.6}
+image, truth = ml.simulate("fluorescence", (256, 320), n_cells=40, rng=np.random.default_rng(3), **NUCLEI)
+clumps = ndimage.label(truth, np.ones((3, 3)))[0]  # what touches is one cell
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.5), layout="compressed")
+for ax, (name, labels) in zip(
+    axes, {"truth": truth, "A": clumps, "B": shrink(truth, 2)}.items(), strict=True
+):
+    about = f": Dice {dice(truth, labels):.2f}, F1 {match_cells(truth, labels).f1:.2f}"
+    plots.overlay(image, labels, ax, name + (about if name != "truth" else f": {truth.max()} nuclei"))
+show(fig, alt="Nuclei that touch; A takes clumps of them for one; B finds each, a little too small.", dpi=80)
+
+# %% [markdown]
+# *Who did better? Dice, which looks at pixels, says A. F1, which counts cells, says B. Neither is wrong.
+# They answer different questions.*
+#
+# **You will**
+#
+# 1. compute F1 by hand on three cells, and prove your number equal to the package's,
+# 2. predict what the scorer does where rules are hard: borders, halves, empty images, seams,
+# 3. see what each of seven metrics is blind to,
+# 4. tell mean, median and pooled score apart, and begin every table with a baseline,
+# 5. look at the worst cells instead of the best number,
+# 6. measure the noise, of images and of seeds, and say how many seeds a claim needs,
+# 7. run an ablation in miniature that could be repeated by a stranger,
+# 8. read Tables 4, 5 and 7 in the kit's own numbers, beside the paper's.
+#
+# **You will learn** to read a results table: what was counted, over what it was averaged, what it cost,
+# and whether the difference is one.
+#
+# **You need** NumPy, and notebook 00. For section 7 a look at notebook 02 helps. No GPU, no data, no
+# downloads.
+#
+# **Time** an hour with the exercises; about a minute to run on two CPU cores, as long on a GPU.
+
+# %% tags=["parameters"]
+PROFILE = "quick"
+DATA = ""  # a dataset's name or folder, for sections 4 to 7; empty: simulated here
+PRESET = "lite"  # network of section 7 …
+NETWORK = {"encoder": "lite:16-32-64", "widths": [0, 16, 32, 48]}  # … and what is changed of it: a small one
+VARIANT = "AAP"  # a row of Table 4: "base", "w/o L_reg", "CR", "CR*" or "AAP"
+AGAINST = "base"  # what it is compared with; "" trains VARIANT alone
+SEED = 0  # of the first training
+SEEDS = 3  # trainings of each
+STEPS = 150  # of each
+BATCH = 8
+PATCH = 64  # pixels
+LEARNING_RATE = 8e-3
+TRAIN_IMAGES = 8  # simulated, of each modality
+IMAGES = 5  # to score, of each modality
+
+# %%
+import contextlib
+import io
+import math
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+from skimage.segmentation import expand_labels
+
+from maunet_lite.datasets import data_home, load_dataset
+from maunet_lite.evaluation import baseline, errors, evaluate, summary
+from maunet_lite.images import write_image, write_labels
+from maunet_lite.metrics import ap_curve
+from maunet_lite.recipes import recipe
+from maunet_lite.simulation import MODALITIES
+from maunet_lite.teaching import ablation_figures, ablation_tables, exercises
+from maunet_lite.training import train
+
+rng = ml.seed_everything(SEED)
+
+# %% [markdown]
+# ## 1 · F1 on three cells
+#
+# Three true cells, three predictions. Blue is true, orange predicted, green is both; the numbers are ids.
+# Who found whom? An id says nothing: prediction 1 need not mean cell 1.
+
+
+# %%
+def cells(*rows):
+    """Read a label map from text: a dot is background, a digit a cell."""
+    return np.array([[0 if letter == "." else int(letter) for letter in row] for row in rows])
+
+
+three = cells("1111..22..", "1111..22..", "1111......", ".......333", ".......333")
+found = cells(".3333.....", ".3333.11..", ".3333.11..", ".......222", "..........")
+fig, ax = plt.subplots(figsize=(4, 2.1), layout="compressed")
+ablation_figures.show_pair(three, found, ax)
+show(fig, alt="Three true cells and three predictions that overlap them by different amounts.", dpi=90)
+
+# %% [markdown]
+# **Step 1: the IoU matrix.** How much do two cells agree? Divide the pixels they share by the pixels that
+# at least one of them has: intersection over union, IoU, 0 for strangers and 1 for twins.
+#
+# **Predict, then run.** Cell 1 and prediction 3: twelve pixels each, nine of them shared. What is their
+# IoU? And the other two pairs? Which of the three reaches 0.5?
+#
+# ### Exercise 06.1 · the IoU matrix (easy)
+#
+# Return an array with one row per true cell and one column per prediction, both in ascending order of ids.
+# Ids may have gaps.
+
+
+# %%
+def iou_matrix(truth, prediction):
+    raise NotImplementedError
+
+
+exercises.check("06.1", iou_matrix)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Two loops. It looks at the whole image for each pair, so it is for small maps only;
+# `maunet_lite.matching.overlaps` counts all pairs that touch at once.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def iou_matrix(truth, prediction):
+    rows = np.unique(truth[truth > 0])
+    columns = np.unique(prediction[prediction > 0])
+    matrix = np.zeros((len(rows), len(columns)))
+    for i, t in enumerate(rows):
+        for j, p in enumerate(columns):
+            both, either = (truth == t) & (prediction == p), (truth == t) | (prediction == p)
+            matrix[i, j] = both.sum() / either.sum()
+    return matrix
+
+
+exercises.check("06.1", iou_matrix)
+
+# %% [markdown]
+# **Step 2: a threshold.** A pair with IoU 0.5 or more is a candidate. **Step 3: a matching.** Nobody may
+# have two partners; choose as many pairs as possible, and the best ones. **Step 4: count.** A pair is a
+# true positive (tp), a prediction left over a false positive (fp), a true cell left over a false negative
+# (fn). **Step 5:** F1 = 2 tp / (2 tp + fp + fn).
+
+
+# %%
+def count_by_hand(truth, prediction, threshold=0.5):
+    """Return tp, fp, fn without the border rule (section 2)."""
+    matrix = iou_matrix(truth, prediction)
+    gain = np.where(matrix >= threshold, len(matrix) + 1 + matrix, 0)  # first many pairs, then good ones
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    tp = int((matrix[rows, columns] >= threshold).sum())
+    return tp, matrix.shape[1] - tp, matrix.shape[0] - tp
+
+
+tp, fp, fn = count_by_hand(three, found)
+match = match_cells(three, found, border=0)
+assert (tp, fp, fn) == (match.tp, match.fp, match.fn)
+print(f"tp {tp}, fp {fp}, fn {fn}: F1 by hand {2 * tp / (2 * tp + fp + fn):.3f}, package {match.f1:.3f}")
+pd.DataFrame(iou_matrix(three, found), ["cell 1", "cell 2", "cell 3"], [1, 2, 3]).round(2)
+
+# %% [markdown]
+# Two matches; cell 2 and its prediction agree by a third, which is too little, so it is *two* errors: a
+# cell missed **and** a cell invented. A bad outline costs twice what a plain miss does.
+#
+# Above 0.5, by the way, there is nothing to match: if two predictions each shared more than half of their
+# union with one cell, they would overlap each other. Only at exactly 0.5 there is a choice.
+#
+# ## 2 · Where rules are hard
+#
+# The challenge's scorer has rules that no formula shows. Eight cases; the truth is blue, the prediction
+# orange, green is both; in the last two a line marks the seam.
+#
+# **Predict, then run.** Write down tp, fp and fn for each of them before you look at the table below the
+# pictures. The border rule: a cell that touches the outermost two pixels is left out, in truth and
+# prediction *separately*. The seam: images of 25 megapixels and more are scored in squares of 2,000 pixels,
+# each with a border of its own; here the squares are 6 pixels wide and the border is 1.
+
+# %%
+small, seam = {"border": 0}, {"border": 1, "block": 6, "blocks_from": 0}
+rows = ("..11.....", ".111.....", ".11..22..33.")
+inside, larger, two = (np.pad(cells(row, row), ((2, 2), (0, 0))) for row in rows)
+cases = {
+    "nothing, and nothing found": (cells("....."), cells("....."), small),
+    "nothing found": (cells("11.22"), cells("....."), small),
+    "one prediction, two cells": (cells("11112."), cells("77777."), small),
+    "two halves: IoU 0.5": (cells("1111"), cells("1122"), small),
+    "ids with gaps": (cells("11.22"), cells("99.44"), small),
+    "one pixel into the frame": (inside, larger, {}),
+    "a cell on a seam": (two, np.where(two == 3, 0, two), seam),
+    "the same, challenge's quirk": (two, np.where(two == 3, 0, two), seam | {"challenge_compatible": True}),
+}
+fig, axes = plt.subplots(2, 4, figsize=(8, 2.4), height_ratios=(1, 2.6), layout="constrained")
+for ax, (name, (a, b, options)) in zip(axes.flat, cases.items(), strict=True):
+    ablation_figures.show_pair(a, b, ax, name, seam=options.get("block"))
+show(fig, alt="Eight tiny pairs of label maps, one for each of the cases in the table below.", dpi=95)
+
+# %%
+rows = {}
+for name, (a, b, options) in cases.items():
+    match = match_cells(a, b, **options)
+    rows[name] = {"tp": match.tp, "fp": match.fp, "fn": match.fn, "F1": match.f1}
+pd.DataFrame(rows).T.astype({"tp": int, "fp": int, "fn": int}).round(2)
+
+# %% [markdown]
+# - **Nothing, and nothing found** is a perfect answer: F1 1. (The challenge's own scorer says 0.)
+# - **One prediction over two cells** may still match the larger of them. A merge is not always punished.
+# - **A cell in two exact halves** has two candidates. One wins, the other is invented. If both matched, F1
+#   would be above 1; if none, a rounding error would decide.
+# - **Gaps** mean nothing. But code that loops `range(1, labels.max() + 1)` stumbles over them: notebook 01
+#   shows what it does to a distance field.
+# - **One pixel into the frame**: the true cell keeps clear of it, the prediction does not. So the cell
+#   counts as missed, although its prediction lies there. That is unfair to a single cell, and rare.
+# - **On a seam** nobody counts. And the quirk: where a square is left without any prediction, the
+#   challenge's scorer forgets its missed cells. Whoever finds nothing there does better than whoever tries.
+#
+# ### Exercise 06.2 · the border rule (medium)
+#
+# Return the label map without the cells that have a pixel in the outermost `width` pixels. All others stay
+# as they are. Leave the input alone.
+
+
+# %%
+def drop_border(labels, width):
+    raise NotImplementedError
+
+
+exercises.check("06.2", drop_border)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Collect the ids of the frame, then remove all of their pixels. Erasing the frame instead would leave the
+# rest of a border cell behind, as a cell that nobody drew.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def drop_border(labels, width):
+    frame = np.ones(labels.shape, bool)
+    frame[width:-width, width:-width] = False
+    return np.where(np.isin(labels, labels[frame]), 0, labels)
+
+
+exercises.check("06.2", drop_border)
+for name, (a, b, options) in cases.items():
+    if options == {}:
+        assert count_by_hand(drop_border(a, 2), drop_border(b, 2)) == (0, 0, 1), name
+
+# %% [markdown]
+# ## 3 · What is a metric blind to?
+#
+# Seven metrics, and a truth that we damage in six ways, one at a time. *Precision*: what share of the
+# predictions is right. *Recall*: what share of the cells was found. *F1*: their harmonic mean. *AP*: tp / (tp
+# + fp + fn), the same ranking on another scale; *AP .5–.95*: its mean over ten thresholds. *PQ*: F1 times
+# the mean IoU of the matches. *Dice*: pixels, not cells.
+#
+# **Predict, then run.** Which column does not notice that neighbours were merged? Which damage do F1 and
+# AP not see at all, and PQ does? Which one does Dice take most to heart?
+
+
+# %%
+def speckle(labels):
+    """Invent as many small cells as there are cells."""
+    result, top = labels.copy(), labels.max()
+    free = np.argwhere(expand_labels(labels, 6) == 0)
+    for k, (row, column) in enumerate(rng.choice(free, top, replace=False), start=1):
+        result[row : row + 3, column : column + 3] = top + k
+    return result
+
+
+damage = {
+    "nothing": truth,
+    "neighbours merged": clumps,
+    "outlines 3 px too tight": shrink(truth, 3),
+    "outlines 3 px too wide": expand_labels(truth, 3),
+    "every third cell missed": np.where(truth % 3 == 0, 0, truth),
+    "specks invented": speckle(truth),
+    "moved by 5 px": np.roll(truth, 5, axis=1),
+}
+scores = {}
+for name, labels in damage.items():
+    m, curve = match_cells(truth, labels), ap_curve(truth, labels)
+    scores[name] = [m.precision, m.recall, m.f1, m.ap, curve.mean(), m.pq, dice(truth, labels)]
+metrics = ["precision", "recall", "F1", "AP", "AP .5–.95", "PQ", "Dice"]
+scores = pd.DataFrame(scores, metrics).T
+ax = ablation_figures.show_scores(scores)
+show(ax, alt="A shaded table: seven metrics in columns, seven predictions in rows.", dpi=95)
+
+# %% [markdown]
+# Read it by columns. **Dice** hardly notices merged cells or specks: it does not know what a cell is.
+# **Precision** forgives what is missed, **recall** what is invented; neither means anything alone. **F1**
+# at 0.5 forgives sloppy outlines entirely, until an outline is so far off that the cell falls below the
+# threshold. Then it forgives nothing. **AP over many thresholds** and **PQ** see outlines.
+#
+# Now by rows: a damage is visible in one metric and hidden in another. So the choice of the metric is a
+# choice of which errors hurt. To count cells, take F1. To measure areas, do not rely on it.
+#
+# ## 4 · A baseline, and three averages
+#
+# Now many images. A score by itself says little: 0.8 is poor where a threshold does as well. So every table
+# begins with something that has learned nothing. Here it is Otsu's threshold with a watershed. Against it:
+# the shipped `lite` weights.
+
+
+# %%
+def make_dataset(folder):
+    """Write a dataset folder: four modalities, cells of one typical size; do nothing if it is there."""
+    if (folder / "metadata.csv").exists():
+        return folder
+    rows = []
+    for number, modality in enumerate(MODALITIES):
+        for split, count, side in (("train", TRAIN_IMAGES, 128), ("val", IMAGES, 192)):
+            for k in range(count):
+                own = np.random.default_rng([number, k, split == "val"])
+                image, labels = ml.simulate(modality, (side, side), cell_diameter=22, rng=own)
+                name = f"{modality}_{split}_{k:03d}"
+                write_image(folder / "images" / f"{name}.png", image)
+                write_labels(folder / "labels" / f"{name}_label.tiff", labels)
+                rows.append({"image": f"{name}.png", "modality": modality, "split": split})
+    pd.DataFrame(rows).to_csv(folder / "metadata.csv", index=False)
+    return folder
+
+
+data = load_dataset(DATA or make_dataset(data_home() / f"ablation-{TRAIN_IMAGES}-{IMAGES}"))
+methods = {
+    "Otsu + watershed": baseline(data, "val", progress=False),
+    "lite": evaluate("lite", data, "val", progress=False),
+}
+columns = {"images": "images", "mean_f1": "mean", "median_f1": "median", "pooled_f1": "pooled"}
+sums = {name: summary(table)[list(columns)].rename(columns=columns) for name, table in methods.items()}
+pd.concat(sums, axis=1).round(2)
+
+# %% [markdown]
+# Three numbers per method, all of them "the F1". The **mean** gives every image the same weight: an image
+# with two cells counts as much as one with two hundred. The **median** does not care how bad the bad half
+# is. **Pooled**, all cells of all images in one pot, is the score of the crowded images. The challenge
+# ranked by the median, the paper's Table 7 has mean and median, many papers pool. They can differ by more
+# than the methods do.
+#
+# **Predict, then run.** A hundred images with F1 0.9; ten of them get worse, to 0. What happens to the
+# median?
+#
+# ### Exercise 06.3 · three averages (medium)
+#
+# `counts` has a row per image: tp, fp, fn. Return mean, median and pooled F1. An image without cells in
+# which nothing was found scores 1.
+
+
+# %%
+def three_averages(counts):
+    raise NotImplementedError
+
+
+exercises.check("06.3", three_averages)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# `pooled` is the F1 of the sums. Leaving the empty image out of the mean would be a fourth average: say so
+# if you do it, for it changes the number.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def three_averages(counts):
+    def f1(tp, fp, fn):
+        total = 2 * tp + fp + fn
+        return np.where(total > 0, 2 * tp / np.maximum(total, 1), 1.0)
+
+    scores = f1(*counts.T)
+    return scores.mean(), np.median(scores), float(f1(*counts.sum(axis=0)))
+
+
+exercises.check("06.3", three_averages)
+for name, table in methods.items():
+    assert np.allclose(three_averages(table[["tp", "fp", "fn"]].to_numpy()), sums[name].loc["all"].iloc[1:])
+
+print("median of 90 × 0.9 and 10 × 0:", np.median([0.9] * 90 + [0.0] * 10))
+show(
+    plots.score_strip(methods),
+    alt="F1 of each image as a dot, by modality, for the baseline and the network, with mean and median.",
+    dpi=90,
+)
+
+# %% [markdown]
+# The median does not move. If your reader has a hundred images and ten of them fail completely, the median
+# will not tell. Draw all the dots whenever you can: no average shows that a method has *two* kinds of
+# images.
+#
+# ## 5 · Look at the worst cells
+#
+# Before any further number, look. Missed, split, merged, invented: the largest of each kind, at most one
+# per image. Found cells are outlined in grey, white lines show the prediction inside of split and merged
+# ones.
+#
+# **Predict, then run.** Which kind will be the most frequent one for the baseline, and which for the
+# network?
+
+# %%
+val = data.split("val").labelled()
+chosen = range(min(len(val), 40))
+pictures = {}
+for k in chosen:
+    sample = val[k]
+    pictures[f"{sample.modality} {k}"] = (sample.image, sample.labels, ml.segment(sample.image))
+show(
+    ablation_figures.draw_worst(pictures),
+    alt="Four rows of cut-outs: the largest missed, split, merged and invented cells, in colour.",
+    dpi=72,
+)
+
+# %%
+from maunet_lite.baseline import otsu_watershed
+
+kinds = {"Otsu + watershed": {}, "lite": {}}
+for name, (picture, labels, predicted) in pictures.items():
+    modality = name.rpartition(" ")[0]
+    for method, result in (("Otsu + watershed", otsu_watershed(picture).labels), ("lite", predicted)):
+        counts = pd.Series(errors(labels, result, border=2).counts())
+        kinds[method][modality] = kinds[method].get(modality, 0) + counts
+pd.concat({name: pd.DataFrame(table).T for name, table in kinds.items()}, axis=1)
+
+# %% [markdown]
+# This table tells you what to do next; F1 does not. Merged cells call for better boundaries or other
+# markers (notebook 05), missed ones for training images of their kind (notebook 08), invented ones in empty
+# regions for images that *are* empty. Two methods of equal F1 may need opposite cures.
+#
+# ## 6 · How large is the noise?
+#
+# "0.83 against 0.82." Is that a difference? It depends on two kinds of luck. **Which images** were scored:
+# other images of the same kind would have given another mean. **Which seed**: another start would have
+# given another network.
+#
+# The first can be measured without any new image. Pretend that your images *are* the world, and draw new
+# samples from them: as many as you have, with replacement, so that some come twice and some not at all. The
+# means of many such samples spread as the means of new images would. It is called the *bootstrap*.
+#
+# ### Exercise 06.4 · bootstrap (medium)
+#
+# Return the ends of the interval that holds the middle 95 % of the resampled means.
+
+
+# %%
+def bootstrap(scores, rng, repeats=2000):
+    raise NotImplementedError
+
+
+exercises.check("06.4", bootstrap)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# `rng.choice` draws with replacement by default, and takes a shape: all resamples at once.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def bootstrap(scores, rng, repeats=2000):
+    means = rng.choice(scores, (repeats, len(scores))).mean(axis=1)
+    return tuple(np.percentile(means, [2.5, 97.5]))
+
+
+exercises.check("06.4", bootstrap)
+
+# %% [markdown]
+# **Predict, then run.** Twenty images, two methods. Here are the intervals of each method, and of their
+# difference *image by image*. The first two are wide; is the third as wide as both together?
+
+# %%
+f1 = {name: table["f1"].to_numpy() for name, table in methods.items()}
+f1["difference, image by image"] = f1["lite"] - f1["Otsu + watershed"]
+for name, values in f1.items():
+    low, high = bootstrap(values, rng)
+    print(f"{name:27s} mean {values.mean():5.2f}   95 % interval {low:5.2f} to {high:5.2f}")
+record("half width of the interval of the mean F1", round((high - low) / 2, 3))
+
+# %% [markdown]
+# Twenty images leave a mean uncertain by several hundredths. (Real images differ more from each other than
+# simulated ones, so they leave more.) A difference image by image is often surer than the two means, because
+# what is hard is hard for both and cancels; but only if the two methods fail on the *same* images.
+#
+# No bootstrap over images knows about seeds. For that you have to train again. Suppose that one training
+# with another seed changes F1 by 0.015 (standard deviation), and a new idea truly gains 0.01. You train
+# each **once**, as most tables do. How often does the worse method win?
+
+# %%
+seeds_tried = np.arange(1, 21)
+wrong = {}
+for gain in (0.005, 0.01, 0.02):
+    luck = rng.normal(0, 0.015, (2, 4000, 20)).cumsum(axis=2) / seeds_tried  # → means of 1 … 20 runs
+    wrong[f"true gain {gain}"] = (luck[0] + gain < luck[1]).mean(axis=0)
+ax = pd.DataFrame(wrong, index=seeds_tried).plot(
+    marker="o", ms=3, figsize=(5.5, 2.6), color=["#0072B2", "#D55E00", "#009E73"]
+)
+ax.set(xlabel="seeds of each method", ylabel="worse method wins", ylim=(0, 0.5), xticks=(1, 5, 10, 15, 20))
+show(ax, alt="Share of wrong verdicts against the number of seeds, for three true gains; all fall slowly.")
+
+# %% [markdown]
+# With one seed each, a true gain of 0.01 is reported the wrong way round about one time in three, little
+# better than a coin. In the paper's Table 4 each row is one training, and neighbouring rows differ by 0.003
+# to 0.02.
+#
+# ### Exercise 06.5 · how many seeds? (hard)
+#
+# Two methods, `n` seeds each. Single runs of either spread by `sd`. Return the smallest `n`, at least two,
+# for which `gain` is at least twice the standard error of the difference of the two means.
+
+
+# %%
+def seeds_needed(gain, sd):
+    raise NotImplementedError
+
+
+exercises.check("06.5", seeds_needed)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Each mean has the variance sd² / n, their difference the sum of both, 2 sd² / n. So gain ≥ 2 sd √(2 / n),
+# and n ≥ 8 (sd / gain)². Half the gain needs four times the seeds.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def seeds_needed(gain, sd):
+    return max(2, math.ceil(round(8 * (sd / gain) ** 2, 9)))  # rounded: 2.0000000001 is 2
+
+
+exercises.check("06.5", seeds_needed)
+gains, spreads = (0.005, 0.01, 0.02, 0.05), (0.005, 0.015, 0.05)
+needed = {f"spread {sd}": [seeds_needed(gain, sd) for gain in gains] for sd in spreads}
+pd.DataFrame(needed, index=pd.Index(gains, name="gain"))
+
+# %% [markdown]
+# ## 7 · An ablation in miniature
+#
+# An ablation removes one part and asks what it was good for. To mean something it changes **one** thing,
+# gives both sides the **same budget**, repeats over **seeds**, and names its metric and rule **before** the
+# run. Ours: the anti-ambiguity proxy (AAP) against the base without it; equal steps, equal patches in equal
+# order; F1 on the validation images; "better" if the mean gain over seeds exceeds the 95 % limit of
+# Student's t for that many seeds. Half of the labels are hidden from every variant, so that CR, which wants
+# images without labels, can be tried too.
+#
+# The network is small and trains for seconds. What it finds is true of small networks that train for
+# seconds.
+
+# %%
+VARIANTS = {
+    "base": {"proxy": False},
+    "w/o L_reg": {"proxy": False, "distance": False},
+    "CR": {"proxy": False, "method": "cr"},
+    "CR*": {"proxy": False, "method": "cr*"},
+    "AAP": {"proxy": True},
+}
+budget = recipe("lite").override(
+    data=str(data.folder), model=PRESET, network=NETWORK, steps=STEPS, batch_size=BATCH, patch=PATCH
+)
+budget = budget.override(learning_rate=LEARNING_RATE, warmup=5, zoom=(0.8, 1.25), balance=1.0)
+budget = budget.override(labelled_fraction=0.5, save_every=0, validate_every=0, validation_images=1)
+
+
+def run(variant, seed):
+    """Train one row of the table with one seed, and score it on the validation images."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        config = budget.override(**VARIANTS[variant], seed=seed, out=f"{folder}/run")
+        result = train(config, progress=False)
+        return evaluate(Path(result.folder) / "last.safetensors", data, "val", progress=False)
+
+
+# %% [markdown]
+# **Predict, then run.** Which variant wins, and in how many of the seeds? And how far apart will two seeds
+# of the *same* variant be?
+
+# %%
+names = [name for name in (AGAINST, VARIANT) if name]
+trained = {(name, seed): run(name, seed) for seed in range(SEED, SEED + SEEDS) for name in names}
+means = {key: table[["f1", "f1_plain", "class_dice"]].mean() for key, table in trained.items()}
+results = pd.DataFrame(means).T.rename_axis(["variant", "seed"]).unstack("variant")
+
+first = trained[VARIANT, SEED]
+for score in ("f1", "f1_plain", "dice", "class_dice"):
+    record(score, round(float(first[score].mean()), 4))
+for modality, value in first.groupby("modality")["f1"].mean().items():
+    record(f"f1 {modality}", round(float(value), 4))
+
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.8), sharex=True, layout="compressed")
+for ax, (column, name) in zip(
+    axes, {"class_dice": "mean Dice", "f1_plain": "F1_ori", "f1": "F1"}.items(), strict=True
+):
+    ablation_figures.plot_pairs(results[column][names], ax, ylabel=name)
+    ax.set_ylim(0, 1)
+for ax in axes[:2]:
+    ax.get_legend().remove()
+show(fig, alt="Mean Dice, F1_ori and F1 of both variants, a line per seed; the mean is a thick grey line.")
+
+# %%
+for column in ("class_dice", "f1_plain", "f1") if AGAINST else ():
+    gains, spread = results[column][VARIANT] - results[column][AGAINST], results[column][AGAINST].std()
+    verdict = ablation_tables.verdict(gains)
+    print(
+        f"{column:10s} {VARIANT} − {AGAINST}: {gains.mean():+.3f}, {(gains > 0).sum()} of {len(gains)} seeds;"
+    )
+    print(f"           spread of single runs of {AGAINST} {spread:.3f}: {verdict}")
+    record(f"verdict on {VARIANT} by {column}", verdict)
+
+# %% [markdown]
+# Three seeds are few: Student's limit is then four standard errors, not two. "Not shown" is the honest
+# verdict of most small ablations, and it is a result: it says how large an effect you would have noticed.
+#
+# And beware of the metric once more. F1 passes through thresholds on probabilities (0.7, 0.9); a proxy that
+# holds a share of all probability shifts what they mean. F1_ori takes the most probable class, which a proxy
+# cannot shift. If the two disagree, you have learned something about thresholds.
+#
+# To repeat a row, nobody needs to open this notebook. A file `grid.yaml` and a command do it, on one core
+# or on many machines, with a table of all that was recorded at the end:
+#
+# ```
+# VARIANT: [base, AAP]
+# SEED: [0, 1, 2]
+# AGAINST: [""]
+# SEEDS: [1]
+# STEPS: [150]
+# ```
+#
+# ```
+# maunet-lite sweep notebooks/06_evaluation_and_ablation.ipynb --grid grid.yaml --out out/sweep
+# ```
+#
+# ## 8 · Tables 4, 5 and 7, in the kit's own numbers
+#
+# The same experiment at a serious budget, on real images, made once with `python -m benchmarks.ablation`.
+# Every number comes from one file, `maunet_lite/results/ablation.csv`, which also has steps, minutes,
+# commit and machine of each run. The paper's numbers stand beside them for orientation; they are of **other
+# images, a larger network and a far larger budget**. Compare differences, not levels.
+#
+# **Predict, then run.** The paper's ranking in Table 4 is AAP, base, CR*, CR by F1. How much of it will
+# survive?
+
+# %%
+frame = ablation_tables.load()
+print(ablation_tables.budget(frame, "4"))
+for variant, mean in ablation_tables.spread(frame, "4")["mean"].items():
+    record(f"table 4, F1, {variant}", round(float(mean), 4))
+four = ablation_tables.table4(frame)
+four if len(four) else None
+
+# %%
+gains = ablation_tables.paired_gains(frame, "4")
+for variant in gains:
+    print(f"{variant:10s} {gains[variant].mean():+.3f} over base: {ablation_tables.verdict(gains[variant])}")
+if len(four):
+    single = ablation_tables.rows(frame, "4").groupby("variant")["mean_f1"].apply(list)
+    ax = ablation_figures.plot_runs(single.reindex(four.index), paper=ablation_tables.PAPER_4["mean_f1"])
+    show(
+        ax, alt="F1 of every training by variant: a dot per seed, a bar for the mean, the paper's a diamond."
+    )
+ablation_tables.by_modality(frame, "4").round(2) if len(four) else None
+
+# %% [markdown]
+# How to read it. First the spread: it says which differences deserve a second look. Then the verdicts,
+# seed against seed. Then the modalities: the paper blames CR's loss on "unusual domains", which a mean over
+# all images cannot show, and this table can.
+#
+# **Table 5** asks for two encoders, each alone and together, and for test-time augmentation: the image is
+# also shown enlarged by 1.25 and 1.5. Encoder A is the one of `lite`; B has fewer and wider stages, as the
+# paper's WideResNet50 without its last. **Predict, then run.** What helps more, a second network or more
+# scales? What does each cost?
+
+# %%
+print(ablation_tables.budget(frame, "5"))
+five = ablation_tables.table5(frame)
+five if len(five) else None
+
+# %% [markdown]
+# A second network doubles the time; three scales multiply it by about five, since 1 + 1.25² + 1.5² is 4.8.
+# Whether either is worth it depends on whether the cells are smaller than those of the training: enlarging
+# helps small cells and may cut large ones to pieces.
+#
+# **Table 7** is the paper's final test: mean and median by modality. Below it stands the paper's main claim,
+# put to a test: does the proxy help on images of a kind that was **not** trained on? Networks were trained
+# without one modality, or on simulated images only, with and without the proxy, and scored where they had
+# never been.
+
+# %%
+seven = ablation_tables.table7(frame)
+print(ablation_tables.budget(frame, "7"))
+seven.round(2) if len(seven) else None
+
+# %%
+pairs = ablation_tables.unseen(frame)
+for domain, part in pairs.groupby(level="domain", sort=False):
+    print(f"{domain}: proxy {part['gain'].mean():+.3f}, {ablation_tables.verdict(part['gain'])}")
+pairs.round(3) if len(pairs) else print("no pairs with and without the proxy yet")
+
+# %% [markdown]
+# Two things in the paper's Table 7 deserve your eye. Fluorescence has a mean of 0.31 and a median of 0.24:
+# most of those images failed, and the overall median of 0.75 does not let you guess it. And whoever sees
+# mean above median, or far below it, should ask for the dots.
+#
+# ## Quality control
+#
+# Test a scorer before you trust it, your own as well as ours. Four things must hold for any label maps.
+
+# %%
+sample = val[0]
+labels, predicted = sample.labels, ml.segment(sample.image)
+forward, backward = match_cells(labels, predicted), match_cells(predicted, labels)
+renamed = rng.permutation(np.arange(1, predicted.max() + 1)) * 3  # other ids, with gaps
+counted = match_cells(labels, np.r_[0, renamed][predicted])
+inner = len(np.unique(drop_border(labels, 2))) - 1
+checks = {
+    "a map agrees with itself": match_cells(labels, labels).f1 == 1,
+    "swapped, precision and recall change places": forward.precision == backward.recall,
+    "ids do not matter": (counted.tp, counted.fp, counted.fn) == (forward.tp, forward.fp, forward.fn),
+    "found and missed are all cells": forward.tp + forward.fn == inner,
+}
+for name, holds in checks.items():
+    print("holds" if holds else "FAILS", name)
+assert all(checks.values())
+
+# %% [markdown]
+# ## Recap
+#
+# You have
+#
+# 1. computed F1 from an IoU matrix, a threshold and a matching, and got the package's number,
+# 2. predicted eight hard cases: a rule you do not know can cost more than a bad network,
+# 3. seen each metric overlook something: Dice merges, F1 outlines, precision what is missed,
+# 4. told mean, median and pooled F1 apart, above a baseline that has learned nothing,
+# 5. looked at the worst cells, and read from their kinds what to do next,
+# 6. measured two kinds of luck, by a bootstrap over images and by counting the seeds that a gain needs,
+# 7. run an ablation whose rule was fixed before the run, and which one command repeats,
+# 8. read three tables with their budget and spread, differences first, levels last.
+#
+# ## On your own
+#
+# - *Easy.* Set `VARIANT = "w/o L_reg"`. Which of the three scores notices that the distance field is gone?
+# - *Medium.* In section 3 move the truth by 1 to 15 pixels and draw F1, PQ and AP .5–.95 against the shift.
+#   Where does F1 break down, and how does that depend on the size of the cells?
+# - *Hard.* Score with `border=0` and `iou=0.7` in section 4. Does the ranking of the two methods change in
+#   any modality? Find two predictions whose ranking does, and say which rule you would publish.
+#
+# ## Further reading
+#
+# - Paper: 4.1 with Tables 4 and 5 (ablation, ensemble), 4.4 with Table 7 (final test), 4.2 (failures).
+# - `maunet_lite/matching.py` and `metrics.py`: overlaps counted at once, the assignment, the blocks.
+#   `error_analysis.py`: what split and merged mean here.
+# - Maier-Hein and others, *Metrics reloaded*, Nature Methods 2024: which metric for which question.
+# - Caicedo and others, *Evaluation of deep learning strategies for nucleus segmentation*, Cytometry A 2019:
+#   errors by kind.
+# - Bouthillier and others, *Accounting for variance in machine learning benchmarks*, MLSys 2021: seeds.
+# - Notebook 04, section 9: three meanings of an equal budget. Notebook 07: the cost of an answer.

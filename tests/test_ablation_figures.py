@@ -1,0 +1,81 @@
+"""Figures of notebook 06: what they draw is what they were given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from maunet_lite.error_analysis import errors
+from maunet_lite.teaching import ablation_figures as figures
+
+TRUTH = np.zeros((24, 40), dtype=np.int32)
+TRUTH[4:8, 4:8] = 1  # missed, 16 pixels
+TRUTH[12:20, 4:10] = 2  # missed, 48 pixels
+TRUTH[4:8, 20:30] = 3  # split in two
+FOUND = np.zeros_like(TRUTH)
+FOUND[4:8, 20:25] = 1
+FOUND[4:8, 25:30] = 2
+FOUND[16:19, 30:33] = 3  # invented
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_pair_writes_each_id_and_mixes_colours_where_both_are():
+    ax = figures.show_pair(TRUTH, FOUND, title="two maps", seam=20)
+    assert sorted(text.get_text() for text in ax.texts) == sorted(["1", "2", "3"] * 2)
+    pixels = ax.images[0].get_array()
+    assert pixels[0, 0].tolist() == [1, 1, 1]  # background is white
+    assert np.all(pixels[5, 22] <= pixels[5, 5])  # both: darker than the truth alone
+    assert ax.lines[0].get_xdata()[0] == 19.5
+
+
+def test_pair_of_empty_maps_has_no_ids():
+    assert not figures.show_pair(np.zeros((1, 5), int), np.zeros((1, 5), int)).texts
+
+
+def test_scores_are_written_row_by_row():
+    table = pd.DataFrame({"F1": [1.0, 0.25], "Dice": [0.5, 0.0]}, index=["a", "b"])
+    ax = figures.show_scores(table)
+    assert [text.get_text() for text in ax.texts] == ["1.00", "0.50", "0.25", "0.00"]
+
+
+def test_runs_draw_a_dot_per_seed_and_a_diamond_where_the_paper_has_a_value():
+    runs = {"base": [0.7, 0.8, np.nan], "AAP": [0.75], "new": []}
+    ax = figures.plot_runs(runs, paper={"base": 0.83, "AAP": float("nan")})
+    dots = [collection.get_offsets()[:, 0].tolist() for collection in ax.collections]
+    assert dots[:3] == [[0.7, 0.8], [0.75], []]
+    assert dots[3] == [0.83]  # AAP has no value there
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["base", "AAP", "new"]
+
+
+def test_pairs_have_a_line_per_seed_and_one_for_the_mean():
+    pairs = pd.DataFrame({"base": [0.1, 0.3], "AAP": [0.3, 0.5]}, index=[0, 1])
+    lines = figures.plot_pairs(pairs).lines
+    assert [line.get_ydata().tolist() for line in lines][:2] == [[0.1, 0.3], [0.3, 0.5]]
+    assert lines[2].get_ydata().tolist() == pytest.approx([0.2, 0.4])
+
+
+def test_worst_cells_come_by_size():
+    report = errors(TRUTH, FOUND)
+    assert figures.worst_cells(TRUTH, report, "missed", FOUND) == [(15, 6), (5, 5)]
+    assert figures.worst_cells(TRUTH, report, "split", FOUND) == [(5, 24)]
+    assert figures.worst_cells(TRUTH, report, "invented", FOUND) == [(17, 31)]
+    assert figures.worst_cells(TRUTH, report, "merged", FOUND) == []
+
+
+def test_gallery_takes_one_cell_per_picture_and_kind():
+    image = np.zeros(TRUTH.shape)
+    figure = figures.draw_worst({"one": (image, TRUTH, FOUND), "none": (image, TRUTH, TRUTH)}, side=16)
+    titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
+    assert titles == ["missed: one", "split: one", "invented: one"]
+
+
+def test_window_stays_inside_the_image():
+    assert figures._window((0, 39), (24, 40), 16) == np.s_[0:16, 24:40]
+    assert figures._window((5, 5), (10, 40), 16)[0] == slice(0, 16)  # larger than the image: all of it
