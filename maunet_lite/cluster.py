@@ -92,12 +92,13 @@ class ClusterPool(Pool):
 
     @property
     def n_workers(self) -> int:
-        """How many items are done at once: the threads of all workers that are there now."""
+        """How many items are done at once: the threads of all workers that are there now, at least 1."""
         if self._started is not None:
             return self._started
         now = time.monotonic()
         if now - self._counted_at > 1:  # asking costs a message
-            self._counted, self._counted_at = sum(self._client.nthreads().values()), now
+            threads = sum(self._client.nthreads().values())
+            self._counted, self._counted_at = max(1, threads), now
         return self._counted
 
     def map(
@@ -121,7 +122,7 @@ class ClusterPool(Pool):
         waiting, running, finished = enumerate(items), {}, as_completed(loop=self._client.loop)
         try:
             while True:
-                for index, item in islice(waiting, max(1, PER_WORKER * self.n_workers) - len(running)):
+                for index, item in islice(waiting, max(0, PER_WORKER * self.n_workers - len(running))):
                     key = f"{job}-{index}"
                     future = self._client.submit(_attempt_there, function, item, shared, key=key, pure=False)
                     running[future] = index
