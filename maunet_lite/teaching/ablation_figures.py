@@ -74,10 +74,10 @@ def show_scores(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_runs(
-    runs: Mapping[str, Sequence[float]],
+    runs: Mapping[str, Sequence[float]] | pd.Series,
     ax: Axes | None = None,
     *,
-    paper: Mapping[str, float] | None = None,
+    paper: Mapping[str, float] | pd.Series | None = None,
     xlabel: str = "F1",
 ) -> Axes:
     """Draw each run as a dot and the mean as a bar, one row per variant; the paper's value as a diamond.
@@ -89,6 +89,7 @@ def plot_runs(
     paper : mapping of variant to score, optional
     """
     ax = take_axes(None, 1, 1, 7.0, 0.9 + 0.32 * len(runs))[0] if ax is None else ax
+    runs = dict(runs.items())  # a Series is welcome too
     for place, scores in enumerate(runs.values()):
         scores = np.asarray(scores, dtype=float)
         scores = scores[~np.isnan(scores)]
@@ -98,10 +99,11 @@ def plot_runs(
         if scores.size:
             label = "mean" if place == 0 else None
             ax.plot([scores.mean()] * 2, [place - 0.32, place + 0.32], color=SERIES[0], lw=2.2, label=label)
-    named = [name for name in runs if paper and not np.isnan(paper.get(name, np.nan))]
+    known = {} if paper is None else dict(paper.items())
+    named = [name for name in runs if not np.isnan(known.get(name, np.nan))]
     if named:
         heights = [list(runs).index(name) for name in named]
-        values = [paper[name] for name in named]
+        values = [known[name] for name in named]
         ax.scatter(values, heights, marker="D", s=30, color=SERIES[1], label="paper (other images)")
     ax.set_yticks(range(len(runs)), list(runs))
     ax.set_ylim(len(runs) - 0.5, -0.5)

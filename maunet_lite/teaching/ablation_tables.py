@@ -286,17 +286,14 @@ def budget(frame: pd.DataFrame, table: str) -> str:
     found = rows(frame, table)
     if found.empty:
         return f"Table {table} has no rows here yet; `{COMMAND} --only {table}` makes them."
-    steps = sorted(found["steps"].dropna().astype(int).unique())
-    span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     minutes = found["minutes"].dropna()
-    cost = f", {minutes.min():.0f} to {minutes.max():.0f} minutes each" if len(minutes) else ""
-    seeds = found.groupby("variant")["seed"].nunique()
-    many = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
+    cost = f", {_span(minutes)} minutes each" if len(minutes) else ""
+    many, steps = _span(found.groupby("variant")["seed"].nunique()), _span(found["steps"].dropna())
     where = ", ".join(dict.fromkeys(found["machine"].dropna().astype(str)))
     images = int(found["images"].max())
     return (
-        f"Table {table}: {many} seed{'s' if many != '1' else ''} per row, {span} steps{cost}; {where}; "
-        f"scored on {images} images of '{found['data'].iloc[0]}'."
+        f"Table {table}: {many} seed{'s' if many != '1' else ''} per row, {steps} steps{cost}; "
+        f"{where}; scored on {images} images of '{found['data'].iloc[0]}'."
     )
 
 
@@ -306,3 +303,9 @@ def by_modality(frame: pd.DataFrame, table: str, column: str = "mean_f1") -> pd.
         index="variant", columns="modality", values=column, sort=False
     )
     return values[sorted(values, key=lambda name: (name == "all", name))]
+
+
+def _span(values: pd.Series) -> str:
+    """Write the smallest and the largest value, or one number if they are written alike."""
+    ends = [f"{values.min():,.0f}", f"{values.max():,.0f}"]
+    return " to ".join(dict.fromkeys(ends))

@@ -523,8 +523,8 @@ show(ax, alt="Share of wrong verdicts against the number of seeds, for three tru
 
 # %% [markdown]
 # With one seed each, a true gain of 0.01 is reported the wrong way round about one time in three, little
-# better than a coin. In the paper's Table 4 each row is one training, and neighbouring rows differ by 0.003
-# to 0.02.
+# better than a coin. In the paper's Table 4 each row is, as far as the text says, one training, and
+# neighbouring ranks differ by 0.003 to 0.02.
 #
 # ### Exercise 06.5 · how many seeds? (hard)
 #
@@ -641,24 +641,24 @@ for column in ("class_dice", "f1_plain", "f1") if AGAINST else ():
 # To repeat a row, nobody needs to open this notebook. A file `grid.yaml` and a command do it, on one core
 # or on many machines, with a table of all that was recorded at the end:
 #
-# ```
+# ```yaml
 # VARIANT: [base, AAP]
 # SEED: [0, 1, 2]
-# AGAINST: [""]
-# SEEDS: [1]
-# STEPS: [150]
+# SEEDS: 1
+# AGAINST: ""
 # ```
 #
-# ```
-# maunet-lite sweep notebooks/06_evaluation_and_ablation.ipynb --grid grid.yaml --out out/sweep
+# ```bash
+# maunet-lite sweep notebooks/06_evaluation_and_ablation.ipynb --grid grid.yaml --profile quick
 # ```
 #
 # ## 8 · Tables 4, 5 and 7, in the kit's own numbers
 #
-# The same experiment at a serious budget, on real images, made once with `python -m benchmarks.ablation`.
-# Every number comes from one file, `maunet_lite/results/ablation.csv`, which also has steps, minutes,
-# commit and machine of each run. The paper's numbers stand beside them for orientation; they are of **other
-# images, a larger network and a far larger budget**. Compare differences, not levels.
+# The same experiment at a larger budget, on real images, made once with `python -m benchmarks.ablation`. In
+# Table 4, too, half of the labels are hidden from every row, so that CR has something to work on. Every
+# number comes from one file, `maunet_lite/results/ablation.csv`, which also has steps, minutes, commit and
+# machine of each run. The paper's numbers stand beside them for orientation; they are of **other images, a
+# larger network and a far larger budget**. Compare differences, not levels.
 #
 # **Predict, then run.** The paper's ranking in Table 4 is AAP, base, CR*, CR by F1. How much of it will
 # survive?
