@@ -1,7 +1,8 @@
 """Executed notebooks as web pages that work without a network.
 
 nbconvert's own pages fetch MathJax, RequireJS and more from the web when they are opened. These pages do not:
-formulas are drawn by matplotlib when the page is written, and pictures carry their descriptions.
+formulas are drawn by matplotlib when the page is written, pictures carry their descriptions, and solutions
+are folded.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ _TEMPLATE = """
 <style>
   main { max-width: 62rem; margin: 0 auto; } img { max-width: 100%; height: auto; }
   .maunet-math-block { display: block; margin: 1em auto; }
+  .maunet-folded { margin: .3em 0 1em; } .maunet-folded > summary { font: 14px sans-serif; }
+  .maunet-folded > summary { margin-left: 76px; } summary { cursor: pointer; color: #1a5fb4; }
+  .jp-InputArea-editor, .jp-CodeMirrorEditor { overflow-x: auto; }
+  @media (max-width: 760px) { .maunet-folded > summary { margin-left: 14px; } }
   .maunet-nav { font-family: sans-serif; padding: .8em 1em; display: flex; gap: 2em; }
 </style>
 {%- endblock -%}
@@ -28,6 +33,14 @@ _TEMPLATE = """
 {%- block jupyter_widgets -%}{%- endblock -%}
 {%- block body_header -%}{{ super() }}{{ resources.maunet_nav }}{%- endblock -%}
 {%- block body_footer -%}{{ resources.maunet_nav }}{{ super() }}{%- endblock -%}
+{% block codecell %}
+{%- set hidden = cell.metadata.get('jupyter', {}).get('source_hidden') -%}
+{%- if hidden or 'solution' in cell.metadata.get('tags', []) -%}
+<details class="maunet-folded"><summary>Solution in code</summary>{{ super() }}</details>
+{%- else -%}
+{{ super() }}
+{%- endif -%}
+{% endblock codecell %}
 {% block data_png scoped %}
 <div class="jp-RenderedImage jp-OutputArea-output {{ extra_class }}">
 <img src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"

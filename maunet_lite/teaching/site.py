@@ -118,6 +118,7 @@ def _cover(notebooks: dict[Path, Any]) -> str:
     cards = []
     for path, notebook in notebooks.items():
         title, summary = title_and_summary(notebook)
+        title = re.sub(r"^\d\d · ", "", title)  # the number stands before it, in grey
         cards.append(
             f'<a class="card" href="{path.stem}.html">{_first_figure(notebook)}'
             f"<h2><small>{html.escape(path.stem[:2])}</small> {html.escape(title)}</h2>"

@@ -87,6 +87,7 @@ def draw_histograms(axes, images, bins):
             ax.hist(grey[mask], bins, density=True, color=color, alpha=0.7, label=name)
         ax.set_title(modality, fontsize=9)
         ax.set_yticks([])
+        ax.xaxis.set_major_locator(plt.MaxNLocator(3))
         ax.tick_params(labelsize=8)
 
 
@@ -300,8 +301,8 @@ for name, scaling in scalings.items():
 # %% [markdown]
 # The same network, the same pictures, the same cells. A 12-bit image divided by what its *type* could hold is
 # nearly black, and next to nothing is found; the values that a network from another school expects are no
-# better. The dangerous one is division by the maximum: it works in part, and costs a good share of the cells
-# *without any sign that something is wrong*. "The published weights do not work on my data" often means no
+# better. The dangerous one is division by the maximum: it works in part, and costs cells *without any sign
+# that something is wrong*. "The published weights do not work on my data" often means no
 # more than this.
 #
 # It happens to experts. The published code scales from minimum to maximum when it trains and divides by the

@@ -167,7 +167,12 @@ exercises.check("02.1", up_block)
 
 # %%
 table = describe("paper-r50")
-table
+table.assign(  # in millions, and the shares of all
+    parameters=(table["parameters"] / 1e6).round(2),
+    multiply_adds=(table["multiply_adds"] / 1e6).round().astype(int),
+    parameters_share=(100 * table["parameters"] / table["parameters"].iloc[-1]).round().astype(int),
+    multiply_adds_share=(100 * table["multiply_adds"] / table["multiply_adds"].iloc[-1]).round().astype(int),
+)
 
 # %%
 paper = ml.build_model("paper-r50")
@@ -176,8 +181,9 @@ record("parameters of paper-r50", parameters)
 assert parameters == 39_403_021
 
 # %% [markdown]
-# The encoder holds the parameters, because channels are many where pixels are few. The multiply-adds tell
-# another story: look at the decoders' share. Who wants a faster network looks at full resolution first.
+# (In millions; shares in per cent.) The parameters are where channels are many and pixels few: in the encoder
+# and in the deepest skips. The two decoders hold a tenth of them, and yet do a third of the multiply-adds:
+# half of that work is done in their last blocks, at full resolution. Who wants a faster network looks there.
 #
 # ### Exercise 02.2 · the price of the proxy
 #
@@ -333,6 +339,9 @@ show(
 )
 
 # %% [markdown]
+# The class map on the right is nearly the truth, yet Dice is still falling. It asks the network to be *sure*
+# in each pixel, not only right, and certainty takes longer.
+#
 # ### Exercise 02.3 · what the sanity check proves
 #
 # A network reaches a loss near 0 on one training image and F1 = 0.1 on new images. Which statement is right?
@@ -419,8 +428,8 @@ show(
 # | question | look at |
 # |---|---|
 # | Does the loss fall, each of its parts? | `log.csv`, `curve.png` in the run's folder |
-# | Does the score on *other* images rise, in each modality? | `validation.csv`; a mean hides a modality that
-# fails | | What do the errors look like? | `samples.png`, then `maunet-lite evaluate` and notebook 06 |
+# | Does the score on *other* images rise, in each modality? | `validation.csv`; a mean hides a bad modality |
+# | What do the errors look like? | `samples.png`, then `maunet-lite evaluate` and notebook 06 |
 #
 # ## Recap
 #
@@ -434,11 +443,11 @@ show(
 #
 # ## On your own
 #
-# - *Easy.* Build `lite` with `distance=False` and with `boundary=False`. What does each head cost in
-# parameters? - *Medium.* Give MAUNet another encoder: `ml.build_model("paper-r50", encoder="resnet18")`.
-# Describe it. Where did the parameters   go?
+# - *Easy.* Build `lite` with `distance=False` and with `boundary=False`. How many parameters does each save?
+# - *Medium.* Give MAUNet another encoder: `ml.build_model("paper-r50", encoder="resnet18")`. Describe it.
+#   Where did the parameters go?
 # - *Hard.* Overfit one image with `losses.authors_classification_loss` in place of Dice and softmax focal.
-# Does it take more   steps to the same Dice? Repeat with three seeds before you answer.
+#   Does it take more steps to the same Dice? Repeat with three seeds before you answer.
 #
 # ## Further reading
 #

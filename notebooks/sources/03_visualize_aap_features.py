@@ -323,8 +323,9 @@ print(closest.sort_values().round(2).to_string())
 
 # %% [markdown]
 # The modality on top of this list is the one that Fig. 1(b) of the paper warns of: "domains close to the
-# decision boundary". A dot left of the dashed line is an image whose background, on average, looks like
-# cells to this network, or the other way round.
+# decision boundary" (if its number stands out at all: compare the spread of the dots). A dot left of the
+# dashed line is an image whose background, on average, looks like cells to this network, or the other way
+# round.
 #
 # ## 4 · "More discriminable": six numbers
 #
@@ -552,6 +553,9 @@ leaks = pd.DataFrame(rows).assign(lost=lambda t: t["clean"] - t["leak"])
 leaks.groupby(["modality", "network"], sort=False)[["clean", "leak", "lost"]].mean().round(2)
 
 # %% [markdown]
+# *Lost* is what the leak costs. Read the columns together: a network with F1 near zero on clean images has
+# nothing to lose, and a negative loss there is noise.
+#
 # What would a figure of *one* image show? Let us do on purpose what happens so easily by accident, and pick
 # the image on which the networks with and without the proxy differ most under the leak.
 #
@@ -647,6 +651,10 @@ chance = mf.discriminability(mf.Features(values.vectors, shuffled, "shuffled"))
 pd.DataFrame({"with proxy": mf.discriminability(values), "classes shuffled": chance}).round(2)
 
 # %% [markdown]
+# One row needs care: `domain_gap` falls, too, and smaller is said to be better! Shuffled classes have
+# everything in them, so that the scatter *within* each is no longer one between modalities. No measure is
+# good by itself; that is why there are six.
+#
 # If a network scores below the baseline, its features answer questions about *training*, not about cells:
 # that is to be expected of the short trainings here, and it is why the verdict of section 5 is a lesson in
 # method.

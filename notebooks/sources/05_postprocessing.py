@@ -218,8 +218,8 @@ hill = smooth(ml.make_targets(disk.astype(int)).distance, np.sqrt(disk.sum()))
 print(f"the top of a perfect round hill was 1; blurred it is {hill.max():.2f}")
 
 # %% [markdown]
-# Compare the first picture with the third. Where a network paints smooth hills, nearly every nucleus has
-# its skeleton *without* any blur. The blur is an insurance against bumpy hills, two skeletons in one
+# Compare the first picture with the third. Where a network paints smooth hills, most nuclei have their
+# skeleton *without* any blur. The blur is an insurance against bumpy hills, two skeletons in one
 # cell, and the small hills pay for it: even a *perfect* round cell of average size is lowered from 1 to
 # about 0.84, smaller ones below 0.8. They lose their skeleton. Step 3 is there to win them back.
 #
@@ -484,7 +484,8 @@ table.round(2)
 # %% [markdown]
 # Read the table from below. With perfect maps the rules lose next to nothing, so what is missing
 # elsewhere is mostly missing in the *maps*. And read it from above: the same maps without the rules score
-# far less. The rules matter; among the three sets of numbers the difference is smaller, and with so few
+# far less. Where Otsu's threshold wins a column, the network does not know such images well, and no rule can
+# make up for it. The rules matter; among the three sets of numbers the difference is smaller, and with so few
 # images partly luck. The kit's numbers were chosen on real images (`benchmarks/tune_postprocessing.py`),
 # not on these; the card beside the weights, `maunet_lite/weights/lite.md`, has F1 with the rules and
 # without ("F1 plain") for real images.

@@ -34,7 +34,9 @@ def browser() -> Iterator[Browser]:
             # --no-sandbox: containers and CI run as root; the pages are the kit's own
             chromium = driver.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         except playwright.Error as error:
-            pytest.skip(f"no Chromium starts here ({str(error).splitlines()[0]}): make test-browser installs one")
+            pytest.skip(
+                f"no Chromium starts here ({str(error).splitlines()[0]}): make test-browser installs one"
+            )
         yield chromium
         chromium.close()
 

@@ -38,6 +38,11 @@ _CELLS = """() => {
   const panel = window.jupyterapp?.shell.currentWidget;
   return panel?.context?.isReady ? panel.content.model.sharedModel.toJSON().cells : null;
 }"""
+_KERNEL_READY = """() => {
+  const session = window.jupyterapp.shell.currentWidget.sessionContext;
+  const kernel = session.isReady && session.session?.kernel;
+  return kernel && kernel.connectionStatus === 'connected' && kernel.status === 'idle';
+}"""
 
 
 def find_chromium() -> str | None:
@@ -199,10 +204,7 @@ class Notebook:
     def run_all(self) -> None:
         """Choose Run All Cells in the menu Run; wait for the last cell; fail on the first error."""
         page = self.page
-        kernel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator")
-        self.wait_for(
-            lambda: kernel.first.get_attribute("data-status") == "idle", START_SECONDS, "kernel ready"
-        )
+        self.wait_for(lambda: page.evaluate(_KERNEL_READY), START_SECONDS, "kernel ready")
         page.locator(".lm-MenuBar-item", has_text="Run").first.click()
         page.locator(".lm-Menu-item", has_text="Run All Cells").first.click()
         self.wait_for(self._all_cells_ran, RUN_SECONDS, "all cells ran")

@@ -23,7 +23,10 @@ def test_targets_of_notebook_01_follow_slider_and_list(lab: Lab, browser: Browse
         notebook.photograph("1_start")
 
         notebook.changed(figure, lambda: notebook.drag_slider(widget, "slope", 0.9))
-        assert float(widget.locator(".widget-slider", has_text="slope").locator(".widget-readout").inner_text()) > 3
+        assert (
+            float(widget.locator(".widget-slider", has_text="slope").locator(".widget-readout").inner_text())
+            > 3
+        )
         notebook.photograph("2_slope")
 
         notebook.changed(figure, lambda: notebook.drag_slider(widget, "divided by", 0.02))
