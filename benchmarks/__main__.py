@@ -26,6 +26,8 @@ QUICK: dict[str, list[str]] = {
     "patches": ["--quick"],
     "training": ["--quick"],
     "tune_postprocessing": ["--quick"],
+    "scale": ["--quick"],
+    "growth": ["--quick"],
 }
 
 
