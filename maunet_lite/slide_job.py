@@ -187,6 +187,7 @@ def choose_block(memory: int, slide: Slide, halo: int, n_maps: int, base: int | 
 
     Examples
     --------
+    >>> from maunet_lite.slide_reading import open_slide
     >>> slide = open_slide(np.zeros((9, 9), dtype=np.uint8))
     >>> choose_block(2**31, slide, halo=150, n_maps=5, base=2**29)
     1536

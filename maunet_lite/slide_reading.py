@@ -278,7 +278,8 @@ def important_axes(axes: str, shape: tuple[int, ...], name: str) -> str:
 def _kept_type(dtype: np.dtype) -> np.dtype:
     if dtype.kind == "b":
         return np.dtype(np.uint8)
-    return dtype.newbyteorder("=") if dtype in (np.uint8, np.uint16) else np.dtype(np.float32)
+    native = dtype.newbyteorder("=")
+    return native if native in (np.uint8, np.uint16) else np.dtype(np.float32)
 
 
 def _starts(path: Path) -> bytes:

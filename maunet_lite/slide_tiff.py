@@ -76,11 +76,11 @@ def _largest(file: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
 def _axes(series: tifffile.TiffPageSeries) -> str:
     """Return the letters of the axes; an array whose axes have no name (Q) is told by their lengths."""
     axes, shape = series.axes, series.shape
-    if "Q" in axes and len(shape) == 3 and axes == "QYX":
-        if shape[2] <= 4 < shape[0]:
-            return "YXS"
+    if axes == "QYX" and shape[2] <= 4 < shape[0]:
+        return "YXS"
+    if axes in ("QYX", "IYX") and shape[0] <= 4:
         return "CYX"
-    return axes.replace("I", "C") if "C" not in axes and "S" not in axes else axes
+    return axes
 
 
 def _segmented_slide(

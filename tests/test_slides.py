@@ -1,0 +1,263 @@
+"""Whole slides with the real network: equal to the whole image, resumable, within memory."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from maunet_lite.cluster import Pool, attempt, open_pool
+from maunet_lite.inference import predict, segment
+from maunet_lite.memory import parse_bytes
+from maunet_lite.simulation import simulate
+from maunet_lite.slide_job import choose_block, find_limits
+from maunet_lite.slide_maps import SlideNetwork
+from maunet_lite.slide_reading import open_slide
+from maunet_lite.slides import Step, segment_slide
+
+OPTIONS: dict[str, Any] = {"window": 256, "device": "cpu", "progress": False}
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.concatenate([simulate("fluorescence", (240, 420), rng=rng, n_cells=40).image for _ in range(2)])
+
+
+@pytest.fixture(scope="module")
+def whole(image: np.ndarray) -> np.ndarray:
+    labels = segment(image, window=256, device="cpu")
+    assert labels.max() > 30
+    return labels
+
+
+@pytest.fixture
+def slide_file(image: np.ndarray, tmp_path: Path) -> Path:
+    tifffile.imwrite(tmp_path / "slide.tif", image, tile=(128, 128), compression="zlib")
+    return tmp_path / "slide.tif"
+
+
+def read(path: Path) -> np.ndarray:
+    if path.suffix == ".tif":
+        return tifffile.imread(path)
+    import zarr
+
+    return zarr.open(path)["0"][:]
+
+
+@pytest.mark.parametrize(("name", "block"), [("cells.tif", 200), ("cells.zarr", 256), ("one.tif", None)])
+def test_blocks_equal_the_whole(
+    name: str, block: int | None, image: np.ndarray, whole: np.ndarray, tmp_path: Path
+) -> None:
+    if name.endswith("zarr"):
+        pytest.importorskip("zarr")
+    result = segment_slide(image, tmp_path / name, block=block, empty=0, **OPTIONS)
+    np.testing.assert_array_equal(read(result.labels), whole)
+    assert result.cells == whole.max()
+    assert result.blocks == {200: 9, 256: 4, None: 1}[block]
+    assert [path.name for path in tmp_path.iterdir()] == [name]  # nothing else is left
+
+
+def test_maps_of_regions_are_those_of_the_whole(image: np.ndarray) -> None:
+    for scales in ((1.0,), (1.0, 1.25)):
+        expected = predict("lite", image, scales, window=256, device="cpu")
+        slide = open_slide(image)
+        network = SlideNetwork(
+            slide, "lite", find_limits(slide), scales=scales, window=256, device="cpu", empty=0, keep=2**30
+        )
+        regions = [(slice(0, 250), slice(30, 300)), (slice(200, 480), slice(0, 420))]
+        network.expect(regions)
+        for rows, columns in regions:
+            maps = network.maps(rows, columns)
+            np.testing.assert_allclose(
+                maps.probabilities, expected.probabilities[:, rows, columns], atol=1e-6
+            )
+            np.testing.assert_allclose(maps.distance, expected.distance[rows, columns], atol=1e-6)
+        n_windows = sum(len(grid.rows) * len(grid.columns) for grid in network.grids)
+        assert network.counts.computed == n_windows  # none twice, although the regions share some
+        assert not network._kept
+
+
+def test_without_room_windows_are_computed_again(image: np.ndarray) -> None:
+    slide = open_slide(image)
+    network = SlideNetwork(slide, "lite", find_limits(slide), window=256, device="cpu", empty=0, keep=0)
+    region = (slice(0, 100), slice(0, 100))
+    network.expect([region, region])
+    np.testing.assert_array_equal(network.maps(*region).distance, network.maps(*region).distance)
+    assert network.counts.computed == 2
+
+
+def test_colours_and_pyramid(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    image = simulate("brightfield", (300, 560), rng=np.random.default_rng(1)).image
+    result = segment_slide(image, tmp_path / "he.ome.zarr", block=280, empty=0, **OPTIONS)
+    np.testing.assert_array_equal(read(result.labels), segment(image, window=256, device="cpu"))
+    group = zarr.open(result.labels)
+    (described,) = group.attrs["multiscales"]
+    levels = [group[data["path"]] for data in described["datasets"]]
+    assert [level.shape for level in levels] == [(300, 560), (150, 280), (75, 140)]
+    np.testing.assert_array_equal(levels[2][:], levels[0][::4, ::4])
+    assert described["name"] == "he"
+    assert levels[0].dtype == np.uint16
+    with open_slide(result.labels) as slide:
+        assert slide.shape == (300, 560)
+
+
+def test_empty_regions_are_not_computed(image: np.ndarray, tmp_path: Path) -> None:
+    frame = np.zeros((1300, 420), dtype=np.uint8)
+    frame[:480] = image
+    steps: list[Step] = []
+    result = segment_slide(frame, tmp_path / "cells.tif", block=300, watch=steps.append, **OPTIONS)
+    assert result.skipped == 4  # from row 900 on, two across
+    assert [step.labels is None for step in steps].count(True) == 4
+    assert [step.done for step in steps] == list(range(1, 11))
+    labels = tifffile.imread(result.labels)
+    assert labels[500:].max() == 0
+    assert labels.max() == result.cells > 30
+    nothing = segment_slide(np.full((300, 280), 7, np.uint8), tmp_path / "no.tif", block=140, **OPTIONS)
+    assert (nothing.cells, nothing.skipped) == (0, 6)
+
+
+def test_a_killed_run_goes_on(
+    slide_file: Path, whole: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "cells.tif"
+    script = f"""
+        import os, signal
+        from maunet_lite.slides import segment_slide
+
+        def stop(step):
+            if step.done == 3:
+                os.kill(os.getpid(), {int(signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)})
+
+        segment_slide({str(slide_file)!r}, {str(out)!r}, block=200, window=256, device="cpu", empty=0,
+                      progress=False, watch=stop)
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=Path(__file__).parent.parent)
+    assert ended.returncode != 0
+    assert not out.exists()
+    finished = {path.name for path in (tmp_path / "cells.tif.unfinished").glob("0*.npz")}
+    assert 3 <= len(finished) <= 4  # the one that was being stored may be among them
+    result = segment_slide(slide_file, out, block=200, empty=0, **OPTIONS)
+    assert result.resumed == len(finished)
+    np.testing.assert_array_equal(tifffile.imread(out), whole)
+    assert not (tmp_path / "cells.tif.unfinished").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(
+    slide_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(step: Step) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "cells.tif"
+    with pytest.raises(KeyboardInterrupt):
+        segment_slide(slide_file, out, block=240, watch=stop, **OPTIONS)
+    assert "of 4 blocks. Run the same again to go on" in capsys.readouterr().err
+    # another question is another job: nothing of the old one is used
+    other = segment_slide(slide_file, out, block=240, postprocess="none", **OPTIONS)
+    assert other.resumed == 0
+    with pytest.raises(KeyboardInterrupt):
+        segment_slide(slide_file, out, block=240, watch=stop, **OPTIONS)
+    assert segment_slide(slide_file, out, block=240, resume=False, **OPTIONS).resumed == 0
+    with pytest.raises(KeyboardInterrupt):
+        segment_slide(slide_file, out, block=240, watch=stop, **OPTIONS)
+    assert segment_slide(slide_file, out, **OPTIONS).block == 240  # not asked for: as in the journal
+
+
+class Travelling(Pool):
+    """Does items last to first, and all that goes to another process travels as it would."""
+
+    @property
+    def n_workers(self) -> int:
+        return 2
+
+    def map(
+        self, function: Callable[..., Any], items: Iterable[Any], **common: Any
+    ) -> Iterator[tuple[int, Any]]:
+        for index, item in reversed(list(enumerate(items))):
+            call, here, shared = pickle.loads(pickle.dumps((function, item, common)))
+            yield index, attempt(call, here, shared)
+
+
+def test_a_pool_gives_the_same(slide_file: Path, whole: np.ndarray, tmp_path: Path) -> None:
+    out, steps = tmp_path / "cells.tif", []
+    result = segment_slide(
+        slide_file, out, block=300, pool=Travelling(), empty=0, watch=steps.append, **OPTIONS
+    )
+    np.testing.assert_array_equal(tifffile.imread(result.labels), whole)
+    assert [step.block.index for step in steps] == [3, 2, 1, 0]
+    with open_pool() as pool:  # in this process
+        segment_slide(slide_file, tmp_path / "again.tif", block=300, pool=pool, empty=0, **OPTIONS)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "again.tif"), whole)
+
+
+def test_a_block_that_fails_in_a_pool_stops_the_job(slide_file: Path, tmp_path: Path) -> None:
+    class Failing(Travelling):
+        def map(self, function: Any, items: Any, **common: Any) -> Iterator[tuple[int, Any]]:
+            yield 0, MemoryError("a worker died")
+
+    with pytest.raises(MemoryError, match="a worker died"):
+        segment_slide(slide_file, tmp_path / "cells.tif", block=300, pool=Failing(), **OPTIONS)
+
+
+@pytest.mark.slow
+def test_processes_give_the_same(slide_file: Path, whole: np.ndarray, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    with open_pool(workers=2) as pool:
+        segment_slide(slide_file, tmp_path / "cells.tif", block=200, pool=pool, empty=0, **OPTIONS)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "cells.tif"), whole)
+
+
+def test_memory_stays_within_the_budget(image: np.ndarray, tmp_path: Path) -> None:
+    """A slide that would take 4 GiB and more as a whole; cells in one place keep the test short."""
+    slide = np.zeros((8000, 8000), dtype=np.uint8)
+    slide[3100:3580, 3100:3520] = image
+    tifffile.imwrite(tmp_path / "slide.tif", slide, tile=(512, 512), compression="zlib")
+    script = f"""
+        from maunet_lite.memory import peak_memory
+        from maunet_lite.slides import segment_slide
+
+        result = segment_slide({str(tmp_path / "slide.tif")!r}, {str(tmp_path / "cells.tif")!r},
+                               memory="2GiB", device="cpu", progress=False)
+        print(peak_memory(), result.cells, result.blocks, result.skipped)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    peak, cells, blocks, skipped = map(int, ended.stdout.split())
+    assert peak < parse_bytes("2GiB")
+    assert cells > 30
+    assert blocks > 10
+    assert skipped >= blocks - 4
+
+
+def test_block_follows_from_memory() -> None:
+    slide = open_slide(np.zeros((9, 9), dtype=np.uint8))
+    sides = [choose_block(gib * 2**30, slide, halo=150, n_maps=5, base=2**29) for gib in (2, 4, 8, 64)]
+    assert sides == sorted(sides)
+    assert sides[-1] == 4096
+    assert all(side % 512 == 0 for side in sides)
+    with pytest.raises(ValueError, match=r"too little.*give at least 1\.\d+ GiB"):
+        choose_block(2**30, slide, halo=150, n_maps=5, base=2**29)
+    # what the message asks for is enough
+    least = int(1.05 * 2**30 * 1.65)
+    assert choose_block(least, slide, halo=150, n_maps=5, base=2**29) >= 256
+
+
+def test_what_is_refused(image: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"\.zarr, \.tif or \.tiff"):
+        segment_slide(image, tmp_path / "cells.png")
+    with pytest.raises(ValueError, match="overlap is 0"):
+        segment_slide(image, tmp_path / "cells.tif", overlap=0, **OPTIONS)
+    assert not list(tmp_path.iterdir())
