@@ -113,8 +113,13 @@ def draw(table: pd.DataFrame, found: pd.DataFrame, path: Path) -> None:
             slope = found[(found["what"] == label) & (found["against"] == against)]["exponent"].iloc[0]
             axes.loglog(part[against] * scale, part[name], "o-", ms=4, label=f"{label}: exponent {slope:.2f}")
         for axes in panels[:, column]:
-            axes.legend(fontsize=8)
+            low, high = axes.get_ylim()
+            axes.set_ylim(low / 2, high * 3)  # room for the legend; small differences stay small
+            axes.legend(fontsize=8, loc="upper left")
             axes.grid(alpha=0.3)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter("{x:g}")
+                axis.set_minor_formatter("")
         megapixels = part["megapixels"].iloc[0]
         panels[0, column].set_title(
             "equally dense cells" if against == "pixels" else f"{megapixels:g} megapixels"
