@@ -130,7 +130,7 @@ def _draw_boundary(ax: Axes, boundary: Boundary) -> None:
     xlim, ylim = ax.get_xlim(), ax.get_ylim()
     ends = boundary.segment(xlim, ylim)
     if len(ends):
-        ax.plot(*ends.T, color="#222222", linestyle="--", linewidth=1.2, label="boundary", zorder=3)
+        ax.plot(*ends.T, color="#222222", linestyle="--", linewidth=1.2, label="decision boundary", zorder=3)
     ax.set_xlim(xlim)
     ax.set_ylim(ylim)
 

@@ -17,7 +17,7 @@ def _mean_in_mask(features: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 @exercise(
     "03.1",
-    "Mean feature inside a mask",
+    "mean feature inside a mask",
     hints=(
         "A feature vector stands at each pixel: features[:, y, x]. Which pixels count, "
         "and by what do you divide?",
@@ -52,7 +52,7 @@ def _margin(feature: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> float
 
 @exercise(
     "03.2",
-    "Signed distance from the boundary",
+    "signed distance from the boundary",
     hints=(
         "The logits are weights @ feature + bias. On the boundary, those of background (0) and interior (1) "
         "are equal.",
@@ -103,7 +103,7 @@ def _unweighted(vectors: np.ndarray, classes: np.ndarray) -> float:
 
 @exercise(
     "03.3",
-    "Between-class over within-class scatter",
+    "between-class over within-class scatter",
     hints=(
         "Scatter is a sum of squared distances. Within: each row from the mean of its class. Between: each "
         "row's class mean from the mean of all rows, so a class counts as often as it has rows.",

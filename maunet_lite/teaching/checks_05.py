@@ -16,7 +16,7 @@ def _masks(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @exercise(
     "05.1",
-    "Two masks",
+    "two masks",
     hints=(
         "probabilities[0] is the background's probability of each pixel, probabilities[1] the interior's.",
         "The foreground asks only one channel: is the background's probability below 0.3?",
@@ -76,7 +76,7 @@ def _neighbours_only(probability: np.ndarray, low: float, high: float) -> np.nda
 
 @exercise(
     "05.2",
-    "Specks or small cells?",
+    "specks or small cells?",
     hints=(
         "pieces = label(probability > low) numbers the pieces. Which numbers occur where probability > high?",
         "pieces[probability > high] holds these numbers, one per sure pixel; np.isin asks for each pixel.",
@@ -112,7 +112,7 @@ def check_sure_pieces(answer: Callable[[np.ndarray, float, float], np.ndarray]) 
 
 @exercise(
     "05.3",
-    "Flood it in your head",
+    "flood it in your head",
     hints=(
         "Find the highest place between the two springs: that is where the waters meet.",
         "Position 3 is 7 high. Spring 1 cannot get over it before spring 2 has filled its own basin.",
@@ -151,7 +151,7 @@ def _renumbered(labels: np.ndarray, min_area: int) -> np.ndarray:
 
 @exercise(
     "05.4",
-    "Remove small cells without a loop",
+    "remove small cells without a loop",
     hints=(
         "np.bincount(labels.ravel()) holds the area of every id, 0 included.",
         "An array indexed by a label map is a look-up table: areas[labels] gives each pixel its cell's area.",

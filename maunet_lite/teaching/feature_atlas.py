@@ -32,6 +32,7 @@ from maunet_lite.model import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig, segment
 
 MOST_COMPONENTS = 6
+LOWEST_BAR = 0.02  # of F1: a bar of 0 must be seen, too, and be there to be clicked
 
 
 @dataclass(frozen=True, eq=False)

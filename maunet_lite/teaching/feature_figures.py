@@ -12,7 +12,16 @@ import plotly.graph_objects as go
 from maunet_lite.feature_plots import modality_colors
 from maunet_lite.features import PARTS
 
-from .feature_atlas import Atlas, View, build_boundary, build_points, build_proxies, build_scores, limits
+from .feature_atlas import (
+    LOWEST_BAR,
+    Atlas,
+    View,
+    build_boundary,
+    build_points,
+    build_proxies,
+    build_scores,
+    limits,
+)
 
 SYMBOLS = {"background": "x", "interior": "circle"}
 POINTS = 0  # position of the points among the traces of a diagram
@@ -51,8 +60,8 @@ def figure_2d(atlas: Atlas, view: View) -> go.Figure:
         **_STARS,
     )
     line = go.Scatter(
-        x=ends[:, 0].tolist(), y=ends[:, 1].tolist(), mode="lines", hoverinfo="skip", name="boundary",
-        line={"color": "#222222", "dash": "dash", "width": 1.5},
+        x=ends[:, 0].tolist(), y=ends[:, 1].tolist(), name="decision boundary",
+        mode="lines", hoverinfo="skip", line={"color": "#222222", "dash": "dash", "width": 1.5},
     )  # fmt: skip
     figure = go.Figure([dot, ring, star, line, *_legend(atlas, go.Scatter)])
     axes = [_axis_title(atlas, view, k) for k in (0, 1)]
@@ -97,14 +106,14 @@ def figure_scores(atlas: Atlas, view: View) -> go.Figure:
     edge = np.where(scores["image"] == view.image, 2, 0)
     bars = go.Bar(
         x=scores["image"].tolist(),
-        y=scores["f1"].fillna(0).tolist(),
+        y=scores["f1"].clip(lower=LOWEST_BAR).fillna(0).tolist(),
         marker={
             "color": scores["color"].tolist(),
             "opacity": np.where(scores["chosen"], 1.0, 0.25).tolist(),
             "line": {"color": "#222222", "width": edge.tolist()},
         },
-        customdata=scores[["image", "modality"]].values.tolist(),
-        hovertemplate="%{customdata[0]}<br>F1 %{y:.2f}<extra></extra>",
+        customdata=[list(row) for row in zip(scores["image"], _scores_in_words(scores), strict=True)],
+        hovertemplate="%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
         showlegend=False,
     )
     figure = go.Figure([bars])
@@ -137,9 +146,12 @@ _STARS = {
 
 
 def _details(points: pd.DataFrame) -> list[list[str]]:
-    scores = ["no labels" if np.isnan(f1) else f"F1 {f1:.2f}" for f1 in points["f1"]]
-    columns = (points["image"], points["modality"], points["class"], scores)
+    columns = (points["image"], points["modality"], points["class"], _scores_in_words(points))
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _scores_in_words(table: pd.DataFrame) -> list[str]:
+    return ["no labels" if np.isnan(f1) else f"F1 {f1:.2f}" for f1 in table["f1"]]
 
 
 def _symbols(points: pd.DataFrame) -> list[str]:
@@ -164,7 +176,7 @@ def _axis_title(atlas: Atlas, view: View, k: int) -> str:
 def _layout(height: int, top: int) -> dict[str, Any]:
     return {
         "height": height,
-        "margin": {"l": 50, "r": 10, "t": top, "b": 40},
+        "margin": {"l": 50, "r": 40, "t": top, "b": 40},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "modebar": {"orientation": "v"},
         "template": "plotly_white",

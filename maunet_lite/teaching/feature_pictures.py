@@ -11,7 +11,7 @@ import numpy as np
 from maunet_lite.colors import blend, outlines, random_colors, to_display
 from maunet_lite.feature_plots import scatter
 
-from .feature_atlas import Atlas, View, build_points, build_scores
+from .feature_atlas import LOWEST_BAR, Atlas, View, build_points, build_scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +101,7 @@ def _draw_points(ax: Axes, atlas: Atlas, view: View) -> None:
 
 def _draw_scores(ax: Axes, atlas: Atlas, view: View) -> None:
     scores = build_scores(atlas, view)
-    bars = ax.bar(range(len(scores)), scores["f1"].fillna(0), color=scores["color"])
+    bars = ax.bar(range(len(scores)), scores["f1"].clip(lower=LOWEST_BAR).fillna(0), color=scores["color"])
     for bar, image, chosen in zip(bars, scores["image"], scores["chosen"], strict=True):
         bar.set_alpha(1.0 if chosen else 0.25)
         if image == view.image:

@@ -167,7 +167,7 @@ def _check(name: str, control: Slider | Choice) -> None:
 def _widget(name: str, control: Slider | Choice) -> Any:
     import ipywidgets
 
-    options = {"description": control.label or name, "style": {"description_width": "11em"}}
+    options = {"description": control.label or name, "style": {"description_width": "14em"}}
     if isinstance(control, Choice):
         return ipywidgets.Dropdown(options=list(control.options), value=control.value, **options)
     whole = all(isinstance(number, int) for number in control[:4])
@@ -177,7 +177,7 @@ def _widget(name: str, control: Slider | Choice) -> Any:
         min=control.low,
         max=control.high,
         step=control.step,
-        layout={"width": "32em"},
+        layout={"width": "36em"},
         **options,
     )
 

@@ -102,7 +102,7 @@ plots.overlay(image, np.where(labels == largest, labels, 0), ax=axes[1], title=f
 show(fig, alt="Left: histogram of cell areas. Right: the image with the outline of its largest cell only.")
 
 # %% [markdown]
-# ### Exercise 00.1 · mean intensity per cell
+# ### Exercise 00.1 · mean intensity per cell (easy)
 #
 # Write a function that takes a grey image and a label map and returns the mean intensity of each cell, as an
 # array of length `labels.max()`: cell 1 first. A loop is fine.
@@ -202,7 +202,7 @@ show(fig, alt="Right cells outlined in grey, wrong ones coloured: missed, split,
 # *Split* and *merged* say how a cell was missed: it was cut into pieces, or it shares its number with a
 # neighbour.
 #
-# ### Exercise 00.2 · F1 from three numbers
+# ### Exercise 00.2 · F1 from three numbers (easy)
 #
 # F1 is `2·tp / (2·tp + fp + fn)`. A method finds 8 of 10 cells and invents 4. What is its F1? Set `answer`.
 

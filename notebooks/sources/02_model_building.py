@@ -126,7 +126,7 @@ with torch.no_grad():
 print("equal to maunet_lite.blocks.ResidualBlock")
 
 # %% [markdown]
-# ### Exercise 02.1 · the upsampling block
+# ### Exercise 02.1 · the upsampling block (easy)
 #
 # `UpBlock(deep, fine)` enlarges by a transposed convolution (`up`), joins the skip connection along the
 # channels, and applies a residual block (`block`). Write its `forward` as a function of the module's parts.
@@ -185,7 +185,7 @@ assert parameters == 39_403_021
 # and in the deepest skips. The two decoders hold a tenth of them, and yet do a third of the multiply-adds:
 # half of that work is done in their last blocks, at full resolution. Who wants a faster network looks there.
 #
-# ### Exercise 02.2 · the price of the proxy
+# ### Exercise 02.2 · the price of the proxy (easy)
 #
 # The anti-ambiguity proxy is one more output channel of the class head: a 1×1 convolution with bias on 24
 # features. How many parameters does it cost in `paper-r50`?
@@ -342,7 +342,7 @@ show(
 # The class map on the right is nearly the truth, yet Dice is still falling. It asks the network to be *sure*
 # in each pixel, not only right, and certainty takes longer.
 #
-# ### Exercise 02.3 · what the sanity check proves
+# ### Exercise 02.3 · what the sanity check proves (easy)
 #
 # A network reaches a loss near 0 on one training image and F1 = 0.1 on new images. Which statement is right?
 # Set `answer` to the letter. **a** The loss function is wrong. **b** Nothing is broken; it has seen too

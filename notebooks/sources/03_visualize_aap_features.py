@@ -99,7 +99,7 @@ for ax in axes:
 show(fig, alt="An image and four of the 16 channels of its features: some are bright in cells, some around.")
 
 # %% [markdown]
-# ### Exercise 03.1 · mean feature inside a mask
+# ### Exercise 03.1 · mean feature inside a mask (easy)
 #
 # Given features `(D, H, W)` and a boolean mask `(H, W)`, return the mean feature of the mask's pixels,
 # `(D,)`.
@@ -252,7 +252,7 @@ print("classes", head.names)
 #
 # $$(w_1 - w_0) \cdot f + (b_1 - b_0) = 0$$
 #
-# ### Exercise 03.2 · signed distance from the boundary
+# ### Exercise 03.2 · signed distance from the boundary (medium)
 #
 # Return the distance of a feature `(D,)` from that plane, positive on the interior's side. `weights` is
 # `(K, D)`, `bias` is `(K,)`, background first, interior second.
@@ -337,7 +337,7 @@ for name, value in mf.discriminability(found).items():
     print(f"{name:16s} {value:5.2f}   {mf.MEASURES[name]}")
 
 # %% [markdown]
-# ### Exercise 03.3 · between-class over within-class scatter
+# ### Exercise 03.3 · between-class over within-class scatter (medium)
 #
 # Fisher's idea: classes are well apart if their means are far from each other, *compared with* how far
 # their points lie from their own mean. Given vectors `(N, D)` and class names `(N,)`, return the ratio of

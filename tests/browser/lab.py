@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 START_SECONDS = 180
 RUN_SECONDS = 600  # for all cells of a notebook: several builds may share the machine
 ANSWER_SECONDS = 60  # for one move of a control
+REST_SECONDS = 2.5  # longer than one figure takes to draw, also on a machine that does much else
 
 _SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -254,16 +255,27 @@ class Notebook:
         row.scroll_into_view_if_needed()
         row.locator("select").select_option(label=option)
 
-    def photograph(self, name: str, part: Locator | None = None) -> None:
-        """Keep a screenshot of the window, or of a part of the page, among the artifacts of the test."""
-        path = self.pictures / f"{self.name[:2]}_{name}.png"
-        (part or self.page).screenshot(path=path)
+    def photograph(self, name: str, widget: Locator | None = None) -> None:
+        """Keep a screenshot among the artifacts of the test, with the widget scrolled to the top."""
+        if widget is not None:
+            widget.evaluate("node => node.scrollIntoView({block: 'start'})")
+            self.page.wait_for_timeout(300)
+        self.page.screenshot(path=self.pictures / f"{self.name[:2]}_{name}.png")
 
     def changed(self, picture: Locator, act: Callable[[], None], least: float = 0.001) -> None:
-        """Act, and wait until more than a share `least` of a picture's pixels have another colour."""
+        """Act, and wait until more than a share `least` of a picture's pixels have another colour.
+
+        Returns when the picture has come to rest: a dragged slider draws several, and the last one counts.
+        """
         before = pixels(picture)
         act()
         self.wait_for(lambda: difference(before, pixels(picture)) > least, ANSWER_SECONDS, "figure changed")
+        self.wait_for(lambda: self._rests(picture), ANSWER_SECONDS, "figure came to rest")
+
+    def _rests(self, picture: Locator) -> bool:
+        before = pixels(picture)
+        self.page.wait_for_timeout(1000 * REST_SECONDS)
+        return difference(before, pixels(picture)) == 0
 
 
 def pixels(part: Locator) -> np.ndarray:

@@ -20,19 +20,17 @@ def test_targets_of_notebook_01_follow_slider_and_list(lab: Lab, browser: Browse
         notebook.run_all()
         widget = notebook.widget("img.widget-image")
         figure = widget.locator("img.widget-image")
-        notebook.photograph("1_start")
+        notebook.photograph("1_start", widget)
 
         notebook.changed(figure, lambda: notebook.drag_slider(widget, "slope", 0.9))
-        assert (
-            float(widget.locator(".widget-slider", has_text="slope").locator(".widget-readout").inner_text())
-            > 3
-        )
-        notebook.photograph("2_slope")
+        slope = widget.locator(".widget-slider", has_text="slope").locator(".widget-readout")
+        assert float(slope.inner_text()) > 3
+        notebook.photograph("2_slope", widget)
 
         notebook.changed(figure, lambda: notebook.drag_slider(widget, "divided by", 0.02))
         notebook.changed(figure, lambda: notebook.choose(widget, "centre", "authors"))
         notebook.changed(figure, lambda: notebook.choose(widget, "picture", "brightfield"))
-        notebook.photograph("3_authors_brightfield")
+        notebook.photograph("3_authors_brightfield", widget)
         check_drawn_without_error(widget, notebook)
 
 
@@ -45,19 +43,26 @@ def test_postprocessing_of_notebook_05_follows_every_control(
         figure = widget.locator("img.widget-image")
         code = widget.locator("code", has_text="PostprocessConfig")
         assert code.inner_text() == "PostprocessConfig()"
-        notebook.photograph("1_start")
+        notebook.photograph("1_start", widget)
 
         notebook.changed(figure, lambda: notebook.drag_slider(widget, "foreground", 0.95))
-        assert "foreground=0.9" in code.inner_text()
-        settings = widget.locator(".widget-dropdown", has_text="settings").locator("select")
-        assert settings.input_value() == "own"
-        notebook.photograph("2_foreground")
+        notebook.wait_for(lambda: "foreground=0.9" in code.inner_text(), 30, "settings as code")
+        assert chosen(widget, "settings") == "own"
+        notebook.photograph("2_foreground", widget)
 
         notebook.changed(figure, lambda: notebook.choose(widget, "settings", "none"))
+        notebook.wait_for(lambda: "refine=False" in code.inner_text(), 30, "settings as code")
+        assert chosen(widget, "refine") == "False"
         notebook.changed(figure, lambda: notebook.choose(widget, "picture", "peanuts"))
-        notebook.changed(figure, lambda: notebook.choose(widget, "on the right", "distance"))
-        notebook.photograph("3_peanuts")
+        notebook.changed(figure, lambda: notebook.choose(widget, "on the right", "distance field"))
+        notebook.photograph("3_peanuts", widget)
         check_drawn_without_error(widget, notebook)
+
+
+def chosen(widget: Locator, label: str) -> str:
+    """Return what a drop-down list shows."""
+    select = widget.locator(".widget-dropdown", has_text=label).locator("select")
+    return select.evaluate("node => node.selectedOptions[0].textContent")
 
 
 def check_drawn_without_error(widget: Locator, notebook: Notebook) -> None:
@@ -89,14 +94,14 @@ def test_features_of_notebook_03_answer_hover_click_and_drag(
         diagram, bars = widget.locator(".js-plotly-plot").nth(0), widget.locator(".js-plotly-plot").nth(1)
         image, truth, prediction = (widget.locator("img.widget-image").nth(k) for k in range(3))
         diagram.scroll_into_view_if_needed()
-        notebook.photograph("1_start")
+        notebook.photograph("1_start", widget)
 
         # Hover: the pictures beside the diagram are of the image under the mouse.
         notebook.changed(image, lambda: mouse.move(*place_of(diagram, 7)))
         diagram.locator(".hoverlayer .hovertext").first.wait_for(state="visible")
         name = diagram.evaluate("node => node.data[0].customdata[7][0]")
         notebook.wait_for(lambda: name in widget.inner_text(), 30, "caption changed")
-        notebook.photograph("2_hover")
+        notebook.photograph("2_hover", widget)
         for card in (truth, prediction):
             notebook.changed(card, lambda: mouse.move(*place_of(diagram, 30)))
             mouse.move(*place_of(diagram, 7))
@@ -104,18 +109,18 @@ def test_features_of_notebook_03_answer_hover_click_and_drag(
 
         # Click: the bars of the other images fade.
         notebook.changed(bars, lambda: mouse.click(*place_of(diagram, 7)))
-        notebook.photograph("3_click")
+        notebook.photograph("3_click", widget)
         # A box around everything selects everything.
         notebook.changed(bars, lambda: drag_box(notebook, diagram))
-        notebook.photograph("4_box")
+        notebook.photograph("4_box", widget)
 
         notebook.changed(diagram, lambda: notebook.choose(widget, "layer", "distance_decoder"))
         notebook.changed(diagram, lambda: notebook.choose(widget, "network", "without proxy"))
         notebook.changed(diagram, lambda: notebook.choose(widget, "modality", "dic"))
-        notebook.photograph("5_layer_network_modality")
+        notebook.photograph("5_layer_network_modality", widget)
         widget.locator("button", has_text="3-D").click()
         widget.locator(".js-plotly-plot .gl-container canvas").first.wait_for(state="visible")
-        notebook.photograph("6_space")
+        notebook.photograph("6_space", widget)
         assert notebook.mistakes == []
 
 
