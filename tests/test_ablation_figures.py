@@ -27,12 +27,15 @@ def closed():
 
 
 def test_pair_writes_each_id_and_mixes_colours_where_both_are():
-    ax = figures.show_pair(TRUTH, FOUND, title="two maps", seam=20)
+    ax = figures.show_pair(TRUTH, FOUND, title="two maps", seam=20, frame=2)
     assert sorted(text.get_text() for text in ax.texts) == sorted(["1", "2", "3"] * 2)
     pixels = ax.images[0].get_array()
     assert pixels[0, 0].tolist() == [1, 1, 1]  # background is white
     assert np.all(pixels[5, 22] <= pixels[5, 5])  # both: darker than the truth alone
-    assert ax.lines[0].get_xdata()[0] == 19.5
+    frame, seam = ax.lines
+    assert sorted(set(frame.get_xdata())) == [1.5, 37.5]  # behind column 1, in front of column 38
+    assert sorted(set(frame.get_ydata())) == [1.5, 21.5]
+    assert seam.get_xdata()[0] == 19.5
 
 
 def test_pair_of_empty_maps_has_no_ids():
@@ -72,8 +75,14 @@ def test_worst_cells_come_by_size():
 def test_gallery_takes_one_cell_per_picture_and_kind():
     image = np.zeros(TRUTH.shape)
     figure = figures.draw_worst({"one": (image, TRUTH, FOUND), "none": (image, TRUTH, TRUTH)}, side=16)
-    titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
-    assert titles == ["missed: one", "split: one", "invented: one"]
+    rows = [figure.axes[k : k + 4] for k in range(0, 16, 4)]  # 4 kinds × 4 columns
+    assert [row[0].texts[0].get_text() for row in rows] == ["missed", "split", "merged", "invented"]
+    assert [[ax.get_title() for ax in row if ax.get_title()] for row in rows] == [
+        ["one"],
+        ["one"],
+        [],
+        ["one"],
+    ]
 
 
 def test_window_stays_inside_the_image():

@@ -27,6 +27,7 @@ def show_pair(
     ax: Axes | None = None,
     title: str = "",
     seam: int | None = None,
+    frame: int = 0,
 ) -> Axes:
     """Paint two small label maps over each other: truth blue, prediction orange, both dark; ids written in.
 
@@ -36,6 +37,8 @@ def show_pair(
         A few dozen pixels at most.
     seam : int, optional
         Draw a line in front of this column.
+    frame : int
+        Draw a dashed line at this distance from the border.
     """
     mix = np.ones((*truth.shape, 3), dtype=np.float32)
     for labels, color in ((truth, _TRUTH), (prediction, _PREDICTION)):
@@ -47,6 +50,11 @@ def show_pair(
     ax.set_yticks(np.arange(rows + 1) - 0.5, labels=[])
     ax.tick_params(length=0)
     ax.grid(color="white", linewidth=0.7)
+    if frame:
+        far_row, far_column = rows - frame - 0.5, columns - frame - 0.5
+        corners = np.array([[frame - 0.5, frame - 0.5], [frame - 0.5, far_row], [far_column, far_row]])
+        corners = np.concatenate([corners, [[far_column, frame - 0.5]], corners[:1]])
+        ax.plot(*corners.T, color="black", linewidth=1, linestyle="--")
     if seam is not None:
         ax.axvline(seam - 0.5, color="black", linewidth=1.5)
     for labels, place, color in ((truth, "left", "#00466B"), (prediction, "right", "#7A3B00")):
@@ -159,6 +167,8 @@ def draw_worst(
 ) -> Figure:
     """Cut out the largest errors of each kind: one row per kind, at most one cell per picture in it.
 
+    Cells in the outermost two pixels are left out, as in the score.
+
     Parameters
     ----------
     pictures : mapping of name to (image, truth, prediction)
@@ -169,20 +179,20 @@ def draw_worst(
     """
     from matplotlib.figure import Figure
 
-    reports = {name: errors(truth, found) for name, (_, truth, found) in pictures.items()}
-    figure = Figure(figsize=(6.4, 6.9 / columns * len(KINDS)), layout="compressed")
+    reports = {name: errors(truth, found, border=2) for name, (_, truth, found) in pictures.items()}
+    figure = Figure(figsize=(6.4, 6.8 / columns * len(KINDS)), layout="compressed")
     axes: Any = figure.subplots(len(KINDS), columns, squeeze=False)
     for line, kind in zip(axes, KINDS, strict=True):
         for ax in line:
             ax.set_axis_off()
-        places = iter(line)
-        for name, (image, truth, found) in pictures.items():
-            centres = worst_cells(truth, reports[name], kind, found)
-            ax = next(places, None) if centres else None
-            if ax is not None:
-                window = _window(centres[0], truth.shape, side)
-                show_errors(image[window], truth[window], found[window], reports[name], ax, f"{kind}: {name}")
-                ax.get_legend().remove()
+        line[0].text(-0.06, 0.5, kind, transform=line[0].transAxes, rotation=90, ha="right", va="center")
+        chosen = [name for name in pictures if len(getattr(reports[name], kind))][:columns]
+        for ax, name in zip(line, chosen, strict=False):
+            image, truth, found = pictures[name]
+            centre = worst_cells(truth, reports[name], kind, found)[0]
+            window = _window(centre, truth.shape, side)
+            show_errors(image[window], truth[window], found[window], reports[name], ax, name)
+            ax.get_legend().remove()
     return figure
 
 
