@@ -51,7 +51,9 @@ PROFILES: dict[str, Profile] = {
             "02": {"OVERFIT_STEPS": 3},
             "04": {"STEPS": 2, "SWEEP": [], "IMAGES": 4, "RARE_IMAGES": 2},
             "05": {"SIDE": 256, "IMAGES": 1},
+            "07": {"SIDES": [200, 300, 400], "SLIDE": 480, "BLOCK": 120},
             "06": {"STEPS": 3, "TRAIN_IMAGES": 2, "IMAGES": 2},
+            "08": {"STEPS": 3, "SHARES": [1.0], "SITES": 1},
         },
     ),
     # Each notebook's own defaults: what a reader who opens it in JupyterLab gets.
@@ -95,6 +97,7 @@ PROFILES: dict[str, Profile] = {
                 "TRAIN_IMAGES": 24,
                 "IMAGES": 8,
             },
+            "08": {"STEPS": 120},
         },
     ),
     "full": Profile(
@@ -129,6 +132,7 @@ PROFILES: dict[str, Profile] = {
                 "BATCH": 16,
                 "PATCH": 512,
             },
+            "08": {"STEPS": 400},
         },
     ),
 }

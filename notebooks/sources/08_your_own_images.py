@@ -1,0 +1,655 @@
+# %% [markdown]
+# # 08 · Bring your own images
+#
+# From a folder as a microscope leaves it to numbers you would put into a paper: mend the data, see what you
+# get for nothing, fine-tune the shipped network on a handful of images, find the bad results without knowing
+# the truth, measure, and hand the cells over to Fiji, QuPath and napari.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import maunet_lite as ml
+from maunet_lite import plots
+from maunet_lite.baseline import otsu_watershed
+from maunet_lite.teaching import exercises, record, show
+from maunet_lite.teaching.own_images import photograph
+
+image, truth = photograph(np.random.default_rng(5))
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.5), layout="compressed")
+plots.show_image(image, axes[0], f"membrane dye, {truth.max()} cells")
+for ax, name, found in (
+    (axes[1], "Otsu + watershed", otsu_watershed(image).labels),
+    (axes[2], "shipped weights", ml.segment(image)),
+):
+    plots.overlay(image, found, ax, f"{name}: F1 {ml.match_cells(truth, found).f1:.2f}")
+show(
+    fig,
+    alt="Cells with bright rims; a threshold that finds pieces of rims; a network that also fills gaps.",
+    dpi=90,
+)
+
+# %% [markdown]
+# *What you are looking at: cells whose membrane glows, and two methods that never met such cells. The
+# threshold takes the light for the cell. The network finds rims, but cannot tell what lies inside a rim from
+# what lies between two cells. At the end of this notebook the third attempt works.*
+#
+# **You will**
+#
+# 1. turn a folder with everything wrong that can be wrong into a checked dataset,
+# 2. split it so that the score stays honest,
+# 3. measure what you have for nothing: a threshold, and the shipped weights,
+# 4. fine-tune on one, two, six images, and see how many are enough and when to stop,
+# 5. segment an experiment without labels, and find the pictures that went wrong,
+# 6. measure cells, and compare two treatments without counting one well a hundred times,
+# 7. write files for Fiji, QuPath and napari, and read them back.
+#
+# **You will learn** what a network needs from you (less than you fear, but correct), how to trust a result
+# without truth, and what a replicate is.
+#
+# **You need** notebook 00; 05 and 06 help. No GPU, no download, no images of your own: the folder is
+# simulated. To use yours, put their folders into `DATA` and `EXPERIMENT` below.
+#
+# **Time** 45 minutes with the exercises; a minute or two to run on two CPU cores, less on a GPU.
+
+# %% tags=["parameters"]
+PROFILE = "quick"
+SEED = 0
+DATA = ""  # a folder of yours with images/ and labels/; empty: a simulated one
+EXPERIMENT = ""  # a folder of yours with images without labels; empty: simulated
+STEPS = 40  # of each fine-tuning
+SHARES = [0.17, 0.34, 1.0]  # of the labelled training images that a fine-tuning may use
+SITES = 2  # pictures per well of the experiment
+
+# %%
+import json
+import logging
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import seaborn as sns
+import tifffile
+
+from maunet_lite.batch import segment_files
+from maunet_lite.datasets import check_folder, load_dataset
+from maunet_lite.evaluation import baseline, evaluate
+from maunet_lite.measure import measure_cells
+from maunet_lite.recipes import recipe
+from maunet_lite.teaching.own_images import PIXEL_SIZE, leave_folder, photograph_experiment
+
+ml.seed_everything(SEED)
+logging.getLogger("maunet_lite.images").setLevel(logging.ERROR)  # it would give section 1 away
+WORK = Path(tempfile.mkdtemp(prefix="own-images-"))
+MESSY = leave_folder(WORK / "from the microscope", SEED, wells=5)
+
+
+def list_problems(folder):
+    for file, problem in check_folder(folder):
+        print(f"{Path(file).name}\n    {problem.replace(str(WORK), '…')}")
+
+
+# %% [markdown]
+# ## 1 · What the microscope left
+#
+# A colleague hands you a folder: five wells, two pictures each, and label maps that somebody drew by hand.
+
+# %%
+for path in sorted(MESSY.rglob("*")):
+    about = "" if path.is_dir() else f"{path.stat().st_size / 1024:8.0f} KiB"
+    print(f"{about:>13}  {path.relative_to(MESSY)}{'/' * path.is_dir()}")
+print("\n" + (MESSY / "metadata.csv").read_text(encoding="utf-8-sig"))
+
+# %% [markdown]
+# **Predict, then run.** Find at least three things in this list that will make trouble. Then let the kit
+# look: on the command line it is `maunet-lite data check FOLDER`.
+
+# %%
+list_problems(MESSY)
+
+# %% [markdown]
+# One problem only? The check stops where it cannot go on. The kit's layout is that of the challenge:
+# `images/NAME.tif` and `labels/NAME_label.tiff` (endings such as `_mask` are understood too), and a table
+# `metadata.csv` if you have one. Work on a *copy*: what a microscope wrote is never changed.
+
+# %%
+import shutil
+
+folder = WORK / "dataset"
+for part, pattern in (("images", "*.TIF"), ("labels", "masks/*")):
+    (folder / part).mkdir(parents=True)
+    for path in MESSY.glob(pattern):
+        shutil.copy(path, folder / part)
+shutil.copy(MESSY / "metadata.csv", folder)
+list_problems(folder)
+
+# %% [markdown]
+# Now the check reads every file. Mend one thing after another:
+#
+# - **Rows are missing** in the table. One image has simply been forgotten; the other one is called A9, and
+#   there is no well A9 in the list.
+# - **A mask is no label map.** 0 and 255 say where cells are, but not *which pixel belongs to which cell*.
+#   Here a gap has been left between neighbours, so that pieces are cells: number them, and give each the
+#   pixel back that the gap has cost.
+# - **Axes are swapped.** Some programs store x first. A transposed map of a square image would not even be
+#   noticed by its size: always look.
+
+# %%
+from skimage.measure import label
+from skimage.segmentation import expand_labels
+
+table = pd.read_csv(folder / "metadata.csv", sep=";", encoding="utf-8-sig")
+for name in ("plate 7_A5_s2.TIF", "plate 7_A9_s1.TIF"):
+    table.loc[len(table)] = [name, "Fluorescence", name[8:10], "20x"]
+table.to_csv(folder / "metadata.csv", index=False)
+
+masked, lying = (folder / "labels" / f"plate 7_{name}_mask.tif" for name in ("A1_s2", "A2_s1"))
+ml.write_labels(masked, expand_labels(label(tifffile.imread(masked) == 255), 1))
+ml.write_labels(lying, tifffile.imread(lying).T)
+list_problems(folder)
+
+# %% [markdown]
+# A new one: behind the missing row hid a file that was cut off while it was copied. Nobody can mend that;
+# fetch it again, or leave it out. And one thing no check can know. Look at the shapes.
+
+# %%
+(folder / "images" / "plate 7_A9_s1.TIF").unlink()
+table[table["Image"] != "plate 7_A9_s1.TIF"].to_csv(folder / "metadata.csv", index=False)
+assert not check_folder(folder)
+
+shapes = {path.name: tifffile.imread(path).shape for path in sorted((folder / "images").iterdir())}
+print(pd.Series(shapes).value_counts())
+odd = next(folder / "images" / name for name, shape in shapes.items() if len(shape) > 2)
+light, dye = tifffile.imread(odd)
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.3), layout="compressed")
+plots.show_image(light, axes[0], "page 0")
+plots.show_image(dye, axes[1], "page 1")
+axes[2].hist(light.ravel(), 60, color="0.6", label="page 0")
+axes[2].hist(dye.ravel(), 60, color="#0072B2", label="page 1")
+axes[2].set(xlabel="counts of the camera", yticks=[])
+axes[2].legend(fontsize=8)
+show(fig, alt="Transmitted light, and the dye; the counts of the first are far higher.", dpi=80)
+
+# %% [markdown]
+# One acquisition has two pages: transmitted light and the dye. The kit would take them for two colours of
+# one image, and it would be right for some images; only you know that here page 1 is meant.
+#
+# The histogram shows a second thing: 16 bits do not mean 65,535. The dye uses a small part of the range, and
+# the camera adds an offset of about a hundred counts. For the *network* this does not matter, since
+# `normalize` stretches each image (notebook 01). For *measuring* it does: section 6.
+
+# %%
+tifffile.imwrite(odd, dye, photometric="minisblack")
+folder = Path(DATA) if DATA else folder
+print(len(check_folder(folder)), "problems")
+data = load_dataset(folder)
+data.table[["image", "modality", "split", "labelled"]]
+
+# %% [markdown]
+# ## 2 · A split that stays honest
+#
+# Every fifth labelled image is for validation: that is what the kit does if nobody says anything else. Look
+# at the names. Is it a good split?
+#
+# Two sites of one well share everything: the day, the dye, the dish, the mood of whoever pipetted. A network
+# that has seen site 1 of a well has half seen site 2. What you want to know is how it does on a *new* well.
+#
+# ### Exercise 08.1 · split by well (easy)
+#
+# Write `split_by_well(wells, chosen)`: for a list of wells, one for each image, return a list of
+# `"train"` and `"val"`. All images of the wells in `chosen`, and no others, are for validation.
+
+
+# %%
+def split_by_well(wells, chosen):
+    raise NotImplementedError
+
+
+exercises.check("08.1", split_by_well)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# One line; what counts is the question which images belong together. Wells, patients, animals, days: split by
+# the largest unit that shares something.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def split_by_well(wells, chosen):
+    return ["val" if well in chosen else "train" for well in wells]
+
+
+exercises.check("08.1", split_by_well)
+
+# %%
+if not DATA:
+    table = pd.read_csv(folder / "metadata.csv")
+    table["split"] = split_by_well(table["Well"], ["A4", "A5"])
+    table.to_csv(folder / "metadata.csv", index=False)
+    data = load_dataset(folder)
+print(data.table.groupby("split")["image"].agg(["size", "first", "last"]))
+
+# %% [markdown]
+# ## 3 · What do you have for nothing?
+#
+# Before any training: two numbers. Otsu's threshold with a watershed, which has learned nothing, and the
+# shipped weights `lite`, which have learned other cells. **Predict, then run.** You have seen both at the top
+# of this page. Guess the mean F1 of each.
+
+# %%
+scores = {"Otsu + watershed": baseline(data, progress=False), "lite": evaluate("lite", data, progress=False)}
+before = {name: table["f1"].mean() for name, table in scores.items()}
+record("F1 of Otsu + watershed, on wells never trained on", round(before["Otsu + watershed"], 2))
+record("F1 of lite as shipped", round(before["lite"], 2))
+
+# %% [markdown]
+# If the second number were above 0.8 you would be done: go to section 5. The table in the README says on
+# which kinds of images that is likely.
+#
+# Here it is not, so look *why* before you train: at the maps (notebook 05), not at the labels.
+
+# %%
+picture = data.split("val").image(0)
+maps = ml.predict("lite", picture)
+fig, axes = plt.subplots(1, 4, figsize=(8, 1.9), layout="compressed")
+plots.show_image(picture, axes[0], "image")
+for ax, k, name in ((axes[1], 1, "interior"), (axes[2], 2, "boundary")):
+    plots.show_image((255 * maps.probabilities[k]).astype(np.uint8), ax, f"P({name})")
+plots.show_distance(maps.distance, axes[3], "distance field", bar=False)
+show(fig, alt="Rims are found as boundaries; insides and gaps between cells both count as interior.", dpi=80)
+
+# %% [markdown]
+# Rims it knows: other cells have them too. But what is dark and enclosed may be a cell or a gap between cells,
+# and of this kind it has never been told which. No threshold can repair that, since both look the same in these
+# maps (notebook 05 asks this question of every failure). So it has to be shown.
+#
+# ## 4 · Fine-tune
+#
+# Fine-tuning is training that does not start from nothing. Rims, corners, "cells are closed": all that is in
+# the weights already; new is only what a rim *means*. That takes few images and few steps.
+#
+# On the command line, and with more patience (ten minutes are a good start on a laptop):
+#
+# ```
+# maunet-lite train --data FOLDER --from lite --minutes 10 --out runs/mine
+# maunet-lite segment NEW_FOLDER --model runs/mine --out cells
+# ```
+#
+# Here three short runs through the same code: on one image, on two, and on all six of the training wells. The
+# last one is validated on its way. **Predict, then run.** How good is one labelled image? How much better are
+# six?
+
+
+# %%
+def fine_tune(share, validate_every=0):
+    config = recipe("lite").override(
+        data=str(folder), out=str(WORK / f"run {share}"), start_from="lite", labelled_fraction=share,
+        steps=STEPS, batch_size=4, patch=128, zoom=[0.8, 1.25], learning_rate=2e-3, warmup=5,
+        validate_every=validate_every, seed=SEED,
+    )  # fmt: skip
+    return ml.train(config, progress=False)
+
+
+runs, seconds, after = {}, {}, {}
+for share in SHARES:
+    start = time.perf_counter()
+    runs[share] = fine_tune(share, validate_every=max(1, STEPS // 5) if share == SHARES[-1] else 0)
+    seconds[share] = time.perf_counter() - start
+    after[share] = evaluate(runs[share].folder / "last.safetensors", data, progress=False)
+tuned = ml.load_model(runs[SHARES[-1]].folder / "last.safetensors")
+record("F1 after fine-tuning on all training wells", round(after[SHARES[-1]]["f1"].mean(), 2))
+record("one fine-tuning / s", round(seconds[SHARES[0]]))
+
+# %%
+n_train = int(data.split("train").table["labelled"].sum())
+validation = pd.read_csv(runs[SHARES[-1]].folder / "validation.csv")
+fig, axes = plt.subplots(1, 2, figsize=(8, 2.6), sharey=True, layout="compressed")
+images = [max(1, round(share * n_train)) for share in SHARES]
+axes[0].axhline(before["Otsu + watershed"], color="0.6", ls=":", label="Otsu + watershed")
+axes[0].axhline(before["lite"], color="#D55E00", ls="--", label="lite as shipped")
+for share, n in zip(SHARES, images, strict=True):
+    axes[0].scatter([n] * len(after[share]), after[share]["f1"], s=14, color="0.7")
+axes[0].plot(
+    images, [after[share]["f1"].mean() for share in SHARES], "o-", color="#0072B2", label="fine-tuned"
+)
+axes[0].set(xlabel="labelled images", ylabel="F1 on new wells", ylim=(0, 1.02), xticks=images)
+axes[0].legend(fontsize=8, loc="lower right")
+axes[1].plot([0, *validation["step"]], [before["lite"], *validation["f1"]], "o-", color="#0072B2")
+axes[1].set(xlabel="step")
+axes[1].set_title(f"on its way, with {images[-1]} images", fontsize=9)
+show(fig, alt="F1 rises steeply with the first images and the first steps, then flattens out.", dpi=90)
+
+# %% [markdown]
+# Grey dots are single images. Read it like this:
+#
+# - **How many images?** Go on labelling while the left curve rises, and stop when it is flat. One image holds
+#   some dozens of cells, and cells are what the network learns from. *Different* images are worth more than
+#   many: other wells, other days, the ugly ones too.
+# - **When to stop?** When the right curve is flat. If it falls while the loss goes on falling, the network
+#   learns your images by heart: the kit keeps the best weights as `best.safetensors`.
+# - **Which number is honest?** None quite: whoever chooses the best of many runs by the validation wells has
+#   used them up. For a paper, keep wells that nobody looks at until the end (`split` = `test`).
+# - **What is lost?** The network is better at your cells and may be worse at others. Keep the shipped weights
+#   for everything else.
+
+# %%
+sample = data.split("val").labelled()
+shown, drawn = sample.image(0), sample.labels(0)
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.4), layout="compressed")
+plots.overlay(shown, drawn, axes[0], f"drawn by hand: {len(np.unique(drawn)) - 1}")
+for ax, name, network in ((axes[1], "shipped", "lite"), (axes[2], "fine-tuned", tuned)):
+    found = ml.segment(shown, network)
+    plots.overlay(shown, found, ax, f"{name}: F1 {ml.match_cells(drawn, found).f1:.2f}")
+show(fig, alt="Hand-drawn cells; the shipped weights fill gaps too; fine-tuned ones fill cells.", dpi=90)
+
+# %% [markdown]
+# ## 5 · The experiment
+#
+# Now what all this was for: six wells without labels. Three are controls (B), three were given a drug (C), of
+# which it is said that it makes cells swell. One call segments a folder, measures, and writes the files for
+# other programs. While the network looks at one image, the next one is read and the one before is written:
+#
+# ```
+# maunet-lite segment experiment --model runs/mine --out results \
+#     --export tiff,rois,geojson,zarr --pixel-size 0.65
+# ```
+
+# %%
+experiment = Path(EXPERIMENT or photograph_experiment(WORK / "experiment", SEED, SITES))
+results, formats = WORK / "results", "tiff,rois,geojson,zarr"
+outcomes = segment_files(
+    [experiment], results, tuned, table=True, export=formats, pixel_size=PIXEL_SIZE, progress=False
+)
+summary = pd.read_csv(results / "summary.csv")
+print(sorted(path.name for path in results.iterdir())[:8], "…")
+summary[
+    ["image", "status", "cells", "seconds_read", "seconds_network", "seconds_postprocess", "seconds_write"]
+].head(4)
+
+# %% [markdown]
+# `summary.csv` has a row per image, `cells.csv` a row per cell. Run the call again and it is done at once:
+# what is there is not done twice, and a damaged image is a row with a reason, not the end of the run.
+#
+# ## Quality control
+#
+# There is no truth here, and nobody looks at ten thousand images. But you can look at the *suspicious* ones
+# first. Three numbers per image: how many cells, how large, and how sure the network is inside them (the
+# probability of "not background", averaged over the cells' pixels).
+
+
+# %%
+def confidence(path):
+    maps = ml.predict(tuned, ml.read_image(experiment / path))
+    labels = ml.read_labels(results / f"{Path(path).stem}_label.tiff")
+    return float((1 - maps.probabilities[0])[labels > 0].mean()) if labels.any() else 0.0
+
+
+cells = pd.read_csv(results / "cells.csv")
+quality = pd.DataFrame({
+    "cells": summary.set_index("image")["cells"],
+    "area": cells.groupby("image")["area"].median(),
+    "confidence": {name: confidence(name) for name in summary["image"]},
+}).fillna(0)  # fmt: skip
+quality.round(2)
+
+# %% [markdown]
+# Which of these are outliers? A mean and a standard deviation are themselves dragged along by the
+# outliers they should find. The median is not.
+#
+# ### Exercise 08.2 · how suspicious? (medium)
+#
+# Write `suspicion(values)`: how far each value lies from the median, in units of 1.4826 × MAD, where MAD
+# is the median of the distances from the median. (The factor makes the unit a standard deviation where
+# values are normal.) All distances are positive. If MAD is 0, return zeros.
+
+
+# %%
+def suspicion(values):
+    raise NotImplementedError
+
+
+exercises.check("08.2", suspicion)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Two medians. With [10, 11, 9, 10, 60] the last value is some 34 units out; measured with mean and standard
+# deviation it is 2, and nobody would look twice.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def suspicion(values):
+    values = np.asarray(values, dtype=float)
+    distance = np.abs(values - np.median(values))
+    unit = 1.4826 * np.median(distance)
+    return distance / unit if unit else np.zeros_like(distance)
+
+
+exercises.check("08.2", suspicion)
+
+# %%
+quality["suspicion"] = np.max([suspicion(quality[name]) for name in ("cells", "area", "confidence")], axis=0)
+worst = quality.sort_values("suspicion", ascending=False)
+fig, axes = plt.subplots(1, 4, figsize=(8, 1.9), layout="compressed")
+for ax, (name, row) in zip(axes, [*worst.head(3).iterrows(), *worst.tail(1).iterrows()], strict=True):
+    found = ml.read_labels(results / f"{Path(name).stem}_label.tiff")
+    plots.overlay(ml.read_image(experiment / name), found, ax, f"{Path(name).stem}: {row['suspicion']:.1f}")
+show(
+    fig,
+    alt="The three most suspicious pictures, among them a blurred and an empty one, and a good one.",
+    dpi=90,
+)
+worst.round(2).head(4)
+
+# %% [markdown]
+# **Predict, then look.** The three worst and, at the right, the least suspicious. Which of them would you
+# throw out, and which is only unlucky?
+#
+# One is out of focus, one shows a nearly empty well. Both would have gone into the table without a word. Note
+# *why* you exclude an image, and do it before you look at the result; a picture that is merely surprising
+# stays.
+
+# %%
+rejected = [name for name in ("B2_s1.tif", "C1_s1.tif") if name in quality.index]
+record(
+    "rejected images among the three most suspicious",
+    f"{len(set(rejected) & set(worst.index[:3]))} of {len(rejected)}",
+)
+
+# %% [markdown]
+# ## 6 · Measure
+#
+# `measure_cells(labels, image, pixel_size)` gives a table with one row per cell: area, shape, place,
+# intensity. It reads the *raw* counts, never the normalised image, and knows nothing of the camera's
+# offset: take it off yourself. Two traps:
+#
+# - **Cut cells.** What touches the border goes on outside: its area is too small. But if you drop these
+#   cells, large ones go more often than small ones. For areas drop them and mind it; for counts keep
+#   them.
+# - **Units.** Pixels mean nothing to others. With `pixel_size` there are columns in micrometres.
+
+# %%
+plate = {"B": "control", "C": "drug"}
+cells["well"] = cells["image"].str[:2]
+cells["treatment"] = cells["well"].str[0].map(plate).fillna("mine")
+cells["dye"] = cells["intensity_mean"] - 100  # the camera's offset
+good = cells[~cells["image"].isin(rejected) & ~cells["touches_border"]]
+
+fig, axes = plt.subplots(1, 2, figsize=(8, 2.9), layout="compressed")
+colors = {"control": "#0072B2", "drug": "#D55E00", "mine": "#009E73"}
+sns.stripplot(good, x="well", y="area_um2", hue="treatment", palette=colors, size=2.5, alpha=0.6, ax=axes[0])
+means = good.groupby(["treatment", "well"], as_index=False)["area_um2"].mean()
+sns.scatterplot(means, x="well", y="area_um2", marker="_", s=500, color="k", ax=axes[0], legend=False)
+axes[0].set(xlabel="well", ylabel="area / µm²")
+sns.scatterplot(good, x="area_um2", y="dye", hue="treatment", palette=colors, s=9, alpha=0.7, ax=axes[1])
+axes[1].set(xlabel="area / µm²", ylabel="mean dye / counts")
+for ax in axes:
+    ax.legend(fontsize=7)
+show(fig, alt="Areas of cells by well with the mean of each: drug above control. Dye against area.", dpi=90)
+
+# %% [markdown]
+# The black bars are the wells' means. **Predict, then run.** Is the difference between the treatments
+# "significant"? How many independent observations do you have: as many as cells, or as many as wells?
+#
+# The drug was given to *wells*. Two cells of one well are not two experiments; they share whatever went wrong
+# there. Counting each cell as a replicate makes everything significant, also a difference between two
+# controls.
+#
+# ### Exercise 08.3 · one well, one vote (medium)
+#
+# Write `treatment_means(cells)`: for a table with the columns `treatment`, `well`, `area` and
+# `touches_border`, return a dictionary treatment → mean area, where each *well* counts once, however many
+# cells it has, and cells that touch the border do not count.
+
+
+# %%
+def treatment_means(cells):
+    raise NotImplementedError
+
+
+exercises.check("08.3", treatment_means)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# First a mean per well, then a mean of these. A well with three hundred cells has no more to say about
+# the drug than one with thirty.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def treatment_means(cells):
+    inside = cells[~cells["touches_border"]]
+    wells = inside.groupby(["treatment", "well"])["area"].mean()
+    return wells.groupby("treatment").mean().to_dict()
+
+
+exercises.check("08.3", treatment_means)
+
+# %%
+from scipy import stats
+
+
+def p_value(table):
+    groups = [group["area_um2"] for _, group in table.groupby("treatment")]
+    return stats.ttest_ind(*groups, equal_var=False).pvalue
+
+
+areas = treatment_means(good)
+truths = [
+    measure_cells(tifffile.imread(path)).assign(treatment=plate[path.name[0]], well=path.name[:2])
+    for path in sorted((experiment / "truth").glob("*.tif"))
+    if path.name.replace("_label", "") not in rejected
+]
+real = treatment_means(pd.concat(truths))
+record("areas, drug / control", round(areas["drug"] / areas["control"], 2))
+record("the same in truth", round(real["drug"] / real["control"], 2))
+print(f"p with {len(good)} cells: {p_value(good):.0e}; p with {len(means)} wells: {p_value(means):.2g}")
+
+# %% [markdown]
+# The network knows nothing of treatments, and still its ratio is close to the truth: small errors that
+# are alike in both groups cancel. The two p-values answer different questions; only the one with wells is
+# about the drug.
+#
+# ## 7 · Hand over to Fiji, QuPath and napari
+#
+# The files are written already. What they hold, and how they are opened:
+#
+# | file | program | how |
+# |---|---|---|
+# | `NAME_label.tiff` | any | the label map, 16 bit: the format to keep |
+# | `NAME_rois.zip` | Fiji | open the image, drop the zip on Fiji's window: the ROI Manager lists every cell |
+# | `NAME.geojson` | QuPath | open the image, drop the file on it: detections with all measurements |
+# | `NAME.ome.zarr` | napari | `pip install napari-ome-zarr`, drop the folder: image and labels as layers |
+#
+# Outlines follow the *edges* of the pixels, so that every program shows and measures exactly these
+# pixels. Trust nobody: read each file back with a library that had no part in writing it. **Predict, then
+# run.** A polygon in ImageJ has neither holes nor several pieces. What would happen to cells that do?
+
+# %%
+import roifile
+import zarr
+
+from maunet_lite.polygons import Polygon, fill
+
+name = Path(worst.index[-1]).stem
+picture, labels = ml.read_image(experiment / f"{name}.tif"), ml.read_labels(results / f"{name}_label.tiff")
+features = json.loads((results / f"{name}.geojson").read_text())["features"]
+rois = roifile.roiread(results / f"{name}_rois.zip")
+pyramid = zarr.open_group(results / f"{name}.ome.zarr", mode="r")
+
+
+def pieces(geometry):
+    parts = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+    return [Polygon(np.array(rings[0]), tuple(np.array(ring) for ring in rings[1:])) for rings in parts]
+
+
+drawn = {int(f["properties"]["name"]): pieces(f["geometry"]) for f in features}
+assert np.array_equal(fill(drawn, labels.shape), labels)
+assert np.array_equal(pyramid["labels/cells/0"][:], labels)
+assert [int(roi.name) for roi in rois] == sorted(drawn)
+assert np.array_equal(tifffile.imread(results / f"{name}_label.tiff"), labels)
+print(len(features), "cells;", sum(roi.composite for roi in rois), "of them composite ROIs")
+print({name: round(value, 2) for name, value in list(features[0]["properties"]["measurements"].items())[:5]})
+
+# %% [markdown]
+# Cells with holes or in pieces become *composite* ROIs: ImageJ's own way. (There may be none in this
+# picture.) Now as these programs would draw it: QuPath's outlines on the whole image, one ROI enlarged so
+# that you see single pixels, and the levels of the pyramid that napari loads as you zoom.
+
+# %%
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.4), width_ratios=(1.25, 1, 1.25), layout="compressed")
+plots.show_image(picture, axes[0], "GeoJSON (QuPath)")
+for parts in drawn.values():
+    for part in parts:
+        axes[0].fill(*(part.shell - 0.5).T, fill=False, ec="#E69F00", lw=0.8)  # pictures begin at -0.5
+roi = max(rois, key=lambda roi: roi.n_coordinates)
+plots.show_image(picture, axes[1], f"ROI {int(roi.name)} (Fiji)")
+axes[1].fill(*(roi.coordinates() - 0.5).T, fill=False, ec="#56B4E9", lw=1.5)
+axes[1].set(xlim=(roi.left - 4, roi.right + 4), ylim=(roi.bottom + 4, roi.top - 4))
+levels = sorted(key for key in pyramid["labels/cells"].array_keys())
+smallest = pyramid[f"labels/cells/{levels[-1]}"][:]
+plots.show_labels(smallest, axes[2], f"OME-Zarr (napari): level {levels[-1]}")
+show(fig, alt="Outlines on cells; one outline that runs along pixel edges; labels at half the size.", dpi=100)
+
+# %% [markdown]
+# Half a pixel is where exports go wrong most often: is (0, 0) the centre of the first pixel or its corner?
+# ImageJ's and QuPath's outlines count from the corner, matplotlib's pictures from the centre, hence the
+# `- 0.5`. If outlines in *your* program sit half a pixel beside the cells, you know now whom to ask.
+#
+# ## Recap
+#
+# You have
+#
+# 1. mended a folder one problem at a time: layout, table, a mask, swapped axes, a second page, a broken file,
+# 2. split by well, because sites of one well are half the same picture,
+# 3. measured a threshold and the shipped weights first, and looked at the maps to see why they fail,
+# 4. fine-tuned on a handful of images; the curves said how many are enough and when to stop,
+# 5. found a blurred and an empty picture among an experiment, without any truth,
+# 6. measured cells in micrometres, dropped cut ones, and let each well vote once,
+# 7. written four formats, and read all of them back to the same pixels.
+#
+# ## On your own
+#
+# - *Easy.* Drop a zip of ROIs on Fiji, or a GeoJSON on QuPath, with the images of `WORK / "experiment"`.
+#   Do the areas that the program measures agree with `cells.csv`?
+# - *Medium.* Is it fine-tuning that helps, or just training? Train without `start_from` for the same
+#   steps and compare. Then measure what the fine-tuned network has forgotten: evaluate both on
+#   `simulated`.
+# - *Hard.* Let the network help you label. Take the experiment's most suspicious images, correct their label
+# maps in napari, add them to the training wells, fine-tune again. Does the score on A4 and A5 rise more
+# than
+#   with as many images chosen at random?
+#
+# ## Further reading
+#
+# - Paper: 3.1 (the data and how they were labelled), 3.2 (training), 4.3 (time and memory).
+# - `maunet_lite/data_check.py` (what is checked), `batch.py` and `batch_run.py` (the pipeline), `measure.py`,
+#   `polygons.py` (outlines along pixel edges), `export.py` (how to open each format).
+# - Notebook 05 for rules instead of training, 06 for honest numbers, 07 for images larger than memory.
