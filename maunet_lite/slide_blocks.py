@@ -138,15 +138,18 @@ class BlockGrid:
         table[present] = np.arange(1, present.size + 1)
         start = runs.first_pixels(n)[present]
         start = (start // breadth + block.core[0].start) * width + start % breadth + block.core[1].start
+        seen, beside = labels[:, left : left + breadth], labels[top : top + height].T
         seams = {}
-        if self.neighbor(block.index, "top") is not None:
-            seams["top"] = names[labels[[top, top - 1], left : left + breadth]]
-        if self.neighbor(block.index, "bottom") is not None:
-            seams["bottom"] = names[labels[_inner(top + height), left : left + breadth]]
-        if self.neighbor(block.index, "left") is not None:
-            seams["left"] = names[labels[top : top + height, [left, left - 1]]].T
-        if self.neighbor(block.index, "right") is not None:
-            seams["right"] = names[labels[top : top + height, _inner(left + breadth)]].T
+        for side, lines, first_line, last_line in (
+            ("top", seen, top, top - 1),
+            ("bottom", seen, top + height - 1, top + height),
+            ("left", beside, left, left - 1),
+            ("right", beside, left + breadth - 1, left + breadth),
+        ):
+            if self.neighbor(block.index, side) is not None:
+                visible = 0 <= last_line < len(lines)  # not if there is no halo
+                other = lines[last_line] if visible else np.zeros_like(lines[first_line])
+                seams[side] = names[np.stack([lines[first_line], other])]
         return Part(runs.painted(table, core.shape), names[present], start, seams)
 
     def _severed(self, labels: np.ndarray, block: Block) -> np.ndarray:
@@ -194,11 +197,6 @@ class BlockGrid:
         ids[written[np.argsort(first[written])]] = np.arange(1, written.size + 1)
         tables = {index: np.concatenate([[np.int32(0)], ids[groups]]) for index, groups in members.items()}
         return tables, int(written.size)
-
-
-def _inner(end: int) -> list[int]:
-    """Return the last line of a core that ends here, and the neighbour's line beside it."""
-    return [end - 1, end]
 
 
 def _groups(names: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -120,6 +120,17 @@ def test_too_small_a_halo_merges_nothing_that_touches() -> None:
     np.testing.assert_array_equal(joined > 0, segment(maps, "none").labels > 0)
 
 
+def test_without_a_halo_cells_are_cut() -> None:
+    labels = np.zeros((10, 20), dtype=np.int32)
+    labels[3:7, 6:14] = 1
+    joined, cells = by_blocks(
+        maps_of(labels), PostprocessConfig.named("none"), Yardstick(0, 0, 0, 0), block=10, halo=0
+    )
+    assert cells == 2
+    assert set(np.unique(joined[:, :10])) == {0, 1}
+    assert set(np.unique(joined[:, 10:])) == {0, 2}
+
+
 def test_one_block_and_blocks_of_one_pixel() -> None:
     maps = maps_of(many_cells(np.random.default_rng(0), (12, 15), n=4))
     config = PostprocessConfig()

@@ -8,7 +8,7 @@ import tifffile
 
 from maunet_lite.checks import ImageError
 from maunet_lite.images import write_image
-from maunet_lite.slide_reading import needs_blocks, open_slide
+from maunet_lite.slide_reading import array_slide, needs_blocks, open_slide
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 255, (70, 90), dtype=np.uint8)
@@ -159,8 +159,6 @@ def test_what_is_no_single_image(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="several planes"):
         open_slide(tmp_path / "stack.tif")
     with pytest.raises(ImageError, match="7 channels"):
-        from maunet_lite.slide_reading import array_slide
-
         array_slide(np.zeros((7, 20, 30)), "many", axes="CYX")
     with pytest.raises(ImageError, match="no such file"):
         open_slide(tmp_path / "nothing.tif")

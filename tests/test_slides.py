@@ -239,7 +239,7 @@ def test_memory_stays_within_the_budget(image: np.ndarray, tmp_path: Path) -> No
     assert peak < parse_bytes("2GiB")
     assert cells > 30
     assert blocks > 10
-    assert skipped >= blocks - 4
+    assert blocks - 16 < skipped < blocks  # those that see the cells
 
 
 def test_block_follows_from_memory() -> None:

@@ -1,0 +1,715 @@
+# %% [markdown]
+# # 07 · Segment images of any size
+#
+# The paper's largest image has 8415 × 10496 pixels. It does not fit into the memory of a laptop together
+# with all that a network says about it, and it need not. In this notebook you cut images into windows
+# and blocks, and put them together again so that nobody can tell where the knife went.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import maunet_lite as ml
+from maunet_lite import plots
+from maunet_lite.inference import predict, segment
+from maunet_lite.slide_blocks import BlockGrid
+from maunet_lite.teaching import exercises, record, show
+from maunet_lite.teaching.slide_scenes import cost, make_slide
+
+scene = make_slide(480, np.random.default_rng(5), islands=5, density=500)
+half = scene.image.shape[1] // 2
+alone = [segment(scene.image[:, :half]), segment(scene.image[:, half:])]
+together = segment(scene.image)
+cut = np.concatenate([alone[0], np.where(alone[1] > 0, alone[1] + alone[0].max(), 0)], axis=1)
+
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.9), layout="compressed")
+plots.show_image(scene.image, axes[0], f"{scene.labels.max()} cells")
+plots.overlay(scene.image, cut, axes[1], f"two halves, each alone: {cut.max()}")
+plots.overlay(scene.image, together, axes[2], f"at once: {together.max()}")
+axes[1].axvline(half, color="w", lw=0.8, ls=":")
+show(fig, alt="Islands of cells; cells cut in two along a dotted line in the middle; cells whole.", dpi=90)
+
+# %% [markdown]
+# *What you are looking at: an image cut in the middle and segmented in halves. Cells on the dotted line
+# became two. By the end of this notebook you cut wherever you like, and get the picture on the right.*
+#
+# **You will**
+#
+# 1. measure what an image costs, in seconds and in memory, and what fits into a budget,
+# 2. see the seams of windows, and blend them away,
+# 3. find out what a block must not decide for itself,
+# 4. join the cells of blocks by hand, each cell once,
+# 5. segment a slide within a budget of memory, stop in the middle and go on,
+# 6. watch it happen, block by block,
+# 7. read the paper's Table 6, and send work to many processes.
+#
+# **You will learn** why large images get seams, and how to prove that yours have none; how to plan time
+# and memory before a job begins instead of after it has died.
+#
+# **You need** NumPy, and notebooks 00 and 05. No GPU, no data, no downloads.
+#
+# **Time** about 50 minutes with the exercises; a minute or two to run on a CPU, less on a GPU.
+
+# %% tags=["parameters"]
+PROFILE = "quick"
+SEED = 0
+SIDES = [400, 800, 1200]  # pixels: images whose cost is measured
+SLIDE = 1200  # pixels: the side of the slide
+BLOCK = 300  # pixels: the side of its blocks
+WORKERS = 0  # processes that segment blocks in section 7; 0: this one alone
+
+# %%
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import tifffile
+
+from maunet_lite.memory import current_memory, parse_bytes, show_bytes
+from maunet_lite.postprocessing import PostprocessConfig, segment as segment_maps
+from maunet_lite.preprocessing import normalize
+from maunet_lite.slides import segment_slide
+from maunet_lite.teaching.slide_view import SlideView
+from maunet_lite.windows import plan_axis
+
+ml.seed_everything(SEED)
+FOLDER = Path(tempfile.mkdtemp(prefix="slides-"))
+model = ml.load_model("lite")
+predict(model, scene.image[:64, :64])  # the first call prepares the network: do not time that
+slide, truth = make_slide(SLIDE, np.random.default_rng(SEED), islands=5)
+
+# %% [markdown]
+# ## 1 · What does an image cost?
+#
+# Twice the side is four times the pixels. **Predict, then run.** Twice the side: how many times the
+# seconds? How many times the memory? And a guess in bytes: how much memory does `segment` take for *one*
+# pixel?
+
+
+# %%
+def square(side):
+    """Cells on a picture of any size: one small picture, repeated."""
+    tile = scene.image[:400, :400]
+    times = -(-side // 400)
+    return np.tile(tile, (times, times))[:side, :side]
+
+
+costs = {side: cost(segment, square(side), model) for side in SIDES}
+table = pd.DataFrame(
+    {
+        "megapixels": [side**2 / 1e6 for side in SIDES],
+        "seconds": [costs[side].seconds for side in SIDES],
+        "MiB": [costs[side].memory / 2**20 for side in SIDES],
+    },
+    index=[f"{side} × {side}" for side in SIDES],
+)
+per_pixel = max(50, costs[SIDES[-1]].memory / SIDES[-1] ** 2)
+seconds_per_megapixel = costs[SIDES[-1]].seconds / (SIDES[-1] ** 2 / 1e6)
+record("seconds per megapixel", seconds_per_megapixel)
+print(f"this process holds {show_bytes(current_memory())} with nothing to do")
+table.round(2)
+
+# %% [markdown]
+# Both grow with the pixels, and that is good news: no loop over cells is hidden anywhere (notebook 05,
+# section 9). It is bad news all the same. Small images pay mostly for the network's own working space.
+# For large ones the pixels count: about 20 bytes for the five maps, 12 (or 4, if grey) for the scaled
+# image, and as much again while cells are cut out: 60 to 120 bytes for a pixel that was *one* byte in
+# the file.
+#
+# So it is memory that sets the limit, and it can be known beforehand.
+#
+# ### Exercise 07.1 · what fits into the budget? (easy)
+#
+# `budget` bytes may be used, `base` bytes of them are taken before the first pixel, and each pixel takes
+# `per_pixel`. Return the side of the largest square image that fits, a whole number; 0 if nothing does.
+
+
+# %%
+def largest_side(budget, base, per_pixel):
+    raise NotImplementedError
+
+
+exercises.check("07.1", largest_side)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# What is left, divided by the price of a pixel, is a number of pixels; its root is a side. Round down,
+# never up.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def largest_side(budget, base, per_pixel):
+    return int((max(budget - base, 0) / per_pixel) ** 0.5)
+
+
+exercises.check("07.1", largest_side)
+
+# %%
+base = current_memory()
+for budget in ("2GiB", "4GiB", "16GiB", "64GiB"):
+    side = largest_side(parse_bytes(budget), base, per_pixel)
+    hours = seconds_per_megapixel * side**2 / 1e6 / 3600
+    print(f"{budget:>6}: {side:6d} × {side} pixels at once, {60 * hours:5.1f} minutes on this machine")
+
+# %% [markdown]
+# A slide scanner writes 100,000 × 100,000 pixels. No machine holds that at once, so we must cut.
+#
+# ## 2 · Windows, and why they overlap
+#
+# The network already sees an image in pieces: **windows** of 512 or 1024 pixels. A window knows nothing
+# beyond its edge. Let us make windows of 128 pixels, so that there are many edges, and lay them side by
+# side without any overlap. **Predict, then run.** Where will the maps differ from those of one large
+# window, and by how much?
+
+# %%
+picture = slide[: SLIDE // 2, : SLIDE // 2]
+picture = square(384) if picture.shape[0] < 384 else picture[:384, :384]
+reference = predict(model, picture).probabilities[1]  # one window holds it all
+seams = {
+    share: predict(model, picture, window=128, overlap=share).probabilities[1] for share in (0, 0.25, 0.5)
+}
+
+fig, axes = plt.subplots(1, 4, figsize=(8, 2.3), layout="compressed")
+plots.show_image(picture, axes[0], "image")
+for ax, (share, found) in zip(axes[1:], seams.items(), strict=True):
+    wrong = np.abs(found - reference)
+    plots.show_distance(wrong, ax, f"overlap {share:.0%}: mean {1000 * wrong.mean():.1f}‰", bar=False)
+show(
+    fig, alt="An image; differences of P(interior): a grid of lines without overlap, fainter with it.", dpi=90
+)
+record(
+    "mean error of P(interior) at overlaps 0, 1/4, 1/2",
+    [float(np.abs(f - reference).mean()) for f in seams.values()],
+)
+
+# %% [markdown]
+# The grid of bright lines is the seam: beside its edge a window guesses. What is true far from all edges
+# gets worse as an edge comes near. So let windows overlap, and trust each pixel to the window in which
+# it lies deepest. The kit blends: the weight of a window falls from 1 to 0 over what it shares, and at
+# every pixel the weights of all windows sum to 1.
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(8, 1.9), sharey=True, layout="compressed")
+for ax, overlap in zip(axes, (0, 128), strict=True):
+    plan = plan_axis(1200, window=512, overlap=overlap)
+    total = np.zeros(1200)
+    for part in plan:
+        ax.fill_between(range(part.target.start, part.target.stop), part.weight, alpha=0.5)
+        total[part.target] += part.weight
+    assert np.allclose(total, 1)
+    starts = [part.source.start for part in plan]
+    ax.set(
+        xlabel=f"pixels; windows start at {starts}", title=f"overlap of at least {overlap}", xlim=(0, 1200)
+    )
+axes[0].set_ylabel("weight")
+show(fig, alt="Weights of windows along an axis: boxes without overlap, crossing ramps with it.", dpi=90)
+
+# %% [markdown]
+# ### Exercise 07.2 · windows that cover an axis (medium)
+#
+# Return where windows start on an axis of `length` pixels: as few of them as possible, the first at 0,
+# neighbours sharing at least `overlap`, the last one ending exactly at the end. If one window is enough,
+# it starts at 0.
+
+
+# %%
+def window_starts(length, window, overlap):
+    raise NotImplementedError
+
+
+exercises.check("07.2", window_starts)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Step by `window - overlap`; the last window is moved back to end where the image ends, and so shares
+# more. The kit spreads the surplus over all of them (see the figure), and starts at multiples of the
+# network's stride.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def window_starts(length, window, overlap):
+    last = max(length - window, 0)
+    return [*range(0, last, window - overlap), last]
+
+
+exercises.check("07.2", window_starts)
+
+# %% [markdown]
+# Overlap has a price: pixels that are computed twice. Half a window on each side means four times the
+# work. A *larger* window wastes less than a smaller one with the same overlap in pixels, which is why
+# the kit uses 1024 where the network allows it. Networks with instance normalisation do not: for them a
+# window's average is part of the answer, so a window must be what it was in training, 512.
+#
+# ## 3 · What a block must not decide for itself
+#
+# Windows solve the network's memory. The maps, 20 bytes per pixel for the whole image, are left. So we
+# cut once more: into **blocks**, each with its own maps and its own cells. This time the danger lies
+# elsewhere. Recall what is taken from the image *as a whole*:
+#
+# - `normalize` stretches intensities between two percentiles of all pixels (notebook 01),
+# - the blur is as wide as the mean cell, and cells below a tenth of the mean area go (notebook 05),
+# - some thresholds are relative to the largest value.
+#
+# **Predict, then run.** The slide has islands of cells and empty ground. Each block is stretched by its
+# own percentiles: what becomes of the blocks without cells?
+
+# %%
+grid = BlockGrid(slide.shape, BLOCK, halo=0)
+own = np.zeros(slide.shape, dtype=np.float32)
+ghosts = 0
+for block in grid.blocks:
+    own[block.core] = normalize(slide[block.core])[..., 0]
+    if not truth[block.core].any():
+        ghosts += segment(slide[block.core], model).max()
+shared = normalize(slide)[..., 0]
+
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.7), layout="compressed")
+for ax, pixels, title in zip(
+    axes, (slide, own, shared), ("as stored", "each block alone", "limits of the whole"), strict=True
+):
+    ax.imshow(pixels[::2, ::2], cmap="gray")
+    ax.set_title(title, fontsize=9)
+    ax.set_axis_off()
+show(
+    fig,
+    alt="A slide; a patchwork of blocks, empty ones full of bright noise; the slide evenly scaled.",
+    dpi=85,
+)
+record("cells found in empty blocks", int(ghosts))
+print(f"cells found in blocks without any: {ghosts}")
+
+# %% [markdown]
+# Noise, stretched until it fills the range, looks like *something*, and with some networks it becomes
+# cells. And two neighbours that are scaled differently disagree about every cell on their common edge.
+#
+# So before the first block is touched, the kit goes through the slide and settles what holds for all:
+#
+# - **Intensity limits** from all pixels. A histogram of 256 or 65,536 counts holds all there is to know
+#   about 8 or 16 bits, however large the slide; nothing is approximated.
+# - **The grid of windows** of the whole slide. A block uses the windows that touch it; two blocks that
+#   overlap use the same windows and so see the same maps, to the last digit.
+# - **A yardstick**: the mean width and area of cells and the largest distances, from a few windows
+#   spread over the slide, or from all of it if it is small.
+# - **What is empty.** A window where no patch of 8 × 8 pixels differs from another by more than 4 % of
+#   the range is not shown to the network at all.
+#
+# ## 4 · Each cell once
+#
+# Now the joining. A slide in miniature, 10 × 16, is cut into two blocks; each sees a few columns (its
+# **halo**) beyond what is its own (its **core**). Between the lines is what both see.
+
+# %%
+toy = np.zeros((10, 16), dtype=np.int32)
+for k, (row, column, height, width) in enumerate(
+    [(1, 1, 3, 3), (0, 6, 3, 4), (5, 5, 4, 2), (4, 9, 3, 3), (8, 8, 2, 5), (2, 13, 4, 2)], start=1
+):
+    toy[row : row + height, column : column + width] = k
+SEAM, HALO = 8, 4
+seen = [toy[:, : SEAM + HALO], toy[:, SEAM - HALO :]]
+renumbered = [np.unique(part, return_inverse=True)[1].reshape(part.shape).astype(np.int32) for part in seen]
+
+fig, axes = plt.subplots(1, 3, figsize=(8, 1.9), layout="compressed")
+titles = ["the slide: 6 cells", *(f"block {k}: {part.max()} cells" for k, part in enumerate(renumbered))]
+for ax, part, title, left in zip(axes, (toy, *renumbered), titles, (0, 0, SEAM - HALO), strict=True):
+    ax.imshow(
+        np.ma.masked_equal(part, 0), cmap="tab10", vmin=0, vmax=9, extent=(left, left + part.shape[1], 10, 0)
+    )
+    for column, style in ((SEAM, "-"), (SEAM - HALO, ":"), (SEAM + HALO, ":")):
+        ax.axvline(column, color="0.3", lw=0.8, ls=style)
+    ax.set(title=title, xlim=(-0.1, 16.1), yticks=[])
+show(
+    fig, alt="Six rectangles; the same in two blocks with other numbers, some of them in both blocks.", dpi=90
+)
+print("counted twice:", sum(part.max() for part in renumbered), "cells")
+
+# %% [markdown]
+# Every block numbers its cells from 1, so numbers mean nothing. One could compare shapes in the zone
+# that both see, and many programs do. But there is a simpler way: give every cell a **name that both
+# blocks can work out on their own**. The position of its first pixel, in reading order, *on the slide*
+# will do. No two cells share a pixel, so no two share a name.
+#
+# ### Exercise 07.3 · a name for every cell (medium)
+#
+# `labels` holds cells 1 … N of a block whose first pixel lies in row `top` and column `left` of a slide
+# that is `width` pixels wide. Return an array with N names: row × width + column of each cell's first
+# pixel, on the slide.
+
+
+# %%
+def names(labels, top, left, width):
+    raise NotImplementedError
+
+
+exercises.check("07.3", names)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# `np.nonzero` goes through an array in reading order. Mind the width: it is the slide's, not the
+# block's.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def names(labels, top, left, width):
+    found = []
+    for k in range(1, labels.max() + 1):
+        rows, columns = np.nonzero(labels == k)
+        found.append((rows[0] + top) * width + columns[0] + left)
+    return np.array(found)
+
+
+exercises.check("07.3", names)
+
+# %% [markdown]
+# With names the rest is short: each block writes the names of its *core*, once and for all; equal names
+# are one cell; numbered in order they are the labels of the whole. **Predict, then run.** For which
+# cells of the toy are both blocks needed? What if the halo were one column instead of four?
+
+
+# %%
+def join_by_names(labels, block, halo, segment_region):
+    """Segment blocks of columns, each alone, and join them by names."""
+    height, width = labels.shape
+    named = np.zeros(labels.shape, dtype=np.int64)
+    for start in range(0, width, block):
+        left, right = max(start - halo, 0), min(start + block + halo, width)
+        region = segment_region(labels[:, left:right])
+        named_region = np.append(-1, names(region, 0, left, width))[region]  # background: -1
+        core = slice(start, min(start + block, width))
+        named[:, core] = named_region[:, core.start - left : core.stop - left]
+    return np.unique(named, return_inverse=True)[1].reshape(labels.shape)  # in the order of names
+
+
+def renumber(part):
+    return np.unique(part, return_inverse=True)[1].reshape(part.shape).astype(np.int32)
+
+
+in_order = np.array([0, *np.argsort(np.argsort(names(toy, 0, 0, 16))) + 1])[toy]
+for halo in (4, 2, 1, 0):
+    joined = join_by_names(toy, SEAM, halo, renumber)
+    print(f"halo {halo}: {joined.max()} cells, equal to the slide: {np.array_equal(joined, in_order)}")
+assert np.array_equal(join_by_names(toy, SEAM, 4, renumber), in_order)
+
+# %% [markdown]
+# A name is only right if the block sees the cell's *first* pixel; and the cell is only right if the
+# block sees all of it, its neighbours (who have a claim on the border), and as much around them as the
+# blur reaches. That is the whole secret: **a halo larger than the cells**. The kit measures large cells
+# in its sample and chooses twice their size and a bit.
+#
+# And a cell larger than that, say a fold in the tissue? It is cut off at the edge of the region, and its
+# block knows that. It then asks the neighbour, pixel by pixel along the seam, "what is this to you?",
+# and takes the neighbour's name. So large cells are joined as well; only their border with others may
+# differ near a seam.
+#
+# Now with real maps: the network's, from the slide. **Predict, then run.** Blocks of every size, halos
+# from 0 to 96 pixels. How many pixels will differ from segmenting the whole?
+
+# %%
+from maunet_lite.maps import Maps
+from maunet_lite.slide_sample import measure_sample
+
+SIDE = min(SLIDE, 600)
+maps = predict(model, square(SIDE))
+config = PostprocessConfig()
+yardstick = measure_sample([maps], config, whole=True).yardstick
+whole = segment_maps(maps, config).labels
+
+
+def by_blocks(block, halo):
+    blocks = BlockGrid(whole.shape, block, halo)
+    parts = {}
+    for one in blocks.blocks:
+        rows, columns = one.region
+        region = Maps(maps.probabilities[:, rows, columns], maps.distance[rows, columns])
+        parts[one.index] = blocks.cut(segment_maps(region, config, yardstick=yardstick).labels, one)
+    tables, _ = blocks.join(parts)
+    joined = np.zeros(whole.shape, dtype=np.int32)
+    for one in blocks.blocks:
+        joined[one.core] = tables[one.index][parts[one.index].labels]
+    return joined
+
+
+# %%
+halos = (0, 4, 8, 16, 32, 64, 96)
+differing = pd.DataFrame(
+    {
+        f"blocks of {block}": [
+            ml.match_cells(whole, by_blocks(block, halo), iou=0.9, border=0) for halo in halos
+        ]
+        for block in (100, 250)
+    },
+    index=halos,
+).map(lambda match: match.fn + match.fp)
+ax = differing.plot(marker="o", figsize=(5, 2.5), color=["#D55E00", "#0072B2"])
+ax.set(xlabel="halo in pixels", ylabel="cells that differ", xticks=halos)
+show(ax, alt="Cells that differ from the whole, against the halo: many without one, none at the end.", dpi=90)
+assert differing.iloc[-1].max() <= 1
+record("cells that differ at the largest halo", int(differing.iloc[-1].max()))
+print(f"the mean cell is {yardstick.width:.0f} pixels wide; {whole.max()} cells in all")
+
+# %% [markdown]
+# The errors vanish where the halo passes the size of the cells, for small blocks and for large ones.
+# (Even without a halo most cells survive, because pieces ask each other across the seam.)
+#
+# ## 5 · A slide within a budget
+#
+# `segment_slide` does all this. It reads the slide by region, from a tiled TIFF or a Zarr, so the slide
+# itself is never in memory; it takes a budget of memory and chooses the blocks; finished blocks go to
+# the disk at once. Here the block is prescribed, lest our small slide becomes a single one.
+
+# %%
+path = FOLDER / "slide.tif"
+tifffile.imwrite(path, slide, tile=(256, 256), compression="zlib")
+result = segment_slide(path, FOLDER / "cells.tif", model, block=BLOCK, memory="4GiB", progress=False)
+at_once = segment(slide, model)
+found = tifffile.imread(result.labels)
+print(f"{result.cells} cells in {result.blocks} blocks, {result.skipped} of them empty and skipped")
+print(f"cells up to {result.overlap} pixels are safe; intensities {result.limits[0]} became 0.01 and 0.99")
+print(f"pixels that differ from segmenting all at once: {(found != at_once).sum()}")
+
+# %% [markdown]
+# No seam, and even the ids are the same: cells are numbered in reading order of the slide, not of the
+# blocks. (If a few pixels do differ here, they lie where `segment_slide` did not ask the network because
+# nothing is there.)
+#
+# Long jobs get stopped: a lid is closed, a queue ends, a cable is pulled. We stop this one ourselves,
+# after three blocks. **Predict, then run.** What lies on the disk then, and what will the second call
+# do?
+
+
+# %%
+def stop_after_three(step):
+    if step.done == 3:
+        raise KeyboardInterrupt  # as Ctrl-C, or the stop button
+
+
+out = FOLDER / "again.tif"
+try:
+    segment_slide(path, out, model, block=BLOCK, progress=False, watch=stop_after_three)
+except KeyboardInterrupt:
+    print("stopped;", *sorted(file.name for file in FOLDER.iterdir()))
+    print("inside:", *sorted(file.name for file in (FOLDER / "again.tif.unfinished").iterdir()))
+
+second = segment_slide(path, out, model, block=BLOCK, progress=False)
+print(f"went on after {second.resumed} of {second.blocks} blocks, and finished {out.name}")
+assert np.array_equal(tifffile.imread(out), found)
+
+# %% [markdown]
+# Nothing was lost but the block at hand, and the result is the same to the pixel. A file appears under
+# its name only when it is whole (it is written under another one first), so even a power cut leaves no
+# half block. The journal holds all that was settled in section 3; that is why it matters that blocks
+# decide nothing themselves.
+#
+# ## 6 · Watch it
+#
+# First as it was: four moments. Dim is what has not been looked at, coloured what is done.
+
+# %%
+view = SlideView(slide)
+segment_slide(path, FOLDER / "watched.tif", model, block=BLOCK, progress=False, watch=view.watch)
+last = len(view.frames) - 1
+fig, axes = plt.subplots(1, 4, figsize=(8, 2.3), layout="compressed")
+for ax, frame in zip(axes, (0, last // 3, 2 * last // 3, last), strict=True):
+    view.draw(ax, frame)
+show(fig, alt="A dim slide that fills with coloured cells, block after block, in four pictures.", dpi=100)
+
+# %% [markdown]
+# Now live. In JupyterLab the picture below grows while the cell runs; on a web page you see how it
+# ended. Change `block`, and watch which blocks take no time at all.
+
+# %%
+live = SlideView(slide)
+live.display()
+_ = segment_slide(path, FOLDER / "live.tif", model, block=BLOCK, progress=False, watch=live.watch)
+print(live.note.value)
+
+# %% [markdown]
+# ## 7 · Table 6, and many machines
+#
+# The paper (4.3, Table 6) reports what its container took for one image, on a GPU (RTX 3090): two
+# networks, three scales, start-up included.
+
+# %%
+table6 = pd.DataFrame(
+    {"height": [640, 1024, 3000, 8415], "width": [480, 1024, 3000, 10496]},
+    index=["640 × 480", "1024 × 1024", "3000 × 3000", "8415 × 10496"],
+)
+table6["megapixels"] = table6.height * table6.width / 1e6
+table6["paper, seconds"] = [9.67, 10.35, 18.56, 74.16]
+table6["paper, GPU MiB"] = [2884, 3024, 5886, 8592]
+table6["allowed seconds"] = 10 * np.maximum(1, table6.megapixels)
+table6.drop(columns=["height", "width"]).round(1)
+
+# %% [markdown]
+# The challenge allowed 10 seconds per image up to a megapixel, and 10 per megapixel beyond. For its
+# smallest image the paper's container needs nearly all of it; for its largest, a tenth. **Predict, then
+# run.** Where do the first ten seconds go?
+#
+# ### Exercise 07.4 · seconds at the start, and per megapixel (easy)
+#
+# Fit a straight line to seconds against megapixels. Return two numbers: the seconds at the start (for an
+# image without pixels), and the seconds for each megapixel.
+
+
+# %%
+def start_and_slope(megapixels, seconds):
+    raise NotImplementedError
+
+
+exercises.check("07.4", start_and_slope)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# `np.polyfit(x, y, 1)` gives slope and start, in this order. Most of the ten seconds are start-up:
+# Python, the libraries, two networks from the disk onto the GPU. Whoever has a thousand images should
+# start once.
+#
+# </details>
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def start_and_slope(megapixels, seconds):
+    slope, start = np.polyfit(megapixels, seconds, 1)
+    return start, slope
+
+
+exercises.check("07.4", start_and_slope)
+
+# %%
+start, slope = start_and_slope(table6.megapixels.to_numpy(), table6["paper, seconds"].to_numpy())
+print(f"paper, on its GPU: {start:.1f} s to start, then {slope:.2f} s per megapixel")
+own_start, own_slope = start_and_slope(table.megapixels.to_numpy(), table.seconds.to_numpy())
+rest = f"{max(own_start, 0):.1f} s, then {own_slope:.2f} s per megapixel"
+print("`lite`, on this machine, started already:", rest)
+expected = max(own_start, 0) + own_slope * table6.megapixels
+fig, ax = plt.subplots(figsize=(5, 2.6), layout="compressed")
+ax.loglog(table6.megapixels, table6["allowed seconds"], color="0.6", ls="--", label="allowed")
+ax.loglog(table6.megapixels, table6["paper, seconds"], "o-", color="#D55E00", label="paper, RTX 3090")
+ax.loglog(table6.megapixels, expected, ":", color="#0072B2", label="lite here, expected")
+ax.loglog(table.megapixels, table.seconds, "o", color="#0072B2", label="lite here, measured")
+ax.set(xlabel="megapixels", ylabel="seconds")
+ax.legend(fontsize=7)
+show(
+    fig,
+    alt="Seconds against megapixels: the paper flat and then rising, lite on this machine, the limit.",
+    dpi=90,
+)
+record("seconds expected for 8415 × 10496", float(expected.iloc[-1]))
+
+# %% [markdown]
+# The two are not the same work (one small network at one scale here, two large ones at three scales
+# there), so read the shapes, not the heights: a constant, then a straight line. Memory follows the same
+# law at once and none in blocks: `python -m benchmarks.scale` measures both at the paper's four sizes on
+# your machine.
+#
+# From here on no new idea is needed, only more hands. Blocks do not need each other, and neither do
+# images, so they can be handed to processes, here or on a cluster. On the command line:
+#
+# ```
+# maunet-lite segment FOLDER --out CELLS --memory 4GiB             # a folder; large images in blocks
+# maunet-lite segment FOLDER --out CELLS --workers 2               # two processes on this machine
+# maunet-lite segment SLIDE.tif --out CELLS --scheduler tcp://…    # the machines of a Dask cluster
+# ```
+#
+# A line that was interrupted can be run again: what is done is skipped. In Python it is a `pool`:
+# without workers it does one thing after another, right here.
+
+# %%
+from maunet_lite.cluster import open_pool
+
+try:
+    with open_pool(workers=WORKERS or None) as pool:
+        source = "lite"  # a name, not a network: each process loads it once
+        many = segment_slide(path, FOLDER / "many.tif", source, block=BLOCK, pool=pool, progress=False)
+        print(f"{many.cells} cells by {pool.n_workers} at a time in {many.seconds:.1f} s")
+    assert np.array_equal(tifffile.imread(many.labels), found)
+except ImportError as error:  # without the extra [scale]
+    print(error)
+
+# %% [markdown]
+# Set `WORKERS = 2` at the top to see processes at work. On a small slide they lose: each must start and
+# load the network first. On two cores they hardly win on a large one either, because torch uses both
+# cores already. They win where there are more cores, or more GPUs, or more machines, than one network
+# can use.
+#
+# ## Quality control
+#
+# "No seam" is a claim, so test it. At a seam, cells would end too often: two neighbouring pixels with
+# different labels. Count them along the lines where blocks meet, and along all other lines. **Predict,
+# then run.** Which of the three, naive blocks, joined blocks, or the whole, shows a difference?
+
+
+# %%
+def changes(labels, lines):
+    """Fraction of cell pixels beside these columns and rows whose neighbour across has another label."""
+    pairs = [(labels[:, x - 1], labels[:, x]) for x in lines] + [(labels[y - 1], labels[y]) for y in lines]
+    a, b = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    return float(np.mean((a != b)[(a > 0) & (b > 0)])) if ((a > 0) & (b > 0)).any() else 0.0
+
+
+# %%
+naive, total = np.zeros_like(found), 0
+for block in grid.blocks:
+    part = segment(slide[block.core], model) if truth[block.core].any() else np.zeros((1, 1), np.int32)
+    naive[block.core] = np.where(part > 0, part + total, 0)
+    total += part.max()
+borders = range(BLOCK, SLIDE, BLOCK)
+others = [x for x in range(8, SLIDE, 16) if x not in borders]
+rows = {"naive blocks": naive, "joined blocks": found, "at once": at_once}
+seam_test = pd.DataFrame(
+    {
+        name: {
+            "label changes at seams": changes(labels, borders),
+            "… elsewhere": changes(labels, others),
+            "cells": labels.max(),
+            "F1": ml.match_cells(truth, labels).f1,
+        }
+        for name, labels in rows.items()
+    }
+).T
+record("label changes at seams, joined", seam_test.loc["joined blocks", "label changes at seams"])
+seam_test.round(2)
+
+# %% [markdown]
+# Where one cell pixel follows another across a naive seam, the label always changes; elsewhere it rarely
+# does (only where cells touch). Joined blocks cannot be told from the whole. Run this test on your own
+# results: it needs no truth.
+#
+# ## Recap
+#
+# You have
+#
+# 1. measured that seconds and memory grow with the pixels, and computed what fits into a budget,
+# 2. seen windows' seams, and blended them away by overlaps whose weights sum to 1,
+# 3. seen that limits of intensity, windows and yardsticks belong to the whole slide, not to a block,
+# 4. joined cells by names that each block can work out alone, given a halo larger than the cells,
+# 5. segmented a slide in blocks, stopped in the middle, and got the same result to the pixel,
+# 6. watched the slide fill, block by block, empty ones at no cost,
+# 7. split the paper's seconds into a start and a slope, and handed blocks to a pool.
+#
+# ## On your own
+#
+# - *Easy.* Segment the slide with `out="cells.zarr"` and open the result: `zarr.open(path)["0"]` is the
+#   full size, `["1"]` half of it. Why is the smaller level made of every second pixel, not of means?
+# - *Medium.* `empty=0` asks the network everywhere. Which blocks change, how long does it take, and is
+#   the result better or worse against the truth?
+# - *Hard.* Make a slide with one giant cell across several blocks (`overlap=32`) and look at its border
+#   near the seams. Then lay two giants side by side. When does the joining fail, and how could a block
+#   know?
+#
+# ## Further reading
+#
+# - Paper: 4.3 and Table 6 (cost against size), 2.3 (windows and their overlap).
+# - `maunet_lite/slide_blocks.py`: names, seams, joining, in 250 lines; `slide_maps.py`: one grid of
+#   windows; `slide_intensity.py`: exact percentiles of an image nobody can hold.
+# - `maunet_lite/cluster.py`: one pool for processes and clusters; `benchmarks/scale.py`: Table 6 on your
+#   machine.
