@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 AHEAD = 2  # images read before the network asks for them
 BEHIND = 3  # images that the network is done with, and the others are not
 _SHARE = 6  # so many images are in memory at once
+_PROCESS = 2**29  # bytes that the process takes before it has any image
 _PLAIN = 1000  # a file is surely small if it takes so many times less than the memory
 
 
@@ -102,7 +103,8 @@ class Run:
 
         if needs_blocks(job.image, self.plan.memory // workers):
             return "blocks"
-        return "alone" if needs_blocks(job.image, self.plan.memory // _SHARE) else None
+        share = max(self.plan.memory - _PROCESS, 0) // _SHARE + _PROCESS
+        return "alone" if needs_blocks(job.image, share) else None
 
     def _advance(self, index: int, loading: Future, finishers: ThreadPoolExecutor) -> Future | None:
         """Let the network see an image that has been read, and hand it on."""
