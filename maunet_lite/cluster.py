@@ -42,6 +42,10 @@ _CONFIG = {
 }
 
 
+class ClusterError(ConnectionError, ValueError):
+    """A Dask cluster that does not answer, or cannot do the work."""
+
+
 class Pool:
     """Does items one by one, in this process."""
 
@@ -111,7 +115,7 @@ class ClusterPool(Pool):
 
         Raises
         ------
-        ConnectionError
+        ClusterError
             If the scheduler is gone.
         """
         from distributed import as_completed
@@ -169,7 +173,7 @@ def _outcome(future: Any) -> Any:
     from distributed.scheduler import KilledWorker
 
     if future.status in ("cancelled", "lost"):
-        raise ConnectionError("the connection to the Dask scheduler is lost: is it still running?")
+        raise ClusterError("the connection to the Dask scheduler is lost: is it still running?")
     try:
         return future.result()
     except KilledWorker:
@@ -191,7 +195,7 @@ def open_pool(
     ----------
     scheduler : str, optional
         Address of a running Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, or the path of its scheduler
-        file. Its workers need the kit, and see the same files under the same paths.
+        file. It and its workers need the kit, and see the same files under the same paths.
     workers : int, optional
         Start as many processes on this machine, each with its share of the cores and of the memory; they end
         with the pool. A script that does so needs ``if __name__ == "__main__":``, as with all processes.
@@ -210,8 +214,8 @@ def open_pool(
         If Dask is not installed; the message says how to.
     ValueError
         If both `scheduler` and `workers` are given, or `workers` is not positive.
-    ConnectionError
-        If no scheduler answers.
+    ClusterError
+        If no scheduler answers, or its processes do not have the kit.
     """
     if scheduler is not None and workers is not None:
         raise ValueError(f"give a scheduler ({scheduler}) or a number of workers ({workers}), not both")
@@ -243,12 +247,27 @@ def _connected(scheduler: str) -> Iterator[Any]:
     try:
         client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise ConnectionError(
+        raise ClusterError(
             f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler` and give "
             "the address that it prints, such as tcp://10.0.0.1:8786"
         ) from error
     with client:
+        _require_kit(client, scheduler)
         yield client
+
+
+def _require_kit(client: Any, scheduler: str) -> None:
+    """Refuse a cluster on which the tasks could not be understood."""
+    from importlib.util import find_spec
+
+    found = {"the scheduler": client.run_on_scheduler(find_spec, "maunet_lite")}
+    found |= client.run(find_spec, "maunet_lite")
+    without = [who for who, spec in found.items() if spec is None]
+    if without:
+        raise ClusterError(
+            f"the Dask cluster at {scheduler} does not have the kit ({', '.join(without)}): start scheduler "
+            f"and workers with a Python in which it is installed, {INSTALL}"
+        )
 
 
 @contextmanager

@@ -152,9 +152,16 @@ def test_running_scheduler_is_used(pool):
     assert dict(pool.map(double, [3])) == {0: 6}  # it is left running
 
 
+def test_cluster_without_the_kit_is_refused(pool, monkeypatch):
+    monkeypatch.setattr(type(pool._client), "run_on_scheduler", lambda *arguments: None)
+    with pytest.raises(cluster.ClusterError, match=r"does not have the kit \(the scheduler\)"):
+        with open_pool(scheduler=pool._client.scheduler.address):
+            pass
+
+
 def test_missing_scheduler_is_named(monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
-    with pytest.raises(ConnectionError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+    with pytest.raises(cluster.ClusterError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         with open_pool(scheduler="tcp://127.0.0.1:9"):
             pass
 
