@@ -62,7 +62,18 @@ def segment(
         target = resolve_device(device)
         networks = [load_model(name, target) for name in names]
         outcomes = segment_files(inputs, out, networks, device=target, **options)
+    if table:
+        typer.echo(_tables(out))
     _report(outcomes, out)
+
+
+def _tables(out: Path) -> str:
+    """Say where the tables are."""
+    from maunet_lite.batch_tables import has_parquet
+
+    names = [name for name in ("summary", "cells") if (out / f"{name}.csv").exists()]
+    also = "also as .parquet" if has_parquet() else "also as .parquet with: pip install 'maunet-lite[scale]'"
+    return f"tables: {', '.join(str(out / f'{name}.csv') for name in names)} ({also})"
 
 
 def _report(outcomes: list, out: Path) -> None:
