@@ -7,9 +7,7 @@ an item that fails is handed back as its error and stops nothing.
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -19,31 +17,16 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maunet_lite.cluster_processes import DEATHS, ClusterError, connected, local_cluster, require_dask
+
 if TYPE_CHECKING:
     import torch
 
     from maunet_lite.model import MAUNet
 
-INSTALL = "pip install 'maunet-lite[scale]'"
-DEATHS = 3  # as many workers may die over an item before it counts as the cause
+__all__ = ["ClusterError", "ClusterPool", "Pool", "attempt", "cached_model", "open_pool"]
+
 PER_WORKER = 3  # items in flight per worker: one at work, and the next ones ready
-CONNECT_SECONDS = 20
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_DEVICES = "MAUNET_LITE_GPUS"
-_CONFIG = {
-    "distributed.scheduler.allowed-failures": DEATHS,
-    # Torch and NumPy give memory back late. A worker that is told to pause for it would pause forever; only
-    # one that is about to exhaust its share is ended, and started anew.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": 0.95,
-    "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
-}
-
-
-class ClusterError(ConnectionError, ValueError):
-    """A Dask cluster that does not answer, or cannot do the work."""
 
 
 class Pool:
@@ -224,131 +207,12 @@ def open_pool(
     if scheduler is None and workers is None:
         yield Pool()
         return
-    _require_dask()
+    require_dask()
     with ExitStack() as stack:
         if scheduler is not None:
-            yield ClusterPool(stack.enter_context(_connected(scheduler)))
+            yield ClusterPool(stack.enter_context(connected(scheduler)))
         else:
-            yield ClusterPool(stack.enter_context(_local_cluster(workers, gpu_per_worker)), workers)
-
-
-def _require_dask() -> None:
-    try:
-        import distributed  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f"several processes or machines need dask.distributed: {INSTALL}") from error
-
-
-@contextmanager
-def _connected(scheduler: str) -> Iterator[Any]:
-    from distributed import Client
-
-    where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
-    try:
-        client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise ClusterError(
-            f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler` and give "
-            "the address that it prints, such as tcp://10.0.0.1:8786"
-        ) from error
-    with client:
-        _require_kit(client, scheduler)
-        yield client
-
-
-def _require_kit(client: Any, scheduler: str) -> None:
-    """Refuse a cluster on which the tasks could not be understood."""
-    from importlib.util import find_spec
-
-    found = {"the scheduler": client.run_on_scheduler(find_spec, "maunet_lite")}
-    found |= client.run(find_spec, "maunet_lite")
-    without = [who for who, spec in found.items() if spec is None]
-    if without:
-        raise ClusterError(
-            f"the Dask cluster at {scheduler} does not have the kit ({', '.join(without)}): start scheduler "
-            f"and workers with a Python in which it is installed, {INSTALL}"
-        )
-
-
-@contextmanager
-def _local_cluster(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
-    """Start processes on this machine, and end them, whatever happens."""
-    import logging
-
-    import dask
-    from distributed import Client, LocalCluster
-
-    environment = _worker_environment(workers, gpu_per_worker)
-    before = {
-        name: os.environ.get(name) for name in (*environment, "PYTHONHASHSEED", "MALLOC_TRIM_THRESHOLD_")
-    }
-    settings = {**_CONFIG, "distributed.nanny.pre-spawn-environ": environment}
-    with ExitStack() as stack:
-        stack.callback(_restore, before)  # Dask leaves what it set for its processes in this one, too
-        with dask.config.set(settings), _later_interrupts():
-            cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL, preload="maunet_lite.cluster", env=environment,
-            )  # fmt: skip
-        stack.enter_context(cluster)
-        yield stack.enter_context(Client(cluster, set_as_default=False))
-
-
-@contextmanager
-def _later_interrupts() -> Iterator[None]:
-    """Hold a Ctrl-C back until the processes have started; they never see one, as they inherit this."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _worker_environment(workers: int, gpu_per_worker: bool) -> dict[str, str]:
-    """Return variables for started processes: a share of the cores, and which GPUs there are."""
-    threads = str(max(1, _cores() // workers))
-    environment = {name: os.environ.get(name, threads) for name in _THREADS}
-    if gpu_per_worker:
-        import torch
-
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        devices = visible.split(",") if visible else map(str, range(torch.cuda.device_count()))
-        environment[_DEVICES] = ",".join(devices)
-    return environment
-
-
-def _cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _restore(before: dict[str, str | None]) -> None:
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-def dask_setup(worker: Any) -> None:
-    """Prepare a process that `open_pool` started; Dask calls this by its name.
-
-    Each worker is shown its GPU before anything loads CUDA. Ctrl-C reaches all processes of a terminal: the
-    workers leave it to the one that started them.
-
-    Parameters
-    ----------
-    worker : distributed.Worker
-        ``worker.name`` is its number, which it keeps when it is started anew.
-    """
-    with suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    devices = [device for device in os.environ.get(_DEVICES, "").split(",") if device]
-    if devices:
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices[int(worker.name) % len(devices)]
+            yield ClusterPool(stack.enter_context(local_cluster(workers, gpu_per_worker)), workers)
 
 
 def cached_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> MAUNet:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from maunet_lite import cluster
+from maunet_lite import cluster, cluster_processes
 from maunet_lite.cluster import Pool, cached_model, open_pool
 
 # Functions of items. Workers find them by importing this module.
@@ -65,7 +65,7 @@ def pool():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
         patch.delenv("OMP_NUM_THREADS", raising=False)
-        patch.setattr(cluster, "_cores", lambda: 6)
+        patch.setattr(cluster_processes, "_cores", lambda: 6)
         with open_pool(workers=2, gpu_per_worker=True) as opened:
             yield opened
 
@@ -160,7 +160,7 @@ def test_cluster_without_the_kit_is_refused(pool, monkeypatch):
 
 
 def test_missing_scheduler_is_named(monkeypatch):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(cluster_processes, "CONNECT_SECONDS", 0.5)
     with pytest.raises(cluster.ClusterError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         with open_pool(scheduler="tcp://127.0.0.1:9"):
             pass
