@@ -632,8 +632,9 @@ for column in ("class_dice", "f1_plain", "f1") if AGAINST else ():
     record(f"verdict on {VARIANT} by {column}", verdict)
 
 # %% [markdown]
-# Three seeds are few: Student's limit is then four standard errors, not two. "Not shown" is the honest
-# verdict of most small ablations, and it is a result: it says how large an effect you would have noticed.
+# Three seeds are few: Student's limit is then four standard errors, not two. That all three fall on the same
+# side happens one time in four if there is no difference at all. "Not shown" is the honest verdict of most
+# small ablations, and it is a result: it says how large an effect you would have noticed.
 #
 # And beware of the metric once more. F1 passes through thresholds on probabilities (0.7, 0.9); a proxy that
 # holds a share of all probability shifts what they mean. F1_ori takes the most probable class, which a proxy
