@@ -7,6 +7,7 @@ not count.
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -21,6 +22,17 @@ from typing import Any
 
 FIELD = 512  # side of the simulated fields that images are laid out from
 STAGES = ("start", "read", "network", "postprocessing", "write")
+WATCHED = [  # where the parts of `segment_slide` are looked up, and the stage that each counts for
+    ("slide_reading", "Slide.read", "read"),
+    ("slide_job", "find_limits", "read"),
+    ("slide_maps", "SlideNetwork.maps", "network"),
+    ("slide_job", "take_sample", "postprocessing"),
+    ("slide_running", "segment", "postprocessing"),
+    ("slide_blocks", "BlockGrid.cut", "postprocessing"),
+    ("slide_blocks", "BlockGrid.join", "postprocessing"),
+    ("slide_writing", "WorkFolder.save", "write"),
+    ("slides", "write_slide_labels", "write"),
+]
 RECIPES = ("lite", "paper")  # lite at one scale; the paper's two networks at its three scales
 
 
@@ -168,25 +180,26 @@ def _whole(
 def _in_blocks(
     clock: Clock, image: Path, out: Path, models: Any, stand_in: Any, scales: Any, device: Any, memory: str
 ) -> dict[str, Any]:
-    from maunet_lite import slide_job, slide_running, slides
-    from maunet_lite.slide_blocks import BlockGrid
     from maunet_lite.slide_maps import SlideNetwork
-    from maunet_lite.slide_reading import Slide
-    from maunet_lite.slide_writing import WorkFolder
+    from maunet_lite.slides import segment_slide
 
-    for owner, attribute, stage in [
-        (Slide, "read", "read"), (slide_job, "find_limits", "read"), (SlideNetwork, "maps", "network"),
-        (slide_job, "take_sample", "postprocessing"), (slide_running, "segment", "postprocessing"),
-        (BlockGrid, "cut", "postprocessing"), (BlockGrid, "join", "postprocessing"),
-        (WorkFolder, "save", "write"), (slides, "write_slide_labels", "write"),
-    ]:  # fmt: skip
-        clock.watch(owner, attribute, stage)
+    for module, name, stage in WATCHED:
+        clock.watch(*find(module, name), stage)
     if stand_in is not None:
         _answer_with(SlideNetwork, stand_in)
-    result = slides.segment_slide(
+    result = segment_slide(
         image, out, models, memory=memory, scales=scales, device=device, progress=False, resume=False
     )
     return {"cells": result.cells, "blocks": result.blocks}
+
+
+def find(module: str, name: str) -> tuple[Any, str]:
+    """Return a module of the kit, or a class in it, and the name of a function there."""
+    owner = importlib.import_module(f"maunet_lite.{module}")
+    *classes, function = name.split(".")
+    for part in classes:
+        owner = getattr(owner, part)
+    return owner, function
 
 
 def _answer_with(network_class: Any, stand_in: Any) -> None:
