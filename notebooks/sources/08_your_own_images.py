@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 08 · Bring your own images
 #
-# From a folder as a microscope leaves it to numbers you would put into a paper: mend the data, see what you
-# get for nothing, fine-tune the shipped network on a handful of images, find the bad results without knowing
-# the truth, measure, and hand the cells over to Fiji, QuPath and napari.
+# From a folder as a microscope leaves it to numbers you would put into a paper: mend the data, see what
+# you get for nothing, fine-tune the shipped network on a handful of images, find the bad results without
+# knowing the truth, measure, and hand the cells over to Fiji, QuPath and napari.
 
 # %%
 import matplotlib.pyplot as plt
@@ -31,8 +31,8 @@ show(
 
 # %% [markdown]
 # *What you are looking at: cells whose membrane glows, and two methods that never met such cells. The
-# threshold takes the light for the cell. The network finds rims, but cannot tell what lies inside a rim from
-# what lies between two cells. At the end of this notebook the third attempt works.*
+# threshold takes the light for the cell. The network finds rims, but cannot tell what lies inside a rim
+# from what lies between two cells. At the end of this notebook the third attempt works.*
 #
 # **You will**
 #
@@ -44,8 +44,8 @@ show(
 # 6. measure cells, and compare two treatments without counting one well a hundred times,
 # 7. write files for Fiji, QuPath and napari, and read them back.
 #
-# **You will learn** what a network needs from you (less than you fear, but correct), how to trust a result
-# without truth, and what a replicate is.
+# **You will learn** what a network needs from you (less than you fear, but correct), how to trust a
+# result without truth, and what a replicate is.
 #
 # **You need** notebook 00; 05 and 06 help. No GPU, no download, no images of your own: the folder is
 # simulated. To use yours, put their folders into `DATA` and `EXPERIMENT` below.
@@ -93,7 +93,8 @@ def list_problems(folder):
 # %% [markdown]
 # ## 1 · What the microscope left
 #
-# A colleague hands you a folder: five wells, two pictures each, and label maps that somebody drew by hand.
+# A colleague hands you a folder: five wells, two pictures each, and label maps that somebody drew by
+# hand.
 
 # %%
 for path in sorted(MESSY.rglob("*")):
@@ -127,13 +128,13 @@ list_problems(folder)
 # %% [markdown]
 # Now the check reads every file. Mend one thing after another:
 #
-# - **Rows are missing** in the table. One image has simply been forgotten; the other one is called A9, and
-#   there is no well A9 in the list.
-# - **A mask is no label map.** 0 and 255 say where cells are, but not *which pixel belongs to which cell*.
-#   Here a gap has been left between neighbours, so that pieces are cells: number them, and give each the
-#   pixel back that the gap has cost.
-# - **Axes are swapped.** Some programs store x first. A transposed map of a square image would not even be
-#   noticed by its size: always look.
+# - **Rows are missing** in the table. One image has simply been forgotten; the other one is called A9,
+#   and there is no well A9 in the list.
+# - **A mask is no label map.** 0 and 255 say where cells are, but not *which pixel belongs to which
+#   cell*. Here a gap has been left between neighbours, so that pieces are cells: number them, and give
+#   each the pixel back that the gap has cost.
+# - **Axes are swapped.** Some programs store x first. A transposed map of a square image would not even
+#   be noticed by its size: always look.
 
 # %%
 from skimage.measure import label
@@ -175,8 +176,8 @@ show(fig, alt="Transmitted light, and the dye; the counts of the first are far h
 # One acquisition has two pages: transmitted light and the dye. The kit would take them for two colours of
 # one image, and it would be right for some images; only you know that here page 1 is meant.
 #
-# The histogram shows a second thing: 16 bits do not mean 65,535. The dye uses a small part of the range, and
-# the camera adds an offset of about a hundred counts. For the *network* this does not matter, since
+# The histogram shows a second thing: 16 bits do not mean 65,535. The dye uses a small part of the range,
+# and the camera adds an offset of about a hundred counts. For the *network* this does not matter, since
 # `normalize` stretches each image (notebook 01). For *measuring* it does: section 6.
 
 # %%
@@ -189,11 +190,12 @@ data.table[["image", "modality", "split", "labelled"]]
 # %% [markdown]
 # ## 2 · A split that stays honest
 #
-# Every fifth labelled image is for validation: that is what the kit does if nobody says anything else. Look
-# at the names. Is it a good split?
+# Every fifth labelled image is for validation: that is what the kit does if nobody says anything else.
+# Look at the names. Is it a good split?
 #
-# Two sites of one well share everything: the day, the dye, the dish, the mood of whoever pipetted. A network
-# that has seen site 1 of a well has half seen site 2. What you want to know is how it does on a *new* well.
+# Two sites of one well share everything: the day, the dye, the dish, the mood of whoever pipetted. A
+# network that has seen site 1 of a well has half seen site 2. What you want to know is how it does on a
+# *new* well.
 #
 # ### Exercise 08.1 · split by well (easy)
 #
@@ -211,8 +213,8 @@ exercises.check("08.1", split_by_well)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# One line; what counts is the question which images belong together. Wells, patients, animals, days: split by
-# the largest unit that shares something.
+# One line; what counts is the question which images belong together. Wells, patients, animals, days:
+# split by the largest unit that shares something.
 #
 # </details>
 
@@ -236,8 +238,8 @@ print(data.table.groupby("split")["image"].agg(["size", "first", "last"]))
 # ## 3 · What do you have for nothing?
 #
 # Before any training: two numbers. Otsu's threshold with a watershed, which has learned nothing, and the
-# shipped weights `lite`, which have learned other cells. **Predict, then run.** You have seen both at the top
-# of this page. Guess the mean F1 of each.
+# shipped weights `lite`, which have learned other cells. **Predict, then run.** You have seen both at the
+# top of this page. Guess the mean F1 of each.
 
 # %%
 scores = {"Otsu + watershed": baseline(data, progress=False), "lite": evaluate("lite", data, progress=False)}
@@ -262,14 +264,14 @@ plots.show_distance(maps.distance, axes[3], "distance field", bar=False)
 show(fig, alt="Rims are found as boundaries; insides and gaps between cells both count as interior.", dpi=72)
 
 # %% [markdown]
-# Rims it knows: other cells have them too. But what is dark and enclosed may be a cell or a gap between cells,
-# and of this kind it has never been told which. No threshold can repair that, since both look the same in these
-# maps (notebook 05 asks this question of every failure). So it has to be shown.
+# Rims it knows: other cells have them too. But what is dark and enclosed may be a cell or a gap between
+# cells, and of this kind it has never been told which. No threshold can repair that, since both look the
+# same in these maps (notebook 05 asks this question of every failure). So it has to be shown.
 #
 # ## 4 · Fine-tune
 #
-# Fine-tuning is training that does not start from nothing. Rims, corners, "cells are closed": all that is in
-# the weights already; new is only what a rim *means*. That takes few images and few steps.
+# Fine-tuning is training that does not start from nothing. Rims, corners, "cells are closed": all that is
+# in the weights already; new is only what a rim *means*. That takes few images and few steps.
 #
 # On the command line, and with more patience (ten minutes are a good start on a laptop):
 #
@@ -278,9 +280,9 @@ show(fig, alt="Rims are found as boundaries; insides and gaps between cells both
 # maunet-lite segment NEW_FOLDER --model runs/mine --out cells
 # ```
 #
-# Here three short runs through the same code: on one image, on two, and on all six of the training wells. The
-# last one is validated on its way. **Predict, then run.** How good is one labelled image? How much better are
-# six?
+# Here three short runs through the same code: on one image, on two, and on all six of the training wells.
+# The last one is validated on its way. **Predict, then run.** How good is one labelled image? How much
+# better are six?
 
 
 # %%
@@ -329,16 +331,17 @@ show(
 # %% [markdown]
 # Grey dots are single images. Read it like this:
 #
-# - **How many images?** Go on labelling while the left curve rises, and stop when it is flat. Did one image
-#   surprise you? It holds some dozens of cells, and cells are what the network learns from; and simulated wells
-#   are all alike. Yours are not: ten images of ten wells and days teach more than a hundred of one. Take the ugly
-#   ones too.
-# - **When to stop?** When the right curve is flat: here after seconds. If it falls while the loss goes on falling,
-#   the network learns your images by heart; the kit keeps the best weights as `best.safetensors`.
-# - **Which number is honest?** None quite: whoever chooses the best of many runs by the validation wells has
-#   used them up. For a paper, keep wells that nobody looks at until the end (`split` = `test`).
-# - **What is lost?** The network is better at your cells and may be worse at others. Keep the shipped weights
-#   for everything else.
+# - **How many images?** Go on labelling while the left curve rises, and stop when it is flat. Did one
+#   image surprise you? It holds some dozens of cells, and cells are what the network learns from; and
+#   simulated wells are all alike. Yours are not: ten images of ten wells and days teach more than a
+#   hundred of one. Take the ugly ones too.
+# - **When to stop?** When the right curve is flat: here after seconds. If it falls while the loss goes on
+#   falling, the network learns your images by heart; the kit keeps the best weights as
+#   `best.safetensors`.
+# - **Which number is honest?** None quite: whoever chooses the best of many runs by the validation wells
+#   has used them up. For a paper, keep wells that nobody looks at until the end (`split` = `test`).
+# - **What is lost?** The network is better at your cells and may be worse at others. Keep the shipped
+#   weights for everything else.
 
 # %%
 sample = data.split("val").labelled()
@@ -353,9 +356,10 @@ show(fig, alt="Hand-drawn cells; the shipped weights fill gaps too; fine-tuned o
 # %% [markdown]
 # ## 5 · The experiment
 #
-# Now what all this was for: six wells without labels. Three are controls (B), three were given a drug (C), of
-# which it is said that it makes cells swell. One call segments a folder, measures, and writes the files for
-# other programs. While the network looks at one image, the next one is read and the one before is written:
+# Now what all this was for: six wells without labels. Three are controls (B), three were given a drug
+# (C), of which it is said that it makes cells swell. One call segments a folder, measures, and writes the
+# files for other programs. While the network looks at one image, the next one is read and the one before
+# is written:
 #
 # ```
 # maunet-lite segment experiment --model runs/mine --out results \
@@ -375,14 +379,15 @@ summary[
 ].head(4)
 
 # %% [markdown]
-# `summary.csv` has a row per image, `cells.csv` a row per cell. Run the call again and it is done at once:
-# what is there is not done twice, and a damaged image is a row with a reason, not the end of the run.
+# `summary.csv` has a row per image, `cells.csv` a row per cell. Run the call again and it is done at
+# once: what is there is not done twice, and a damaged image is a row with a reason, not the end of the
+# run.
 #
 # ## Quality control
 #
-# There is no truth here, and nobody looks at ten thousand images. But you can look at the *suspicious* ones
-# first. Three numbers per image: how many cells, how large, and how sure the network is inside them (the
-# probability of "not background", averaged over the cells' pixels).
+# There is no truth here, and nobody looks at ten thousand images. But you can look at the *suspicious*
+# ones first. Three numbers per image: how many cells, how large, and how sure the network is inside them
+# (the probability of "not background", averaged over the cells' pixels).
 
 
 # %%
@@ -421,8 +426,8 @@ exercises.check("08.2", suspicion)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# Two medians. With [10, 11, 9, 10, 60] the last value is some 34 units out; measured with mean and standard
-# deviation it is 2, and nobody would look twice.
+# Two medians. With [10, 11, 9, 10, 60] the last value is some 34 units out; measured with mean and
+# standard deviation it is 2, and nobody would look twice.
 #
 # </details>
 
@@ -455,9 +460,9 @@ worst.round(2).head(4)
 # **Predict, then look.** The three worst and, at the right, the least suspicious. Which of them would you
 # throw out, and which is only unlucky?
 #
-# One is out of focus, one shows a nearly empty well. Both would have gone into the table without a word. Note
-# *why* you exclude an image, and do it before you look at the result; a picture that is merely surprising
-# stays.
+# One is out of focus, one shows a nearly empty well. Both would have gone into the table without a word.
+# Note *why* you exclude an image, and do it before you look at the result; a picture that is merely
+# surprising stays.
 
 # %%
 rejected = [name for name in ("B2_s1.tif", "C1_s1.tif") if name in quality.index]
@@ -501,9 +506,9 @@ show(fig, alt="Areas of cells by well with the mean of each: drug above control.
 # The black bars are the wells' means. **Predict, then run.** Is the difference between the treatments
 # "significant"? How many independent observations do you have: as many as cells, or as many as wells?
 #
-# The drug was given to *wells*. Two cells of one well are not two experiments; they share whatever went wrong
-# there. If each cell counts as a replicate, p shrinks with every further cell, for any difference between
-# wells, also between two controls.
+# The drug was given to *wells*. Two cells of one well are not two experiments; they share whatever went
+# wrong there. If each cell counts as a replicate, p shrinks with every further cell, for any difference
+# between wells, also between two controls.
 #
 # ### Exercise 08.3 · one well, one vote (medium)
 #
@@ -606,9 +611,9 @@ print({name: round(value, 2) for name, value in list(features[0]["properties"]["
 
 # %% [markdown]
 # Cells with holes or in pieces become *composite* ROIs: ImageJ's own way. (Pixels that touch at a corner
-# only are two pieces to a polygon, so there are more such cells than you would think.) Now as these programs
-# would draw it: QuPath's outlines on the whole image, one ROI enlarged so that you see single pixels, and a
-# level of the pyramid that napari loads as you zoom.
+# only are two pieces to a polygon, so there are more such cells than you would think.) Now as these
+# programs would draw it: QuPath's outlines on the whole image, one ROI enlarged so that you see single
+# pixels, and a level of the pyramid that napari loads as you zoom.
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.4), width_ratios=(1.25, 1, 1.25), layout="compressed")
@@ -626,15 +631,17 @@ plots.show_labels(smallest, axes[2], f"OME-Zarr (napari): level {levels[-1]}")
 show(fig, alt="Outlines on cells; one outline that runs along pixel edges; labels at half the size.", dpi=80)
 
 # %% [markdown]
-# Half a pixel is where exports go wrong most often: is (0, 0) the centre of the first pixel or its corner?
-# ImageJ's and QuPath's outlines count from the corner, matplotlib's pictures from the centre, hence the
-# `- 0.5`. If outlines in *your* program sit half a pixel beside the cells, you know now whom to ask.
+# Half a pixel is where exports go wrong most often: is (0, 0) the centre of the first pixel or its
+# corner? ImageJ's and QuPath's outlines count from the corner, matplotlib's pictures from the centre,
+# hence the `- 0.5`. If outlines in *your* program sit half a pixel beside the cells, you know now whom to
+# ask.
 #
 # ## Recap
 #
 # You have
 #
-# 1. mended a folder one problem at a time: layout, table, a mask, swapped axes, a second page, a broken file,
+# 1. mended a folder one problem at a time: layout, table, a mask, swapped axes, a second page, a broken
+#    file,
 # 2. split by well, because sites of one well are half the same picture,
 # 3. measured a threshold and the shipped weights first, and looked at the maps to see why they fail,
 # 4. fine-tuned on a handful of images; the curves said how many are enough and when to stop,
@@ -649,14 +656,13 @@ show(fig, alt="Outlines on cells; one outline that runs along pixel edges; label
 # - *Medium.* Is it fine-tuning that helps, or just training? Train without `start_from` for the same
 #   steps and compare. Then measure what the fine-tuned network has forgotten: evaluate both on
 #   `simulated`.
-# - *Hard.* Let the network help you label. Take the experiment's most suspicious images, correct their label
-# maps in napari, add them to the training wells, fine-tune again. Does the score on A4 and A5 rise more
-# than
-#   with as many images chosen at random?
+# - *Hard.* Let the network help you label. Take the experiment's most suspicious images, correct their
+#   label maps in napari, add them to the training wells, fine-tune again. Does the score on A4 and A5
+#   rise more than with as many images chosen at random?
 #
 # ## Further reading
 #
 # - Paper: 3.1 (the data and how they were labelled), 3.2 (training), 4.3 (time and memory).
-# - `maunet_lite/data_check.py` (what is checked), `batch.py` and `batch_run.py` (the pipeline), `measure.py`,
-#   `polygons.py` (outlines along pixel edges), `export.py` (how to open each format).
+# - `maunet_lite/data_check.py` (what is checked), `batch.py` and `batch_run.py` (the pipeline),
+#   `measure.py`, `polygons.py` (outlines along pixel edges), `export.py` (how to open each format).
 # - Notebook 05 for rules instead of training, 06 for honest numbers, 07 for images larger than memory.
