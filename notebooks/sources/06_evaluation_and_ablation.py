@@ -33,7 +33,7 @@ for ax, (name, labels) in zip(
 ):
     about = f": Dice {dice(truth, labels):.2f}, F1 {match_cells(truth, labels).f1:.2f}"
     plots.overlay(image, labels, ax, name + (about if name != "truth" else f": {truth.max()} nuclei"))
-show(fig, alt="Nuclei that touch; A takes clumps of them for one; B finds each, a little too small.", dpi=64)
+show(fig, alt="Nuclei that touch; A takes clumps of them for one; B finds each, a little too small.", dpi=72)
 
 # %% [markdown]
 # *Who did better? Dice, which looks at pixels, says A. F1, which counts cells, says B. Neither is wrong.
@@ -431,7 +431,7 @@ for k in np.argsort(order, kind="stable")[:40]:  # one of each modality, then th
 show(
     ablation_figures.draw_worst(pictures),
     alt="Four rows of cut-outs: the largest missed, split, merged and invented cells, in colour.",
-    dpi=64,
+    dpi=72,
 )
 
 # %%
