@@ -328,6 +328,14 @@ def test_another_network_keeps_the_layer_where_it_exists(explorer, atlas):
     assert explorer.controls["layer"].options == ("class_decoder",)
 
 
+def test_another_network_with_the_same_layers_keeps_the_chosen_one(explorer):
+    last = explorer.controls["layer"].options[-1]
+    explorer.controls["layer"].value = last
+    explorer.controls["network"].value = "with"
+    assert (explorer.view.network, explorer.view.layer) == ("with", last)
+    assert explorer.controls["layer"].value == last
+
+
 def test_space_replaces_the_plane(explorer):
     assert explorer.diagram.children == (explorer.flat,)
     explorer.controls["space"].value = True

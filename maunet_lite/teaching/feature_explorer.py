@@ -42,18 +42,20 @@ class FeatureExplorer(widgets.VBox):
 
     def __init__(self, atlas: Atlas, view: View | None = None) -> None:
         self.atlas, self.view = atlas, view or first_view(atlas)
-        self.flat = go.FigureWidget(figure_2d(atlas, self.view))
-        self.space = go.FigureWidget(figure_3d(atlas, self.view))
+        self.flat = self.space = None  # plane or space: a live figure for the one that is seen
         self.bars = go.FigureWidget(figure_scores(atlas, self.view))
-        self._layouts = {id(f): f.layout.to_plotly_json() for f in (self.flat, self.space, self.bars)}
+        self._layouts = {"bars": self.bars.layout.to_plotly_json()}
         self.controls = _controls(atlas, self.view)
         self.cards = [widgets.VBox([widgets.HTML(), widgets.Image(format="png")]) for _ in range(3)]
-        self.diagram = widgets.Box([self.flat])
+        self.diagram = widgets.Box()
         left = widgets.VBox([self.diagram, self.bars], layout=widgets.Layout(flex="1 1 auto", min_width="0"))
         right = widgets.VBox(self.cards, layout=widgets.Layout(width=f"{CARD + 20}px", flex="0 0 auto"))
         rows = [list(self.controls.values())[:5], list(self.controls.values())[5:]]
         super().__init__([*(widgets.HBox(row) for row in rows), widgets.HBox([left, right])])
-        self._listen()
+        self._new_diagram()
+        self.bars.data[0].on_click(self._clicked)
+        for control in self.controls.values():
+            control.observe(self._control_changed, "value")
         self._show_pictures()
 
     def show(self, **changes: Any) -> None:
@@ -62,31 +64,37 @@ class FeatureExplorer(widgets.VBox):
         if self.view == before:
             return
         if set(changes) != {"image"}:  # hovering must be quick
-            self._draw_diagram()
-        self._redraw(self.bars, figure_scores(self.atlas, self.view))
+            if self.flat is not None and set(changes) - {"image", "selected"}:
+                self.flat.data[POINTS].selectedpoints = None  # a lasso in another plane means nothing here
+                self.flat.layout.selections = ()
+            self._redraw("diagram", self._seen, self._fresh_diagram())
+        self._redraw("bars", self.bars, figure_scores(self.atlas, self.view))
         self._show_pictures()
 
-    def _draw_diagram(self) -> None:
-        """Redraw the diagram that is seen; the other one is brought up to date when its turn comes."""
-        if self.controls["space"].value:
-            self._redraw(self.space, figure_3d(self.atlas, self.view))
-            self.diagram.children = [self.space]
-        else:
-            self._redraw(self.flat, figure_2d(self.atlas, self.view))
-            self.diagram.children = [self.flat]
+    @property
+    def _seen(self) -> go.FigureWidget | None:
+        return self.space if self.flat is None else self.flat
 
-    def _redraw(self, shown: go.FigureWidget, fresh: go.Figure) -> None:
-        self._layouts[id(shown)] = _copy(fresh, shown, self._layouts[id(shown)])
+    def _fresh_diagram(self) -> go.Figure:
+        return (figure_3d if self.controls["space"].value else figure_2d)(self.atlas, self.view)
 
-    def _listen(self) -> None:
-        for figure in (self.flat, self.space):
-            figure.data[POINTS].on_hover(self._hovered)
-            figure.data[POINTS].on_click(self._clicked)
-        self.flat.data[POINTS].on_selection(self._points_selected)
-        self.flat.data[POINTS].on_deselect(lambda trace, points: self.show(selected=()))
-        self.bars.data[0].on_click(self._clicked)
-        for control in self.controls.values():
-            control.observe(self._control_changed, "value")
+    def _new_diagram(self) -> None:
+        """Show a new live figure: plotly loses what happens to one while it is out of sight."""
+        old, live = self._seen, go.FigureWidget(self._fresh_diagram())
+        self._layouts["diagram"] = live.layout.to_plotly_json()
+        points = live.data[POINTS]
+        points.on_hover(self._hovered)
+        points.on_click(self._clicked)
+        self.flat, self.space = (None, live) if self.controls["space"].value else (live, None)
+        if self.flat is not None:
+            points.on_selection(self._points_selected)
+            points.on_deselect(lambda trace, points: self.show(selected=()))
+        self.diagram.children = [live]
+        if old is not None:
+            old.close()
+
+    def _redraw(self, name: str, shown: go.FigureWidget, fresh: go.Figure) -> None:
+        self._layouts[name] = _copy(fresh, shown, self._layouts[name])
 
     def _hovered(self, trace: Any, points: Any, state: Any) -> None:
         if points.point_inds:
@@ -104,10 +112,9 @@ class FeatureExplorer(widgets.VBox):
     def _control_changed(self, change: Any) -> None:
         value = {name: control.value for name, control in self.controls.items()}
         if change["owner"] is self.controls["space"]:
-            self._draw_diagram()
+            self._new_diagram()
         if change["owner"] is self.controls["network"]:
-            with self.controls["layer"].hold_trait_notifications():
-                _offer(self.controls["layer"], self.atlas.layers(value["network"]))
+            _offer(self.controls["layer"], self.atlas.layers(value["network"]))
         self.show(
             network=value["network"],
             layer=self.controls["layer"].value,
@@ -155,7 +162,8 @@ def _controls(atlas: Atlas, view: View) -> dict[str, Any]:
 def _offer(choice: widgets.Dropdown, options: list[str]) -> None:
     """Change the options of a list and keep its value where it is among them."""
     value = choice.value if choice.value in options else options[-1]
-    choice.options = options
+    if list(choice.options) != list(options):
+        choice.options = options  # which chooses the first
     choice.value = value
 
 

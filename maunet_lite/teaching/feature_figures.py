@@ -94,7 +94,11 @@ def figure_3d(atlas: Atlas, view: View) -> go.Figure:
     figure = go.Figure([dot, star, *_legend(atlas, go.Scatter3d)])
     titles = {f"{axis}axis": {"title": {"text": _axis_title(atlas, view, k)}} for k, axis in enumerate("xyz")}
     figure.update_layout(
-        scene={**titles, "dragmode": "orbit", "camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.9}}},
+        scene={
+            **titles,
+            "dragmode": "orbit",
+            "camera": {"eye": {"x": 1.7, "y": 1.7, "z": 0.9}, "center": {"z": -0.2}},
+        },
         **_layout(height=430, top=70),
     )
     return figure

@@ -115,12 +115,20 @@ def test_features_of_notebook_03_answer_hover_click_and_drag(
         notebook.photograph("4_box", widget)
 
         notebook.changed(diagram, lambda: notebook.choose(widget, "layer", "distance_decoder"))
+        assert diagram.locator(".selectionlayer path").count() == 0, "the box belonged to another plane"
         notebook.changed(diagram, lambda: notebook.choose(widget, "network", "without proxy"))
+        assert chosen(widget, "layer") == "distance_decoder"
         notebook.changed(diagram, lambda: notebook.choose(widget, "modality", "dic"))
         notebook.photograph("5_layer_network_modality", widget)
+
         widget.locator("button", has_text="3-D").click()
-        widget.locator(".js-plotly-plot .gl-container canvas").first.wait_for(state="visible")
+        space = widget.locator(".js-plotly-plot").filter(has=notebook.page.locator(".gl-container canvas"))
+        space.first.wait_for(state="visible")
+        notebook.changed(space.first, lambda: notebook.choose(widget, "modality", "all"))
         notebook.photograph("6_space", widget)
+        widget.locator("button", has_text="3-D").click()
+        notebook.changed(diagram, lambda: notebook.choose(widget, "layer", "class_decoder"))
+        notebook.photograph("7_plane_again", widget)
         assert notebook.mistakes == []
 
 
