@@ -141,7 +141,8 @@ def segment_files(
     table : bool
         Also write ``summary.csv`` (one row per image: status, cells, size, seconds per stage, reason) and
         ``cells.csv`` (one row per cell, see `measure.measure_cells`), both as ``.parquet`` too if pyarrow is
-        installed. They cover what was done before in this folder.
+        installed (``pip install 'maunet-lite[scale]'``). They cover what was done before in this folder.
+        Each image's cells also lie in ``cells/NAME.csv``.
     overwrite : bool
         Do again what is done. Otherwise an image with a label map is not segmented again; of its other
         files the missing ones are written.

@@ -331,3 +331,20 @@ def test_images_are_tasks_of_a_pool(images, tmp_path, monkeypatch):
     assert len(read_tables(tmp_path)[1]) == 18
     assert {o.status for o in segment_files([images], tmp_path / "out", "lite", pool=Pool(), table=True,
                                             progress=False)} == {"skipped", "failed"}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_images_on_a_cluster_of_processes(images, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    from maunet_lite.checkpoints import save_model
+    from maunet_lite.cluster import open_pool
+    from maunet_lite.model import build_model
+
+    model = save_model(build_model("lite"), tmp_path / "model.safetensors", {})
+    with open_pool(workers=2) as pool:
+        outcomes = segment_files(
+            [images], tmp_path / "out", model, pool=pool, table=True, device="cpu", progress=False
+        )
+    assert [o.status for o in outcomes] == ["segmented", "segmented", "failed"] + ["segmented"] * 3
+    assert len(list((tmp_path / "out").glob("*_label.tiff"))) == 5
+    assert len(read_tables(tmp_path)[0]) == 6
