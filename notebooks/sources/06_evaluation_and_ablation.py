@@ -697,6 +697,8 @@ ablation_tables.by_modality(frame, "4").round(2) if len(four) else None
 
 # %%
 print(ablation_tables.budget(frame, "5"))
+for variant, mean in ablation_tables.spread(frame, "5")["mean"].items():
+    record(f"table 5, F1, {variant}", round(float(mean), 4))
 five = ablation_tables.table5(frame)
 five if len(five) else None
 
@@ -713,6 +715,8 @@ five if len(five) else None
 # %%
 seven = ablation_tables.table7(frame)
 print(ablation_tables.budget(frame, "7"))
+for modality, mean in seven["mean F1"].items():
+    record(f"table 7, F1, {modality}", round(float(mean), 4))
 seven.round(2) if len(seven) else None
 
 # %%
