@@ -35,10 +35,14 @@ notebooks: $(READY)  ## run every notebook headless; figures and report.html und
 test: $(READY)  ## run the tests
 	$(PY) -m pytest $(ARGS)
 
-test-browser: $(READY)  ## drive the notebooks' widgets in a real JupyterLab in headless Chromium
-	@command -v chromium chromium-browser google-chrome >/dev/null || $(PY) -m playwright install chromium \
-	  || { echo "installing Debian's chromium instead"; apt-get update -qq && apt-get install -y -qq chromium; }
-	$(PY) -m pytest -m browser $(ARGS)
+test-browser: $(READY)  ## drive the notebooks' widgets in a real JupyterLab; screenshots in out/browser
+	@$(PY) -c 'from tests.browser.lab import find_chromium as find; raise SystemExit(not find())' \
+	  || $(PY) -m playwright install chromium 2>/dev/null || { \
+	  echo "playwright could not fetch its Chromium; installing the system's package instead"; \
+	  if [ "$$(id -u)" = 0 ]; then as_root=; else as_root=sudo; fi; \
+	  $$as_root apt-get update -qq && $$as_root apt-get install -y -qq chromium >/dev/null; } || { \
+	  echo "Install Chromium or Chrome by hand, or name one:  MAUNET_CHROMIUM=/path/to/chrome make test-browser"; exit 1; }
+	$(PY) -m pytest -m browser tests/browser $(ARGS)
 
 lint: $(READY)  ## check style and formatting, and that the published notebooks are fresh
 	$(PY) -m ruff check .
