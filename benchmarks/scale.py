@@ -13,8 +13,9 @@ measured again without `--again`.
 
 The published figures are of another machine (RTX 3090, their Docker image with two networks at three scales,
 one scale above 25 megapixels) and other images of the same size: a ratio to them says what a user waits, not
-which code is better. Networks without trained weights (`--networks` names trained ones) do their work on the
-GPU, and `lite` answers in their place, so that the post-processing has real cells to separate.
+which code is better. Networks without trained weights (`--networks` names trained ones) do their work, and
+`lite` answers in their place, so that the post-processing has real cells to separate; for an image in blocks
+the seconds of these answers are part of the total, else they are not.
 """
 
 from __future__ import annotations
