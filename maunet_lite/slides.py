@@ -204,8 +204,8 @@ def segment_slide(
         except KeyboardInterrupt:
             done = len(work.finished())
             print(
-                f"Stopped after {done} of {len(grid.blocks)} blocks. Run the same again to go on from there; "
-                f"finished blocks lie in {work.path}",
+                f"Stopped after {done} of {len(grid.blocks)} blocks. Run the same again to go on from there: "
+                f"finished blocks lie in {work.path.name} beside the result",
                 file=sys.stderr,
             )
             raise
