@@ -165,8 +165,8 @@ def main() -> None:
     plot = options.out / "growth.png"
     draw(table, found, plot)
     if options.save:
-        for file in (path, plot):
-            shutil.copy(file, RESULTS / file.name)
+        table.to_csv(RESULTS / path.name, index=False)
+        shutil.copy(plot, RESULTS / plot.name)
     print(f"table: {path}; plot: {plot}")
 
 

@@ -21,7 +21,6 @@ the seconds of these answers are part of the total, else they are not.
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +135,7 @@ def main() -> None:
     if len(rows) < len(options.sizes) * len(options.recipes):
         raise SystemExit("not everything could be measured; see above")
     if options.save:
-        shutil.copy(table, RESULTS / "scale.csv")
+        pd.DataFrame(rows).to_csv(RESULTS / "scale.csv", index=False)
     print(f"table: {table}")
 
 

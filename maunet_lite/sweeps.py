@@ -76,7 +76,9 @@ def read_grid(grid: Grid | list[Grid] | str | Path) -> list[dict[str, Any]]:
         except yaml.YAMLError as error:
             raise ValueError(f"{where} is no YAML: {' '.join(str(error).split())}") from error
     parts = grid if isinstance(grid, list) else [grid]
-    if not parts or not all(isinstance(part, Mapping) and part for part in parts):
+    if not parts or not all(
+        isinstance(part, Mapping) and part and all(map(_is_name, part)) for part in parts
+    ):
         raise ValueError(f"{where} should say parameter: [values], such as SEED: [1, 2, 3]; got {grid!r}")
     combinations = []
     for part in parts:
@@ -86,6 +88,10 @@ def read_grid(grid: Grid | list[Grid] | str | Path) -> list[dict[str, Any]]:
                 raise ValueError(f"{where} has no value for {name}: give one or more, or leave it out")
         combinations += [dict(zip(part, map(_as_number, values), strict=True)) for values in product(*axes)]
     return [c for i, c in enumerate(combinations) if c not in combinations[:i]]
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and name.isidentifier()
 
 
 def _as_number(value: Any) -> Any:

@@ -53,6 +53,7 @@ def test_grid_is_read_from_yaml(tmp_path):
 
 @pytest.mark.parametrize(("text", "says"), [
     ("", "grid.yaml should say parameter: [values]"), ("- 1\n", "should say parameter"),
+    ("1: [2]\n", "should say parameter"),
     ("A: []\n", "no value for A"), ("A: [1\n", "grid.yaml is no YAML"),
 ])  # fmt: skip
 def test_wrong_grids_are_refused(tmp_path, text, says):
