@@ -356,6 +356,18 @@ def test_lasso_of_the_user_outlives_what_it_selects(explorer):
     assert list(explorer.flat.data[0].selectedpoints) == [0, 4]
 
 
+def test_lasso_goes_when_another_plane_comes(explorer):
+    before = explorer.flat
+    explorer._points_selected(explorer.flat.data[0], pointer(0, 4), None)
+    assert explorer.flat is before
+    explorer.controls["layer"].value = "encoder.4"
+    assert explorer.flat is not before
+    assert explorer.diagram.children == (explorer.flat,)
+    assert explorer.view.selected == ("a.png", "c.png"), "what was selected stays so, and is ringed"
+    explorer.controls["layer"].value = "class_decoder"
+    assert explorer.flat is explorer.diagram.children[0]
+
+
 def test_live_figures_equal_fresh_ones_after_any_change(explorer, atlas):
     for changes in (
         {"layer": "encoder.4"},

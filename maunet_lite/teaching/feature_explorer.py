@@ -64,10 +64,10 @@ class FeatureExplorer(widgets.VBox):
         if self.view == before:
             return
         if set(changes) != {"image"}:  # hovering must be quick
-            if self.flat is not None and set(changes) - {"image", "selected"}:
-                self.flat.data[POINTS].selectedpoints = None  # a lasso in another plane means nothing here
-                self.flat.layout.selections = ()
-            self._redraw("diagram", self._seen, self._fresh_diagram())
+            if self._lasso and set(changes) - {"image", "selected"}:
+                self._new_diagram()  # in another plane the lasso means nothing, and it cannot be taken away
+            else:
+                self._redraw("diagram", self._seen, self._fresh_diagram())
         self._redraw("bars", self.bars, figure_scores(self.atlas, self.view))
         self._show_pictures()
 
@@ -81,6 +81,7 @@ class FeatureExplorer(widgets.VBox):
     def _new_diagram(self) -> None:
         """Show a new live figure: plotly loses what happens to one while it is out of sight."""
         old, live = self._seen, go.FigureWidget(self._fresh_diagram())
+        self._lasso = False  # has the reader drawn one?
         self._layouts["diagram"] = live.layout.to_plotly_json()
         points = live.data[POINTS]
         points.on_hover(self._hovered)
@@ -107,6 +108,7 @@ class FeatureExplorer(widgets.VBox):
             self.show(image=name, selected=() if self.view.selected == (name,) else (name,))
 
     def _points_selected(self, trace: Any, points: Any, selector: Any) -> None:
+        self._lasso = True
         self.show(selected=tuple(dict.fromkeys(trace.customdata[k][0] for k in points.point_inds)))
 
     def _control_changed(self, change: Any) -> None:
