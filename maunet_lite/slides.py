@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -182,7 +183,8 @@ def segment_slide(
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{out}: label maps of slides end in .zarr, .tif or .tiff")
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
-    with open_slide(source, memory=memory) as slide:
+    opened = nullcontext(source) if isinstance(source, Slide) else open_slide(source, memory=memory)
+    with opened as slide:
         job = Job(
             slide, model, config, tuple(scales), str(device), window, empty,
             None if gpu_memory is None else parse_bytes(gpu_memory) / 2**30,

@@ -196,7 +196,7 @@ def test_a_pool_gives_the_same(slide_file: Path, whole: np.ndarray, tmp_path: Pa
     )
     np.testing.assert_array_equal(tifffile.imread(result.labels), whole)
     assert [step.block.index for step in steps] == [3, 2, 1, 0]
-    with open_pool() as pool:  # in this process
+    with open_pool() as pool:  # in this process; what was opened by others stays open
         segment_slide(slide_file, tmp_path / "again.tif", block=300, pool=pool, empty=0, **OPTIONS)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "again.tif"), whole)
 
