@@ -28,6 +28,10 @@ QUICK: dict[str, list[str]] = {
     "tune_postprocessing": ["--quick"],
     "scale": ["--quick"],
     "growth": ["--quick"],
+    "candidates": ["--quick"],
+    "semi_supervised": ["--quick"],
+    "finetuning": ["--quick"],
+    "ablation": ["--quick"],
 }
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -131,7 +132,7 @@ def train_row(row: Row, options: argparse.Namespace) -> None:
         write(pd.DataFrame({**labels, **scores, **about}), done)
     finally:
         claim.unlink()
-    collect(options.out)
+    collect(options.out, options.results)
 
 
 def circumstances(options: argparse.Namespace) -> dict[str, str]:
@@ -198,14 +199,14 @@ def write(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(part, index=False)
 
 
-def collect(out: Path) -> pd.DataFrame:
-    """Join all that is done into the CSV of the package."""
+def collect(out: Path, results: Path) -> pd.DataFrame:
+    """Join all that is done into one CSV."""
     parts = [pd.read_csv(path) for path in sorted(out.glob("*.csv"))]
     parts = [part for part in parts if not set(part["variant"]) <= {"A", "B"}]  # scored again in ensembles
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if len(table):
         table["table"] = table["table"].astype(str)
-        write(table.sort_values(["table", "variant", "seed"], kind="stable"), RESULTS)
+        write(table.sort_values(["table", "variant", "seed"], kind="stable"), results)
     return table
 
 
@@ -228,7 +229,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--data", default="simulated")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the CSV to write")
+    parser.add_argument("--quick", action="store_true", help="one row, two steps: does it run?")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -238,6 +241,10 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--progress", action="store_true")
     options = parser.parse_args()
+    if options.quick:
+        options.steps, options.seeds, options.only = 2, [0], ["curve"]
+        options.out = Path(tempfile.mkdtemp(prefix="ablation-"))
+        options.results = options.out / "results" / "ablation.csv"
     load_dataset(options.data)
     options.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -247,8 +254,9 @@ def main() -> None:
         ensembles(options)
     if "shipped" in options.only:
         shipped(options)
-    print("\n".join(report(collect(options.out))))
-    print(f"\n{(time.monotonic() - started) / 60:.0f} minutes; one line per row and modality in {RESULTS}")
+    print("\n".join(report(collect(options.out, options.results))))
+    minutes = (time.monotonic() - started) / 60
+    print(f"\n{minutes:.0f} minutes; one line per row and modality in {options.results}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ to ``benchmarks/results/lite_candidates.csv``. What is done is not done again.
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--data", default="simulated")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the CSV to write")
+    parser.add_argument("--quick", action="store_true", help="seconds each: does it run?")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/candidates"))
@@ -112,13 +115,17 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--names", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES))
     options = parser.parse_args()
+    if options.quick:
+        options.minutes, options.names = 0.05, ["lite", "narrow"]
+        options.out = Path(tempfile.mkdtemp(prefix="candidates-"))
+        options.results = options.out / "candidates.csv"
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.names:
         if (count := parameters(CANDIDATES[name][1])) > LIMIT:
             parser.error(f"candidate {name} has {count:,} parameters, at most {LIMIT:,} are allowed")
     table = pd.concat([train_candidate(name, options) for name in options.names], ignore_index=True)
     if set(options.names) == set(CANDIDATES):
-        with atomic_path(RESULTS) as part:
+        with atomic_path(options.results) as part:
             table.to_csv(part, index=False)
     shown = table.drop(columns=["what", "commit"]).set_index("candidate")
     shown["f1_ratio"] = (shown["f1_all"] / shown["f1_all"].iloc[0]).round(3)

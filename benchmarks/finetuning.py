@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--data", default="simulated")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the CSV to write")
+    parser.add_argument("--quick", action="store_true", help="seconds each: does it run?")
     parser.add_argument("--source", default="usiigaci")
     parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=3.0)
@@ -73,8 +76,14 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--out", type=Path, default=Path("runs/finetuning"))
     options = parser.parse_args()
+    if options.quick:
+        options.minutes = options.base_minutes = 0.05
+        options.images, options.source = 1, None
+        options.out = Path(tempfile.mkdtemp(prefix="finetuning-"))
+        options.results = options.out / "finetuning.csv"
 
     data = load_dataset(options.data)
+    options.source = options.source or data.split("val").table["source"].iloc[0]
     common = {"device": options.device, "precision": options.precision, "seed": options.seed}
     lite = RECIPES["lite"].override(**common, validate_every=0, validation_images=1)
     base = options.base or trained(
@@ -102,7 +111,7 @@ def main() -> None:
     rows = rows[["images", "mean_f1", "mean_f1_plain", "mean_dice"]].astype(float).round(3)
     rows["ratio"] = (rows["mean_f1"] / rows["mean_f1"].iloc[1]).round(2)
     rows = rows.assign(minutes=options.minutes, source=options.source, commit=commit())
-    with atomic_path(RESULTS) as part:
+    with atomic_path(options.results) as part:
         rows.rename_axis("network").to_csv(part)
     print(rows.drop(columns=["commit", "source"]).to_string())
     print(f"\nF1 on the validation images of {options.source}; ratio: to the network before fine-tuning")

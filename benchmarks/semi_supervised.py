@@ -11,6 +11,7 @@ classes (`maunet_lite.consistency.pseudo_accuracy`); no loss ever sees that. The
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -36,7 +37,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--data", default="simulated")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the CSV to write")
+    parser.add_argument("--quick", action="store_true", help="seconds each: does it run?")
     parser.add_argument("--labelled-fraction", type=float, default=0.1)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--methods", nargs="+", default=["supervised", "cr"])
@@ -45,6 +48,10 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--out", type=Path, default=Path("runs/semi"))
     options = parser.parse_args()
+    if options.quick:
+        options.minutes, options.labelled_fraction = 0.05, 0.5
+        options.out = Path(tempfile.mkdtemp(prefix="semi_supervised-"))
+        options.results = options.out / "semi_supervised.csv"
     rows = []
     for method in options.methods:
         folder = options.out / method.replace("*", "-star")
@@ -63,7 +70,7 @@ def main() -> None:
             | pseudo_label_accuracy(folder).to_dict()
         )
     table = pd.DataFrame(rows)
-    with atomic_path(RESULTS) as part:
+    with atomic_path(options.results) as part:
         table.to_csv(part, index=False)
     shown = table.drop(columns="commit").set_index("method")
     shown["ratio"] = (shown["f1_all"] / shown["f1_all"].iloc[0]).round(2)

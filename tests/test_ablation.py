@@ -45,15 +45,13 @@ def test_a_row_that_is_done_or_claimed_is_left_alone(tmp_path: Path, monkeypatch
     train_row(claimed, Namespace(out=tmp_path))
 
 
-def test_results_are_joined_without_the_rows_that_are_scored_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ablation, "RESULTS", tmp_path / "package" / "ablation.csv")
+def test_results_are_joined_without_the_rows_that_are_scored_again(tmp_path: Path) -> None:
+    results = tmp_path / "package" / "ablation.csv"
     for table, variant in (("4", "base"), ("5", "A"), ("5", "A, one scale")):
         frame = pd.DataFrame({"table": [table], "variant": [variant], "seed": [0], "modality": ["all"]})
         frame.to_csv(tmp_path / f"{table}-{variant}.csv", index=False)
-    ablation.collect(tmp_path)
-    assert list(pd.read_csv(ablation.RESULTS)["variant"]) == ["base", "A, one scale"]
+    ablation.collect(tmp_path, results)
+    assert list(pd.read_csv(results)["variant"]) == ["base", "A, one scale"]
 
 
 @pytest.mark.parametrize("name", CANDIDATES)

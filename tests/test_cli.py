@@ -258,7 +258,17 @@ def test_help_answers_without_loading_torch():
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8"},
     ).stdout  # fmt: skip
     assert out.splitlines()[-1] == "False False False"
-    for command in ("train", "segment", "evaluate", "doctor", "describe", "convert", "notebooks", "data"):
+    for command in (
+        "train",
+        "segment",
+        "evaluate",
+        "doctor",
+        "describe",
+        "convert",
+        "notebooks",
+        "data",
+        "sweep",
+    ):
         assert command in out
 
 
