@@ -298,7 +298,7 @@ def fine_tune(share, validate_every=0):
 runs, seconds, after = {}, {}, {}
 for share in SHARES:
     start = time.perf_counter()
-    runs[share] = fine_tune(share, validate_every=max(1, STEPS // 5) if share == SHARES[-1] else 0)
+    runs[share] = fine_tune(share, validate_every=max(2, STEPS // 5) if share == SHARES[-1] else 0)
     seconds[share] = time.perf_counter() - start
     after[share] = evaluate(runs[share].folder / "last.safetensors", data, progress=False)
 tuned = ml.load_model(runs[SHARES[-1]].folder / "last.safetensors")
@@ -487,7 +487,7 @@ record(
 plate = {"B": "control", "C": "drug"}
 cells["well"] = cells["image"].str[:2]
 cells["treatment"] = cells["well"].str[0].map(plate).fillna("mine")
-cells["dye"] = cells["intensity_mean"] - 100  # the camera's offset
+cells["dye"] = cells.filter(like="intensity_mean").iloc[:, 0] - 100  # the camera's offset
 good = cells[~cells["image"].isin(rejected) & ~cells["touches_border"]]
 
 fig, axes = plt.subplots(1, 2, figsize=(8, 2.9), layout="compressed")
@@ -590,7 +590,7 @@ import zarr
 from maunet_lite.polygons import Polygon, fill
 
 name = Path(worst.index[-1]).stem
-picture, labels = ml.read_image(experiment / f"{name}.tif"), ml.read_labels(results / f"{name}_label.tiff")
+picture, labels = ml.read_image(experiment / worst.index[-1]), ml.read_labels(results / f"{name}_label.tiff")
 features = json.loads((results / f"{name}.geojson").read_text())["features"]
 rois = roifile.roiread(results / f"{name}_rois.zip")
 pyramid = zarr.open_group(results / f"{name}.ome.zarr", mode="r")
