@@ -271,13 +271,13 @@ fig, axes = plt.subplots(1, 3, figsize=(7, 2.5), layout="compressed")
 for ax, pixels, title in zip(
     axes, (slide, own, shared), ("as stored", "each block alone", "limits of the whole"), strict=True
 ):
-    ax.imshow(pixels[::6, ::6], cmap="gray")
+    ax.imshow(pixels[::8, ::8], cmap="gray")
     ax.set_title(title, fontsize=9)
     ax.set_axis_off()
 show(
     fig,
     alt="A slide; a patchwork of blocks, empty ones full of bright noise; the slide evenly scaled.",
-    dpi=85,
+    dpi=64,
 )
 record("cells found in empty blocks", int(ghosts))
 print(f"cells found in blocks without any: {ghosts}")
@@ -502,13 +502,15 @@ except KeyboardInterrupt:
 
 second = segment_slide(path, out, model, **OPTIONS)
 print(f"went on after {second.resumed} of {second.blocks} blocks, and finished {out.name}")
-assert np.array_equal(tifffile.imread(out), found)
+again = tifffile.imread(out)
+print("the same to the pixel:", np.array_equal(again, found))
+assert ml.match_cells(found, again).f1 > 0.99
 
 # %% [markdown]
-# Nothing was lost but the block at hand, and the result is the same to the pixel. A file appears under
-# its name only when it is whole (it is written under another one first), so even a power cut leaves no
-# half block. The journal holds all that was settled in section 3; that is why it matters that blocks
-# decide nothing themselves.
+# Nothing was lost but the block at hand, and the result is the same (on a GPU, whose sums are not always
+# added in the same order, a pixel may differ). A file appears under its name only when it is whole, for
+# it is written under another one first: even `kill -9` leaves no half block. The journal holds all that
+# was settled in section 3; that is why it matters that blocks decide nothing themselves.
 #
 # ## 6 · Watch it
 #
@@ -519,7 +521,7 @@ last = len(view.frames) - 1
 fig, axes = plt.subplots(1, 4, figsize=(8, 2.3), layout="compressed")
 for ax, frame in zip(axes, (0, last // 3, 2 * last // 3, last), strict=True):
     view.draw(ax, frame)
-show(fig, alt="A dim slide that fills with coloured cells, block after block, in four pictures.", dpi=100)
+show(fig, alt="A dim slide that fills with coloured cells, block after block, in four pictures.", dpi=85)
 
 # %% [markdown]
 # Now live. In JupyterLab the picture below grows while the cell runs; on a web page you see how it
@@ -632,7 +634,7 @@ try:
         source = "lite"  # a name, not a network: each process loads it once
         many = segment_slide(path, FOLDER / "many.tif", source, pool=pool, **OPTIONS)
         print(f"{many.cells} cells by {pool.n_workers} at a time in {many.seconds:.1f} s")
-    assert np.array_equal(tifffile.imread(many.labels), found)
+    assert ml.match_cells(found, tifffile.imread(many.labels)).f1 > 0.99
 except ImportError as error:  # without the extra [scale]
     print(error)
 
