@@ -150,6 +150,7 @@ def find_limits(slide: Slide, progress: bool = False) -> Limits:
 
     Examples
     --------
+    >>> from maunet_lite.slide_reading import open_slide
     >>> find_limits(open_slide(np.array([[0, 10, 20, 30]], dtype=np.uint8)))
     [(10.2, 29.8)]
     """
