@@ -37,7 +37,7 @@ test: $(READY)  ## run the tests
 
 test-browser: $(READY)  ## drive the notebooks' widgets in a real JupyterLab; screenshots in out/browser
 	@$(PY) -c 'from tests.browser.lab import find_chromium as find; raise SystemExit(not find())' \
-	  || $(PY) -m playwright install chromium 2>/dev/null || { \
+	  || $(PY) -m playwright install chromium >/dev/null 2>&1 || { \
 	  echo "playwright could not fetch its Chromium; installing the system's package instead"; \
 	  if [ "$$(id -u)" = 0 ]; then as_root=; else as_root=sudo; fi; \
 	  $$as_root apt-get update -qq && $$as_root apt-get install -y -qq chromium >/dev/null; } || { \

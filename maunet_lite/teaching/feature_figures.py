@@ -24,6 +24,7 @@ from .feature_atlas import (
 )
 
 SYMBOLS = {"background": "x", "interior": "circle"}
+SYMBOLS_3D = {"background": "cross", "interior": "circle"}  # "x" is a letter there that many fonts lack
 POINTS = 0  # position of the points among the traces of a diagram
 _HOVER = "%{customdata[0]}<br>%{customdata[1]}, %{customdata[2]}<br>%{customdata[3]}<extra></extra>"
 
@@ -81,7 +82,11 @@ def figure_3d(atlas: Atlas, view: View) -> go.Figure:
     dot = go.Scatter3d(
         **{axis: points[axis].tolist() for axis in "xyz"},
         mode="markers",
-        marker={"color": points["color"].tolist(), "symbol": _symbols(points), "size": sizes.tolist()},
+        marker={
+            "color": points["color"].tolist(),
+            "symbol": points["class"].map(SYMBOLS_3D).tolist(),
+            "size": sizes.tolist(),
+        },
         customdata=_details(points),
         hovertemplate=_HOVER,
         showlegend=False,
@@ -167,7 +172,8 @@ def _legend(atlas: Atlas, kind: type) -> list[Any]:
     nowhere = {"x": [None], "y": [None]} | ({"z": [None]} if kind is go.Scatter3d else {})
     colors = modality_colors(atlas.modalities)
     looks = {name: {"color": color, "symbol": "circle"} for name, color in colors.items()}
-    looks |= {name: {"color": "#777777", "symbol": symbol} for name, symbol in SYMBOLS.items()}
+    symbols = SYMBOLS_3D if kind is go.Scatter3d else SYMBOLS
+    looks |= {name: {"color": "#777777", "symbol": symbol} for name, symbol in symbols.items()}
     return [kind(**nowhere, mode="markers", marker=look, name=name) for name, look in looks.items()]
 
 
