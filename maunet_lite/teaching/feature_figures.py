@@ -24,7 +24,7 @@ from .feature_atlas import (
 )
 
 SYMBOLS = {"background": "x", "interior": "circle"}
-SYMBOLS_3D = {"background": "cross", "interior": "circle"}  # "x" is a letter there that many fonts lack
+SYMBOLS_3D = {"background": "square", "interior": "circle"}  # "x" is a letter there that many fonts lack
 POINTS = 0  # position of the points among the traces of a diagram
 _HOVER = "%{customdata[0]}<br>%{customdata[1]}, %{customdata[2]}<br>%{customdata[3]}<extra></extra>"
 
