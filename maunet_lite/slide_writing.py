@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +112,19 @@ class WorkFolder:
             self._tiles.popitem(last=False)
         return tile
 
+    def deliver(self, out: Path) -> None:
+        """Move the result, which lies here under the name of `out`, to its place; remove the rest."""
+        if out.is_dir():  # cannot be replaced in one step
+            os.replace(out, self.path / "replaced")
+        os.replace(self.path / out.name, out)
+        self.remove()
+
     def _file(self, index: int) -> Path:
         return self.path / f"{index:06d}.npz"
 
 
 def label_reader(work: WorkFolder, grid: BlockGrid, tables: Mapping[int, np.ndarray]) -> Reader:
-    """Return a function that reads any region from the finished blocks, with the ids of `tables`."""
+    """Return a function that reads any region of the finished blocks, with the ids of `tables`."""
 
     def read(rows: slice, columns: slice) -> np.ndarray:
         out = np.zeros((rows.stop - rows.start, columns.stop - columns.start), dtype=np.int32)
@@ -169,7 +174,7 @@ def tiles_of(shape: Any) -> Iterator[tuple[slice, slice]]:
 def write_slide_labels(
     out: Path, shape: tuple[int, int], cells: int, read: Reader, tick: Callable[[], None] = lambda: None
 ) -> None:
-    """Write a label map tile by tile, by the suffix of `out`; an older result is replaced at the end.
+    """Write a label map tile by tile, by the suffix of `out`.
 
     Parameters
     ----------
@@ -190,11 +195,10 @@ def write_slide_labels(
         tick()
         return read(rows, columns).astype(dtype)
 
-    if out.suffix.lower() == ".zarr":
-        with _replacing(out) as temporary:
-            _write_zarr(temporary, out, shape, dtype, counted)
-        return
     with atomic_path(out) as temporary:
+        if out.suffix.lower() == ".zarr":
+            _write_zarr(temporary, out, shape, dtype, counted)
+            return
         tifffile.imwrite(
             temporary, (_full_tile(counted(*place)) for place in tiles_of(shape)),
             shape=shape, dtype=dtype, tile=(TILE, TILE), compression="zlib", photometric="minisblack",
@@ -205,18 +209,6 @@ def write_slide_labels(
 def _full_tile(tile: np.ndarray) -> np.ndarray:
     """Fill up a tile at the edge of the image: a TIFF's tiles all have one size."""
     return np.pad(tile, [(0, TILE - side) for side in tile.shape])
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the place of `path` at the end."""
-    aside = path.with_name(f".old-{secrets.token_hex(4)}{path.suffix}")
-    with atomic_path(path) as temporary:
-        yield temporary
-        if path.exists():
-            os.replace(path, aside)
-    if aside.exists():
-        shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
 
 
 def _write_zarr(folder: Path, out: Path, shape: tuple[int, int], dtype: np.dtype, read: Reader) -> None:

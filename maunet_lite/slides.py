@@ -11,6 +11,7 @@ memory that does not grow with the image.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -244,6 +245,11 @@ def _finish(out: Path, work: WorkFolder, grid: BlockGrid, progress: bool) -> tup
     del parts
     n_tiles = sum(1 for _ in tiles_of(grid.shape))
     with tqdm(total=n_tiles, desc="writing", unit="tile", disable=not progress, leave=False) as bar:
-        write_slide_labels(out, grid.shape, cells, label_reader(work, grid, tables), bar.update)
-    work.remove()
+        # in the work folder: what a killed run leaves of it is swept up with the rest
+        target = work.path / out.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        read = label_reader(work, grid, tables)
+        write_slide_labels(target, grid.shape, cells, read, bar.update)
+    work.deliver(out)
     return cells, skipped
