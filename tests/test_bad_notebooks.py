@@ -31,7 +31,8 @@ def test_memory_error_and_syntax_error_are_reported_with_their_cells(tmp_path: P
     report = run_notebooks([], "smoke", {}, tmp_path / "out", jobs=2, folder=folder, progress=False)
     greedy, misspelt = report.runs
     assert not report.ok
-    assert (greedy.status, greedy.cell, greedy.error["name"]) == ("failed", 4, "MemoryError")  # the third holds smoke's parameters
+    # cell 2 holds the parameters of smoke
+    assert (greedy.status, greedy.cell, greedy.error["name"]) == ("failed", 4, "MemoryError")
     assert greedy.cell_source == "too_much = bytearray(10**17)"
     assert "before" in greedy.html.read_text(encoding="utf-8")
     assert (misspelt.status, misspelt.error["name"]) == ("failed", "SyntaxError")
