@@ -35,6 +35,8 @@ def markdown(frame: pd.DataFrame) -> str:
     |---|---:|
     | lite | .500 |
     """
+    if frame.empty:
+        return "*No rows yet; the command above makes them.*"
     names = [" ".join(filter(None, name)) if isinstance(name, tuple) else str(name) for name in frame]
     lines = ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     lines += [
@@ -85,13 +87,17 @@ def semi_supervised() -> pd.DataFrame:
 
 def postprocessing() -> pd.DataFrame:
     """Named settings of the post-processing on the maps of the shipped weights."""
-    return pd.read_csv(RESULTS / "postprocessing_settings.csv", index_col="setting")
+    return pd.read_csv(RESULTS / "postprocessing_settings.csv", index_col="setting").head(
+        4
+    )  # those with names
 
 
 def curve() -> pd.DataFrame:
     """F1 over the share of the labels."""
     frame = ablation.load()
-    part = frame[(frame["table"] == "curve")]
+    part = frame[frame["table"] == "curve"]
+    if part.empty:
+        return part
     table = part.pivot_table(index="variant", columns="modality", values="mean_f1", sort=False)
     return table[["all", *[name for name in table if name != "all"]]].rename(columns={"all": "F1"})
 
@@ -116,6 +122,8 @@ def scores() -> pd.DataFrame:
 def differences() -> pd.DataFrame:
     """F1 with the paper's or the authors' variant of a target in place of the kit's default."""
     frame = ablation.load()
+    if not frame["table"].eq("differences").any():
+        return frame.iloc[:0]
     frame = frame[frame["table"].eq("differences") | frame["variant"].eq("A, one scale")]
     table = frame.pivot_table(index="variant", columns="modality", values="mean_f1")
     table = table.rename(index={"A, one scale": "the kit's defaults"})

@@ -36,6 +36,10 @@ def test_numbers_are_written_as_people_read_them() -> None:
     assert markdown(frame).splitlines()[-1] == "| x, 1 | 1,234 | .500 | 1.500 | 123 | – | a |"
 
 
+def test_a_table_without_rows_says_so() -> None:
+    assert markdown(pd.DataFrame(columns=["F1"])) == "*No rows yet; the command above makes them.*"
+
+
 def test_an_unknown_table_is_refused() -> None:
     with pytest.raises(KeyError, match="nothing"):
         fill("<!-- table:nothing -->\n<!-- /table -->")
