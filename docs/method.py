@@ -37,7 +37,7 @@ def main() -> None:
     plots.show_image(image, ax=axes["image"], title="1  image, intensities\nscaled to [0.01, 0.99]")
     draw(model, ax=axes["network"])
     for text in axes["network"].texts:  # the diagram is made for a figure of its own
-        text.set_fontsize((0.65 if "decoder" in text.get_text() else 0.84) * text.get_fontsize())
+        text.set_fontsize(0.84 * text.get_fontsize())
     axes["network"].set_title("2  one encoder, two decoders, and the proxy", fontsize=12)
     classes = maps.probabilities[:3].argmax(axis=0).astype(np.uint8)
     plots.show_classes(classes, ax=axes["classes"], title="3a  class map")

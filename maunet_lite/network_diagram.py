@@ -28,6 +28,7 @@ COLUMNS = {"encoder": 0.0, "skip": 2.3, "class": 5.0, "distance": 7.8}  # centre
 LEVEL = 1.0  # vertical distance between resolutions
 BOX = 0.46  # height of a box
 WIDEST = 1.9
+INCHES = 0.76  # of paper per unit: small, so that letters can be read when the figure is shown small
 
 
 class Box(NamedTuple):
@@ -90,9 +91,11 @@ class _Diagram:
         self.rows = {stride: -i * LEVEL for i, stride in enumerate(dict.fromkeys(strides))}
         self.widest = max(*model.encoder.channels, *model.config.widths)
         right = COLUMNS[self.decoders[-1]] + 1.5
-        bottom, top = min(self.rows.values()) - 0.45, 1.65
+        bottom, top = min(self.rows.values()) - 0.45, 1.85
         if ax is None:
-            _, ax = plt.subplots(figsize=(0.95 * (right + 2.1), 0.95 * (top - bottom)), layout="constrained")
+            _, ax = plt.subplots(
+                figsize=(INCHES * (right + 2.1), INCHES * (top - bottom)), layout="constrained"
+            )
         self.ax, self.figure = ax, ax.figure
         ax.set(xlim=(-2.1, right), ylim=(bottom, top), aspect="equal")
         ax.set_axis_off()
@@ -156,7 +159,7 @@ class _Diagram:
             self.join(kind, skips[fine], box)
             below = box
         names = {"class": ("Ambiguity-aware", "decoder"), "distance": ("Instance-aware", "decoder")}
-        self.draw_head(kind, below, strides[-1], " ".join(names[kind]))
+        self.draw_head(kind, below, strides[-1], "\n".join(names[kind]))
 
     def draw_head(self, kind: str, below: Box, stride: int, name: str) -> None:
         """Draw the output channels above a decoder."""
@@ -174,7 +177,7 @@ class _Diagram:
         self.arrow((below.x, below.y + BOX / 2), (below.x, y - 0.15), kind)
         how = "1×1" if stride == 1 else f"1×1, unfold {stride}×"
         self.note(kind, below.x, below.y + BOX / 2 + 0.25, how)
-        self.text(below.x, y + 0.36, name, size=8.5, weight="bold", color=COLORS[kind][1])
+        self.text(below.x, y + 0.52, name, size=8.5, weight="bold", color=COLORS[kind][1])
 
     # --- strokes ---
 
