@@ -92,6 +92,17 @@ def postprocessing() -> pd.DataFrame:
     )  # those with names
 
 
+def scale() -> pd.DataFrame:
+    """Seconds and memory at the sizes of the paper's Table 6."""
+    from benchmarks.scale import PAPER
+
+    table = pd.read_csv(RESULTS / "scale.csv", index_col="size")
+    stages = ["start", "read", "network", "postprocessing", "write", "total"]
+    table = table[["cells", *stages, "ram_mib"]].rename(columns={name: f"{name} / s" for name in stages})
+    table["paper / s"] = [PAPER[size][0] for size in table.index]
+    return table.rename(columns={"ram_mib": "RAM / MiB"})
+
+
 def curve() -> pd.DataFrame:
     """F1 over the share of the labels."""
     frame = ablation.load()
@@ -137,6 +148,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "7": lambda: ablation.table7(ablation.load()),
     "unseen": lambda: ablation.unseen(ablation.load()),
     "curve": curve,
+    "scale": scale,
     "scores": scores,
     "differences": differences,
     "candidates": candidates,

@@ -146,6 +146,7 @@ def test_model_is_loaded_once_and_again_when_its_file_changes(tmp_path):
 
 def test_running_scheduler_is_used(pool):
     address = pool._client.scheduler.address
+    pool._client.wait_for_workers(2, timeout=30)  # one that was killed before is being replaced
     with open_pool(scheduler=address) as connected:
         assert connected.n_workers == 2
         assert dict(connected.map(double, [3])) == {0: 6}

@@ -60,6 +60,8 @@ BLOCK = 250  # pixels: the side of its blocks
 WORKERS = 0  # processes that segment blocks in section 7; 0: this one alone
 
 # %%
+import contextlib
+import sys
 import tempfile
 from pathlib import Path
 
@@ -495,7 +497,8 @@ def stop_after_three(step):
 
 out = FOLDER / "again.tif"
 try:
-    segment_slide(path, out, model, watch=stop_after_three, **OPTIONS)
+    with contextlib.redirect_stderr(sys.stdout):  # a notebook would show its advice in red
+        segment_slide(path, out, model, watch=stop_after_three, **OPTIONS)
 except KeyboardInterrupt:
     print("stopped;", *sorted(file.name for file in FOLDER.iterdir()))
     print("inside:", *sorted(file.name for file in (FOLDER / "again.tif.unfinished").iterdir()))
