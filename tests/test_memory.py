@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -41,3 +45,11 @@ def test_memory_grows_with_an_array() -> None:
     array = np.ones(8 * 2**20)  # 64 MiB
     assert current_memory() - before > 48 * 2**20
     assert peak_memory() >= before + array.nbytes // 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux inherits its parent's peak")
+def test_the_peak_of_the_process_that_started_this_one_does_not_count() -> None:
+    ballast = np.ones(400 * 2**20, dtype=np.uint8)
+    code = "from maunet_lite.memory import peak_memory; print(peak_memory())"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < ballast.nbytes < peak_memory()

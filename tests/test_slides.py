@@ -230,7 +230,7 @@ def test_memory_stays_within_the_budget(image: np.ndarray, tmp_path: Path) -> No
         from maunet_lite.slides import segment_slide
 
         result = segment_slide({str(tmp_path / "slide.tif")!r}, {str(tmp_path / "cells.tif")!r},
-                               memory="2GiB", device="cpu", progress=False)
+                               memory="3GiB", device="cpu", progress=False)
         print(peak_memory(), result.cells, result.blocks, result.skipped)
     """
     ended = subprocess.run(
@@ -238,7 +238,7 @@ def test_memory_stays_within_the_budget(image: np.ndarray, tmp_path: Path) -> No
         cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True,
     )  # fmt: skip
     peak, cells, blocks, skipped = map(int, ended.stdout.split())
-    assert peak < parse_bytes("2GiB")
+    assert peak < parse_bytes("3GiB")
     assert cells > 30
     assert blocks > 10
     assert blocks - 16 < skipped < blocks  # those that see the cells
