@@ -278,8 +278,24 @@ class Notebook:
         return difference(before, pixels(picture)) == 0
 
 
-def pixels(part: Locator) -> np.ndarray:
-    """Return what a part of the page looks like, (H, W, 3) uint8; an image: its own pixels."""
+def pixels(part: Locator, tries: int = 5) -> np.ndarray:
+    """Return what a part of the page looks like, (H, W, 3) uint8; an image: its own pixels.
+
+    A figure may be replaced by a new one in the very moment; then the new one is looked at.
+    """
+    from playwright.sync_api import Error
+
+    for _ in range(tries - 1):
+        try:
+            return _pixels_now(part)
+        except Error as error:
+            if "not attached" not in error.message:
+                raise
+            part.page.wait_for_timeout(200)
+    return _pixels_now(part)
+
+
+def _pixels_now(part: Locator) -> np.ndarray:
     import base64
 
     from PIL import Image
