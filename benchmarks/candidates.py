@@ -2,8 +2,8 @@
 
     python -m benchmarks.candidates --data FOLDER [--minutes 3] [--out runs/candidates]
 
-Each candidate differs from the shipped design in one respect: depth, widths, where full resolution begins,
-normalisation, blocks per stage. All train with the same recipe for the same wall-clock time, one after
+Each candidate tries one idea: depth, widths, where full resolution begins, normalisation, blocks per stage;
+where an idea costs parameters, channels make room for it. All train with the same recipe for the same wall-clock time, one after
 another, on the same cores (nothing else should run), and are scored on the validation split. The table goes
 to ``benchmarks/results/lite_candidates.csv``. What is done is not done again.
 """
