@@ -3,9 +3,10 @@
     python -m benchmarks.candidates --data FOLDER [--minutes 3] [--out runs/candidates]
 
 Each candidate tries one idea: depth, widths, where full resolution begins, normalisation, blocks per stage;
-where an idea costs parameters, channels make room for it. All train with the same recipe for the same wall-clock time, one after
-another, on the same cores (nothing else should run), and are scored on the validation split. The table goes
-to ``benchmarks/results/lite_candidates.csv``. What is done is not done again.
+where an idea costs parameters, channels make room for it. All train with the same recipe for the same
+wall-clock time, one after another, on the same cores (nothing else should run), and are scored on the
+validation split. The table goes to ``benchmarks/results/lite_candidates.csv``. What is done is not done
+again.
 """
 
 from __future__ import annotations
