@@ -1,9 +1,10 @@
 """The kit's own Tables 4, 5 and 7 (paper sections 4.1 and 4.2), and more, at equal budgets.
 
-    python -m benchmarks.ablation --data FOLDER [--steps 600] [--seeds 0 1 2] [--only 4 5 7 curve differences]
+    python -m benchmarks.ablation --data FOLDER [--steps 600] [--seeds 0 1 2] [--only 4 5 7 curve …]
 
-Two more tables: ``curve`` takes ever fewer labels, ``differences`` the paper's or the authors' variant where
-both exist. ``--only shipped`` trains nothing and scores the shipped weights and Otsu + watershed.
+Three more tables: ``curve`` takes fewer labels, ``budget`` fewer or more steps, ``differences`` the paper's
+or the authors' variant where both exist. ``--only shipped`` trains nothing and scores the shipped weights
+and Otsu + watershed.
 
 Every row is one training of the `lite` network with the same number of optimiser steps and patches, scored on
 the validation split. What is done is not done again; several processes may work on one ``--out``. At the end,
@@ -31,7 +32,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.ship_weights import commit
-from maunet_lite.datasets import load_dataset
+from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, summary
 from maunet_lite.images import atomic_path
 from maunet_lite.recipes import RECIPES, TrainConfig
@@ -40,6 +41,8 @@ RESULTS = Path(__file__).parents[1] / "maunet_lite" / "results" / "ablation.csv"
 SCALES = {"one scale": (1.0,), "three scales": (1.0, 1.25, 1.5)}
 # Encoder B of Table 5 stands for WideResNet50 without its last stage: fewer stages, wider.
 ENCODER_B = {"encoder": "lite:32-64-128-192", "widths": (0, 16, 32, 64, 96)}
+SHARES = (0.001, 0.035, 0.2)  # of the labels, all of which are in row A of Table 5
+STEPS = (75, 150, 300, 1200, 2400)  # beside the 600 of row A
 COLUMNS = ["mean_dice", "mean_class_dice", "mean_f1_plain", "mean_f1", "median_f1", "pooled_f1"]
 
 
@@ -59,8 +62,8 @@ class Row:
         return f"{words}-{self.seed}"
 
 
-def rows(seeds: list[int], only: list[str]) -> list[Row]:
-    """Return the trainings, all variants of a seed before the next seed."""
+def rows(seeds: list[int], only: list[str], train: CellDataset) -> list[Row]:
+    """Return the trainings, all variants of a seed before the next seed; `train` says how many labels are."""
     half = {"labelled_fraction": 0.5}
     four = {
         "base": half | {"proxy": False},
@@ -78,19 +81,25 @@ def rows(seeds: list[int], only: list[str]) -> list[Row]:
         f"simulated to real, {name}": {"data": "simulated", "proxy": proxy}
         for name, proxy in (("proxy", True), ("no proxy", False))
     }
-    curve = {f"{share:.0%} of the labels": {"labelled_fraction": share} for share in (0.01, 0.04, 0.2)}
+    curve = {labelled_images(train, share): {"labelled_fraction": share} for share in SHARES}
+    budget = {f"{steps} steps": {"steps": steps, "warmup": min(100, steps // 6)} for steps in STEPS}
     differences = {  # from row A of Table 5, which has the kit's defaults
         "intensity as in the paper": {"targets": {"intensity": "paper"}},
         "boundary as in the authors' code": {"targets": {"boundary": "authors"}},
         "centre as in the authors' code": {"targets": {"center": "authors"}},
     }
-    plan = {"4": four, "5": five, "7": seven, "curve": curve, "differences": differences, "shipped": {}}
+    plan = {"4": four, "5": five, "7": seven, "curve": curve, "budget": budget, "differences": differences}
     return [
         Row(table, variant, seed, changes)
         for seed in seeds
         for table in only
-        for variant, changes in plan[table].items()
+        for variant, changes in plan.get(table, {}).items()
     ]
+
+
+def labelled_images(train: CellDataset, share: float) -> str:
+    """Say how many labelled images a share of them is; every source keeps at least one."""
+    return f"{len(train.labelled().fraction(share, np.random.default_rng(0))[0])} images"
 
 
 def configuration(row: Row, options: argparse.Namespace) -> TrainConfig:
@@ -171,7 +180,8 @@ def ensembles(options: argparse.Namespace) -> None:
                     continue
                 scores = score([weights[m] for m in models], options.data, scales, options.device)
                 labels = {"table": "5", "variant": f"{name}, {scale}", "seed": seed}
-                about = {"steps": options.steps, "minutes": np.nan} | circumstances(options)
+                spent = [pd.read_csv(weights[m].parent.with_suffix(".csv"))["minutes"][0] for m in models]
+                about = {"steps": options.steps, "minutes": sum(spent)} | circumstances(options)
                 write(pd.DataFrame({**labels, **scores, **about}), done)
 
 
@@ -235,7 +245,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    groups = ["4", "5", "7", "curve", "differences", "shipped"]
+    groups = ["4", "5", "7", "curve", "budget", "differences", "shipped"]
     parser.add_argument("--only", nargs="+", default=groups, choices=groups)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32")
@@ -245,10 +255,10 @@ def main() -> None:
         options.steps, options.seeds, options.only = 2, [0], ["curve"]
         options.out = Path(tempfile.mkdtemp(prefix="ablation-"))
         options.results = options.out / "results" / "ablation.csv"
-    load_dataset(options.data)
+    train = load_dataset(options.data).split("train")
     options.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    for row in rows(options.seeds, options.only):
+    for row in rows(options.seeds, options.only, train):
         train_row(row, options)
     if "5" in options.only:
         ensembles(options)

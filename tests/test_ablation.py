@@ -6,24 +6,48 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks import ablation
 from benchmarks.ablation import Row, configuration, rows, train_row
 from benchmarks.candidates import CANDIDATES, LIMIT, parameters
+from maunet_lite.datasets import CellDataset, load_dataset
+from maunet_lite.images import write_image, write_labels
 
-GROUPS = ["4", "5", "7", "curve", "differences"]
+GROUPS = ["4", "5", "7", "curve", "budget", "differences"]
 OPTIONS = Namespace(data="cells", steps=7, device="cpu", precision="float32", out=Path("runs"))
 
 
-def test_every_row_has_a_folder_of_its_own() -> None:
-    plan = rows([0, 1], GROUPS)
+@pytest.fixture
+def train(tmp_path: Path) -> CellDataset:
+    """Forty images of one source, and two of another."""
+    for number in range(42):
+        write_image(tmp_path / "data" / "images" / f"{number:02d}.png", np.zeros((8, 8), np.uint8))
+        write_labels(tmp_path / "data" / "labels" / f"{number:02d}_label.tiff", np.ones((8, 8), np.int32))
+    table = pd.DataFrame({"image": [f"{n:02d}.png" for n in range(42)], "source": ["a"] * 40 + ["b"] * 2})
+    table.assign(split="train", modality="dic").to_csv(tmp_path / "data" / "metadata.csv", index=False)
+    return load_dataset(tmp_path / "data")
+
+
+def test_every_row_has_a_folder_of_its_own(train: CellDataset) -> None:
+    plan = rows([0, 1], GROUPS, train)
     assert len({row.folder for row in plan}) == len(plan)
 
 
-def test_rows_differ_in_what_they_say_only() -> None:
-    plan = {row.variant: configuration(row, OPTIONS).to_dict() for row in rows([3], ["4"])}
+def test_learning_curves_say_how_many_images_and_steps(train: CellDataset) -> None:
+    curve = [row.variant for row in rows([0], ["curve"], train)]
+    assert curve == ["2 images", "9 images"]  # the two smallest shares leave one per source; 8 + 1
+    assert rows([0], ["shipped"], train) == []
+    for row in rows([0], ["budget"], train):
+        config = configuration(row, OPTIONS)
+        assert row.variant == f"{config.steps} steps"
+        assert config.warmup < config.steps / 4
+
+
+def test_rows_differ_in_what_they_say_only(train: CellDataset) -> None:
+    plan = {row.variant: configuration(row, OPTIONS).to_dict() for row in rows([3], ["4"], train)}
     base = plan["base"]
     changed = {
         name: {key for key in base if config[key] != base[key]} - {"out"} for name, config in plan.items()
