@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,10 +30,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.ship_weights import commit
+from benchmarks.training_runs import commit, trained, training_parser, use_temporary_folder, write_table
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, summary
-from maunet_lite.images import atomic_path
 from maunet_lite.recipes import RECIPES, TrainConfig
 
 RESULTS = Path(__file__).parents[1] / "maunet_lite" / "results" / "ablation.csv"
@@ -123,22 +121,18 @@ def summed_up(table: pd.DataFrame) -> pd.DataFrame:
 
 def train_row(row: Row, options: argparse.Namespace) -> None:
     """Train and score one row, unless it is done or another process is at it."""
-    from maunet_lite.training import train
-
     folder = options.out / row.folder
     done, claim = folder.with_suffix(".csv"), folder.with_suffix(".claim")
     if done.exists() or not _claimed(claim):
         return
     print(f"table {row.table}: {row.variant}, seed {row.seed}", flush=True)
     try:
-        result = train(configuration(row, options), resume=True, progress=options.progress)
-        if result.interrupted:
-            raise KeyboardInterrupt
-        scores = score([result.folder / "last.safetensors"], options.data, (1.0,), options.device)
-        minutes = pd.read_csv(folder / "log.csv")["minutes"].iloc[-1]
+        weights = trained(configuration(row, options))
+        scores = score([weights], options.data, (1.0,), options.device)
+        steps, minutes = pd.read_csv(folder / "log.csv")[["step", "minutes"]].iloc[-1]
         labels = {"table": row.table, "variant": row.variant, "seed": row.seed}
-        about = {"steps": result.steps, "minutes": minutes} | circumstances(options)
-        write(pd.DataFrame({**labels, **scores, **about}), done)
+        about = {"steps": int(steps), "minutes": minutes} | circumstances(options)
+        write_table(pd.DataFrame({**labels, **scores, **about}), done)
     finally:
         claim.unlink()
     collect(options.out, options.results)
@@ -167,8 +161,11 @@ def _claimed(claim: Path) -> bool:
         return False
 
 
-def ensembles(options: argparse.Namespace) -> None:
-    """Score Table 5: each encoder and both together, at one scale and at three."""
+def ensembles(options: argparse.Namespace, train: CellDataset) -> None:
+    """Score Table 5: each encoder and both together, at one scale and at three.
+
+    Encoder A at one scale has seen all labels for the common budget: it is a point of both learning curves.
+    """
     for seed in options.seeds:
         weights = {name: options.out / Row("5", name, seed).folder / "last.safetensors" for name in "AB"}
         if not all(path.parent.with_suffix(".csv").exists() for path in weights.values()):
@@ -179,10 +176,16 @@ def ensembles(options: argparse.Namespace) -> None:
                 if done.exists():
                     continue
                 scores = score([weights[m] for m in models], options.data, scales, options.device)
-                labels = {"table": "5", "variant": f"{name}, {scale}", "seed": seed}
                 spent = [pd.read_csv(weights[m].parent.with_suffix(".csv"))["minutes"][0] for m in models]
                 about = {"steps": options.steps, "minutes": sum(spent)} | circumstances(options)
-                write(pd.DataFrame({**labels, **scores, **about}), done)
+                places = {"5": f"{name}, {scale}"}
+                if (name, scale) == ("A", "one scale"):
+                    places |= {"curve": labelled_images(train, 1.0), "budget": f"{options.steps} steps"}
+                parts = [
+                    pd.DataFrame({"table": table, "variant": variant, "seed": seed, **scores, **about})
+                    for table, variant in places.items()
+                ]
+                write_table(pd.concat(parts), done)
 
 
 def shipped(options: argparse.Namespace) -> None:
@@ -195,18 +198,11 @@ def shipped(options: argparse.Namespace) -> None:
         labels = {"table": "7", "variant": f"shipped {name}", "seed": 0}
         about = {part: round(sum(stage[part] for stage in stages)) for part in ("steps", "minutes")}
         rows = pd.DataFrame({**labels, **scores, **about, **circumstances(options)})
-        write(rows, options.out / f"7-shipped-{name}.csv")
+        write_table(rows, options.out / f"7-shipped-{name}.csv")
     scores = summed_up(baseline(options.data, "val", progress=False))
     labels = {"table": "7", "variant": "Otsu + watershed", "seed": 0}
     rows = pd.DataFrame({**labels, **scores, "steps": 0, "minutes": 0, **circumstances(options)})
-    write(rows, options.out / "7-baseline.csv")
-
-
-def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a CSV under a temporary name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as part:
-        table.to_csv(part, index=False)
+    write_table(rows, options.out / "7-baseline.csv")
 
 
 def collect(out: Path, results: Path) -> pd.DataFrame:
@@ -216,7 +212,8 @@ def collect(out: Path, results: Path) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if len(table):
         table["table"] = table["table"].astype(str)
-        write(table.sort_values(["table", "variant", "seed"], kind="stable"), results)
+        table = table.sort_values(["table", "variant", "seed"], kind="stable")
+        write_table(table, results)
     return table
 
 
@@ -236,32 +233,22 @@ def report(table: pd.DataFrame) -> Iterator[str]:
 
 def main() -> None:
     """Train what is missing, score it, write the CSV."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", default="simulated")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the CSV to write")
-    parser.add_argument("--quick", action="store_true", help="one row, two steps: does it run?")
-    parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser = training_parser(__doc__, RESULTS, "runs/ablation")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     groups = ["4", "5", "7", "curve", "budget", "differences", "shipped"]
     parser.add_argument("--only", nargs="+", default=groups, choices=groups)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="float32")
-    parser.add_argument("--progress", action="store_true")
     options = parser.parse_args()
     if options.quick:
         options.steps, options.seeds, options.only = 2, [0], ["curve"]
-        options.out = Path(tempfile.mkdtemp(prefix="ablation-"))
-        options.results = options.out / "results" / "ablation.csv"
+        use_temporary_folder(options)
     train = load_dataset(options.data).split("train")
     options.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     for row in rows(options.seeds, options.only, train):
         train_row(row, options)
     if "5" in options.only:
-        ensembles(options)
+        ensembles(options, train)
     if "shipped" in options.only:
         shipped(options)
     print("\n".join(report(collect(options.out, options.results))))

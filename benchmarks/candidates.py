@@ -12,7 +12,6 @@ again.
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks.ship_weights import commit
+from benchmarks.training_runs import commit, trained, training_parser, use_temporary_folder, write_table
+from maunet_lite.checkpoints import read_record
 from maunet_lite.evaluation import evaluate, summary
-from maunet_lite.images import atomic_path
 from maunet_lite.model import build_model
 from maunet_lite.recipes import RECIPES
 
@@ -74,8 +73,6 @@ def training_seconds(fields: dict[str, Any], patch: int = 256, batch: int = 8, r
 
 def train_candidate(name: str, options: argparse.Namespace) -> pd.DataFrame:
     """Train and score one candidate, or read what was measured before."""
-    from maunet_lite.training import train
-
     done = options.out / f"{name}.csv"
     if done.exists():
         return pd.read_csv(done)
@@ -85,49 +82,36 @@ def train_candidate(name: str, options: argparse.Namespace) -> pd.DataFrame:
         data=options.data, minutes=options.minutes, network=fields, device=options.device, validate_every=0,
         validation_images=1, precision=options.precision, seed=options.seed, out=str(options.out / name),
     )  # fmt: skip
-    result = train(config, resume=True)
-    if result.interrupted:
-        raise KeyboardInterrupt
-    table = evaluate(result.folder / "last.safetensors", options.data, "val", device=options.device)
+    weights = trained(config)
+    steps = read_record(weights)["record"]["steps"]
+    table = evaluate(weights, options.data, "val", device=options.device)
     scores = summary(table)["mean_f1"].round(3).add_prefix("f1_")
     row = {
         "candidate": name, "what": what, "parameters": parameters(fields),
-        "training_s_per_mp": round(seconds, 3), "minutes": options.minutes, "steps": result.steps, **scores,
+        "training_s_per_mp": round(seconds, 3), "minutes": options.minutes, "steps": steps, **scores,
         "seconds_per_image": round(float(table["seconds"].mean()), 3), "precision": options.precision,
         "threads": torch.get_num_threads(), "commit": commit(),
     }  # fmt: skip
-    with atomic_path(done) as part:
-        pd.DataFrame([row]).to_csv(part, index=False)
+    write_table(pd.DataFrame([row]), done)
     return pd.read_csv(done)
 
 
 def main() -> None:
     """Train all candidates, one after another, and print the table with ratios to the shipped design."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", default="simulated")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the CSV to write")
-    parser.add_argument("--quick", action="store_true", help="seconds each: does it run?")
+    parser = training_parser(__doc__, RESULTS, "runs/candidates")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("runs/candidates"))
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="float32")
     parser.add_argument("--names", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES))
     options = parser.parse_args()
     if options.quick:
         options.minutes, options.names = 0.05, ["lite", "narrow"]
-        options.out = Path(tempfile.mkdtemp(prefix="candidates-"))
-        options.results = options.out / "candidates.csv"
-    options.out.mkdir(parents=True, exist_ok=True)
+        use_temporary_folder(options)
     for name in options.names:
         if (count := parameters(CANDIDATES[name][1])) > LIMIT:
             parser.error(f"candidate {name} has {count:,} parameters, at most {LIMIT:,} are allowed")
     table = pd.concat([train_candidate(name, options) for name in options.names], ignore_index=True)
     if set(options.names) == set(CANDIDATES):
-        with atomic_path(options.results) as part:
-            table.to_csv(part, index=False)
+        write_table(table, options.results)
     shown = table.drop(columns=["what", "commit"]).set_index("candidate")
     shown["f1_ratio"] = (shown["f1_all"] / shown["f1_all"].iloc[0]).round(3)
     print(shown.to_string())

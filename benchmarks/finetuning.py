@@ -11,19 +11,16 @@ and the shipped weights, which have seen the source (the ceiling). The table goe
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.ship_weights import commit
+from benchmarks.training_runs import commit, trained, training_parser, use_temporary_folder, write_table
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, summary
-from maunet_lite.images import atomic_path
-from maunet_lite.recipes import RECIPES, TrainConfig
+from maunet_lite.recipes import RECIPES
 
 RESULTS = Path(__file__).parent / "results" / "finetuning.csv"
 
@@ -48,39 +45,20 @@ def write_subset(data: CellDataset, source: str, images: int, seed: int, folder:
     return folder
 
 
-def trained(config: TrainConfig) -> Path:
-    """Return the last weights of a run; one that was made before is taken up or used as it is."""
-    from maunet_lite.training import train
-
-    result = train(config, resume=True)
-    if result.interrupted:
-        raise KeyboardInterrupt
-    return result.folder / "last.safetensors"
-
-
 def main() -> None:
     """Train, fine-tune, score, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", default="simulated")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the CSV to write")
-    parser.add_argument("--quick", action="store_true", help="seconds each: does it run?")
+    parser = training_parser(__doc__, RESULTS, "runs/finetuning")
     parser.add_argument("--source", default="usiigaci")
     parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--base", help="weights that have not seen the source (default: train some)")
     parser.add_argument("--base-minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="float32")
-    parser.add_argument("--out", type=Path, default=Path("runs/finetuning"))
     options = parser.parse_args()
     if options.quick:
         options.minutes = options.base_minutes = 0.05
         options.images, options.source = 1, None
-        options.out = Path(tempfile.mkdtemp(prefix="finetuning-"))
-        options.results = options.out / "finetuning.csv"
+        use_temporary_folder(options)
 
     data = load_dataset(options.data)
     options.source = options.source or data.split("val").table["source"].iloc[0]
@@ -111,8 +89,7 @@ def main() -> None:
     rows = rows[["images", "mean_f1", "mean_f1_plain", "mean_dice"]].astype(float).round(3)
     rows["ratio"] = (rows["mean_f1"] / rows["mean_f1"].iloc[1]).round(2)
     rows = rows.assign(minutes=options.minutes, source=options.source, commit=commit())
-    with atomic_path(options.results) as part:
-        rows.rename_axis("network").to_csv(part)
+    write_table(rows.rename_axis("network"), options.results, index=True)
     print(rows.drop(columns=["commit", "source"]).to_string())
     print(f"\nF1 on the validation images of {options.source}; ratio: to the network before fine-tuning")
 

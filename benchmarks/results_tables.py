@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/results.md from the CSV files that the benchmarks leave.
+"""Write the tables of README.md and docs/results.md, and the learning curves, from the benchmarks' CSV files.
 
     python -m benchmarks.results_tables [--check]
 
@@ -18,9 +18,11 @@ import pandas as pd
 
 from maunet_lite.images import atomic_path
 from maunet_lite.teaching import ablation_tables as ablation
+from maunet_lite.teaching.ablation_figures import plot_learning_curves
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
+CURVES = ROOT / "docs" / "learning_curves.png"
 PAGES = ("README.md", "docs/results.md")
 MARKED = re.compile(r"(<!-- table:([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
@@ -103,14 +105,19 @@ def scale() -> pd.DataFrame:
     return table.rename(columns={"ram_mib": "RAM / MiB"})
 
 
-def curve() -> pd.DataFrame:
-    """F1 over the share of the labels."""
+def curve(table: str) -> pd.DataFrame:
+    """F1 over labelled images or over the length of the training, and over the modalities."""
     frame = ablation.load()
-    part = frame[frame["table"] == "curve"]
-    if part.empty:
-        return part
-    table = part.pivot_table(index="variant", columns="modality", values="mean_f1", sort=False)
-    return table[["all", *[name for name in table if name != "all"]]].rename(columns={"all": "F1"})
+    found = ablation.learning_curve(frame, table)
+    shown = pd.DataFrame(index=found.index.rename(None))
+    if found.empty:
+        return shown
+    shown["minutes"] = found["minutes"].map("{:.1f}".format)
+    shown["F1"] = [ablation.plus_minus(*pair) for pair in found[["mean", "sd"]].to_numpy(dtype=float)]
+    for modality in sorted(set(frame["modality"]) - {"all"}):
+        shown[modality] = ablation.learning_curve(frame, table, modality)["mean"]
+    shown["seeds"] = found["seeds"].map(str)
+    return shown.rename(index=lambda amount: f"{amount} {found.index.name}")
 
 
 def scores() -> pd.DataFrame:
@@ -147,7 +154,8 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "5": lambda: ablation.table5(ablation.load()),
     "7": lambda: ablation.table7(ablation.load()),
     "unseen": lambda: ablation.unseen(ablation.load()),
-    "curve": curve,
+    "curve": lambda: curve("curve"),
+    "budget": lambda: curve("budget"),
     "scale": scale,
     "scores": scores,
     "differences": differences,
@@ -184,6 +192,9 @@ def main() -> int:
             if not options.check:
                 with atomic_path(page) as part:
                     part.write_text(filled, encoding="utf-8")
+    frame = ablation.load()
+    if not options.check and {"curve", "budget"} <= set(frame["table"]):
+        plot_learning_curves(frame).savefig(CURVES, dpi=110)
     print(f"{'stale' if options.check else 'written'}: {', '.join(stale) or 'nothing'}")
     return int(options.check and bool(stale))
 

@@ -10,16 +10,12 @@ classes (`maunet_lite.consistency.pseudo_accuracy`); no loss ever sees that. The
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.finetuning import trained
-from benchmarks.ship_weights import commit
+from benchmarks.training_runs import commit, trained, training_parser, use_temporary_folder, write_table
 from maunet_lite.evaluation import evaluate, summary
-from maunet_lite.images import atomic_path
 from maunet_lite.recipes import RECIPES
 
 RESULTS = Path(__file__).parent / "results" / "semi_supervised.csv"
@@ -34,24 +30,15 @@ def pseudo_label_accuracy(folder: Path, rows: int = 10) -> pd.Series:
 
 def main() -> None:
     """Train each method, score it, print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", default="simulated")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the CSV to write")
-    parser.add_argument("--quick", action="store_true", help="seconds each: does it run?")
+    parser = training_parser(__doc__, RESULTS, "runs/semi")
     parser.add_argument("--labelled-fraction", type=float, default=0.1)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--methods", nargs="+", default=["supervised", "cr"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="float32")
-    parser.add_argument("--out", type=Path, default=Path("runs/semi"))
     options = parser.parse_args()
     if options.quick:
         options.minutes, options.labelled_fraction = 0.05, 0.5
-        options.out = Path(tempfile.mkdtemp(prefix="semi_supervised-"))
-        options.results = options.out / "semi_supervised.csv"
+        use_temporary_folder(options)
     rows = []
     for method in options.methods:
         folder = options.out / method.replace("*", "-star")
@@ -70,8 +57,7 @@ def main() -> None:
             | pseudo_label_accuracy(folder).to_dict()
         )
     table = pd.DataFrame(rows)
-    with atomic_path(options.results) as part:
-        table.to_csv(part, index=False)
+    write_table(table, options.results)
     shown = table.drop(columns="commit").set_index("method")
     shown["ratio"] = (shown["f1_all"] / shown["f1_all"].iloc[0]).round(2)
     print(shown.T.to_string())

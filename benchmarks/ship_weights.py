@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
+from benchmarks.training_runs import commit
 from maunet_lite.checkpoints import WEIGHTS, find_checkpoint, load_model, read_record, save_model
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, format_summary, summary
@@ -50,14 +50,6 @@ F1 at IoU 0.5 by the challenge's rules, printed by `maunet-lite evaluate --data 
 
 {failures}
 """
-
-
-def commit() -> str:
-    """Return the current commit, or say that there is none."""
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"
 
 
 def stages(record: dict[str, Any]) -> list[dict[str, Any]]:

@@ -240,7 +240,7 @@ class _Loop:
         self.bar.set_postfix_str(self._status(row))
 
     def _status(self, row: dict[str, float]) -> str:
-        left = (1 - self._progress()) / max(self._progress(), 1e-9) * self.run.minutes
+        left = max(0.0, 1 - self._progress()) / max(self._progress(), 1e-9) * self.run.minutes
         return f"loss {row['loss']:.3f}, {row['images_per_second']:.1f} images/s, {left:.0f} min left"
 
     @property

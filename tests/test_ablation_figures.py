@@ -64,6 +64,26 @@ def test_pairs_have_a_line_per_seed_and_one_for_the_mean():
     assert lines[2].get_ydata().tolist() == pytest.approx([0.2, 0.4])
 
 
+def test_learning_curves_join_means_and_show_each_run():
+    runs = [("curve", "20 images", 0, 0.4), ("curve", "20 images", 1, 0.6), ("curve", "105 images", 0, 0.8)]
+    frame = pd.DataFrame(
+        [
+            (*run, modality, 3.0)
+            for run in [*runs, ("budget", "75 steps", 0, 0.3)]
+            for modality in ("all", "dic")
+        ],
+        columns=["table", "variant", "seed", "mean_f1", "modality", "minutes"],
+    )
+    images, minutes = figures.plot_learning_curves(frame).axes
+    lines = {line.get_label(): line for line in images.lines}
+    assert lines["all"].get_xdata().tolist() == [20, 105]
+    assert lines["all"].get_ydata().tolist() == pytest.approx([0.5, 0.8])
+    assert lines["phase-contrast"].get_xdata().size == 0  # not in the table
+    assert [label.get_text() for label in images.get_xticklabels()] == ["20", "105"]
+    assert sorted(images.collections[-1].get_offsets()[:, 1].tolist()) == [0.4, 0.6, 0.8]
+    assert minutes.lines[-1].get_xdata().tolist() == [3.0]
+
+
 def test_worst_cells_come_by_size():
     report = errors(TRUTH, FOUND)
     assert figures.worst_cells(TRUTH, report, "missed", FOUND) == [(15, 6), (5, 5)]

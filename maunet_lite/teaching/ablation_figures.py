@@ -12,6 +12,7 @@ from maunet_lite.canvas import picture, take_axes
 from maunet_lite.colors import ERROR_COLORS, SERIES, rgb
 from maunet_lite.error_analysis import Errors, errors
 from maunet_lite.plots import errors as show_errors
+from maunet_lite.teaching.ablation_tables import learning_curve, rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,6 +142,46 @@ def plot_pairs(pairs: pd.DataFrame, ax: Axes | None = None, *, ylabel: str = "F1
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(fontsize=8, frameon=False)
     return ax
+
+
+def plot_learning_curves(frame: pd.DataFrame) -> Figure:
+    """Draw F1 against labelled images, and against minutes of training: a line per modality, all in black.
+
+    Dots are single runs, lines join means over seeds.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        What :func:`maunet_lite.teaching.ablation_tables.load` returns.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 3.0), layout="compressed")
+    axes: Any = figure.subplots(1, 2, sharey=True)
+    known = ("brightfield", "dic", "fluorescence", "phase-contrast", "all")
+    for ax, table, column, label in (
+        (axes[0], "curve", "images", "labelled images"),
+        (axes[1], "budget", "minutes", "minutes of training on one CPU core"),
+    ):
+        for number, modality in enumerate(known):
+            values = learning_curve(frame, table, modality)
+            color, width = ("black", 2.5) if modality == "all" else (SERIES[number], 1.3)
+            x = values["minutes"] if column == "minutes" else values.index
+            ax.plot(x, values["mean"], color=color, lw=width, label=modality)
+            single = rows(frame, table, modality)
+            amounts = single["variant"].str.split(" ").str[0].astype(int)
+            place = values["minutes"].reindex(amounts) if column == "minutes" else amounts
+            ax.scatter(place, single["mean_f1"], s=9, color=color, linewidths=0, alpha=0.8)
+        ax.set_xscale("log")
+        ax.set_xticks(x, [f"{value:.2g}" if column == "minutes" else f"{value}" for value in x])  # of "all"
+        ax.minorticks_off()
+        ax.set_xlabel(label)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(color="#DDDDDD", linewidth=0.6)
+    axes[0].set_ylabel("F1")
+    axes[0].set_ylim(0, 1)
+    axes[1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
 
 
 def worst_cells(

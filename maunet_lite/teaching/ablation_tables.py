@@ -21,6 +21,9 @@ COLUMNS = (
     *("steps", "minutes", "commit", "machine", "data"),
 )
 
+# What is no table of the paper.
+TITLES = {"curve": "The curve over labels", "budget": "The curve over steps"}
+
 # Paper Table 4: mean Dice over classes, F1 without and with post-processing; columns of `RESULTS`.
 PAPER_4 = pd.DataFrame(
     {
@@ -239,6 +242,38 @@ def unseen(frame: pd.DataFrame, modality: str | None = None) -> pd.DataFrame:
     return pairs.assign(gain=pairs["proxy"] - pairs["no proxy"])
 
 
+def learning_curve(frame: pd.DataFrame, table: str, modality: str = "all") -> pd.DataFrame:
+    """Return F1 against the number of labelled images or against the length of the training.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    table : str
+        ``"curve"`` (variants such as ``"20 images"``) or ``"budget"`` (``"300 steps"``).
+    modality : str, default "all"
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index: images or steps, ascending. Columns minutes (mean over seeds), mean and sd of F1, seeds.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"table": "budget", "variant": ["300 steps", "75 steps"], "seed": 0,
+    ...                       "modality": "all", "mean_f1": [0.7, 0.5], "minutes": [1.2, 0.3]})
+    >>> learning_curve(frame, "budget")
+           minutes  mean  sd  seeds
+    steps
+    75         0.3   0.5 NaN      1
+    300        1.2   0.7 NaN      1
+    """
+    found = rows(frame, table, modality)
+    amounts = found["variant"].str.split(" ").str[0].astype(int)
+    groups = found.groupby(amounts.rename("images" if table == "curve" else "steps"))
+    values = {"minutes": groups["minutes"].mean(), "mean": groups["mean_f1"].mean()}
+    return pd.DataFrame(values | {"sd": groups["mean_f1"].std(ddof=1), "seeds": groups.size()})
+
+
 def paired_gains(
     frame: pd.DataFrame, table: str, against: str = "base", column: str = "mean_f1", modality: str = "all"
 ) -> pd.DataFrame:
@@ -284,15 +319,16 @@ def verdict(gains: pd.Series | np.ndarray) -> str:
 def budget(frame: pd.DataFrame, table: str) -> str:
     """Say in a sentence what the rows of a table cost, or that there are none and how to make them."""
     found = rows(frame, table)
+    title = TITLES.get(table, f"Table {table}")
     if found.empty:
-        return f"Table {table} has no rows here yet; `{COMMAND} --only {table}` makes them."
+        return f"{title} has no rows here yet; `{COMMAND} --only {table}` makes them."
     minutes = found["minutes"].dropna()
     cost = f", {_span(minutes)} minutes each" if len(minutes) else ""
     many, steps = _span(found.groupby("variant")["seed"].nunique()), _span(found["steps"].dropna())
     where = ", ".join(dict.fromkeys(found["machine"].dropna().astype(str)))
     images = int(found["images"].max())
     return (
-        f"Table {table}: {many} seed{'s' if many != '1' else ''} per row, {steps} steps{cost}; "
+        f"{title}: {many} seed{'s' if many != '1' else ''} per row, {steps} steps{cost}; "
         f"{where}; scored on {images} images of '{found['data'].iloc[0]}'."
     )
 

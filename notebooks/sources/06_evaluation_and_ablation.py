@@ -733,6 +733,26 @@ ablation_tables.by_modality(frame, "7").round(2) if (frame["table"] == "7").any(
 # most of those images failed, and the overall median of 0.75 does not let you guess it. And whoever sees
 # mean above median, or far below it, should ask for the dots.
 #
+# **How many labels, how many minutes?** No table of the paper says, and everybody asks. The same network, for
+# 600 steps with ever fewer labelled images of all kinds, and with all images for fewer or more steps.
+#
+# **Predict, then run.** What costs more: to have a fifth of the labels, or a fifth of the time?
+
+# %%
+for table, unit in (("curve", "images"), ("budget", "steps")):
+    print(ablation_tables.budget(frame, table))
+    for amount, mean in ablation_tables.learning_curve(frame, table)["mean"].items():
+        record(f"F1 with {amount} {unit}", round(float(mean), 4))
+show(
+    ablation_figures.plot_learning_curves(frame),
+    alt="F1 against labelled images and against minutes of training, a line per modality.",
+)
+
+# %% [markdown]
+# Read such a curve at its right end. If it still rises, the next label or minute pays; if it is flat, spend
+# your effort elsewhere. And read it by modality: the kinds of which there are few images are still rising
+# when the mean has become flat.
+#
 # ## Quality control
 #
 # Test a scorer before you trust it, your own as well as ours. Four things must hold for any label maps.
