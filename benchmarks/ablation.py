@@ -19,6 +19,7 @@ rows of Table 4, so that there is something to be regularised on.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import time
@@ -29,10 +30,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from benchmarks.training_runs import commit, trained, training_parser, use_temporary_folder, write_table
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, summary
+from maunet_lite.images import atomic_path
+from maunet_lite.inference import resolve_device
 from maunet_lite.recipes import RECIPES, TrainConfig
 
 RESULTS = Path(__file__).parents[1] / "maunet_lite" / "results" / "ablation.csv"
@@ -140,8 +144,33 @@ def train_row(row: Row, options: argparse.Namespace) -> None:
 
 def circumstances(options: argparse.Namespace) -> dict[str, str]:
     """Return what a reader must know about a number."""
-    machine = f"1 core, {platform.machine()}, {options.precision}" if options.device == "cpu" else "GPU"
-    return {"commit": commit(), "machine": machine, "data": "cells"}
+    device = resolve_device(options.device)
+    threads = torch.get_num_threads()
+    cores = f"{threads} core{'s' if threads > 1 else ''}, {platform.machine()}"
+    machine = cores if device.type == "cpu" else torch.cuda.get_device_name(device)
+    data = load_dataset(options.data).name
+    return {"commit": commit(), "machine": f"{machine}, {options.precision}", "data": data}
+
+
+def keep_to_one_budget(options: argparse.Namespace) -> None:
+    """Refuse a folder whose rows were made with other options: they would count as done.
+
+    Raises
+    ------
+    SystemExit
+        With what differs.
+    """
+    path = options.out / "options.json"
+    mine = {"data": load_dataset(options.data).name, "steps": options.steps, "precision": options.precision}
+    if not path.exists():
+        with atomic_path(path) as part:
+            part.write_text(json.dumps(mine), encoding="utf-8")
+    theirs = json.loads(path.read_text(encoding="utf-8"))
+    if differing := [name for name in mine if mine[name] != theirs[name]]:
+        told = ", ".join(f"{name} {theirs[name]} there, {mine[name]} here" for name in differing)
+        raise SystemExit(
+            f"{options.out} holds rows of another ablation ({told}); name another folder with --out"
+        )
 
 
 def _claimed(claim: Path) -> bool:
@@ -242,8 +271,12 @@ def main() -> None:
     if options.quick:
         options.steps, options.seeds, options.only = 2, [0], ["curve"]
         use_temporary_folder(options)
-    train = load_dataset(options.data).split("train")
+    data = load_dataset(options.data)
+    if options.results == RESULTS and data.name != "cells":
+        parser.error(f"{RESULTS.name} is of the dataset 'cells', not {data.name!r}: name another --results")
+    train = data.split("train")
     options.out.mkdir(parents=True, exist_ok=True)
+    keep_to_one_budget(options)
     started = time.monotonic()
     for row in rows(options.seeds, options.only, train):
         train_row(row, options)

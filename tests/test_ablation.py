@@ -69,6 +69,21 @@ def test_a_row_that_is_done_or_claimed_is_left_alone(tmp_path: Path, monkeypatch
     train_row(claimed, Namespace(out=tmp_path))
 
 
+def test_a_folder_keeps_to_one_budget(tmp_path: Path, train: CellDataset) -> None:
+    options = Namespace(out=tmp_path, data=str(train.folder), steps=600, precision="float32")
+    ablation.keep_to_one_budget(options)
+    ablation.keep_to_one_budget(options)
+    options.steps = 1200
+    with pytest.raises(SystemExit, match="steps 600 there, 1200 here"):
+        ablation.keep_to_one_budget(options)
+
+
+def test_the_shipped_table_is_of_one_dataset(train: CellDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["ablation", "--data", str(train.folder), "--only", "shipped"])
+    with pytest.raises(SystemExit, match="2"):
+        ablation.main()
+
+
 def test_results_are_joined_without_the_rows_that_are_scored_again(tmp_path: Path) -> None:
     results = tmp_path / "package" / "ablation.csv"
     for table, variant in (("4", "base"), ("5", "A"), ("5", "A, one scale")):

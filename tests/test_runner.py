@@ -16,6 +16,7 @@ import psutil
 import pytest
 from nbclient.exceptions import DeadKernelError
 
+from maunet_lite.teaching import runner
 from maunet_lite.teaching.process import Worker
 from maunet_lite.teaching.profiles import PROFILES, parameters_for
 from maunet_lite.teaching.recording import collect, record
@@ -102,6 +103,21 @@ def test_report_is_written_for_programs_and_people(report):
     assert "KeyError" in page
     assert 'href="00_good.html"' in page
     assert (report.folder.parent / "latest.txt").read_text().strip() == report.folder.name
+    assert (report.folder.parent / "latest" / "report.html").read_text(encoding="utf-8") == page
+
+
+def test_latest_leads_to_the_newest_run_and_spares_what_is_not_its_own(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        runner.point_at_latest(tmp_path / name)
+    assert (tmp_path / "latest").resolve() == tmp_path / "second"
+    (tmp_path / "latest").unlink()
+    (tmp_path / "latest").mkdir()
+    (tmp_path / "latest" / "precious").touch()
+    runner.point_at_latest(tmp_path / "first")
+    assert (tmp_path / "latest" / "precious").exists()
+    assert (tmp_path / "latest.txt").read_text() == "first\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "latest", "latest.txt", "second"]
 
 
 def test_notebook_that_takes_too_long_is_stopped_and_kept(tmp_path):

@@ -9,6 +9,7 @@ silence.
 from __future__ import annotations
 
 import difflib
+import os
 import signal
 import threading
 import time
@@ -50,7 +51,7 @@ def run_notebooks(
     out : path
         A folder ``PROFILE-TIME`` is made in it, with ``NN_name.ipynb`` and ``NN_name.html`` per notebook, the
         files that a notebook wrote in ``files/NN_name``, and ``report.html`` and ``report.json``. The file
-        ``latest.txt`` beside it names the newest folder.
+        ``latest`` beside it leads to the newest, ``latest.txt`` names it.
     jobs : int
         How many notebooks run side by side; the processor's cores are shared among them.
     timeout : float, optional
@@ -91,8 +92,19 @@ def run_notebooks(
     finally:
         report.seconds = time.time() - report.started.timestamp()
         write_report(report)
-        (target.parent / "latest.txt").write_text(target.name + "\n", encoding="utf-8")
+        point_at_latest(target)
     return report
+
+
+def point_at_latest(folder: Path) -> None:
+    """Let ``latest`` beside a folder lead to it, and ``latest.txt`` name it; the link is not had everywhere."""
+    folder.with_name("latest.txt").write_text(folder.name + "\n", encoding="utf-8")
+    link, new = folder.with_name("latest"), folder.with_name(f".latest-{os.getpid()}")
+    try:
+        new.symlink_to(folder.name, target_is_directory=True)
+        new.replace(link)
+    except OSError:  # Windows without the right to link, or something of this name that is no link
+        new.unlink(missing_ok=True)
 
 
 def plan(chosen: list[Path], profile: str, given: dict[str, Any]) -> dict[Path, dict[str, Any]]:
