@@ -14,13 +14,13 @@ from matplotlib.axes import Axes
 
 import maunet_lite as ml
 from maunet_lite import plots
-from maunet_lite.network_diagram import draw
+from maunet_lite.network_diagram import INCHES, draw
 from maunet_lite.postprocessing import segment
 
 
 def panels(figure: plt.Figure) -> dict[str, Axes]:
     """Lay out the image and the network above, what follows from them below."""
-    grid = figure.add_gridspec(2, 4, height_ratios=[1.3, 1], hspace=0.12, wspace=0.06)
+    grid = figure.add_gridspec(2, 4, height_ratios=[1.75, 1], hspace=0.1, wspace=0.06)
     places = {"image": grid[0, 0], "network": grid[0, 1:]}
     places |= {name: grid[1, k] for k, name in enumerate(("classes", "distance", "markers", "cells"))}
     return {name: figure.add_subplot(place) for name, place in places.items()}
@@ -28,16 +28,18 @@ def panels(figure: plt.Figure) -> dict[str, Axes]:
 
 def main() -> None:
     """Write docs/method.png."""
-    image = ml.simulate("phase-contrast", (200, 200), cell_diameter=28, rng=np.random.default_rng(5)).image
+    image = ml.simulate("phase-contrast", (200, 200), cell_diameter=28, rng=np.random.default_rng(11)).image
     model = ml.load_model("lite")
     maps = ml.predict(model, image)
     labels, steps = segment(maps)
-    figure = plt.figure(figsize=(12, 8))
+    figure = plt.figure(figsize=(12, 10))
     axes = panels(figure)
     plots.show_image(image, ax=axes["image"], title="1  image, intensities\nscaled to [0.01, 0.99]")
     draw(model, ax=axes["network"])
-    for text in axes["network"].texts:  # the diagram is made for a figure of its own
-        text.set_fontsize(0.84 * text.get_fontsize())
+    figure.canvas.draw()
+    scale = np.ptp(axes["network"].transData.transform([[0, 0], [1, 0]])[:, 0]) / figure.dpi / INCHES
+    for text in axes["network"].texts:  # the diagram is made for a figure of its own: shrink its words alike
+        text.set_fontsize(scale * text.get_fontsize())
     axes["network"].set_title("2  one encoder, two decoders, and the proxy", fontsize=12)
     classes = maps.probabilities[:3].argmax(axis=0).astype(np.uint8)
     plots.show_classes(classes, ax=axes["classes"], title="3a  class map")
@@ -50,7 +52,7 @@ def main() -> None:
         ax.title.set_fontsize(12)
         if ax.get_legend():
             ax.get_legend().remove()
-    figure.savefig(Path(__file__).with_name("method.png"), dpi=80, bbox_inches="tight")
+    figure.savefig(Path(__file__).with_name("method.png"), dpi=100, bbox_inches="tight")
 
 
 if __name__ == "__main__":

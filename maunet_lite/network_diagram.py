@@ -168,12 +168,12 @@ class _Diagram:
         if kind == "class":
             labels = [*CLASS_NAMES[: self.model.n_classes], *(["proxy"] if config.proxy else [])]
         y, gap = 0.95, 0.06
-        width = 1.35 if kind == "distance" else (2.9 - gap * (len(labels) - 1)) / len(labels)
-        start = below.x - (len(labels) * width + gap * (len(labels) - 1)) / 2
-        for i, label in enumerate(labels):
-            fill = "proxy" if label == "proxy" else kind
-            self.patch(fill, start + i * (width + gap), y - 0.15, width, 0.3)
-            self.text(start + i * (width + gap) + width / 2, y, label, size=6.5, color=INK)
+        widths = [0.14 + 0.073 * len(label) for label in labels]  # as wide as their words
+        left = below.x - (sum(widths) + gap * (len(labels) - 1)) / 2
+        for label, width in zip(labels, widths, strict=True):
+            self.patch("proxy" if label == "proxy" else kind, left, y - 0.15, width, 0.3)
+            self.text(left + width / 2, y, label, size=6.5, color=INK)
+            left += width + gap
         self.arrow((below.x, below.y + BOX / 2), (below.x, y - 0.15), kind)
         how = "1×1" if stride == 1 else f"1×1, unfold {stride}×"
         self.note(kind, below.x, below.y + BOX / 2 + 0.25, how)

@@ -108,6 +108,22 @@ def test_figure_shows_the_proxy_in_its_own_colour():
     assert "proxy" in words(axes.figure)
 
 
+@pytest.mark.parametrize("preset", ["lite", "paper-wr50"])
+def test_words_fit_into_their_boxes(preset):
+    figure = draw(preset)
+    figure.canvas.draw()
+    boxes = [patch.get_window_extent() for patch in figure.axes[0].patches]
+    words = {"image · 3", "background", "interior", "boundary", "proxy", "distance"}
+    for text in figure.axes[0].texts:
+        if text.get_text() in words:
+            words.remove(text.get_text())
+            word, (x, y) = text.get_window_extent(), text.get_transform().transform(text.get_position())
+            assert any(box.contains(x, y) and box.x0 < word.x0 and word.x1 < box.x1 for box in boxes), (
+                text.get_text()
+            )
+    assert not words
+
+
 def test_figure_of_ablations_and_odd_encoders():
     class Stages(nn.Module):
         channels, strides = (96, 192), (4, 8)

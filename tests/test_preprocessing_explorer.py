@@ -17,7 +17,7 @@ from maunet_lite.teaching.preprocessing_explorer import (
     measure_cells,
     targets_from,
 )
-from maunet_lite.teaching.preprocessing_shapes import five_shapes, from_digits, show_numbers
+from maunet_lite.teaching.preprocessing_shapes import from_digits, show_numbers, six_shapes
 from maunet_lite.teaching.widgets import Choice, Explorer, Slider, explorer
 
 
@@ -92,13 +92,26 @@ def test_beta_moves_the_marker_of_a_disk():
         assert (pieces > 0).sum() == pytest.approx(np.pi * disk.sum() / 16 / beta**2, rel=0.05)
 
 
-def test_the_five_shapes_have_the_markers_that_the_notebook_tells():
+def test_the_six_shapes_have_the_markers_that_the_notebook_tells():
     counts = {
         name: [markers(distance_field(labels, center))[1] for center in ("paper", "authors")]
-        for name, labels in five_shapes().items()
+        for name, labels in six_shapes().items()
     }
     one_each = dict.fromkeys(("round", "long", "crescent"), [1, 1])
-    assert counts == one_each | {"waisted": [1, 2], "two long ones": [2, 1]}
+    assert counts == one_each | {"U": [2, 1], "waisted": [1, 2], "two long ones": [2, 1]}
+
+
+@pytest.mark.parametrize("center", ["paper", "authors"])
+def test_both_fields_merge_neighbours_that_are_about_five_times_as_long_as_wide(center):
+    """In theory from 16 / pi = 5.09 on; pixels move it a little."""
+    rows, columns = np.indices((240, 240)) - 119.5
+
+    def count(ratio: float) -> int:
+        a, b = 112, 112 / ratio
+        sides = [((rows - row) / b) ** 2 + (columns / a) ** 2 <= 1 for row in (-b, b)]
+        return markers(distance_field(np.select(sides, (1, 2), 0), center))[1]
+
+    assert [count(ratio) for ratio in (4, 4.6, 5.5, 8)] == [2, 2, 1, 1]
 
 
 def test_wrong_values_are_refused():

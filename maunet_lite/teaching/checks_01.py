@@ -38,6 +38,10 @@ def _without_constant(image: np.ndarray) -> np.ndarray:
         return LOW + (HIGH - LOW) * (image - image.min()) / np.ptp(image)
 
 
+def _at_least_one(image: np.ndarray) -> np.ndarray:
+    return LOW + (HIGH - LOW) * (image - image.min()) / max(image.max() - image.min(), 1)
+
+
 def _per_channel(image: np.ndarray) -> np.ndarray:
     if image.ndim == 2:
         return _scale(image)
@@ -56,6 +60,7 @@ def _per_channel(image: np.ndarray) -> np.ndarray:
     wrong={
         "from 0 to 1": _to_zero_one,
         "NaN for a constant image": _without_constant,
+        "a range of one at least": _at_least_one,
         "each channel by itself": _per_channel,
         "0.99 wide": lambda image: np.minimum(LOW + HIGH * (_scale(image) - LOW) / 0.98, 1.0),
     },
@@ -65,6 +70,7 @@ def _judge_scale(answer: Callable[[np.ndarray], np.ndarray]) -> None:
         answer(np.array([[0, 50, 100]], dtype=np.uint8)), [[0.01, 0.5, 0.99]], "the grey values 0, 50, 100"
     )
     compare(answer(np.array([[-4.0], [4.0]])), [[0.01], [0.99]], "the values -4 and 4")
+    compare(answer(np.array([[0.2, 0.35, 0.5]])), [[0.01, 0.5, 0.99]], "the values 0.2, 0.35 and 0.5")
     colour = np.array([[[0, 50, 100]]], dtype=np.uint8)
     compare(
         answer(colour), [[[0.01, 0.5, 0.99]]], "one RGB pixel (0, 50, 100): one range for the whole array"
@@ -189,6 +195,10 @@ def _tiny_forgotten(labels: np.ndarray) -> np.ndarray:
     return classes
 
 
+def _edge_is_background(labels: np.ndarray) -> np.ndarray:
+    return _mended(np.pad(labels, 1))[1:-1, 1:-1]
+
+
 def _in_turn(labels: np.ndarray) -> np.ndarray:
     classes = np.zeros(labels.shape, dtype=np.uint8)
     for k in range(1, labels.max() + 1):
@@ -231,6 +241,7 @@ def _one_layer(labels: np.ndarray) -> np.ndarray:
         "tiny cells forgotten": _tiny_forgotten,
         "depth of the foreground": _foreground_only,
         "always one layer": _one_layer,
+        "a boundary along the image's edge": _edge_is_background,
     },
 )
 def _judge_mended(answer: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -241,6 +252,9 @@ def _judge_mended(answer: Callable[[np.ndarray], np.ndarray]) -> None:
     compare(answer(np.where(pair == 2, 500, pair)), expected, "the same cells with the ids 1 and 500")
     small = from_digits("...... .1..22 ....22 ......")
     compare(answer(small), (small > 0).astype(int), "cells of 1 and of 4 pixels: all interior")
+    cut = from_digits("111.... 111.... 111.... ....333 ....333 ....333")
+    wanted = from_digits("112.... 112.... 222.... ....222 ....211 ....211")
+    compare(answer(cut), wanted, "cells in two corners of the image, no boundary along its edge")
     large = np.asarray(answer(discs((70, 70), (35, 35, 60))))
     wanted = class_map(discs((70, 70), (35, 35, 60)))
     assert np.array_equal(large, wanted), (

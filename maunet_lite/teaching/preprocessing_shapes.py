@@ -50,13 +50,13 @@ def discs(shape: tuple[int, int], *places: tuple[float, float, float]) -> np.nda
     return labels
 
 
-def five_shapes(side: int = 120) -> dict[str, np.ndarray]:
-    """Return label maps of a round, a long, a crescent-shaped and a waisted cell, and of two long neighbours.
+def six_shapes(side: int = 120) -> dict[str, np.ndarray]:
+    """Return label maps of a round, a long, a crescent, a U and a waisted cell, and of two long neighbours.
 
     Examples
     --------
-    >>> [int(labels.max()) for labels in five_shapes().values()]
-    [1, 1, 1, 1, 2]
+    >>> [int(labels.max()) for labels in six_shapes().values()]
+    [1, 1, 1, 1, 1, 2]
     """
     rows, columns = (np.indices((side, side)) - (side - 1) / 2) / side  # from -0.5 to 0.5
 
@@ -68,6 +68,7 @@ def five_shapes(side: int = 120) -> dict[str, np.ndarray]:
         "round": ellipse(0, 0, 0.3, 0.3),
         "long": ellipse(0, 0, 0.125, 0.46),
         "crescent": ellipse(0, 0, 0.38, 0.38) & ~ellipse(0, 0.18, 0.28, 0.28),
+        "U": ellipse(0, 0, 0.44, 0.34) & ~((np.abs(columns) <= 0.045) & (rows <= 0.26)),
         "waisted": ellipse(0, -0.2, 0.205, 0.205) | ellipse(0, 0.2, 0.205, 0.205),
     }
     return {name: mask.astype(int) for name, mask in masks.items()} | {

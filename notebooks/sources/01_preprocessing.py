@@ -39,7 +39,7 @@ show(fig, alt="A fluorescence image, its label map, and the class map and distan
 # 2. measure what it costs if training and inference scale differently,
 # 3. make a class map by hand on a 12 × 12 picture, then with NumPy, then with the package,
 # 4. see why the thickness of the boundary follows the size of the cell,
-# 5. build the distance field in two ways, and predict which of them splits and which merges cells,
+# 5. build the distance field in two ways, and predict where each splits or merges cells,
 # 6. turn all knobs live,
 # 7. hunt three bugs of published code,
 # 8. check label maps before they cost you a night of training.
@@ -58,7 +58,7 @@ PICTURES = 3  # of each modality, where scores are measured
 
 # %%
 from maunet_lite.teaching.preprocessing_explorer import class_map_with, draw_choice, markers
-from maunet_lite.teaching.preprocessing_shapes import discs, five_shapes, from_digits, show_numbers
+from maunet_lite.teaching.preprocessing_shapes import discs, from_digits, show_numbers, six_shapes
 
 ml.seed_everything(SEED)
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 1}
@@ -521,12 +521,12 @@ exercises.check("01.3", authors_field)
 
 # %% [markdown]
 # Post-processing (paper 2.3, notebook 05) starts a cell wherever the field exceeds 0.8. A good field has
-# exactly one such **marker** in each cell. **Predict, then run.** Five pictures, two fields, a blue line at
+# exactly one such **marker** in each cell. **Predict, then run.** Six pictures, two fields, a blue line at
 # 0.8. Where will there be too many markers, where too few?
 
 # %%
-fig, axes = plt.subplots(2, 5, figsize=(7.2, 3.5), layout="compressed")
-for column, (name, shape) in zip(axes.T, five_shapes().items(), strict=True):
+fig, axes = plt.subplots(2, 6, figsize=(7.8, 3.3), layout="compressed")
+for column, (name, shape) in zip(axes.T, six_shapes().items(), strict=True):
     for ax, center in zip(column, ("paper", "authors"), strict=True):
         field = distance_field(shape, center=center)
         count = markers(field)[1]
@@ -536,21 +536,26 @@ for ax, center in zip(axes[:, 0], ("paper", "authors"), strict=True):
     ax.text(-0.05, 0.5, center, rotation=90, va="center", ha="right", transform=ax.transAxes, fontsize=9)
 show(
     fig,
-    alt="Fields of a round, a long, a crescent-shaped, a waisted cell and of two long neighbours. Paper: one "
-    "round marker per cell. Authors: ridges; the waisted cell has two markers, the two long cells share one.",
+    alt="Fields of a round, a long, a crescent, a U and a waisted cell, and of two long neighbours. Paper: "
+    "round markers, two of them in the U. Authors: ridges; two markers in the waisted cell, one for the two "
+    "neighbours.",
     dpi=90,
 )
 
 # %% [markdown]
 # The paper's field is the same round hill for every shape, cut out by the cell's outline. It has **one summit
-# per cell by construction**: it neither splits a waisted cell nor merges neighbours. The price: the centre is
-# nothing a pixel can see. To know where the middle is, the network must take in the whole cell. And in a
-# crescent the summit sits at the inner edge, from where any blur pulls it out of the cell.
+# per cell by construction**, wherever the waist is. Its *marker* is another matter: a disc of radius √S/4,
+# cut out by the outline too. In the U it reaches across the gap and falls into two pieces. In a cell more
+# than 16/π, about five, times as long as wide it reaches the long side, and touches the marker of a neighbour
+# there. And the centre is nothing a pixel can see: to know where the middle is, the network must take in the
+# whole cell. In a crescent the summit sits at the inner edge, from where any blur pulls it out of the cell.
 #
 # The authors' field follows the shape, and a pixel need not see much more than the nearest edge. The price: a
 # waist makes two summits, and **the cell is split**. A thin cell is nowhere deep, γ stays small beside √S,
-# the field stays near 0.8 up to the very edge, and **neighbours side by side are merged**. Here the class map
-# helps, whose boundary keeps the two apart: the targets are a team.
+# the field stays near 0.8 up to the very edge, and **neighbours side by side are merged**, along their whole
+# length. (In theory the limit is the same 16/π. The pair above is a little less long; its cells are merged
+# because depth counts in pixels and is 1 at the edge, not 0.) Here the class map helps, whose boundary keeps
+# the two apart: the targets are a team.
 #
 # Remember this figure when notebook 05 shows you errors.
 #
@@ -567,7 +572,7 @@ for beta, color in ((0.25, "#009E73"), (1, "#0072B2"), (4, "#D55E00")):
     print(f"β = {beta:<4}  d > 0.8 up to γ = {0.25 / beta:.2f} · √S")
 ax.axhline(0.8, color="0.5", linestyle="--", linewidth=1)
 ax.axvline(1 / np.sqrt(np.pi), color="0.5", linestyle=":", linewidth=1)
-ax.text(1 / np.sqrt(np.pi) + 0.01, 0.22, "edge of a disc", fontsize=8)
+ax.text(1 / np.sqrt(np.pi) + 0.01, 0.95, "edge of a disc", fontsize=8)
 ax.set(xlabel="γ / √S", ylabel="d", ylim=(0.15, 1.02))
 ax.legend(fontsize=8)
 show(
@@ -733,8 +738,9 @@ show(
 # ### Exercise 01.4 · a class map without these defects (hard)
 #
 # Write `mended(labels)` with thickness $\max(\sqrt{S}/20, 1)$ as in section 4. Whatever the ids, their order
-# and their gaps, the map must be the same; no cell paints outside itself; and **every** cell has an interior:
-# if nothing is left of it, its pixels of largest depth.
+# and their gaps, the map must be the same; no cell paints outside itself; what lies outside the image is
+# unknown, not background; and **every** cell has an interior: if nothing is left of it, its pixels of largest
+# depth.
 
 
 # %%
@@ -842,20 +848,23 @@ for width in (10, 5):
     )
     ceilings[f"nuclei {width} pixels wide"] = tiny.labels
 
-print("F1 of a perfect network           interiors alone   post-processed")
+print("F1 of a perfect network           interiors alone (missed, invented)   post-processed")
 for name, truth in ceilings.items():
     classes, distance = make_targets(truth)
     perfect = Maps(np.stack([classes == k for k in range(3)]).astype(np.float32), distance)
-    found = (connected_interiors(perfect), segment(perfect).labels)
-    ceilings[name] = [round(ml.match_cells(truth, cells).f1, 2) for cells in found]
-    print(f"{name:22s}{truth.max():4d} cells {ceilings[name][0]:15.2f} {ceilings[name][1]:16.2f}")
+    alone, grown = (ml.match_cells(truth, x) for x in (connected_interiors(perfect), segment(perfect).labels))
+    ceilings[name] = [round(match.f1, 2) for match in (alone, grown)]
+    errors = f"({alone.fn:3d}, {alone.fp:3d})"
+    print(f"{name:22s}{truth.max():4d} cells {alone.f1:15.2f} {errors:18s} {grown.f1:16.2f}")
 record("ceiling of F1, nuclei 5 pixels wide", ceilings["nuclei 5 pixels wide"])
 
 # %% [markdown]
-# Cells of usual size lose little, mostly slivers at the image's edge. Of a tiny cell, the interior is less
-# than half; it *cannot* overlap the truth by half, and a perfect network fails. Post-processing grows
-# interiors back to whole cells. This **ceiling** takes a second to compute and tells whether your cells are
-# large enough for your targets. If not, enlarge the images.
+# Cells of usual size lose little, and none of them is missed. What costs F1 are, but for a speck of one
+# pixel, interiors of cells at the image's edge: the score leaves out cells within two pixels of the edge, but
+# their interiors keep clear of it and count as invented. Of a tiny cell, the interior is less than half; it
+# *cannot* overlap the truth by half, and a perfect network fails. Post-processing grows interiors back to
+# whole cells. This **ceiling** takes a second to compute and tells whether your cells are large enough for
+# your targets. If not, enlarge the images.
 #
 # ## Recap
 #
@@ -866,7 +875,8 @@ record("ceiling of F1, nuclei 5 pixels wide", ceilings["nuclei 5 pixels wide"])
 # 2. measured that a network forgives hardly any scaling but its own,
 # 3. made a class map by hand, with NumPy and with the package, all equal,
 # 4. seen that a thickness of √S/20 gives each cell that is large enough the same share of boundary,
-# 5. built two distance fields: one summit per cell, or ridges that split waists and merge thin neighbours,
+# 5. built two distance fields: one summit per cell, or ridges that split waists; both merge very thin
+#    neighbours,
 # 6. turned thickness and slope live,
 # 7. found an order that should not matter, small cells that vanish, and a gap that poisons a picture,
 # 8. read what is wrong with a label map, and computed the ceiling that targets put on F1.
@@ -878,8 +888,8 @@ record("ceiling of F1, nuclei 5 pixels wide", ceilings["nuclei 5 pixels wide"])
 # - *Medium.* Add a third rule to sections 2 and 3, percentiles 0.1 and 99.9. Which images does it save? Does
 #   it score better, too? What would you have to do before you may say that a rule *is* better?
 # - *Hard.* For an ellipse with half-axes a and b, derive the lowest value of the authors' field inside it.
-#   From which a/b on does it stay above 0.8, so that neighbours side by side flow together? (A little above
-#   5.) Check it with `distance_field`.
+#   From which a/b on does it stay above 0.8, so that neighbours side by side flow together? (The limit of the
+#   paper's field, in another way.) Check it with `distance_field`.
 #
 # ## Further reading
 #
