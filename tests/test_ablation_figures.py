@@ -28,7 +28,7 @@ def closed():
 
 def test_pair_writes_each_id_and_mixes_colours_where_both_are():
     ax = figures.show_pair(TRUTH, FOUND, title="two maps", seam=20, frame=2)
-    assert sorted(text.get_text() for text in ax.texts) == sorted(["1", "2", "3"] * 2)
+    assert sorted(text.get_text() for text in ax.texts) == ["p1", "p2", "p3", "t1", "t2", "t3"]
     pixels = ax.images[0].get_array()
     assert pixels[0, 0].tolist() == [1, 1, 1]  # background is white
     assert np.all(pixels[5, 22] <= pixels[5, 5])  # both: darker than the truth alone
@@ -36,6 +36,24 @@ def test_pair_writes_each_id_and_mixes_colours_where_both_are():
     assert sorted(set(frame.get_xdata())) == [1.5, 37.5]  # behind column 1, in front of column 38
     assert sorted(set(frame.get_ydata())) == [1.5, 21.5]
     assert seam.get_xdata()[0] == 19.5
+
+
+def test_pair_draws_a_line_between_neighbours():
+    ax = figures.show_pair(np.array([[1, 1, 1, 1, 0]]), np.array([[1, 1, 2, 2, 0]]))
+    (lines,) = ax.collections
+    drawn = {tuple(map(tuple, segment)) for segment in np.asarray(lines.get_segments()).tolist()}
+    upright = {ends[0][0] for ends in drawn if ends[0][0] == ends[1][0]}
+    assert upright == {-0.5, 1.5, 3.5}  # both ends, and between the halves of the prediction
+    assert not figures.show_pair(np.zeros((2, 2), int), np.zeros((2, 2), int)).collections[0].get_segments()
+
+
+def test_pair_writes_no_id_over_another():
+    ax = figures.show_pair(np.array([[1, 1, 1, 1, 2, 0]]), np.array([[7, 7, 7, 7, 7, 0]]))
+    assert {text.get_text(): text.get_position() for text in ax.texts} == {
+        "t1": (0, 0),
+        "t2": (4, 0),
+        "p7": (3, 0),
+    }
 
 
 def test_pair_of_empty_maps_has_no_ids():

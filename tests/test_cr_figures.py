@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from maunet_lite.colors import CLASS_COLORS, rgb
 from maunet_lite.teaching import cr_figures
 
 
@@ -20,6 +21,12 @@ def test_verdicts_name_every_case():
 def test_verdicts_refuse_maps_of_different_size():
     with pytest.raises(ValueError, match="expected one size"):
         cr_figures.verdicts(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((3, 2)))
+
+
+def test_verdicts_have_colours_of_their_own():
+    classes = np.stack([rgb(color) for color in CLASS_COLORS])
+    for color in cr_figures.VERDICT_COLORS:
+        assert np.abs(classes - rgb(color)).max(axis=1).min() > 0.2, color
 
 
 def test_errors_are_shared_only_where_both_name_the_same_wrong_class():

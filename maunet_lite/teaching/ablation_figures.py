@@ -30,7 +30,10 @@ def show_pair(
     seam: int | None = None,
     frame: int = 0,
 ) -> Axes:
-    """Paint two small label maps over each other: truth blue, prediction orange, both dark; ids written in.
+    """Paint two small label maps over each other: truth blue, prediction orange, both green.
+
+    Black lines go round each cell of either map; its id is written in, "t1" for the truth's cell 1 and "p3"
+    for the prediction's cell 3.
 
     Parameters
     ----------
@@ -41,6 +44,9 @@ def show_pair(
     frame : int
         Draw a dashed line at this distance from the border.
     """
+    from matplotlib.collections import LineCollection
+    from matplotlib.patheffects import withStroke
+
     mix = np.ones((*truth.shape, 3), dtype=np.float32)
     for labels, color in ((truth, _TRUTH), (prediction, _PREDICTION)):
         mix[labels > 0] *= rgb(color)
@@ -58,12 +64,30 @@ def show_pair(
         ax.plot(*corners.T, color="black", linewidth=1, linestyle="--")
     if seam is not None:
         ax.axvline(seam - 0.5, color="black", linewidth=1.5)
-    for labels, place, color in ((truth, "left", "#00466B"), (prediction, "right", "#7A3B00")):
+    borders = np.concatenate([_edges(truth), _edges(prediction)])
+    ax.add_collection(LineCollection(list(borders), colors="black", linewidths=1, clip_on=False))
+    rim = [withStroke(linewidth=1.5, foreground="black")]
+    taken: set[tuple[int, int]] = set()
+    for labels, letter in ((truth, "t"), (prediction, "p")):
         for cell in np.unique(labels[labels > 0]):
-            where = np.argwhere(labels == cell)
-            row, column = where[where[:, 1] == where[:, 1].min()][0] if place == "left" else where[-1]
-            ax.text(column, row, str(cell), color=color, fontsize=7, ha="center", va="center", weight="bold")
+            pixels = [(int(row), int(column)) for row, column in np.argwhere(labels == cell)]
+            # truth: top of the leftmost column; prediction: the last pixel, or the last that is still free
+            pixels = sorted(pixels, key=lambda pixel: pixel[::-1]) if letter == "t" else pixels[::-1]
+            row, column = next((pixel for pixel in pixels if pixel not in taken), pixels[0])
+            taken.add((row, column))
+            name = f"{letter}{cell}"
+            ax.text(column, row, name, color="white", fontsize=9, ha="center", va="center", path_effects=rim)
     return ax
+
+
+def _edges(labels: np.ndarray) -> np.ndarray:
+    """Return the sides of pixels where a label changes, the image's border included: (n, 2 ends, x and y)."""
+    wide = np.pad(labels, 1)
+    row, column = np.nonzero(wide[1:-1, :-1] != wide[1:-1, 1:])  # upright sides, in front of a column
+    upright = np.stack([np.stack([column, row], -1), np.stack([column, row + 1], -1)], axis=1)
+    row, column = np.nonzero(wide[:-1, 1:-1] != wide[1:, 1:-1])  # lying ones, above a row
+    lying = np.stack([np.stack([column, row], -1), np.stack([column + 1, row], -1)], axis=1)
+    return np.concatenate([upright, lying]) - 0.5
 
 
 def show_scores(table: pd.DataFrame, ax: Axes | None = None) -> Axes:

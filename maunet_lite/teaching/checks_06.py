@@ -210,9 +210,25 @@ def _of_scores(scores: np.ndarray, rng: np.random.Generator, repeats: int = 2000
     return float(low), float(high)
 
 
+def _ninety(scores: np.ndarray, rng: np.random.Generator, repeats: int = 2000) -> tuple[float, float]:
+    means = rng.choice(scores, (repeats, len(scores))).mean(axis=1)
+    low, high = np.percentile(means, [5, 95])
+    return float(low), float(high)
+
+
+def _one_by_one(scores: np.ndarray, rng: np.random.Generator, repeats: int = 2000) -> list[float]:
+    means = sorted(np.mean(rng.choice(scores, len(scores))) for _ in range(repeats))
+    return [float(means[int(0.025 * repeats)]), float(means[int(0.975 * repeats)])]
+
+
 def _normal(scores: np.ndarray, rng: np.random.Generator, repeats: int = 2000) -> tuple[float, float]:
     error = np.std(scores) / math.sqrt(len(scores))
     return float(np.mean(scores) - 1.96 * error), float(np.mean(scores) + 1.96 * error)
+
+
+def _clipped(scores: np.ndarray, rng: np.random.Generator, repeats: int = 2000) -> tuple[float, float]:
+    low, high = _normal(scores, rng)
+    return max(low, 0.0), min(high, 1.0)
 
 
 @exercise(
@@ -224,7 +240,7 @@ def _normal(scores: np.ndarray, rng: np.random.Generator, repeats: int = 2000) -
         "Take the mean of each resample; the interval holds the middle 95 % of these means.",
         "means = rng.choice(scores, (repeats, len(scores))).mean(axis=1); np.percentile(means, [2.5, 97.5])",
     ),
-    right={"resampled means": _bootstrap, "bell curve": _normal},
+    right={"resampled means": _bootstrap, "one by one": _one_by_one},
     wrong={
         "without replacement": _without_replacement,
         "spread of the scores": _of_scores,
@@ -232,23 +248,41 @@ def _normal(scores: np.ndarray, rng: np.random.Generator, repeats: int = 2000) -
             float(np.mean(scores) - 1.96 * np.std(scores)),
             float(np.mean(scores) + 1.96 * np.std(scores)),
         ),
+        "the middle 90 %": _ninety,
+        "bell curve": _normal,
+        "bell curve, cut off at 0": _clipped,
         "one number": lambda scores, rng, repeats=2000: float(np.mean(scores)),
     },
 )
 def _check_bootstrap(answer: Callable[..., tuple[float, float]]) -> None:
-    scores = np.repeat([0.0, 1.0], 50)  # mean .5; standard error .5 / √100 = .05, so about .40 to .60
-    got = answer(scores, np.random.default_rng(0))
-    assert isinstance(got, (tuple, list, np.ndarray)), "Return two numbers: the lower and the upper end."
-    assert len(got) == 2, f"Return two numbers, the lower and the upper end; yours has {len(got)}."
-    low, high = (float(end) for end in got)
+    def ends(scores: np.ndarray) -> tuple[float, float]:
+        got = answer(scores, np.random.default_rng(0), 20_000)
+        assert isinstance(got, (tuple, list, np.ndarray)), "Return two numbers: the lower and the upper end."
+        assert len(got) == 2, f"Return two numbers, the lower and the upper end; yours has {len(got)}."
+        return float(got[0]), float(got[1])
+
+    # of 100 images with mean .5 the middle 95 % of the means are .40 to .60, the middle 90 % .42 to .58
+    low, high = ends(np.repeat([0.0, 1.0], 50))
     assert high - low > 0.02, (
         f"Your interval is {low:.2f} to {high:.2f}: did every draw hold the same images?"
     )
-    assert abs(low - 0.4) < 0.03, (
-        f"For 100 images, half of them 0 and half 1: your interval is {low:.2f} to {high:.2f}, expected "
-        "about .40 to .60. It is the mean that is to be bracketed, not the single image."
+    assert abs(low - 0.4) < 0.012, (
+        f"For 100 images, half of them 0 and half 1: your interval is {low:.3f} to {high:.3f}, expected "
+        ".40 to .60: the middle 95 % of the means, not of the images, with 2.5 % on either side."
     )
-    assert abs(high - 0.6) < 0.03, f"The upper end is {high:.2f}, expected about .60."
+    assert abs(high - 0.6) < 0.012, (
+        f"For 100 images, half 0 and half 1: the upper end is {high:.3f}, not .60."
+    )
+    low, high = ends(np.repeat([0.0, 1.0], [18, 2]))  # no mean of such images is below 0
+    assert low >= 0, (
+        f"For 20 images, 18 of them 0 and two 1: your interval begins at {low:.3f}, but no mean of such "
+        "images is below 0. Take the ends from the resampled means, not from a bell curve."
+    )
+    assert low < 0.012, f"For 20 images, 18 of them 0 and two 1: the lower end is {low:.3f}, expected 0."
+    assert abs(high - 0.25) < 0.012, (
+        f"For 20 images, 18 of them 0 and two 1: your interval ends at {high:.3f}, expected .25. "
+        "Take the ends from the resampled means."
+    )
 
 
 # --- 06.5 ---------------------------------------------------------------------------------------------

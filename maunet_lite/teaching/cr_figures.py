@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VERDICTS = ("agree, right", "differ", "agree, wrong")
-VERDICT_COLORS = ("#E4E4E4", "#56B4E9", "#D55E00")
+VERDICT_COLORS = ("#E4E4E4", "#0072B2", "#B2182B")  # none that stands for a class in the maps beside them
 _ACCURACY = "pseudo_accuracy_"
 
 

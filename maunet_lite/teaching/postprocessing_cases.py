@@ -162,7 +162,8 @@ def draw_gallery(cases: Mapping[str, Case], side: int, config: PostprocessConfig
         labels = segment(case.maps, config).labels
         found = find_errors(case.truth, labels)
         wrong = [f"{n} {kind}" for kind, n in found.counts().items() if n and kind != "found"]
-        title = f"{name}: F1 {match_cells(case.truth, labels).f1:.2f}\n{', '.join(wrong) or 'no error'}"
+        lines = [", ".join(wrong[k : k + 2]) for k in range(0, len(wrong), 2)] or ["no error"]
+        title = "\n".join([f"{name}: F1 {match_cells(case.truth, labels).f1:.2f}", *lines])
         top, left = (max(0, (size - side) // 2) for size in labels.shape)
         middle = np.s_[top : top + side, left : left + side]
         errors(case.image[middle], case.truth[middle], labels[middle], found, ax, title)

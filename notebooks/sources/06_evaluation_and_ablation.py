@@ -85,6 +85,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from skimage.segmentation import expand_labels
 
+from maunet_lite.baseline import otsu_watershed
 from maunet_lite.datasets import data_home, load_dataset
 from maunet_lite.evaluation import baseline, errors, evaluate, summary
 from maunet_lite.images import write_image, write_labels
@@ -99,8 +100,9 @@ rng = ml.seed_everything(SEED)
 # %% [markdown]
 # ## 1 · F1 on three cells
 #
-# Three true cells, three predictions. Blue is true, orange predicted, green is both; the numbers are ids.
-# Who found whom? An id says nothing: prediction 1 need not mean cell 1.
+# Three true cells, three predictions. Blue is true, orange predicted, green is both; `t` and `p` stand
+# before the ids of true and predicted cells. Who found whom? An id says nothing: prediction 1 need not mean
+# cell 1.
 
 
 # %%
@@ -433,10 +435,6 @@ show(
     alt="Four rows of cut-outs: the largest missed, split, merged and invented cells, in colour.",
     dpi=72,
 )
-
-# %%
-from maunet_lite.baseline import otsu_watershed
-
 kinds = {"Otsu + watershed": {}, "lite": {}}
 for name, (picture, labels, predicted) in pictures.items():
     modality = name.rpartition(" ")[0]
@@ -462,7 +460,7 @@ pd.concat({name: pd.DataFrame(table).T for name, table in kinds.items()}, axis=1
 #
 # ### Exercise 06.4 · bootstrap (medium)
 #
-# Return the ends of the interval that holds the middle 95 % of the resampled means.
+# Draw `repeats` such samples. Return the ends of the interval that holds the middle 95 % of their means.
 
 
 # %%
@@ -475,7 +473,9 @@ exercises.check("06.4", bootstrap)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# `rng.choice` draws with replacement by default, and takes a shape: all resamples at once.
+# `rng.choice` draws with replacement by default, and takes a shape: all resamples at once. Mean ± 1.96
+# standard errors comes to nearly the same where images are many; where they are few and most score 0, it
+# ends below 0, where no mean can be.
 #
 # </details>
 
@@ -523,9 +523,9 @@ ax.set(xlabel="seeds of each method", ylabel="worse method wins", ylim=(0, 0.5),
 show(ax, alt="Share of wrong verdicts against the number of seeds, for three true gains; all fall slowly.")
 
 # %% [markdown]
-# With one seed each, a true gain of 0.01 is reported the wrong way round about one time in three, little
-# better than a coin. In the paper's Table 4 each row is, as far as the text says, one training, and
-# neighbouring ranks differ by 0.003 to 0.02.
+# With one seed each, a true gain of 0.01 is still reported the wrong way round about one time in three. In
+# the paper's Table 4 each row is, as far as the text says, one training, and neighbouring ranks differ by
+# 0.003 to 0.02.
 #
 # ### Exercise 06.5 · how many seeds? (hard)
 #

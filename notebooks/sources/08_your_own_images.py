@@ -48,7 +48,9 @@ show(
 # result without truth, and what a replicate is.
 #
 # **You need** notebook 00; 05 and 06 help. No GPU, no download, no images of your own: the folder is
-# simulated. To use yours, put their folders into `DATA` and `EXPERIMENT` below.
+# simulated. To use yours, put their folders into `DATA` and `EXPERIMENT` below, and beside them what no
+# picture tells: `PIXEL_SIZE`, `CAMERA_OFFSET`, where a name says its `WELL`, which wells got which
+# `TREATMENT`, and later the pictures that you have `REJECTED`.
 #
 # **Time** 45 minutes with the exercises; a minute or two to run on two CPU cores, less on a GPU.
 
@@ -56,7 +58,12 @@ show(
 PROFILE = "quick"
 SEED = 0
 DATA = ""  # a folder of yours with images/ and labels/; empty: a simulated one
-EXPERIMENT = ""  # a folder of yours with images without labels; empty: simulated
+EXPERIMENT = ""  # a folder of yours with images without labels; empty: simulated, and so the next five
+PIXEL_SIZE = None  # micrometres per pixel of your experiment
+CAMERA_OFFSET = None  # counts of your camera in the dark; 0 if they have been taken off already
+REJECTED = []  # names of pictures to leave out, such as "B2_s1.tif"; see Quality control
+WELL = r"^([A-Z]\d+)"  # regular expression that finds the well in a picture's name
+TREATMENT = {}  # patterns of wells, such as {"B*": "control", "C*": "drug"}; yours and empty: all alike
 STEPS = 30  # of each fine-tuning
 SHARES = [0.17, 0.34, 1.0]  # of the labelled training images that a fine-tuning may use
 SITES = 2  # pictures per well of the experiment
@@ -77,18 +84,17 @@ from maunet_lite.datasets import check_folder, load_dataset
 from maunet_lite.evaluation import baseline, evaluate
 from maunet_lite.measure import measure_cells
 from maunet_lite.recipes import recipe
-from maunet_lite.teaching.own_images import PIXEL_SIZE, leave_folder, photograph_experiment
+from maunet_lite.colors import SERIES
+from maunet_lite.teaching.own_images import describe_plate, leave_folder, photograph_experiment
 
 ml.seed_everything(SEED)
 logging.getLogger("maunet_lite.images").setLevel(logging.ERROR)  # it would give section 1 away
 WORK = Path(tempfile.mkdtemp(prefix="own-images-"))
 MESSY = leave_folder(WORK / "from the microscope", SEED, wells=5)
-
-
-def list_problems(folder):
-    for file, problem in check_folder(folder):
-        print(f"{Path(file).name}\n    {problem.replace(str(WORK), '…')}")
-
+plate = describe_plate(  # your values are looked at now, not after the training
+    EXPERIMENT or photograph_experiment(WORK / "experiment", SEED, SITES), simulated=not EXPERIMENT,
+    pixel_size=PIXEL_SIZE, camera_offset=CAMERA_OFFSET, rejected=REJECTED, well=WELL, treatment=TREATMENT,
+)  # fmt: skip
 
 # %% [markdown]
 # ## 1 · What the microscope left
@@ -106,7 +112,13 @@ print("\n" + (MESSY / "metadata.csv").read_text(encoding="utf-8-sig"))
 # **Predict, then run.** Find at least three things in this list that will make trouble. Then let the kit
 # look: on the command line it is `maunet-lite data check FOLDER`.
 
+
 # %%
+def list_problems(folder):
+    for file, problem in check_folder(folder):
+        print(f"{Path(file).name}\n    {problem.replace(str(WORK), '…')}")
+
+
 list_problems(MESSY)
 
 # %% [markdown]
@@ -318,7 +330,7 @@ axes[0].plot(
     images, [after[share]["f1"].mean() for share in SHARES], "o-", color="#0072B2", label="fine-tuned"
 )
 axes[0].set(xlabel="labelled images", ylabel="F1 on new wells", ylim=(0, 1.02), xticks=images)
-axes[0].legend(fontsize=8, loc="lower right")
+axes[0].legend(fontsize=8, loc="center right")
 axes[1].plot([0, *validation["step"]], [before["lite"], *validation["f1"]], "o-", color="#0072B2")
 axes[1].set(xlabel="step")
 axes[1].set_title(f"on its way, with {images[-1]} images", fontsize=9)
@@ -367,12 +379,15 @@ show(fig, alt="Hand-drawn cells; the shipped weights fill gaps too; fine-tuned o
 # ```
 
 # %%
-experiment = Path(EXPERIMENT or photograph_experiment(WORK / "experiment", SEED, SITES))
-results, formats = WORK / "results", "tiff,rois,geojson,zarr"
+if bool(DATA) != bool(EXPERIMENT):
+    print("DATA or EXPERIMENT is empty: the network was not fine-tuned on pictures like these; set both")
+experiment, results, formats = plate.folder, WORK / "results", "tiff,rois,geojson,zarr"
 outcomes = segment_files(
-    [experiment], results, tuned, table=True, export=formats, pixel_size=PIXEL_SIZE, progress=False
+    [experiment], results, tuned, table=True, export=formats, pixel_size=plate.pixel_size, progress=False
 )
-summary = pd.read_csv(results / "summary.csv")
+print(*(f"{o.image.name} was left out: {o.reason}\n" for o in outcomes if o.status == "failed"), end="")
+summary = pd.read_csv(results / "summary.csv", dtype={"image": str}).query("status != 'failed'")
+assert summary["cells"].sum(), f"no cell in any picture of {experiment}: look at the fine-tuning (section 4)"
 print(sorted(path.name for path in results.iterdir())[:8], "…")
 summary[
     ["image", "status", "cells", "seconds_read", "seconds_network", "seconds_postprocess", "seconds_write"]
@@ -445,10 +460,12 @@ exercises.check("08.2", suspicion)
 # %%
 quality["suspicion"] = np.max([suspicion(quality[name]) for name in ("cells", "area", "confidence")], axis=0)
 worst = quality.sort_values("suspicion", ascending=False)
-fig, axes = plt.subplots(1, 4, figsize=(8, 1.9), layout="compressed")
-for ax, (name, row) in zip(axes, [*worst.head(3).iterrows(), *worst.tail(1).iterrows()], strict=True):
+chosen = dict.fromkeys([*worst.index[:3], worst.index[-1]])
+fig, axes = plt.subplots(1, len(chosen), figsize=(2 * len(chosen), 1.9), layout="compressed", squeeze=False)
+for ax, name in zip(axes[0], chosen, strict=True):
     found = ml.read_labels(results / f"{Path(name).stem}_label.tiff")
-    plots.overlay(ml.read_image(experiment / name), found, ax, f"{Path(name).stem}: {row['suspicion']:.1f}")
+    title = f"{Path(name).stem}: {worst.loc[name, 'suspicion']:.1f}"
+    plots.overlay(ml.read_image(experiment / name), found, ax, title)
 show(
     fig,
     alt="The three most suspicious pictures, among them a blurred and an empty one, and a good one.",
@@ -460,16 +477,18 @@ worst.round(2).head(4)
 # **Predict, then look.** The three worst and, at the right, the least suspicious. Which of them would you
 # throw out, and which is only unlucky?
 #
-# One is out of focus, one shows a nearly empty well. Both would have gone into the table without a word.
-# Note *why* you exclude an image, and do it before you look at the result; a picture that is merely
-# surprising stays.
+# Of the simulated pictures one is out of focus, one shows a nearly empty well. Both would have gone into
+# the table without a word. Note *why* you exclude an image, and do it before you look at the result; a
+# picture that is merely surprising stays. In an experiment of yours, write the names of such pictures into
+# `REJECTED` at the top and run the notebook again.
 
 # %%
-rejected = [name for name in ("B2_s1.tif", "C1_s1.tif") if name in quality.index]
-record(
-    "rejected images among the three most suspicious",
-    f"{len(set(rejected) & set(worst.index[:3]))} of {len(rejected)}",
-)
+rejected = plate.rejected
+caught = f"{len(set(rejected) & set(worst.index[:3]))} of {len(rejected)}"
+if rejected:
+    record("rejected images among the three most suspicious", caught)
+else:
+    print("nothing is rejected yet: look at the pictures above, and set REJECTED at the top")
 
 # %% [markdown]
 # ## 6 · Measure
@@ -484,14 +503,16 @@ record(
 # - **Units.** Pixels mean nothing to others. With `pixel_size` there are columns in micrometres.
 
 # %%
-plate = {"B": "control", "C": "drug"}
-cells["well"] = cells["image"].str[:2]
-cells["treatment"] = cells["well"].str[0].map(plate).fillna("mine")
-cells["dye"] = cells.filter(like="intensity_mean").iloc[:, 0] - 100  # the camera's offset
-good = cells[~cells["image"].isin(rejected) & ~cells["touches_border"]]
+cells = cells[~cells["image"].isin(rejected)].copy()
+cells["well"] = cells["image"].map(plate.well_of)
+cells["treatment"] = cells["well"].map(plate.treatment_of)
+cells["dye"] = plate.without_offset(cells)
+good = cells[~cells["touches_border"]]
+print(good.groupby("treatment")["well"].agg(wells="nunique", cells="size"))
 
 fig, axes = plt.subplots(1, 2, figsize=(8, 2.9), layout="compressed")
-colors = {"control": "#0072B2", "drug": "#D55E00", "mine": "#009E73"}
+treatments = sorted(set(good["treatment"]))
+colors = {name: SERIES[k % len(SERIES)] for k, name in enumerate(treatments)}
 sns.stripplot(good, x="well", y="area_um2", hue="treatment", palette=colors, size=2.5, alpha=0.6, ax=axes[0])
 means = good.groupby(["treatment", "well"], as_index=False)["area_um2"].mean()
 sns.scatterplot(means, x="well", y="area_um2", marker="_", s=500, color="k", ax=axes[0], legend=False)
@@ -551,17 +572,25 @@ def p_value(table):
     return stats.ttest_ind(*groups, equal_var=False).pvalue
 
 
+areas, wells = treatment_means(good), means.groupby("treatment").size()
+for name, area in areas.items():
+    print(f"{name}: mean area {area * plate.pixel_size**2:.0f} µm²")
+if len(wells) == 2 and wells.min() > 1:
+    print(f"p with {len(good)} cells: {p_value(good):.0e}; p with {len(means)} wells: {p_value(means):.2g}")
+else:
+    print("no p: it needs two treatments with two wells or more each; see TREATMENT at the top")
+
+# %%
 if not EXPERIMENT:  # only of a simulated one the truth is known
-    areas = treatment_means(good)
-    truths = [
-        measure_cells(tifffile.imread(path)).assign(treatment=plate[path.name[0]], well=path.name[:2])
-        for path in sorted((experiment / "truth").glob("*.tif"))
-        if path.name.replace("_label", "") not in rejected
-    ]
+    truths = []
+    for path in sorted((experiment / "truth").glob("*.tif")):
+        well = plate.well_of(path.name)
+        if path.name.replace("_label", "") not in rejected:
+            table = measure_cells(tifffile.imread(path))
+            truths.append(table.assign(treatment=plate.treatment_of(well), well=well))
     real = treatment_means(pd.concat(truths))
     record("areas, drug / control", round(areas["drug"] / areas["control"], 2))
     record("the same in truth", round(real["drug"] / real["control"], 2))
-    print(f"p with {len(good)} cells: {p_value(good):.0e}; p with {len(means)} wells: {p_value(means):.2g}")
 
 # %% [markdown]
 # The network knows nothing of treatments, and still its ratio is close to the truth: small errors that
@@ -589,8 +618,9 @@ import zarr
 
 from maunet_lite.polygons import Polygon, fill
 
-name = Path(worst.index[-1]).stem
-picture, labels = ml.read_image(experiment / worst.index[-1]), ml.read_labels(results / f"{name}_label.tiff")
+last = worst.index[worst["cells"] > 0][-1]  # the least suspicious picture with cells
+name, picture = Path(last).stem, ml.read_image(experiment / last)
+labels = ml.read_labels(results / f"{name}_label.tiff")
 features = json.loads((results / f"{name}.geojson").read_text())["features"]
 rois = roifile.roiread(results / f"{name}_rois.zip")
 pyramid = zarr.open_group(results / f"{name}.ome.zarr", mode="r")
