@@ -132,7 +132,8 @@ def main() -> None:
     for name, (table, about) in rows.items():
         scores = summary(table)
         f1 = scores["mean_f1"].round(4).add_prefix("f1_").to_dict()
-        lines.append({"method": name, **f1, "pooled_f1": round(scores["pooled_f1"]["all"], 4), **about})
+        pooled = {f"pooled_{kind}": round(f, 4) for kind, f in scores["pooled_f1"].items()}
+        lines.append({"method": name, **f1, **pooled, **about})
     frame = pd.DataFrame(lines).assign(precision=options.precision)
     write_table(frame, options.results)
     frame["ratio"] = (frame["f1_all"] / frame["f1_all"].iloc[1]).round(2)

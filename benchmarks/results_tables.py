@@ -22,8 +22,9 @@ from maunet_lite.teaching.ablation_figures import plot_learning_curves
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
+DEFAULTS = "the kit's defaults"
 CURVES = ROOT / "docs" / "learning_curves.png"
-PAGES = ("README.md", "docs/results.md")
+PAGES = ("README.md", "docs/results.md", "docs/differences.md")
 MARKED = re.compile(r"(<!-- table:([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
@@ -120,6 +121,18 @@ def curve(table: str) -> pd.DataFrame:
     return shown.rename(index=lambda amount: f"{amount} {found.index.name}")
 
 
+def peers() -> pd.DataFrame:
+    """This kit, StarDist and Otsu + watershed, trained for the same minutes on the same core."""
+    path = RESULTS / "peers.csv"
+    if not path.exists():
+        return pd.DataFrame()
+    table = pd.read_csv(path, index_col="method")
+    f1 = {name: name.removeprefix("f1_") for name in table if name.startswith("f1_") and name != "f1_all"}
+    shown = table[["minutes", "f1_all", *f1, "pooled_fluorescence"]].rename(columns={"f1_all": "F1", **f1})
+    shown["minutes"] = shown["minutes"].map("{:.0f}".format)
+    return shown.rename(columns={"pooled_fluorescence": "fluorescence, pooled"})
+
+
 def scores() -> pd.DataFrame:
     """The shipped weights beside the baseline, modality by modality."""
     frame = ablation.load()
@@ -142,21 +155,42 @@ def differences() -> pd.DataFrame:
     frame = ablation.load()
     if not frame["table"].eq("differences").any():
         return frame.iloc[:0]
-    frame = frame[frame["table"].eq("differences") | frame["variant"].eq("A, one scale")]
-    table = frame.pivot_table(index="variant", columns="modality", values="mean_f1")
-    table = table.rename(index={"A, one scale": "the kit's defaults"})
-    table = table.loc[sorted(table.index, key=lambda name: (name != "the kit's defaults", name))]
-    return table[["all", *[name for name in table if name != "all"]]].rename(columns={"all": "F1"})
+    default = frame[frame["variant"] == "A, one scale"].assign(variant=DEFAULTS, table="differences")
+    frame = pd.concat([default, frame])
+    sums = ablation.spread(frame, "differences")
+    sums = sums.loc[sorted(sums.index, key=lambda name: (name != DEFAULTS, name))]
+    shown = pd.DataFrame(index=sums.index.rename(None))
+    shown["F1"] = [ablation.plus_minus(*pair) for pair in sums[["mean", "sd"]].to_numpy(dtype=float)]
+    by_modality = ablation.by_modality(frame, "differences").drop(columns="all")
+    shown = shown.join(by_modality)
+    gains = ablation.paired_gains(frame, "differences", against=DEFAULTS)
+    verdicts = {name: ablation.verdict(gains[name]) for name in gains}
+    shown["against the defaults"] = [verdicts.get(name, "–") for name in shown.index]
+    return shown.assign(seeds=sums["seeds"].map(str))
+
+
+def unseen() -> pd.DataFrame:
+    """F1 on a kind of image that was not trained on, with and without the proxy."""
+    pairs = ablation.unseen(ablation.load())
+    shown = pd.DataFrame()
+    for domain, part in pairs.groupby(level="domain", sort=False):
+        for name in ("proxy", "no proxy"):
+            shown.loc[domain, name] = ablation.plus_minus(part[name].mean(), part[name].std())
+        shown.loc[domain, "gain"] = f"{part['gain'].mean():+.3f}, {ablation.verdict(part['gain'])}"
+        shown.loc[domain, "seeds"] = str(len(part))
+    return shown
 
 
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "4": lambda: ablation.table4(ablation.load()),
+    "verdicts": lambda: ablation.verdicts(ablation.load(), "4"),
     "5": lambda: ablation.table5(ablation.load()),
     "7": lambda: ablation.table7(ablation.load()),
-    "unseen": lambda: ablation.unseen(ablation.load()),
+    "unseen": unseen,
     "curve": lambda: curve("curve"),
     "budget": lambda: curve("budget"),
     "scale": scale,
+    "peers": peers,
     "scores": scores,
     "differences": differences,
     "candidates": candidates,

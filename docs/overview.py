@@ -1,6 +1,7 @@
 """Draw the picture on top of the README: ``python docs/overview.py``.
 
-Four simulated microscopes, what the shipped network predicts for each, and the cells made from it.
+Four simulated microscopes, what the shipped network predicts for each, and the cells made from it, with the
+score against the simulated truth.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ def main() -> None:
     fig, axes = plt.subplots(len(ROWS), len(MODALITIES), figsize=(8, 8.1))
     for column, modality in enumerate(MODALITIES):
         rng = np.random.default_rng(SEEDS[modality])
-        image = ml.simulate(modality, (224, 224), cell_diameter=28, rng=rng).image
+        image, truth = ml.simulate(modality, (224, 224), cell_diameter=28, rng=rng)
         maps = ml.predict(model, image)
+        labels = segment(maps).labels
         plots.show_image(image, ax=axes[0, column], title=modality)
         plots.show_classes(
             maps.probabilities[:3].argmax(axis=0).astype(np.uint8), ax=axes[1, column], title=""
         )
         axes[2, column].imshow(maps.distance, cmap="inferno", vmin=0, vmax=1)
-        plots.overlay(image, segment(maps).labels, ax=axes[3, column], title="")
+        f1 = ml.match_cells(truth, labels).f1
+        plots.overlay(image, labels, ax=axes[3, column], title=f"{labels.max()} cells, F1 {f1:.2f}")
     for row, name in enumerate(ROWS):
         axes[row, 0].text(
             -0.06, 0.5, name, rotation=90, va="center", ha="right", transform=axes[row, 0].transAxes
@@ -41,7 +44,7 @@ def main() -> None:
         ax.axis("off")
         if ax.get_legend():
             ax.get_legend().remove()
-    fig.subplots_adjust(left=0.04, right=1, bottom=0, top=0.97, wspace=0.02, hspace=0.02)
+    fig.subplots_adjust(left=0.04, right=1, bottom=0, top=0.97, wspace=0.02, hspace=0.08)
     fig.savefig(Path(__file__).with_name("overview.png"), dpi=110)
 
 

@@ -86,8 +86,7 @@ def authors_classification_loss(
 
     The softmax runs over all channels, then the target channels are cut out, and a *sigmoid* focal loss takes
     these probabilities for logits. As sigmoid(0) = 0.5 and sigmoid(1) = 0.73, the term never falls below
-    0.123, and it goes on pulling where the prediction is right. Kept for the lesson; train with
-    `classification_loss`.
+    0.123, and its gradient is small everywhere. Kept for the lesson; train with `classification_loss`.
 
     Examples
     --------

@@ -316,6 +316,29 @@ def verdict(gains: pd.Series | np.ndarray) -> str:
     return "better" if gains.mean() > 0 else "worse"
 
 
+def verdicts(frame: pd.DataFrame, table: str, against: str = "base") -> pd.DataFrame:
+    """Return what each variant gains over another one by each of the paper's three scores, with the verdict.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Variants in rows; columns mean Dice, F1_ori and F1, text such as ``"+0.012, not shown"``.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"table": "4", "variant": ["base", "base", "AAP", "AAP"], "seed": [0, 1, 0, 1],
+    ...                       "modality": "all", "mean_f1": [0.7, 0.8, 0.71, 0.82], "mean_f1_plain": 0.5,
+    ...                       "mean_class_dice": 0.5})
+    >>> verdicts(frame, "4")["F1"].to_dict()
+    {'AAP': '+0.015, not shown'}
+    """
+    shown = {}
+    for column in PAPER_4:
+        gains = paired_gains(frame, table, against, column)
+        shown[NAMES[column]] = {name: f"{gains[name].mean():+.3f}, {verdict(gains[name])}" for name in gains}
+    return pd.DataFrame(shown)
+
+
 def budget(frame: pd.DataFrame, table: str) -> str:
     """Say in a sentence what the rows of a table cost, or that there are none and how to make them."""
     found = rows(frame, table)

@@ -97,7 +97,7 @@ def run_notebooks(
 
 
 def point_at_latest(folder: Path) -> None:
-    """Let ``latest`` beside a folder lead to it, and ``latest.txt`` name it; the link is not had everywhere."""
+    """Let ``latest`` beside a folder lead to it, and ``latest.txt`` name it where links cannot be made."""
     folder.with_name("latest.txt").write_text(folder.name + "\n", encoding="utf-8")
     link, new = folder.with_name("latest"), folder.with_name(f".latest-{os.getpid()}")
     try:
