@@ -20,13 +20,17 @@ from maunet_lite.cli_options import (
 
 
 def train(
-    data: Annotated[str, typer.Option(help="Dataset: a name or a folder.")] = "simulated",
+    data: Annotated[
+        str | None, typer.Option(help="Dataset: a name or a folder; the recipe's by default.")
+    ] = None,
     preset: Annotated[
-        str, typer.Option(help="Recipe: lite, paper-r50, … or a config.json of a run.")
-    ] = "lite",
+        str | None, typer.Option(help="Recipe: lite (default), paper-r50, … or a config.json of a run.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/latest"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    minutes: Annotated[float | None, typer.Option(help="Budget in minutes.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Budget in minutes; lite without any budget: 15.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Budget in optimiser steps.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Budget in passes over the training images.")] = None,
     start_from: Annotated[str | None, typer.Option("--from", help="Weights to fine-tune.")] = None,
@@ -42,31 +46,44 @@ def train(
     ] = None,
 ) -> None:
     """Train a network, or fine-tune one; Ctrl-C stops cleanly and --resume goes on."""
+    from accelerate import PartialState
+
     from maunet_lite.training import train as run_training
 
     given = {
-        "minutes": minutes, "steps": steps, "epochs": epochs, "start_from": start_from, "method": method,
-        "labelled_fraction": labelled_fraction, "unlabelled": unlabelled, "batch_size": batch_size,
-        "learning_rate": learning_rate, "seed": seed, "device": device,
+        "data": data, "minutes": minutes, "steps": steps, "epochs": epochs, "start_from": start_from,
+        "method": method, "labelled_fraction": labelled_fraction, "unlabelled": unlabelled,
+        "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "device": device,
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None} | parse_assignments(setting)
-    result = run_training(_train_config(preset, data, out, changes, resume), resume=resume)
-    typer.echo(f"{result.steps} steps; best F1 on val {result.best_score:.3f}; weights: {result.best}")
+    result = run_training(_train_config(preset, out, changes, resume), resume=resume)
+    if PartialState().is_main_process:  # one of several processes speaks
+        best = f"best F1 on {result.split} {result.best_score:.3f}; " if result.best_score >= 0 else ""
+        typer.echo(f"{result.steps} steps; {best}weights: {result.best}")
+        if result.interrupted:
+            typer.echo(f"interrupted; go on with: maunet-lite train --out {out} --resume")
     if result.interrupted:
-        typer.echo(f"interrupted; go on with: maunet-lite train --out {out} --resume")
         raise typer.Exit(INTERRUPTED)
 
 
-def _train_config(preset: str, data: str, out: Path, changes: dict[str, Any], resume: bool) -> Any:
+def _train_config(preset: str | None, out: Path, changes: dict[str, Any], resume: bool) -> Any:
     """Return the recipe with changes; to resume, that of the run in `out`: options need not be repeated."""
     from maunet_lite.recipes import recipe
+    from maunet_lite.run_folder import changed_settings, holds_run
 
-    config = out / "config.json"
-    if resume and config.exists():
-        return recipe(str(config)).override(out=str(out), **changes)
-    if preset.endswith(".json") and data == "simulated":
-        return recipe(preset).override(out=str(out), **changes)
-    return recipe(preset).override(**{"data": data, "out": str(out), **changes})
+    changes = {"out": str(out)} | changes
+    earlier = out / "config.json"
+    if not (resume and earlier.exists()):
+        return recipe(preset or "lite").override(**changes)
+    config = recipe(str(earlier)).override(**changes)
+    if preset and holds_run(out):
+        other = recipe(preset).override(**{"data": config.data} | changes)
+        if differ := changed_settings(config.to_dict(), other):
+            raise ValueError(
+                f"{out} was not made by --preset {preset} and these options: {', '.join(differ)}. "
+                "To go on with it, leave out --preset; to start anew, choose another --out"
+            )
+    return config
 
 
 def evaluate(
@@ -103,6 +120,8 @@ def evaluate(
         with atomic_path(save) as temporary:
             table.to_csv(temporary, index=False)
         typer.echo(f"one row per image: {save}")
+    if (table["error"] != "").any():  # a warning has said how many, and why
+        raise typer.Exit(WORK_FAILED)
 
 
 def describe(

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from maunet_lite.datasets import CellDataset, load_dataset
+from maunet_lite.encoders import build_encoder
 from maunet_lite.losses import consistency_loss, pseudo_labels, supervised_loss
 from maunet_lite.methods import build_network
-from maunet_lite.model import MAUNet, Output, build_model
+from maunet_lite.model import MAUNet, Output
 from maunet_lite.patches import PatchDataset
 from maunet_lite.recipes import TrainConfig
 
@@ -90,15 +91,8 @@ class Consistency:
     def build(self) -> nn.Module:
         """Return two networks with different initial weights."""
         one = build_network(self.config)
-        two = build_model(
-            self.config.model,
-            proxy=one.config.proxy,
-            distance=one.config.distance,
-            boundary=one.config.boundary,
-            imagenet=self.config.imagenet,
-            **self.config.network,
-        )
-        return TwinNetworks(one, two)
+        encoder = build_encoder(one.config.encoder, imagenet=self.config.imagenet)
+        return TwinNetworks(one, MAUNet(one.config, encoder))
 
     @property
     def draws_per_step(self) -> int:

@@ -36,7 +36,7 @@ def describe(preset_or_model: str | MAUNet, shape: tuple[int, int] = (224, 224))
     preset_or_model : str or MAUNet
         A preset's name, or a network; nothing is computed with its weights.
     shape : (int, int)
-        Height and width of the image, multiples of the network's stride. The paper used 224 × 224.
+        Height and width of the image, positive multiples of the network's stride. The paper used 224 × 224.
 
     Returns
     -------
@@ -52,6 +52,8 @@ def describe(preset_or_model: str | MAUNet, shape: tuple[int, int] = (224, 224))
     >>> table.loc[("skips", "stride 32"), "output"]
     '384 × 7 × 7'
     """
+    if min(shape) < 1:
+        raise ValueError(f"an image of {shape[0]} × {shape[1]} pixels has no pixels to count for")
     model = _skeleton(preset_or_model)
     counter = _Counter(model)
     device = next(model.parameters()).device

@@ -6,17 +6,19 @@ supervised protocol is here, consistency regularization in `consistency`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from maunet_lite.checkpoints import load_model
+from maunet_lite.checkpoints import load_model, read_record
 from maunet_lite.datasets import CellDataset
 from maunet_lite.losses import supervised_loss
-from maunet_lite.model import MAUNet, build_model
+from maunet_lite.model import MAUNet, ModelConfig, build_model
 from maunet_lite.patches import PatchDataset
-from maunet_lite.recipes import TrainConfig
+from maunet_lite.recipes import HEADS, TrainConfig
 
 
 class Method(Protocol):
@@ -88,3 +90,36 @@ def build_network(config: TrainConfig) -> MAUNet:
         return load_model(config.start_from).train()
     heads = {"distance": config.distance, "boundary": config.boundary}
     return build_model(config.model, config.proxy, config.imagenet, **heads, **config.network)
+
+
+def with_network_of_weights(config: TrainConfig) -> TrainConfig:
+    """Return `config` with the architecture of the weights that it starts from, if it starts from any.
+
+    Heads, encoder, widths and norm of a fine-tuned network are those of its weights. Fields that were left
+    alone follow them, so that the record of the run describes the network.
+
+    Raises
+    ------
+    ValueError
+        If `config` asks for another architecture.
+    """
+    if not config.start_from:
+        return config
+    there = ModelConfig(**read_record(config.start_from)["config"])
+    with torch.device("meta"):
+        asked = build_network(replace(config, start_from=None, imagenet=False)).config
+    parts = ("encoder", "widths", "norm")
+    differ = [name for name in (*HEADS, *parts) if getattr(asked, name) != getattr(there, name)]
+    chosen = config.model != TrainConfig.model or bool(config.network)
+    for name in differ:
+        if chosen if name in parts else not getattr(asked, name):
+            advice = "leave out model and network" if name in parts else f"leave out {name}"
+            raise ValueError(
+                f"{name}={getattr(asked, name)!r} contradicts the weights {config.start_from!r}, "
+                f"whose network has {name}={getattr(there, name)!r}: {advice}, or train a new network, "
+                "without start_from (--from)"
+            )
+    changes = {name: getattr(there, name) for name in HEADS}
+    if any(name in parts for name in differ):
+        changes["network"] = {name: getattr(there, name) for name in parts}
+    return config.override(**changes)

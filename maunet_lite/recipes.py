@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import math
 import os
+import types
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from maunet_lite.augmentation import AugmentationConfig
 from maunet_lite.patches import TargetConfig
+
+BUDGETS = ("steps", "epochs", "minutes")
+HEADS = ("proxy", "distance", "boundary")
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,8 @@ class TrainConfig:
     Network
         model : preset of `model.PRESETS`; network : further fields of `model.ModelConfig` to change, for
         example ``{"encoder": "resnet18"}``; proxy, distance, boundary : its heads; imagenet : pretrained
-        encoder; start_from : weights to fine-tune (name or path), instead of a new network.
+        encoder; start_from : weights to fine-tune (name or path), instead of a new network: theirs is the
+        architecture, and fields that ask for another one are refused.
     Method
         method : ``"supervised"``, ``"cr"`` or ``"cr*"`` (see `consistency`); consistency_weight : λ of
         equation 4.
@@ -39,7 +46,7 @@ class TrainConfig:
         batch_size; learning_rate; schedule : ``"cosine"`` or ``"step"`` (paper); warmup : steps;
         weight_decay; clip_norm : gradients are shortened to this norm; seed.
     Watching (in steps; 0 means never)
-        validate_every, save_every, log_every; validation_images : at most so many are scored.
+        validate_every, save_every, log_every; validation_images : at most so many are scored, at least one.
     Machine
         device : ``"auto"``, ``"cpu"`` or ``"cuda"``; workers : loader processes, None chooses;
         precision : ``"float32"``, ``"bfloat16"`` (mixed: weights stay float32), or ``"auto"``: bfloat16 on
@@ -87,6 +94,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
+        if isinstance(self.leave_out, str):  # one name, as typed on the command line
+            object.__setattr__(self, "leave_out", (self.leave_out,))
+        _check_types({f.name: getattr(self, f.name) for f in fields(self)}, type(self))
         choices = {
             "method": ("supervised", "cr", "cr*"),
             "schedule": ("cosine", "step"),
@@ -98,14 +108,19 @@ class TrainConfig:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} is not known; choose one of {', '.join(allowed)}"
                 )
-        for name in ("steps", "epochs", "minutes", "batch_size", "learning_rate", "clip_norm"):
+        for name in (*BUDGETS, "batch_size", "learning_rate", "clip_norm", "validation_images"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name}={value!r} must be a positive number")
+        for name in ("workers", "validate_every", "save_every", "log_every", "warmup", "seed", "weight_decay",
+                     "consistency_weight"):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name}={value!r} must not be negative")
+        if heads := [name for name in HEADS if name in self.network]:
+            raise ValueError(f"network holds {heads[0]!r}, which is a field of its own: set {heads[0]}")
         if not 0 < self.labelled_fraction <= 1:
             raise ValueError(f"labelled_fraction={self.labelled_fraction!r} must lie in (0, 1]")
-        if isinstance(self.leave_out, str):  # one name, as typed on the command line
-            object.__setattr__(self, "leave_out", (self.leave_out,))
         if self.method != "supervised" and self.labelled_fraction == 1 and not self.unlabelled:
             raise ValueError(
                 f"method={self.method!r} needs images without labels: "
@@ -149,6 +164,7 @@ class TrainConfig:
         for name, kind in (("augmentation", AugmentationConfig), ("targets", TargetConfig)):
             part = dict(record.pop(name, {}))
             _refuse_unknown(part, kind, f"{name}.")
+            _check_types(part, kind)
             if "zoom" in part:
                 part["zoom"] = tuple(part["zoom"])
             record[name] = kind(**part)
@@ -160,12 +176,18 @@ class TrainConfig:
     def override(self, **changes: Any) -> TrainConfig:
         """Return a copy with fields changed; names such as ``patch`` reach into `augmentation` and `targets`.
 
+        A budget (steps, epochs or minutes) replaces the budgets that were there before.
+
         Examples
         --------
         >>> TrainConfig(steps=10).override(patch=64, minutes=1.0).augmentation.patch
         64
+        >>> TrainConfig(minutes=15).override(steps=10).minutes is None
+        True
         """
         record = self.to_dict()
+        if any(changes.get(name) is not None for name in BUDGETS):
+            record |= dict.fromkeys(BUDGETS)
         for name, value in changes.items():
             for part in (record, record["augmentation"], record["targets"]):
                 if name in part:
@@ -174,6 +196,46 @@ class TrainConfig:
             else:
                 _refuse_unknown({name: value}, type(self), "")
         return self.from_dict(record)
+
+
+def _check_types(record: dict[str, Any], kind: type) -> None:
+    """Refuse values that are not of the type of their field in `kind`."""
+    hints = _hints(kind)
+    for name, value in record.items():
+        if not _fits(value, hints[name]):
+            raise ValueError(f"{name}={value!r} must be {_in_words(hints[name])}")
+
+
+@lru_cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell whether a value is of a type; whole numbers pass for numbers, lists for tuples."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is tuple:
+        if not isinstance(value, (tuple, list)):
+            return False
+        if parts[-1] is Ellipsis:
+            return all(_fits(item, parts[0]) for item in value)
+        return len(value) == len(parts) and all(map(_fits, value, parts))
+    if hint in (int, float):
+        return isinstance(value, {int: Integral, float: Real}[hint]) and not isinstance(value, bool)
+    return isinstance(value, origin or hint)
+
+
+def _in_words(hint: Any) -> str:
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_in_words(part) for part in get_args(hint))
+    words = {
+        str: "a text", int: "a whole number", float: "a number", bool: "true or false",
+        types.NoneType: "none", dict: "names with values, such as {'encoder': 'resnet18'}",
+        tuple[float, float]: "two numbers, such as [0.5, 2]", tuple[str, ...]: "a list of names",
+    }  # fmt: skip
+    return words.get(hint) or words.get(get_origin(hint)) or f"a {hint.__name__}"
 
 
 def _refuse_unknown(record: dict[str, Any], kind: type, prefix: str) -> None:
@@ -201,9 +263,10 @@ RECIPES: dict[str, TrainConfig] = {
     # Two CPU cores, minutes to hours; the shipped weights were made so. Small patches, seldom much enlarged:
     # a CPU's time goes into cells, not into pixels.
     "lite": TrainConfig(
+        minutes=15,  # unless another budget is given
         augmentation=AugmentationConfig(
             patch=256, zoom=(0.5, 2.0), zoom_spacing="log", p_resize=0.5, around_cell=0.5, padding="black"
-        )
+        ),
     ),
     # Paper Table 2.
     "paper-supervised": _PAPER,

@@ -6,6 +6,7 @@ import json
 import platform
 import signal
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from torch import nn
 from maunet_lite.checkpoints import save_model
 from maunet_lite.images import atomic_path
 from maunet_lite.model import MAUNet
-from maunet_lite.recipes import TrainConfig
+from maunet_lite.recipes import BUDGETS, HEADS, TrainConfig
 from maunet_lite.tensorboard_log import Board, add_row, open_board
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 
 # What may differ between a run and its continuation: where it runs, and how long.
 _MAY_CHANGE = {
-    "steps",
-    "epochs",
-    "minutes",
+    *BUDGETS,
     "out",
     "device",
     "workers",
@@ -40,6 +39,7 @@ _MAY_CHANGE = {
     "save_every",
     "log_every",
 }
+AGAIN = 2.0  # seconds within which a second signal is the first one, passed on by a launcher
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class TrainResult:
     steps: int
     best_score: float
     interrupted: bool
+    split: str = "val"  # whose images were scored
 
     @property
     def best(self) -> Path:
@@ -65,6 +66,8 @@ class Run:
     folder: Path
     config: TrainConfig
     writer: bool = True
+    split: str = "val"
+    processes: int = 1
     step: int = 0
     minutes: float = 0.0
     best_score: float = -1.0
@@ -76,31 +79,24 @@ class Run:
     _opened_board: Board | None = None
 
     @classmethod
-    def open(cls, config: TrainConfig, *, resume: bool, writer: bool = True) -> Run:
-        """Start the run in ``config.out``, or take up the one that is there."""
+    def open(cls, config: TrainConfig, *, resume: bool) -> Run:
+        """Start the run in ``config.out``, or take up the one that is there; only for the main process."""
         folder = Path(config.out)
-        exists = (folder / "config.json").exists()
-        if exists and not resume:
-            raise FileExistsError(
-                f"{folder} already holds a run; go on with --resume, or choose another --out"
-            )
-        run = cls(folder, config, writer)
-        if exists:
-            run._check_same(json.loads((folder / "config.json").read_text()))
-        if writer:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write_json(folder / "config.json", config.to_dict())
-        return run
-
-    def _check_same(self, before: dict[str, Any]) -> None:
-        now = json.loads(json.dumps(self.config.to_dict()))
-        changed = [k for k in now if k not in _MAY_CHANGE and before.get(k, now[k]) != now[k]]
-        if changed:
-            raise ValueError(
-                f"{self.folder} was started with other settings: "
-                + ", ".join(f"{k} {before.get(k)!r}, now {now[k]!r}" for k in changed)
-                + ". Resume with the same ones, or choose another --out"
-            )
+        if holds_run(folder):
+            if not resume:
+                raise FileExistsError(
+                    f"{folder} already holds a run; go on with --resume, or choose another --out"
+                )
+            if (folder / "config.json").exists():
+                before = json.loads((folder / "config.json").read_text())
+                if changed := changed_settings(before, config):
+                    raise ValueError(
+                        f"{folder} was started with other settings: {', '.join(changed)}. "
+                        "Resume with the same ones, or choose another --out"
+                    )
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(folder / "config.json", config.to_dict())
+        return cls(folder, config)
 
     def restore(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Load the last saved state, if there is one, into `module` and `optimizer`."""
@@ -145,7 +141,8 @@ class Run:
             "training": self.config.to_dict(),
             "steps": self.step,
             "minutes": round(self.minutes, 2),
-            "val_f1": score,
+            f"{self.split}_f1": score,
+            "processes": self.processes,
             "torch": torch.__version__,
             "machine": f"{platform.machine()}, {platform.system()}",
         }
@@ -216,7 +213,42 @@ class Run:
 
     def result(self, interrupted: bool) -> TrainResult:
         """Return how the run ended."""
-        return TrainResult(self.folder, self.step, self.best_score, interrupted)
+        return TrainResult(self.folder, self.step, self.best_score, interrupted, self.split)
+
+
+def holds_run(folder: Path) -> bool:
+    """Tell whether a training left anything in `folder`; a configuration alone is no run."""
+    return any(
+        (folder / name).exists() for name in ("state.pt", "log.csv", "last.safetensors", "best.safetensors")
+    )
+
+
+def changed_settings(before: dict[str, Any], config: TrainConfig) -> list[str]:
+    """Return, in words, how `config` differs from the record of a run, in what a resumed run may not change.
+
+    Examples
+    --------
+    >>> changed_settings(TrainConfig(minutes=1).to_dict(), TrainConfig(minutes=2, seed=3))
+    ['seed 0, now 3']
+    """
+    now = json.loads(json.dumps(config.to_dict()))
+    before = json.loads(json.dumps(before))
+    leave = set(_MAY_CHANGE)
+    if config.start_from:  # the network is that of the weights
+        leave |= {"model", "network", *HEADS}
+    for name in ("data", "unlabelled", "start_from"):
+        if now[name] and before.get(name) and Path(now[name]).resolve() == Path(before[name]).resolve():
+            leave.add(name)  # written in another way
+    changed = []
+    for name, value in now.items():
+        old = before.get(name, value)
+        if name in leave or old == value:
+            continue
+        if isinstance(value, dict) and isinstance(old, dict) and old.keys() == value.keys():
+            changed += [f"{k} {old[k]!r}, now {value[k]!r}" for k in value if old[k] != value[k]]
+        else:
+            changed.append(f"{name} {old!r}, now {value!r}")
+    return changed
 
 
 def _write_json(path: Path, record: dict[str, Any]) -> None:
@@ -233,16 +265,22 @@ class StopRequest:
 
 @contextmanager
 def interruptible() -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C (or SIGTERM) into a request to stop; a second Ctrl-C stops at once."""
-    stop = StopRequest()
+    """Turn the first Ctrl-C (or SIGTERM) into a request to stop; a second Ctrl-C stops at once.
+
+    A scheduler signals every process, and a launcher passes the signal on to the same processes: what comes
+    right after the first is no second request, and SIGTERM never is.
+    """
+    stop, asked = StopRequest(), 0.0
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
     def ask(signum: int, frame: object) -> None:
-        if stop.requested:
+        nonlocal asked
+        if stop.requested and signum == signal.SIGINT and time.monotonic() - asked > AGAIN:
             raise KeyboardInterrupt
-        stop.requested = True
+        if not stop.requested:
+            stop.requested, asked = True, time.monotonic()
 
     before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -2,8 +2,8 @@
 
 One loop serves the supervised protocol (Table 2) and consistency regularization (Table 3, `consistency`): a
 *method* (see `methods`) says what is trained and what its loss is; the loop draws patches, steps, logs,
-validates, saves and resumes. It runs on CPUs, one GPU, or many: ``accelerate launch -m
-maunet_lite.training …``.
+validates, saves and resumes. It runs on CPUs, one GPU, or many: ``torchrun --standalone --nproc_per_node 4
+-m maunet_lite.training …``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DataLoaderConfiguration
+from accelerate.utils import DataLoaderConfiguration, broadcast_object_list, reduce
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -26,11 +27,11 @@ from tqdm.auto import tqdm
 from maunet_lite.consistency import Consistency
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.inference import resolve_device
-from maunet_lite.methods import Method, Supervised
+from maunet_lite.methods import Method, Supervised, with_network_of_weights
 from maunet_lite.model import MAUNet
 from maunet_lite.recipes import TrainConfig
-from maunet_lite.run_folder import Run, TrainResult, interruptible
-from maunet_lite.validation import validate
+from maunet_lite.run_folder import Run, StopRequest, TrainResult, interruptible
+from maunet_lite.validation import check_validation, scored_split, validate
 
 ENDLESS = 2**40  # draws of a training whose budget is minutes
 
@@ -90,15 +91,23 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     ValueError
         If the configuration is contradictory or the data unusable.
     """
-    data = load_dataset(config.data)
-    method = training_method(config, data)
+    config.total_steps(epoch_length=1)  # says so if there is no budget
+    config = with_network_of_weights(config)
     accelerator = _accelerator(config)
+    with accelerator.main_process_first():  # the other processes find data that it made
+        data = load_dataset(config.data)
+        method = training_method(config, data)
+    if method.draws_per_step % accelerator.num_processes:
+        raise ValueError(
+            f"{method.draws_per_step} draws per step cannot be shared by {accelerator.num_processes} "
+            "processes: choose a batch_size that is a multiple (with cr: twice a multiple) of their number"
+        )
     seed_everything(config.seed)
     module = method.build().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    run = Run.open(config, resume=resume, writer=accelerator.is_main_process)
+    run = _open_run(config, data, accelerator, resume)
     run.restore(module, optimizer)
     module, optimizer = accelerator.prepare(module, optimizer)
     loop = _Loop(config, method, data, accelerator, module, optimizer, run, progress)
@@ -115,6 +124,22 @@ def training_method(config: TrainConfig, data: CellDataset) -> Method:
             )
         return Supervised(config, train_split)
     return Consistency(config, train_split)
+
+
+def _open_run(config: TrainConfig, data: CellDataset, accelerator: Accelerator, resume: bool) -> Run:
+    """Look at the validation images and open the run, both in the main process; its verdict holds for all."""
+    run, verdict = Run(Path(config.out), config, writer=False), [None]
+    if accelerator.is_main_process:
+        try:
+            check_validation(data, config)
+            run = Run.open(config, resume=resume)
+        except (OSError, ValueError) as error:
+            verdict = [error]
+    broadcast_object_list(verdict)  # the others wait here
+    if verdict[0] is not None:
+        raise verdict[0]
+    run.split, run.processes = scored_split(data), accelerator.num_processes
+    return run
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
@@ -155,24 +180,27 @@ class _Loop:
         )
         self.waited = self.busy = 0.0
         self.logged_at = run.step
+        self.progress, self.stopped = 0.0, False  # as `_goes_on` says
 
     def run_to_end(self) -> TrainResult:
         """Step until the budget is spent or the user interrupts; then validate and save."""
         self.started = time.monotonic() - 60 * self.run.minutes
         with interruptible() as stop, self.bar:
             batches = self._batches()
-            while not self._finished() and not stop.requested:
+            while self._goes_on(stop):
                 self._step(next(batches))
                 if self._due(self.config.validate_every):
                     self._validate()
                 elif self._due(self.config.save_every):
                     self._save()
             self._write_log()
-            if stop.requested:
+            if self.stopped:
                 self._save()
             elif self.run.step != self.run.validated_at:
                 self._validate()
-        return self.run.result(interrupted=stop.requested)
+            (self.run.best_score,) = broadcast_object_list([self.run.best_score])  # the others wait here
+            self._goes_on(stop)  # a request that came during the last validation
+        return self.run.result(interrupted=self.stopped)
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         size = self.method.draws_per_step
@@ -197,7 +225,7 @@ class _Loop:
 
     def _step(self, batch: dict[str, Tensor]) -> None:
         began = time.monotonic()
-        rate = learning_rate(self.config, self.run.step, self.epoch, self._progress())
+        rate = learning_rate(self.config, self.run.step, self.epoch, self.progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
@@ -256,14 +284,18 @@ class _Loop:
             done.append(self.run.minutes / self.config.minutes)
         return max(done)
 
-    def _finished(self) -> bool:
-        # The clock of the main process decides, so that all processes stop at the same step.
-        flag = torch.tensor([self._progress()], device=self.accelerator.device)
-        if self.accelerator.num_processes > 1:
-            from accelerate.utils import broadcast
+    def _goes_on(self, stop: StopRequest) -> bool:
+        """Agree with the other processes on the progress and on whether to stop; tell whether to step again.
 
-            flag = broadcast(flag, from_process=0)
-        return flag.item() >= 1 - 1e-9
+        The clock of the main process decides, and a request to stop that any process got: all of them stop at
+        the same step, and have the same learning rate on the way.
+        """
+        self.progress, self.stopped = self._progress(), stop.requested
+        if self.accelerator.num_processes > 1:
+            mine = [self.progress * self.accelerator.is_main_process, float(self.stopped)]
+            told = reduce(torch.tensor(mine, device=self.accelerator.device), "sum")
+            self.progress, self.stopped = told[0].item(), bool(told[1])
+        return self.progress < 1 - 1e-9 and not self.stopped
 
     def _due(self, every: int) -> bool:
         return bool(every) and self.run.step % every == 0
@@ -277,6 +309,7 @@ class _Loop:
 
     def _validate(self) -> None:
         self.accelerator.wait_for_everyone()
+        self._save()  # whatever may be wrong with the validation, the training is kept
         if self.accelerator.is_main_process:
             report = validate(self._network(), self.data, self.config, self.run.folder)
             self.run.record_validation(report)
@@ -288,7 +321,7 @@ class _Loop:
 
 
 def main() -> None:
-    """Take the options of ``maunet-lite train``, for ``accelerate launch -m maunet_lite.training``."""
+    """Take the options of ``maunet-lite train``, for ``torchrun -m maunet_lite.training``."""
     from maunet_lite.cli import app  # the floor above: only as a program
 
     app(["train", *sys.argv[1:]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class Report:
     """Result of one validation: the table of `evaluation.evaluate`, summed up."""
 
     table: pd.DataFrame = field(repr=False)
+    split: str = "val"
 
     @property
     def score(self) -> float:
@@ -44,27 +46,63 @@ class Report:
         parts = ", ".join(
             f"{k[3:]} {v:.3f}" for k, v in row.items() if k.startswith("f1_") and k != "f1_plain"
         )
-        return f"validation F1 {row['f1']:.3f} ({parts}); without post-processing {row['f1_plain']:.3f}"
+        name = "validation F1" if self.split == "val" else f"F1 on images of split {self.split!r}"
+        return f"{name} {row['f1']:.3f} ({parts}); without post-processing {row['f1_plain']:.3f}"
+
+
+def scored_split(data: CellDataset) -> str:
+    """Return the split that is scored in training: that for validation, or "train" where there is none."""
+    return "val" if (data.table["split"] == "val").any() else "train"
 
 
 def validation_images(data: CellDataset, limit: int) -> CellDataset:
-    """Return the labelled images of the validation split, at most `limit`, evenly chosen."""
-    try:
-        val = data.split("val").labelled()
-    except DatasetError:
-        val = data.split("train").labelled()
+    """Return the labelled images of the split that is scored, at most `limit`, evenly chosen."""
+    val = data.split(scored_split(data)).labelled()
     if len(val) > limit:
         val = val.select(np.unique(np.linspace(0, len(val) - 1, limit).astype(int)))
     return val
 
 
+def check_validation(data: CellDataset, config: TrainConfig) -> None:
+    """Read the images to be validated on, so that a training does not end at its first validation.
+
+    Warns if there is no validation split.
+
+    Raises
+    ------
+    DatasetError
+        If none of them is labelled, or an image and its label map differ in size.
+    ImageError, LabelError
+        If one cannot be read.
+    """
+    split, val = scored_split(data), validation_images(data, config.validation_images)
+    if not len(val):
+        raise DatasetError(
+            f"no image of split {split!r} of {data.name!r} has a label map, so nothing can be scored in "
+            "training: label some, or give them another split in metadata.csv"
+        )
+    for sample in val:
+        if sample.image.shape[:2] != sample.labels.shape:
+            raise DatasetError(
+                f"{sample.name} of split {split!r} is {sample.image.shape[:2]} pixels (height, width), "
+                f"but its label map is {sample.labels.shape}; `maunet-lite data check` lists all such images"
+            )
+    if split != "val":
+        warnings.warn(
+            f"dataset {data.name!r} has no split 'val': scores are those of images that are trained on, "
+            "higher than on new ones. Give some images split 'val' in metadata.csv",
+            stacklevel=2,
+        )
+
+
 def validate(network: MAUNet, data: CellDataset, config: TrainConfig, folder: Path | None = None) -> Report:
-    """Score `network` on the validation split; draw ``samples.png`` in `folder`, if given."""
+    """Score `network` on the split that `scored_split` names; draw ``samples.png`` in `folder`, if given."""
     val = validation_images(data, config.validation_images)
     training = network.training
     network.eval()
     try:
-        report = Report(evaluate(network, val, split="all", progress=False, device=_device(network)))
+        table = evaluate(network, val, split="all", progress=False, device=_device(network))
+        report = Report(table, scored_split(data))
         if folder is not None:
             draw_samples(network, val, folder / "samples.png")
     finally:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from maunet_lite.checkpoints import save_model
 from maunet_lite.consistency import Consistency, TwinNetworks, classification_consistency, pseudo_accuracy
 from maunet_lite.datasets import load_dataset
 from maunet_lite.losses import consistency_loss, pseudo_labels
@@ -79,6 +80,14 @@ def test_networks_start_differently_and_share_an_architecture(disks: Path, tmp_p
     one, two = twins.one.state_dict(), twins.two.state_dict()
     assert one.keys() == two.keys()
     assert not torch.equal(one["class_head.conv.weight"], two["class_head.conv.weight"])
+
+
+def test_network_two_has_the_architecture_of_fine_tuned_weights(disks: Path, tmp_path: Path) -> None:
+    network = build_model("lite", encoder="lite:8-16x2", widths=(0, 8, 8), proxy=False)
+    path = save_model(network, tmp_path / "weights.safetensors")
+    config = cr(disks, tmp_path / "run", start_from=str(path))
+    twins = Consistency(config, load_dataset(disks).split("train")).build()
+    assert twins.two.config == twins.one.config == network.config
 
 
 @pytest.mark.parametrize("method", ["cr", "cr*"])

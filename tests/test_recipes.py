@@ -39,6 +39,16 @@ def test_override_reaches_into_parts() -> None:
     assert recipe("lite").augmentation.patch != 64
 
 
+def test_a_given_budget_replaces_that_of_the_recipe() -> None:
+    assert recipe("lite").total_steps(epoch_length=10) is None  # it has one: 15 minutes
+    assert recipe("lite").override(patch=64).minutes == 15
+    steps = recipe("lite").override(steps=3)
+    assert (steps.steps, steps.minutes) == (3, None)
+    both = steps.override(minutes=2, epochs=1)
+    assert (both.steps, both.minutes, both.epochs) == (None, 2, 1)
+    assert both.override(minutes=None).epochs == 1
+
+
 def test_budget_is_the_first_limit() -> None:
     assert TrainConfig(steps=100, epochs=2).total_steps(epoch_length=10) == 20
     assert TrainConfig(steps=10, epochs=2).total_steps(epoch_length=10) == 10
@@ -57,6 +67,18 @@ def test_budget_is_the_first_limit() -> None:
         ({"labelled_fraction": 1.5}, r"\(0, 1\]"),
         ({"lerning_rate": 1}, "learning_rate"),
         ({"method": "cr"}, "labelled_fraction below 1"),
+        ({"validation_images": 0}, "positive"),
+        ({"workers": -1}, "not be negative"),
+        ({"steps": "abc"}, "steps='abc' must be a whole number or none"),
+        ({"seed": "abc"}, "seed='abc' must be a whole number"),
+        ({"clip_norm": "abc"}, "clip_norm='abc' must be a number"),
+        ({"zoom": 3}, "zoom=3 must be two numbers"),
+        ({"network": "resnet18"}, "network='resnet18' must be names with values"),
+        ({"network": {"proxy": False}}, "set proxy"),
+        ({"batch_size": 2.5}, "batch_size=2.5 must be a whole number"),
+        ({"patch": "abc"}, "patch='abc' must be a whole number"),
+        ({"proxy": 1}, "proxy=1 must be true or false"),
+        ({"leave_out": [1]}, "must be a list of names"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(change: dict[str, object], message: str) -> None:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import torch
 
-from maunet_lite.checkpoints import load_model, read_record
-from maunet_lite.datasets import load_dataset
-from maunet_lite.recipes import TrainConfig
-from maunet_lite.training import learning_rate, seed_everything, train, training_method
+from maunet_lite.checkpoints import load_model, read_record, save_model
+from maunet_lite.checks import LabelError
+from maunet_lite.datasets import DatasetError, load_dataset
+from maunet_lite.images import read_labels, write_labels
+from maunet_lite.methods import build_network, with_network_of_weights
+from maunet_lite.model import build_model
+from maunet_lite.recipes import TrainConfig, recipe
+from maunet_lite.run_folder import Run, StopRequest, interruptible
+from maunet_lite.training import _Loop, learning_rate, seed_everything, train, training_method
+from maunet_lite.validation import Report
 
 
 @pytest.fixture(autouse=True)
@@ -95,8 +106,6 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(disks: Path, tm
 
 def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
     """Send this process Ctrl-C when a run has done `step` steps."""
-    from maunet_lite.run_folder import Run
-
     accumulate = Run.accumulate
 
     def interrupt(run: Run, parts: dict[str, float]) -> None:
@@ -229,25 +238,192 @@ def test_seed_everything_makes_torch_and_numpy_repeat() -> None:
     assert one == (seed_everything(3).random(), torch.rand(1).item())
 
 
-@pytest.mark.slow
+def two_processes_options(data: Path, out: Path, *budget: object) -> list[str]:
+    """Options of a run of seconds, for the command line."""
+    options = ["--data", data, "--out", out, "--device", "cpu", "--batch-size", 4, *budget]
+    for setting in ("workers=0", "patch=32", "log_every=1", "validate_every=0", "zoom=[1.0,1.0]"):
+        options += ["--set", setting]
+    return [str(option) for option in options]
+
+
 def test_two_processes_train_like_one(disks: Path, tmp_path: Path) -> None:
     """Two CPU processes (gloo) draw the halves of each batch, so the loss follows that of one process."""
-    losses = []
-    for processes in (1, 2):
-        out = tmp_path / f"run{processes}"
-        options = ["--data", disks, "--out", out, "--steps", 3, "--device", "cpu", "--batch-size", 4]
-        for setting in ("workers=0", "patch=32", "log_every=1", "validate_every=0", "zoom=[1.0,1.0]"):
-            options += ["--set", setting]
-        launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", processes]
-        command = [sys.executable, *launch, "-m", "maunet_lite.training", *options]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [str(c) for c in command], capture_output=True, text=True, env=environment, check=False
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        losses.append(pd.read_csv(out / "log.csv")["loss"].to_numpy())
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    options = two_processes_options(disks, tmp_path / "two", "--steps", 3)
+    done = subprocess.run(
+        [*launch, "-m", "maunet_lite.training", *options],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("best F1 on val") == 1  # one of them speaks
+    assert read_record(tmp_path / "two" / "last.safetensors")["record"]["processes"] == 2
+    alone = recipe("lite").override(data=str(disks), out=str(tmp_path / "one"), device="cpu", steps=3)
+    alone = alone.override(batch_size=4, workers=0, patch=32, log_every=1, validate_every=0, zoom=(1.0, 1.0))
+    train(alone, progress=False)
+    losses = [pd.read_csv(tmp_path / name / "log.csv")["loss"] for name in ("two", "one")]
     # Not to the last digit: batch normalisation sees half a batch in each process.
-    np.testing.assert_allclose(losses[1], losses[0], rtol=0.1)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.1)
+    assert pd.read_csv(tmp_path / "two" / "validation.csv")["step"].tolist() == [3]
+
+
+@pytest.mark.slow
+def test_a_stop_of_one_process_stops_all(disks: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = two_processes_options(disks, tmp_path / "run", "--minutes", 10)
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "maunet_lite.training", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]
+    try:
+        deadline = time.monotonic() + 240
+        while not (tmp_path / "run" / "log.csv").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        processes[1].send_signal(signal.SIGTERM)
+        said = [process.communicate(timeout=240)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [130, 130]
+    assert "interrupted; go on with" in said[0]
+    assert not said[1]
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    assert state["step"] == pd.read_csv(tmp_path / "run" / "log.csv")["step"].iloc[-1]
+
+
+def test_processes_go_by_one_clock_and_stop_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second process, slower by its own clock, whose neighbour was asked to stop."""
+    loop = _Loop.__new__(_Loop)
+    loop.config, loop.total_steps = TrainConfig(minutes=10), None
+    loop.run = SimpleNamespace(minutes=3.0, step=5)
+    loop.accelerator = SimpleNamespace(num_processes=2, is_main_process=False, device="cpu")
+    others = torch.tensor([0.5, 0.0])
+    monkeypatch.setattr("maunet_lite.training.reduce", lambda mine, how: mine + others)
+    assert loop._goes_on(StopRequest())
+    assert (loop.progress, loop.stopped) == (0.5, False)
+    others[1] = 1.0
+    assert not loop._goes_on(StopRequest())
+    assert loop.stopped
+
+
+def test_a_signal_that_is_passed_on_is_no_second_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    with interruptible() as stop:
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+            signal.raise_signal(number)
+        assert stop.requested
+        monkeypatch.setattr("maunet_lite.run_folder.AGAIN", -1.0)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_failed_validation_does_not_cost_the_training(disks: Path, tmp_path: Path) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no such luck")
+
+    config = small(disks, tmp_path / "run", steps=3, save_every=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maunet_lite.training.validate", fail)
+        with pytest.raises(ValueError, match="no such luck"):
+            train(config, progress=False)
+    assert load_model(tmp_path / "run" / "last.safetensors") is not None
+    result = train(config, resume=True, progress=False)
+    assert result.steps == 3
+    assert pd.read_csv(tmp_path / "run" / "log.csv")["step"].tolist() == [1, 2, 3]
+    assert result.best.name == "best.safetensors"
+
+
+def copy_of(disks: Path, folder: Path) -> tuple[Path, Path]:
+    """A copy of the dataset, and the label map of its first validation image."""
+    shutil.copytree(disks, folder)
+    return folder, folder / "labels" / "4_label.tiff"
+
+
+def test_unusable_validation_images_are_found_before_the_first_step(disks: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    data, label = copy_of(disks, tmp_path / "mask")
+    tifffile.imwrite(label, np.where(read_labels(label) > 0, 255, 0).astype(np.uint8))
+    with pytest.raises(LabelError, match="4_label"):
+        train(small(data, out), progress=False)
+    write_labels(label, np.ones((10, 10), np.int32))
+    with pytest.raises(DatasetError, match=r"4\.png .* label map is \(10, 10\)"):
+        train(small(data, out), progress=False)
+    for number in (4, 5):
+        (data / "labels" / f"{number}_label.tiff").unlink()
+    with pytest.raises(DatasetError, match="no image of split 'val'"):
+        train(small(data, out), progress=False)
+    assert not out.exists()
+
+
+def test_scores_on_training_images_are_named_so(disks: Path, tmp_path: Path) -> None:
+    data, _ = copy_of(disks, tmp_path / "data")
+    table = pd.read_csv(data / "metadata.csv")
+    table.assign(split="train").to_csv(data / "metadata.csv", index=False)
+    with pytest.warns(UserWarning, match="no split 'val'"):
+        result = train(small(data, tmp_path / "run", steps=1), progress=False)
+    assert result.split == "train"
+    record = read_record(result.best)["record"]
+    assert record["train_f1"] == result.best_score
+    assert "val_f1" not in record
+    report = Report(pd.DataFrame([{"modality": "dic", "f1": 1, "f1_plain": 1, "dice": 1}]), "train")
+    assert report.sentence().startswith("F1 on images of split 'train' 1.000")
+
+
+def test_without_a_budget_no_run_is_opened(disks: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no budget"):
+        train(small(disks, tmp_path / "run", steps=None), progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_configuration_alone_is_no_run(disks: Path, tmp_path: Path) -> None:
+    config = small(disks, tmp_path / "run", steps=1, seed=1)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(json.dumps(TrainConfig(steps=1).to_dict()))
+    Run.open(config, resume=False)
+    assert TrainConfig.from_dict(json.loads((tmp_path / "run" / "config.json").read_text())) == config
+    (tmp_path / "run" / "log.csv").write_text("step\n1\n")
+    with pytest.raises(FileExistsError, match="--resume"):
+        Run.open(config, resume=False)
+
+
+def test_fine_tuning_takes_the_architecture_of_the_weights(tmp_path: Path) -> None:
+    plain = save_model(build_model("lite", proxy=False), tmp_path / "plain.safetensors")
+    other = save_model(
+        build_model("lite", encoder="lite:8-16x2", widths=(0, 8, 8)), tmp_path / "other.safetensors"
+    )
+    base = TrainConfig(steps=1)
+    assert with_network_of_weights(base) is base
+    assert with_network_of_weights(base.override(start_from="lite")) == base.override(start_from="lite")
+    assert not with_network_of_weights(base.override(start_from=str(plain))).proxy
+    followed = with_network_of_weights(base.override(start_from=str(other)))
+    assert build_network(followed).config == build_network(replace(followed, start_from=None)).config
+    assert with_network_of_weights(followed) == followed  # as --resume finds it
+    for changes, message in (
+        ({"start_from": "lite", "proxy": False}, "proxy=False contradicts"),
+        ({"start_from": "lite", "boundary": False}, "boundary=False contradicts"),
+        ({"start_from": "lite", "network": {"norm": "instance"}}, "norm='instance' contradicts"),
+        ({"start_from": str(other), "model": "paper-r50"}, "encoder='resnet50' contradicts"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            with_network_of_weights(base.override(**changes))
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="needs a machine without MPS")
+def test_training_refuses_mps_where_there_is_none(disks: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="mps"):
+        train(small(disks, tmp_path / "run", device="mps"), progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_interruption_by_signal_from_outside(disks: Path, tmp_path: Path) -> None:
@@ -263,11 +439,11 @@ def test_interruption_by_signal_from_outside(disks: Path, tmp_path: Path) -> Non
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     log = tmp_path / "run" / "log.csv"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=240)
     interrupted, steps = out.split()[-2:]
     assert interrupted == "True"
     assert int(steps) >= 1
