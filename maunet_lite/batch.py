@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maunet_lite.batch_image import Job, Plan, draw_overlay
+from maunet_lite.batch_record import made_by
 from maunet_lite.batch_run import Run, is_zarr
 from maunet_lite.batch_tables import write_tables
-from maunet_lite.export_formats import parse_formats, require_packages
+from maunet_lite.export_formats import FORMATS, checked_pixel_size, parse_formats, require_packages
 from maunet_lite.images import IMAGE_SUFFIXES
+from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales
 from maunet_lite.memory import parse_bytes
 from maunet_lite.model import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig
@@ -31,7 +33,9 @@ class Outcome(NamedTuple):
     """What became of one image.
 
     `status` is "segmented", "skipped" (all its files were there), "completed" (its label map was there,
-    and what was missing has been written) or "failed"; then `reason` says why.
+    and what was missing has been written) or "failed"; then `reason` says why. It also says so if a label
+    map was made anew because image, model or settings have changed, or kept although nobody knows how it
+    was made.
     """
 
     image: Path
@@ -41,7 +45,7 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-def find_images(inputs: Iterable[str | Path]) -> list[Path]:
+def find_images(inputs: Iterable[str | Path], out: str | Path | None = None) -> list[Path]:
     """Return the image files that are meant by files and folders, folders in order of name.
 
     Parameters
@@ -49,6 +53,8 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     inputs : iterable of path
         A file is taken as it is, and so is a folder that ends in ``.zarr``. Of any other folder, all
         files with an image's suffix and all such Zarrs; of a dataset folder those in its ``images``.
+    out : path, optional
+        Where results go. Of this folder, files with the names of results are no images.
 
     Raises
     ------
@@ -68,12 +74,31 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
             for file in folder.iterdir()
             if (file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()) or is_zarr(file)
         )
+        if out is not None and folder.resolve() == Path(out).resolve():
+            images = [image for image in images if not is_result(image)]
         if not images:
             raise FileNotFoundError(
                 f"{folder} holds no image (a file that ends in {', '.join(IMAGE_SUFFIXES)})"
             )
         found += images
     return list(dict.fromkeys(found))
+
+
+def is_result(path: Path) -> bool:
+    """Tell whether a file bears the name of a label map, or of a result and has its label map beside it.
+
+    Examples
+    --------
+    >>> is_result(Path("a_label.tiff")), is_result(Path("a.png")), is_result(Path("a_overlay.png"))
+    (True, False, False)
+    """
+    if path.name.endswith(FORMATS["tiff"]):
+        return True
+    for ending in ("_overlay.png", FORMATS["zarr"]):
+        name = path.name.removesuffix(ending)
+        if name != path.name and path.with_name(name + FORMATS["tiff"]).exists():
+            return True
+    return False
 
 
 def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
@@ -144,8 +169,10 @@ def segment_files(
         installed (``pip install 'maunet-lite[scale]'``). They cover what was done before in this folder.
         Each image's cells also lie in ``cells/NAME.csv``.
     overwrite : bool
-        Do again what is done. Otherwise an image with a label map is not segmented again; of its other
-        files the missing ones are written.
+        Do again what is done. Otherwise an image is not segmented again whose label map was made from the
+        same content, by the same networks and settings: the label map's TIFF description says so. Of its
+        other files the missing ones are written. A label map without such a record, as after corrections by
+        hand, is kept.
     pixel_size : float, optional
         Micrometres per pixel, for measurements and exports.
     memory : str or int, optional
@@ -168,19 +195,26 @@ def segment_files(
     Raises
     ------
     FileNotFoundError, ValueError, ImportError
-        If an input does not exist, two would be written to the same file, a format is not known or its
-        package not installed; before anything is done.
+        If an input does not exist, two would be written to the same file, an input would be overwritten, a
+        format is not known or its package not installed, or `scales` or `pixel_size` are no positive
+        numbers; before anything is done.
     """
-    images = find_images(inputs)
+    images = find_images(inputs, out)
     jobs = [Job(*pair) for pair in zip(images, label_paths(images, out), strict=True)]
     formats = parse_formats(export)
     require_packages(formats)
+    if "scales" in options:
+        checked_scales(options["scales"], 0, MULTI_SCALE_LIMIT)
+    if pixel_size is not None:
+        pixel_size = checked_pixel_size(pixel_size)
     if gpu_memory is not None:
         options["memory"] = parse_bytes(gpu_memory) / 2**30
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
     models = (model,) if isinstance(model, (MAUNet, str, Path)) else tuple(model or ())
     limit = None if memory is None else parse_bytes(memory)
-    plan = Plan(models, config, options, formats, overlay, table, overwrite, pixel_size, limit)
+    made = made_by(models, config, options)
+    plan = Plan(models, config, options, formats, overlay, table, overwrite, pixel_size, limit, made)
+    _keep_inputs(jobs, plan)
     Path(out).mkdir(parents=True, exist_ok=True)
     run = Run(plan, jobs, progress)
     try:
@@ -189,3 +223,13 @@ def segment_files(
         if table:
             write_tables(Path(out), [row for row in run.rows if row is not None])
     return [Outcome(row.image, row.labels, row.status, row.cells, row.reason) for row in run.rows if row]
+
+
+def _keep_inputs(jobs: Sequence[Job], plan: Plan) -> None:
+    """Raise ValueError if a result would replace an image."""
+    images = {job.image.resolve() for job in jobs}
+    for job in jobs:
+        for kind in plan.wanted:
+            path = plan.file(job, kind)
+            if path.resolve() in images:
+                raise ValueError(f"{path} is an image, and a result would replace it: give another --out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,16 +10,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maunet_lite import batch_record
 from maunet_lite.colors import blend, outlines, random_colors, to_display
 from maunet_lite.export import export
 from maunet_lite.export_formats import FORMATS
-from maunet_lite.images import atomic_path, read_image, read_labels, write_image, write_labels
+from maunet_lite.images import atomic_path, read_image, read_labels, write_image
 from maunet_lite.inference import predict
 from maunet_lite.maps import Maps
 from maunet_lite.measure import measure_cells
 from maunet_lite.postprocessing import PostprocessConfig, segment
 
 STAGES = ("read", "network", "postprocess", "write")
+MEASURED = ("cells", "geojson", "zarr")  # kinds of files in which the size of a pixel stands
+UNKNOWN = (
+    "its label map has no record of how it was made (another program wrote it, or an older version) and is "
+    "kept as it is; --overwrite replaces it"
+)
 
 
 class Job(NamedTuple):
@@ -52,20 +59,55 @@ class Plan:
     pixel_size: float | None = None
     memory: int | None = None  # bytes
 
-    def files(self, job: Job) -> dict[str, Path]:
-        """All files that are to be there in the end, by kind."""
-        stem = job.labels.with_name(job.name)
-        files = {kind: stem.with_name(stem.name + FORMATS[kind]) for kind in ("tiff", *self.formats)}
-        if self.overlay:
-            files["overlay"] = stem.with_name(f"{stem.name}_overlay.png")
-        if self.table:
-            files["cells"] = job.cells
-        return files
+    made: dict[str, Any] | None = None  # `batch_record.made_by`; None: label maps have no records
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Kinds of files that are to be there in the end."""
+        more = (("overlay", self.overlay), ("cells", self.table))
+        return tuple(dict.fromkeys(("tiff", *self.formats, *(kind for kind, is_wanted in more if is_wanted))))
+
+    def file(self, job: Job, kind: str) -> Path:
+        """Return where a kind of file of an image lies."""
+        if kind == "cells":
+            return job.cells
+        return job.labels.with_name(job.name + FORMATS.get(kind, f"_{kind}.png"))
 
     def missing(self, job: Job) -> set[str]:
-        """Which kinds of files are still to be written."""
-        files = self.files(job)
-        return {kind for kind, path in files.items() if self.overwrite or not path.exists()}
+        """Which kinds of files are still to be written; "tiff" means: all from new labels."""
+        return self.todo(job)[0]
+
+    def todo(self, job: Job) -> tuple[set[str], str]:
+        """Return which kinds of files are still to be written, and what the user must know about it.
+
+        Files that were written from an older label map are written again, even if nobody asks for them now:
+        what lies together belongs together.
+
+        Raises
+        ------
+        ValueError
+            If the label map was made from another image.
+        """
+        record = batch_record.read_record(job.labels) if self.made and job.labels.exists() else None
+        others = {kind for kind in (record or {}).get("files", ()) if self.file(job, kind).exists()}
+        if self.overwrite or not job.labels.exists():
+            return {*self.wanted, *others}, ""
+        missing = {kind for kind in self.wanted if not self.file(job, kind).exists()}
+        if record is None:
+            return missing, UNKNOWN if self.made else ""
+        changed = batch_record.difference(record, job.image, self.made)
+        if changed:
+            return {*self.wanted, *others}, f"made anew: changed since ({changed})"
+        if record["pixel_size"] != self.pixel_size and not set(MEASURED).isdisjoint(self.wanted):
+            missing |= set(MEASURED) & {*others, *self.wanted}
+        return missing, ""
+
+    def clear(self, job: Job, kinds: set[str]) -> None:
+        """Remove what was written from a label map that is about to be replaced."""
+        for path in (self.file(job, kind) for kind in kinds - {"tiff"}):
+            if path.is_dir():
+                shutil.rmtree(path)
+            path.unlink(missing_ok=True)
 
 
 @dataclass
@@ -80,6 +122,7 @@ class Row:
     width: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     reason: str = ""
+    source: dict[str, str] | None = None  # `batch_record.describe_image`
 
     def timed(self, stage: str, start: float) -> None:
         """Note the seconds since `start` for a stage."""
@@ -89,6 +132,7 @@ class Row:
 def read(job: Job, row: Row) -> np.ndarray:
     """Return the pixels of a job's image."""
     start = time.perf_counter()
+    row.source = batch_record.describe_image(job.image)
     pixels = read_image(job.image)
     row.height, row.width = pixels.shape[:2]
     row.timed("read", start)
@@ -108,12 +152,15 @@ def finish(job: Job, plan: Plan, row: Row, pixels: np.ndarray, maps: Maps) -> Ro
     start = time.perf_counter()
     labels = segment(maps, plan.config).labels
     row.timed("postprocess", start)
-    return write(job, plan, row, pixels, labels, plan.missing(job) | {"tiff"})
+    missing = plan.missing(job)
+    return write(job, plan, row, pixels, labels, missing if "tiff" in missing else set(plan.wanted))
 
 
-def complete(job: Job, plan: Plan, row: Row) -> Row:
+def complete(job: Job, plan: Plan, row: Row, missing: set[str] | None = None) -> Row:
     """Write what is missing beside a label map that is there: the network is not asked again."""
     row.status = "completed"
+    if missing is None:
+        missing, row.reason = plan.todo(job)
     labels = read_labels(job.labels)
     pixels = read(job, row)
     if pixels.shape[:2] != labels.shape:
@@ -121,30 +168,46 @@ def complete(job: Job, plan: Plan, row: Row) -> Row:
             f"{job.labels.name} has shape {labels.shape}, the image {pixels.shape[:2]}: it belongs "
             "to another image; segment again (--overwrite)"
         )
-    return write(job, plan, row, pixels, labels, plan.missing(job) - {"tiff"})
+    return write(job, plan, row, pixels, labels, missing - {"tiff"})
 
 
 def write(job: Job, plan: Plan, row: Row, pixels: np.ndarray, labels: np.ndarray, kinds: set[str]) -> Row:
     """Write kinds of files for an image, each of them complete or not at all."""
     start = time.perf_counter()
-    files = plan.files(job)
+    files = {kind: plan.file(job, kind) for kind in kinds}
     table = None
     if kinds & {"cells", "geojson"}:
         table = measure_cells(labels, pixels, plan.pixel_size)
     if "tiff" in kinds:
-        write_labels(files["tiff"], labels)
+        plan.clear(job, kinds)
+        text = batch_record.to_text(row.source or {}, plan.made or {}, [*kinds], plan.pixel_size)
+        batch_record.write_recorded(files["tiff"], labels, text)
     if "overlay" in kinds:
         write_image(files["overlay"], draw_overlay(pixels, labels))
-    others = [kind for kind in plan.formats if kind in kinds and kind != "tiff"]
+    others = [kind for kind in FORMATS if kind in kinds and kind != "tiff"]
     stem = job.labels.with_name(job.name)
     export(labels, stem, others, image=pixels, pixel_size=plan.pixel_size, measurements=table)
     if "cells" in kinds and table is not None:
         table.insert(0, "image", job.image.name)
         with atomic_path(files["cells"]) as temporary:
             table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+    if "tiff" not in kinds:
+        _record_others(job, plan, kinds)
     row.cells = int(np.count_nonzero(np.unique(labels))) if table is None else len(table)
     row.timed("write", start)
     return row
+
+
+def _record_others(job: Job, plan: Plan, kinds: set[str]) -> None:
+    """Note in the label map which other kinds of files were written from it."""
+    record = batch_record.read_record(job.labels)
+    if record is None:
+        return
+    files = {*record["files"], *kinds}
+    pixel_size = plan.pixel_size if kinds & set(MEASURED) else record["pixel_size"]
+    text = batch_record.to_text(record["image"], record["made_by"], [*files], pixel_size)
+    if files != set(record["files"]) or pixel_size != record["pixel_size"]:
+        batch_record.replace_record(job.labels, text)
 
 
 def work(job: Job, plan: Plan) -> Row:
@@ -158,7 +221,8 @@ def work(job: Job, plan: Plan) -> Row:
     from maunet_lite.cluster import cached_model
 
     row = Row(job.image, job.labels)
-    if "tiff" not in plan.missing(job):
+    missing, row.reason = plan.todo(job)
+    if "tiff" not in missing:
         return complete(job, plan, row)
     pixels = read(job, row)
     device = plan.options.get("device", "auto")

@@ -45,10 +45,15 @@ class Run:
         with self.bar:
             todo = []
             for index, job in enumerate(self.jobs):
-                if self.plan.missing(job):
+                try:
+                    missing, reason = self.plan.todo(job)
+                except (ValueError, OSError) as error:
+                    self.note(index, batch_image.failed(job, error))
+                    continue
+                if missing:
                     todo.append(index)
                 else:
-                    self.note(index, Row(job.image, job.labels, "skipped"))
+                    self.note(index, Row(job.image, job.labels, "skipped", reason=reason))
             if pool is None:
                 self.pipeline(todo)
             else:
@@ -89,7 +94,8 @@ class Run:
         size = None if alone else self._size(job)
         if size is not None:
             return row, size
-        if "tiff" not in self.plan.missing(job):
+        missing, row.reason = self.plan.todo(job)
+        if "tiff" not in missing:
             return row, None
         return row, batch_image.read(job, row)
 

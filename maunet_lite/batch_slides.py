@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import tifffile
 
-from maunet_lite import batch_image
+from maunet_lite import batch_image, batch_record
 from maunet_lite.batch_image import Job, Plan, Row
 
 if TYPE_CHECKING:
@@ -25,11 +25,16 @@ def segment_large(job: Job, plan: Plan, pool: Pool | None, gpu_memory: str | int
     from maunet_lite.slides import segment_slide
 
     row, start = Row(job.image, job.labels), time.perf_counter()
-    if plan.overwrite or not job.labels.exists():
+    missing, row.reason = plan.todo(job)
+    if "tiff" in missing:
+        plan.clear(job, missing)
+        source = batch_record.describe_image(job.image)
+        record = batch_record.to_text(source, plan.made or {}, ["tiff"], plan.pixel_size)
         options = {name: plan.options[name] for name in ("scales", "device") if name in plan.options}
         result = segment_slide(
             job.image, job.labels, list(plan.models), memory=plan.memory or "4GiB", gpu_memory=gpu_memory,
-            postprocess=plan.config, resume=not plan.overwrite, pool=pool, progress=False, **options,
+            postprocess=plan.config, resume=not plan.overwrite, pool=pool, progress=False, description=record,
+            **options,
         )  # fmt: skip
         row.cells = result.cells
         row.timed("network", start)
@@ -37,16 +42,17 @@ def segment_large(job: Job, plan: Plan, pool: Pool | None, gpu_memory: str | int
         row.status = "completed"
     with tifffile.TiffFile(job.labels) as file:
         row.height, row.width = file.series[0].shape[-2:]
-    missing = plan.missing(job) - {"tiff"}
+    missing -= {"tiff"}
     if not missing:
         return row
     if plan.memory is not None and BYTES * row.height * row.width > plan.memory:
-        row.reason = (
+        row.reason += "; " if row.reason else ""
+        row.reason += (
             f"too large for {', '.join(sorted(missing))} within the memory: only its label map is written"
         )
         return row
     status, cells = row.status, row.cells
-    row = batch_image.complete(job, plan, row)
+    row = batch_image.complete(job, plan, row, missing)
     row.status = status
     row.cells = row.cells or cells
     return row

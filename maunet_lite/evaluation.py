@@ -21,7 +21,7 @@ from maunet_lite.checkpoints import load_model
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.error_analysis import Errors, errors
 from maunet_lite.images import read_labels
-from maunet_lite.inference import predict, resolve_device
+from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales, predict, resolve_device
 from maunet_lite.matching import check_shapes
 from maunet_lite.metrics import dice, match_cells, mean_dice
 from maunet_lite.postprocessing import PostprocessConfig, connected_interiors, segment
@@ -118,11 +118,12 @@ def evaluate(
     Raises
     ------
     ValueError
-        If the split has no labelled image.
+        If the split has no labelled image, or `scales` are no positive numbers.
     FileNotFoundError, LabelError
         If the model does not exist, or a label map of the dataset is damaged.
     """
     models = [model] if isinstance(model, (str, Path)) or not isinstance(model, Sequence) else list(model)
+    checked_scales(scales, 0, MULTI_SCALE_LIMIT)
     target = resolve_device(device)
     models = [load_model(m, target) if isinstance(m, (str, Path)) else m for m in models]
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess

@@ -230,7 +230,8 @@ def _masked_sums(values: Tensor, masks: np.ndarray) -> np.ndarray:
     height, width = values.shape[1:]
     ratio_y, ratio_x = masks.shape[1] // height, masks.shape[2] // width
     weights = masks.reshape(len(masks), height, ratio_y, width, ratio_x).sum(axis=(2, 4))  # (2, h, w)
-    return np.einsum("khw,dhw->kd", weights, values.double().cpu().numpy(), optimize=True)
+    # first to the CPU: Apple's MPS has no float64
+    return np.einsum("khw,dhw->kd", weights, values.cpu().double().numpy(), optimize=True)
 
 
 def _predicted(logits: Tensor, n_classes: int) -> np.ndarray:

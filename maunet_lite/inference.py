@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from maunet_lite.checkpoints import find_checkpoint, load_model
 from maunet_lite.ensembles import Heads
+from maunet_lite.gpu_memory import left_for_maps, left_for_windows, zeros
 from maunet_lite.model import MAUNet
 from maunet_lite.postprocessing import Maps, PostprocessConfig
 from maunet_lite.postprocessing import segment as segment_maps
@@ -42,7 +43,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     Raises
     ------
     ValueError
-        If `device` is no device, or CUDA is asked for where there is none.
+        If `device` is no device, or one that is not there: CUDA, MPS, or the number of a GPU.
 
     Examples
     --------
@@ -58,10 +59,21 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         raise ValueError(
             f"device {device!r} is not known: use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'"
         ) from error
-    if resolved.type == "cuda" and not torch.cuda.is_available():
+    name = {"cuda": "CUDA", "mps": "MPS"}.get(resolved.type)
+    if name is None:
+        return resolved
+    if resolved.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    else:
+        count = int(torch.backends.mps.is_available())
+    if not count:
         raise ValueError(
-            f"device {device!r}: torch {torch.__version__} sees no CUDA device here; use 'auto' or 'cpu'"
+            f"device {str(device)!r}: torch {torch.__version__} sees no {name} device here; "
+            "use 'auto' or 'cpu'"
         )
+    if (resolved.index or 0) >= count:
+        known = ", ".join(f"'{resolved.type}:{index}'" for index in range(count))
+        raise ValueError(f"device {str(device)!r} is not there: torch sees {known} here")
     return resolved
 
 
@@ -149,7 +161,8 @@ def predict(
     batch_size : int, optional
         Windows computed at once; by default 1 on the CPU, and as many as `memory` holds on a GPU.
     memory : float, optional
-        GiB that a batch of windows may take on a GPU; by default half of what is free.
+        GiB that weights, maps and a batch of windows may take on a GPU together; one window is computed
+        whatever it takes. By default a batch may take half of what is free.
     half : bool, optional
         Half precision; by default on CUDA only, the only device where it is known to be faster.
     single_scale_above : int
@@ -188,12 +201,14 @@ def predict(
     heads = Heads.of(models)
     grids = plan_windows(models, (height, width), scales, window, overlap)
     jobs = [(grid.model, list(product(grid.rows, grid.columns))) for grid in grids]
-    total = zeros((heads.n_maps, height, width), device)
+    room = left_for_maps(memory, models, device)
+    total = zeros((heads.n_maps, height, width), device, room)
+    room = left_for_windows(room, total, device)
     n_windows = sum(len(places) for _, places in jobs)
     with tqdm(total=n_windows, unit="window", disable=not progress) as bar, torch.inference_mode():
         for model, places in jobs:
             network = prepare(model, device, half)
-            for batch, output in run_windows(network, planes, places, batch_size, memory):
+            for batch, output in run_windows(network, planes, places, batch_size, room):
                 for place, values in zip(batch, heads.share(output, model, len(scales)), strict=True):
                     _blend(total[: len(values)], values, *place)
                 bar.update(len(batch))
@@ -245,12 +260,6 @@ def _planes(image: np.ndarray) -> Tensor:
     if np.ndim(image) == 2 or np.shape(image)[2] == 1:
         normalized = normalized[..., :1].copy()  # the other two channels are the same: a third of the memory
     return torch.from_numpy(normalized).permute(2, 0, 1)
-
-
-def zeros(shape: tuple[int, int, int], device: torch.device) -> Tensor:
-    """Return zeros to sum into: on the GPU where they take less than a quarter of what is free."""
-    fits = device.type == "cuda" and 16 * math.prod(shape) < torch.cuda.mem_get_info(device)[0]
-    return torch.zeros(shape, device=device if fits else "cpu")
 
 
 def _blend(total: Tensor, values: Tensor, row: AxisWindow, column: AxisWindow) -> None:

@@ -35,7 +35,8 @@ def normalize(
     Returns
     -------
     numpy.ndarray
-        (H, W, 3) float32 in [0.01, 0.99]. A constant channel (for ``"paper"``: image) becomes 0.01.
+        (H, W, 3) float32 in [0.01, 0.99]. A constant channel (for ``"paper"``: image) becomes 0.01; integers
+        that are the same in float64 count as constant.
 
     Raises
     ------
@@ -64,8 +65,9 @@ def normalize(
             low, high = limits[c]
         else:
             low, high = _percentile_range(channels[..., c]) if method == "authors" else together
+        low, high = float(low), float(high)  # large integers that differ may be the same float
         if high > low:
-            _rescale(channels[..., c], float(low), float(high), out[..., c])
+            _rescale(channels[..., c], low, high, out[..., c])
     if channels.shape[2] == 1:
         out[..., 1] = out[..., 2] = out[..., 0]
     return out

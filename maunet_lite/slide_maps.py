@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maunet_lite.ensembles import Heads
+from maunet_lite.gpu_memory import left_for_maps, left_for_windows, zeros
 from maunet_lite.inference import (
     MULTI_SCALE_LIMIT,
     Grid,
@@ -26,7 +27,6 @@ from maunet_lite.inference import (
     checked_scales,
     plan_windows,
     resolve_device,
-    zeros,
 )
 from maunet_lite.maps import Maps
 from maunet_lite.prepared import prepare, run_windows
@@ -62,7 +62,8 @@ class SlideNetwork:
     limits : list of (low, high)
         Intensities of the whole slide that become 0.01 and 0.99, for each channel.
     gpu_memory : float, optional
-        GiB that a batch of windows may take on a GPU.
+        GiB that weights, maps and a batch of windows may take on a GPU together; results of windows wait in
+        the computer's memory then.
     empty : float
         Windows in which no patch of 8 × 8 pixels differs from another by more than this part of the range of
         intensities are taken for background without asking the network. 0: none.
@@ -93,6 +94,8 @@ class SlideNetwork:
         self.scales = checked_scales(scales, pixels, MULTI_SCALE_LIMIT)
         self.heads = Heads.of(networks)
         self.grids = plan_windows(networks, slide.shape, self.scales, window, overlap)
+        self._room = left_for_maps(gpu_memory, networks, self.device)  # GiB for maps and windows
+        self._left = self._room  # for windows
         self.counts = Counts()
         self._uses: Counter[Key] = Counter()
         self._kept: dict[Key, Tensor | None] = {}
@@ -105,15 +108,15 @@ class SlideNetwork:
     def maps(self, rows: slice, columns: slice) -> Maps | None:
         """Return the maps of a region, (C, h, w) and (h, w), or None if there is nothing in it."""
         shape = (self.heads.n_maps, rows.stop - rows.start, columns.stop - columns.start)
-        total, anything = None, False
+        anything = False
+        total = zeros(shape, self.device, self._room)
+        self._left = left_for_windows(self._room, total, self.device)
         with torch.inference_mode():
             for g, grid in enumerate(self.grids):
                 keys = _touched(g, grid, (rows, columns))
                 for i in dict.fromkeys(key[1] for key in keys):
                     line = [key for key in keys if key[1] == i]
                     results = self._line(grid, line)
-                    if total is None:
-                        total = zeros(shape, self.device)
                     for key in line:
                         anything |= results[key] is not None
                         self._blend(total, results[key], grid, key, (rows, columns))
@@ -148,9 +151,12 @@ class SlideNetwork:
         )
         todo = iter(places)
         network = prepare(grid.model, self.device, self.half)
-        for _, output in run_windows(network, planes, list(places.values()), memory=self.gpu_memory):
-            for values in self.heads.share(output, grid.model, len(self.scales)):
-                results[next(todo)] = values.clone() if len(output.logits) > 1 else values
+        for _, output in run_windows(network, planes, list(places.values()), memory=self._left):
+            shares = self.heads.share(output, grid.model, len(self.scales))
+            if self.gpu_memory is not None:  # a line of results would not be counted
+                shares = shares.cpu()
+            for values in shares:
+                results[next(todo)] = values.clone() if len(shares) > 1 else values
         return results
 
     def _planes(self, rows: slice, columns: slice) -> Tensor:

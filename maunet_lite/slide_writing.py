@@ -172,7 +172,12 @@ def tiles_of(shape: Any) -> Iterator[tuple[slice, slice]]:
 
 
 def write_slide_labels(
-    out: Path, shape: tuple[int, int], cells: int, read: Reader, tick: Callable[[], None] = lambda: None
+    out: Path,
+    shape: tuple[int, int],
+    cells: int,
+    read: Reader,
+    tick: Callable[[], None] = lambda: None,
+    description: str | None = None,
 ) -> None:
     """Write a label map tile by tile, by the suffix of `out`.
 
@@ -188,6 +193,8 @@ def write_slide_labels(
         ``read(rows, columns)`` gives the labels of a region.
     tick : callable
         Called after each tile of the full size.
+    description : str, optional
+        For the TIFF's tag of that name.
     """
     dtype = np.dtype(np.uint16 if cells < 2**16 else np.uint32)
 
@@ -203,6 +210,7 @@ def write_slide_labels(
             temporary, (_full_tile(counted(*place)) for place in tiles_of(shape)),
             shape=shape, dtype=dtype, tile=(TILE, TILE), compression="zlib", photometric="minisblack",
             bigtiff=shape[0] * shape[1] * dtype.itemsize > 2**32 - 2**25, metadata=None, maxworkers=1,
+            description=description,
         )  # fmt: skip
 
 

@@ -118,6 +118,7 @@ def segment_slide(
     pool: Pool | None = None,
     progress: bool = True,
     watch: Callable[[Step], None] | None = None,
+    description: str | None = None,
 ) -> SlideResult:
     """Segment an image of any size, block by block, within a budget of memory.
 
@@ -137,7 +138,8 @@ def segment_slide(
         What this process may take in all, such as ``"4GiB"``; with a pool, all workers together. It decides
         on the size of the blocks.
     gpu_memory : str or int, optional
-        What a batch of windows may take on a GPU; by default half of what is free.
+        What weights, maps and a batch of windows may take on a GPU; one window is computed whatever it
+        takes. By default a batch may take half of what is free.
     block : int, optional
         Side of the blocks in pixels, instead of the one that `memory` allows.
     overlap : int, optional
@@ -159,6 +161,8 @@ def segment_slide(
         Show progress bars, and where the result is.
     watch : callable, optional
         Called after each block with a `Step`.
+    description : str, optional
+        Text of ASCII characters for the label map's TIFF, such as how it was made.
 
     Returns
     -------
@@ -212,7 +216,7 @@ def segment_slide(
                 file=sys.stderr,
             )
             raise
-        cells, skipped = _finish(out, work, grid, progress)
+        cells, skipped = _finish(out, work, grid, progress, description)
     if progress:
         tqdm.write(f"{cells} cells: {out}", file=sys.stderr)
     return SlideResult(
@@ -237,7 +241,9 @@ def _follow(
                 watch(Step(block, labels, done, total))
 
 
-def _finish(out: Path, work: WorkFolder, grid: BlockGrid, progress: bool) -> tuple[int, int]:
+def _finish(
+    out: Path, work: WorkFolder, grid: BlockGrid, progress: bool, description: str | None
+) -> tuple[int, int]:
     """Join the cells of all blocks and write the label map; returns cells and skipped blocks."""
     parts = {block.index: work.load(block.index) for block in grid.blocks}
     tables, cells = grid.join({index: part for index, part in parts.items() if part is not None})
@@ -250,6 +256,6 @@ def _finish(out: Path, work: WorkFolder, grid: BlockGrid, progress: bool) -> tup
         if target.is_dir():
             shutil.rmtree(target)
         read = label_reader(work, grid, tables)
-        write_slide_labels(target, grid.shape, cells, read, bar.update)
+        write_slide_labels(target, grid.shape, cells, read, bar.update, description)
     work.deliver(out)
     return cells, skipped

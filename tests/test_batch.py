@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from maunet_lite import batch_image
+from maunet_lite import batch_image, batch_record
 from maunet_lite.batch import find_images, segment_files
 from maunet_lite.images import read_labels, write_labels
 from maunet_lite.maps import Maps
@@ -348,3 +348,200 @@ def test_images_on_a_cluster_of_processes(images, tmp_path, monkeypatch):
     assert [o.status for o in outcomes] == ["segmented", "segmented", "failed"] + ["segmented"] * 3
     assert len(list((tmp_path / "out").glob("*_label.tiff"))) == 5
     assert len(read_tables(tmp_path)[0]) == 6
+
+
+# what a label map was made from
+
+
+def statuses(outcomes):
+    return [outcome.status for outcome in outcomes]
+
+
+def segment_one(image, out, **options):
+    (outcome,) = segment_files([image], out, options.pop("model", None), progress=False, **options)
+    return outcome
+
+
+def test_label_map_of_another_image_is_neither_kept_silently_nor_lost(images, tmp_path, network):
+    """Two folders with the same names and one folder of results."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    other.mkdir()
+    imageio.imwrite(other / "1.png", imageio.imread(images / "2.png"))
+    assert segment_one(images / "1.png", out).cells == 1
+    outcome = segment_one(other / "1.png", out)
+    assert outcome.status == "failed"
+    assert "made from another image, 1.png of another folder" in outcome.reason
+    assert "--overwrite" in outcome.reason
+    assert read_labels(out / "1_label.tiff").max() == 1, "what was there is not lost"
+    assert segment_one(other / "1.png", out, overwrite=True).cells == 2
+    assert segment_one(other / "1.png", out).status == "skipped"
+
+
+def test_changed_image_is_segmented_again_with_all_its_files(images, tmp_path, network):
+    out, image = tmp_path / "out", images / "1.png"
+    run(images, tmp_path, table=True, overlay=True)
+    before = (out / "1_overlay.png").read_bytes()
+    imageio.imwrite(image, imageio.imread(images / "2.png"))
+    network.clear()
+    outcomes = run(images, tmp_path, table=True)  # without the overlay: it must not stay as it was
+    assert statuses(outcomes) == ["segmented", "skipped", "failed", "skipped", "skipped", "skipped"]
+    assert outcomes[0].reason == "made anew: changed since (image)"
+    assert len(network) == 1
+    assert read_labels(out / "1_label.tiff").max() == 2
+    assert (out / "1_overlay.png").read_bytes() != before
+    assert read_tables(tmp_path)[1].groupby("image").size()["1.png"] == 2
+    assert segment_one(image, out).status == "skipped"
+
+
+def test_other_settings_segment_again(images, tmp_path, network):
+    out, image = tmp_path / "out", images / "1.png"
+    segment_one(image, out)
+    same = {"scales": (1,), "device": "cpu", "batch_size": 3, "memory": "1GiB", "postprocess": "default"}
+    assert segment_one(image, out, **same).status == "skipped", "they change how, not what"
+    outcome = segment_one(image, out, scales=(1, 1.25))
+    assert (outcome.status, outcome.reason) == ("segmented", "made anew: changed since (options)")
+    assert segment_one(image, out, scales=(1, 1.25)).status == "skipped"
+    outcome = segment_one(image, out, scales=(1, 1.25), postprocess="paper")
+    assert outcome.reason == "made anew: changed since (postprocess)"
+
+
+def test_other_weights_segment_again(images, tmp_path, network):
+    import torch
+
+    from maunet_lite.checkpoints import save_model
+    from maunet_lite.model import build_model
+
+    out, image = tmp_path / "out", images / "1.png"
+    model = build_model("lite")
+    file = save_model(model, tmp_path / "m.safetensors", {})
+    segment_one(image, out, model=model)
+    assert segment_one(image, out, model=file).status == "skipped", "a file and what was read from it"
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    outcome = segment_one(image, out, model=model)
+    assert (outcome.status, outcome.reason) == ("segmented", "made anew: changed since (models)")
+
+
+def test_copies_are_recognised(images, tmp_path, network):
+    """Of a folder of images, of a folder of results, or of both; a plain copy has new dates."""
+    run(images, tmp_path, table=True)
+    for folder, copy in ((images, tmp_path / "moved"), (tmp_path / "out", tmp_path / "out2")):
+        copy.mkdir()
+        for path in folder.iterdir():
+            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, copy / path.name)
+    network.clear()
+    for source, out in ((images, "out2"), (tmp_path / "moved", "out"), (tmp_path / "moved", "out2")):
+        outcomes = segment_files([source], tmp_path / out, None, table=True, progress=False)
+        assert statuses(outcomes) == ["skipped", "skipped", "failed", "skipped", "skipped", "skipped"]
+    assert not network
+
+
+def test_label_map_corrected_by_hand_is_kept_and_said(images, tmp_path, network):
+    out, image = tmp_path / "out", images / "2.png"
+    segment_one(image, out)
+    labels = read_labels(out / "2_label.tiff")
+    write_labels(out / "2_label.tiff", np.where(labels == 1, 0, labels))  # by another program
+    outcome = segment_one(image, out, scales=(2,))
+    assert (outcome.status, "no record" in outcome.reason) == ("skipped", True)
+    assert segment_one(image, out, table=True).status == "completed"
+    assert len(pd.read_csv(out / "cells.csv")) == 1, "cells of the corrected map"
+
+
+def test_record_does_not_change_pixels_and_holds_no_path(images, tmp_path):
+    segment_one(images / "2.png", tmp_path / "out")
+    with tifffile.TiffFile(tmp_path / "out" / "2_label.tiff") as file:
+        text = file.pages[0].description
+        assert file.asarray().dtype == np.uint16
+    assert json.loads(text)["image"]["name"] == "2.png"
+    assert str(tmp_path) not in text
+
+
+def test_another_pixel_size_measures_again_without_the_network(images, tmp_path, network):
+    out, image = tmp_path / "out", images / "2.png"
+    segment_one(image, out, table=True, pixel_size=0.5)
+    network.clear()
+    assert segment_one(image, out, table=True, pixel_size=1.0).status == "completed"
+    cells = pd.read_csv(out / "cells.csv")
+    np.testing.assert_allclose(cells["area_um2"], cells["area"])
+    assert segment_one(image, out, table=True, pixel_size=1.0).status == "skipped"
+    assert not network
+
+
+def test_workers_know_what_is_stale(images, tmp_path, monkeypatch, network):
+    from maunet_lite import cluster
+
+    monkeypatch.setattr(cluster, "cached_model", lambda name, device="cpu": name)
+    options = {"pool": Pool(), "progress": False}
+    segment_files([images], tmp_path / "out", "lite", **options)
+    network.clear()
+    imageio.imwrite(images / "1.png", imageio.imread(images / "2.png"))
+    outcomes = segment_files([images], tmp_path / "out", "lite", **options)
+    assert statuses(outcomes) == ["segmented", "skipped", "failed", "skipped", "skipped", "skipped"]
+    assert "changed since (image)" in outcomes[0].reason
+    assert len(network) == 1
+
+
+def test_zarr_is_told_by_its_content(tmp_path):
+    image = tmp_path / "a.zarr"
+    image.mkdir()
+    (image / "0").write_bytes(b"1234")
+    made = batch_record.made_by([], None, {})
+    record = json.loads(batch_record.to_text(batch_record.describe_image(image), made, ["tiff"], None))
+    assert batch_record.difference(record, image, made) == ""
+    shutil.copytree(image, tmp_path / "b.zarr")
+    assert batch_record.difference(record, tmp_path / "b.zarr", made) == ""
+    (image / "0").write_bytes(b"1235")
+    assert batch_record.difference(record, image, made) == "image"
+
+
+def test_large_image_keeps_a_record_too(tmp_path):
+    from maunet_lite.model import build_model
+
+    image = tmp_path / "slide.tif"
+    tifffile.imwrite(image, np.zeros((300, 280), np.uint8), tile=(128, 128), compression="zlib")
+    model = build_model("lite")
+    options = {"model": model, "device": "cpu", "memory": "2GiB"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maunet_lite.slides.needs_blocks", lambda path, memory: True)
+        patch.setattr("maunet_lite.batch_run._PLAIN", 10**6)
+        assert segment_one(image, tmp_path / "out", **options).status == "segmented"
+        assert segment_one(image, tmp_path / "out", table=True, **options).status == "completed"
+        assert segment_one(image, tmp_path / "out", table=True, **options).status == "skipped"
+        outcome = segment_one(image, tmp_path / "out", scales=(1.5,), **options)
+    assert outcome.reason == "made anew: changed since (options)"
+    record = batch_record.read_record(tmp_path / "out" / "slide_label.tiff")
+    assert record["files"] == ["cells", "tiff"]
+
+
+# results beside the images
+
+
+def test_results_beside_the_images_are_no_images(images, tmp_path, network):
+    pytest.importorskip("zarr")
+    first = segment_files([images], images, None, overlay=True, table=True, export="zarr", progress=False)
+    imageio.imwrite(images / "own_overlay.png", np.zeros((9, 9), np.uint8))  # no label map: an image
+    network.clear()
+    second = segment_files([images], images, None, overlay=True, table=True, export="zarr", progress=False)
+    assert [o.image for o in second] == [*(o.image for o in first), images / "own_overlay.png"]
+    assert len(network) == 1
+    assert not list(images.glob("*_label_label.tiff"))
+    assert [path.name for path in find_images([images])] != [o.image.name for o in second], "only if asked"
+
+
+def test_no_result_replaces_an_image(tmp_path):
+    pytest.importorskip("zarr")
+    imageio.imwrite(tmp_path / "a.png", np.zeros((9, 9), np.uint8))
+    (tmp_path / "a.ome.zarr").mkdir()
+    with pytest.raises(ValueError, match=r"a\.ome\.zarr is an image, and a result would replace it"):
+        segment_files([tmp_path], tmp_path, None, export="zarr", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"scales": (0,)}, "scales must be"), ({"pixel_size": -1}, "pixel_size is -1"),
+     ({"pixel_size": float("nan")}, "pixel_size is nan")],
+)  # fmt: skip
+def test_impossible_numbers_are_refused_before_anything_is_done(options, message, images, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        run(images, tmp_path, **options)
+    assert not (tmp_path / "out").exists()

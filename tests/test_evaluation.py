@@ -138,6 +138,33 @@ def test_without_labels_there_is_nothing_to_score(dataset):
         baseline(dataset, progress=False)
 
 
+def test_impossible_scales_are_refused_at_once(dataset):
+    with pytest.raises(ValueError, match="scales must be"):
+        evaluate("lite", dataset, progress=False, scales=(0,))
+
+
+@pytest.mark.parametrize("failing", [True, False])
+def test_the_command_fails_if_an_image_does(failing, dataset, monkeypatch):
+    from typer.testing import CliRunner
+
+    from maunet_lite.cli import app
+
+    def predict(models, image, **options):
+        if failing and image.shape == (80, 60):
+            raise RuntimeError("the network is on fire")
+        return perfect_maps(image.astype(np.int32))
+
+    monkeypatch.setattr(evaluation, "predict", predict)
+    command = ["evaluate", "--data", str(dataset), "--no-baseline", "--device", "cpu"]
+    if failing:
+        with pytest.warns(RuntimeWarning, match="1 of 3 images failed"):
+            result = CliRunner().invoke(app, command)
+    else:
+        result = CliRunner().invoke(app, command)
+    assert result.exit_code == int(failing), result.output
+    assert "lite" in result.stdout, "the table is printed all the same"
+
+
 def test_rules_reach_the_matching(dataset, monkeypatch):
     def predict(models, image, **options):
         labels = image.astype(np.int32)

@@ -58,6 +58,16 @@ class Pooling(nn.Module):
         return Output(torch.cat([0.5 - bright, bright - 0.5, torch.full_like(bright, -1.0)], dim=1), None)
 
 
+def test_features_leave_the_device_as_float32(half_bright, monkeypatch):
+    """Apple's MPS has no float64: the conversion must come after the move."""
+    moved = []
+    original = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: moved.append(self.dtype) or original(self))
+    mean_features(Pooling(), [half_bright])
+    assert moved.count(torch.float32) >= 1
+    assert torch.float64 not in moved
+
+
 @pytest.fixture
 def half_bright() -> Sample:
     """8 × 16 pixels, left half dark, right half bright: one cell of 8 × 8 pixels."""

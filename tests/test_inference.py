@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from maunet_lite import inference, prepared
+from maunet_lite import gpu_memory, inference, prepared
 from maunet_lite.checkpoints import save_model
 from maunet_lite.ensembles import Heads
 from maunet_lite.images import ImageError
@@ -495,6 +495,62 @@ def test_devices():
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="sees no CUDA device here; use 'auto' or 'cpu'"):
             resolve_device("cuda")
+
+
+def test_devices_that_are_not_there_are_explained(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(
+        ValueError, match="device 'mps': torch .* sees no MPS device here; use 'auto' or 'cpu'"
+    ):
+        resolve_device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("mps") == torch.device("mps")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+    for device in ("cuda:7", torch.device("cuda:7")):
+        with pytest.raises(ValueError, match="'cuda:7' is not there: torch sees 'cuda:0', 'cuda:1' here"):
+            resolve_device(device)
+
+
+def test_memory_counts_weights_and_maps(monkeypatch):
+    """On the CPU `memory` has no effect; what it would leave for windows is handed on all the same."""
+    seen = []
+    original = inference.run_windows
+
+    def spy(network, planes, places, batch_size, memory):
+        seen.append(memory)
+        return original(network, planes, places, batch_size, memory)
+
+    monkeypatch.setattr(inference, "run_windows", spy)
+    model = small()
+    weights = 4 * sum(p.numel() for p in model.parameters())
+    weights += sum(b.numel() * b.element_size() for b in model.buffers())
+    predict(model, picture(100, 130), device="cpu", memory=1.0)
+    maps = 5 * 4 * 100 * 130
+    assert seen.pop() == pytest.approx(1 - (2 * weights + maps) / 2**30, abs=1e-12), "the model and its copy"
+    predict([model, model], picture(100, 130), device="cpu", memory=1e-9)
+    assert set(seen) == {0.0}, "one window at a time"
+
+
+def test_maps_are_summed_on_a_gpu_only_within_the_budget(monkeypatch):
+    device = torch.device("meta")  # in place of a GPU
+    monkeypatch.setattr(gpu_memory, "_free", lambda device: 2**40)
+    gib = 4 * 5 * 1000 * 1000 / 2**30  # of these maps
+    assert gpu_memory.zeros((5, 1000, 1000), device).device == device
+    assert gpu_memory.zeros((5, 1000, 1000), device, 4.1 * gib).device == device
+    total = gpu_memory.zeros((5, 1000, 1000), device, 3.9 * gib)
+    assert total.device == CPU
+    assert gpu_memory.left_for_windows(1.0, total, device) == 1.0
+    assert gpu_memory.left_for_windows(1.0, total.to(device), device) == 1.0 - gib
+    monkeypatch.setattr(gpu_memory, "_free", lambda device: 2**20)
+    assert gpu_memory.zeros((5, 1000, 1000), device, 100.0).device == CPU, "less is free than allowed"
+
+
+def test_memory_that_does_not_hold_the_weights_is_refused():
+    with pytest.raises(ValueError, match="do not hold the weights"):
+        gpu_memory.left_for_maps(1e-6, [small()], torch.device("cuda"))
+    assert gpu_memory.left_for_maps(None, [small()], torch.device("cuda")) is None
 
 
 @pytest.mark.gpu

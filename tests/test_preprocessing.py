@@ -530,6 +530,16 @@ def test_extreme_values_stay_in_range(image, method):
     assert (np.diff(out[0, :, 0]) >= 0).all()
 
 
+@pytest.mark.parametrize("method", ["authors", "paper"])
+@pytest.mark.parametrize(
+    ("dtype", "start"), [(np.int64, 2**62), (np.int64, -(2**62)), (np.uint64, 2**64 - 16)]
+)
+def test_integers_that_are_one_float_are_constant(dtype, start, method):
+    image = np.full((5, 6), start, dtype) + np.arange(6).astype(dtype)
+    assert image.min() < image.max()
+    assert (normalize(image, method) == np.float32(0.01)).all()
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (1, 1, 3), (2, 3, 4)])
 def test_small_shapes(shape):
     image = np.arange(math.prod(shape), dtype=np.uint16).reshape(shape)

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 
+from maunet_lite import slide_maps
 from maunet_lite.cluster import Pool, attempt, open_pool
 from maunet_lite.inference import predict, segment
 from maunet_lite.memory import parse_bytes
@@ -96,6 +98,29 @@ def test_without_room_windows_are_computed_again(image: np.ndarray) -> None:
     network.expect([region, region])
     np.testing.assert_array_equal(network.maps(*region).distance, network.maps(*region).distance)
     assert network.counts.computed == 2
+
+
+def test_results_of_windows_leave_the_gpu_if_its_memory_is_limited(
+    image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slide, moved, given = open_slide(image), [], []
+    original, run_windows = torch.Tensor.cpu, slide_maps.run_windows
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: moved.append(self.ndim) or original(self))
+    monkeypatch.setattr(
+        slide_maps,
+        "run_windows",
+        lambda *a, **options: given.append(options["memory"]) or run_windows(*a, **options),
+    )
+    found = []
+    for memory in (None, 2.0):
+        options = {"window": 256, "device": "cpu", "empty": 0, "gpu_memory": memory}
+        network = SlideNetwork(slide, "lite", find_limits(slide), **options)
+        moved.clear()
+        found.append(network.maps(slice(0, 100), slice(0, 100)))
+        assert moved.count(4) == (0 if memory is None else network.counts.computed)
+    np.testing.assert_array_equal(found[0].probabilities, found[1].probabilities)
+    assert given[0] is None
+    assert 1.9 < given[-1] < 2.0 - 4 * 5 * 100**2 / 2**30, "without weights and maps"
 
 
 def test_colours_and_pyramid(tmp_path: Path) -> None:
