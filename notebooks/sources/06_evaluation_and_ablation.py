@@ -688,11 +688,11 @@ ablation_tables.by_modality(frame, "4").reindex(four.index).round(2) if len(four
 
 # %% [markdown]
 # How to read it. First the spread: it says which differences deserve a second look. Then the verdicts, seed
-# against seed, score by score. By F1, AAP stays ahead of the base and both CRs behind it, as in the paper, but
-# three seeds show none of these gaps; CR and CR* change places. Two things they do show: without the distance
-# loss F1_ori falls, and CR costs mean Dice, because it loses the boundary (notebook 04 shows how). Then the
-# modalities: the paper blames CR's loss on "unusual domains", which a mean over all images cannot show, and
-# this table can. Here CR loses most on DIC, of which the fewest images are validated: five.
+# against seed, score by score. By F1, AAP stays ahead of the base and both CRs behind it, as in the paper,
+# but three seeds show none of these gaps, and CR and CR* change places. Two things they do show: without the
+# distance loss F1_ori falls, and CR costs mean Dice, because it loses the boundary (notebook 04 shows how).
+# Then the modalities: the paper blames CR's loss on "unusual domains", which a mean over all images cannot
+# show, and this table can. Here CR loses most on DIC, of which only five images are validated.
 #
 # **Table 5** asks for two encoders, each alone and together, and for test-time augmentation: the image is
 # also shown enlarged by 1.25 and 1.5. Encoder A is the one of `lite`; B has fewer and wider stages, as the
