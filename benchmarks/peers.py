@@ -30,6 +30,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.training_runs import commit, training_parser, use_temporary_folder, write_table
+from maunet_lite.checkpoints import load_model, read_record
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, evaluate_folder, summary
 
@@ -69,9 +70,11 @@ def train_lite(options: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, Any
         for setting in (f"precision={options.precision}", "validate_every=0", "validation_images=1"):
             command += ["--set", setting]
         on_one_core(command, options.out / "lite.log")
-    record = json.loads((run / "last.json").read_text(encoding="utf-8"))["record"]
+    record = read_record(run / "last.safetensors")["record"]
     table = evaluate(run / "last.safetensors", options.data, "val", device=options.device, progress=False)
-    return table, {"minutes": round(record["minutes"], 1), "version": commit()}
+    parameters = sum(p.numel() for p in load_model(run / "last.safetensors").parameters())
+    about = {"minutes": round(record["minutes"], 1), "steps": record["steps"], "parameters": parameters}
+    return table, about | {"version": commit(), "precision": options.precision}
 
 
 def run_peer(
@@ -134,7 +137,7 @@ def main() -> None:
         f1 = scores["mean_f1"].round(4).add_prefix("f1_").to_dict()
         pooled = {f"pooled_{kind}": round(f, 4) for kind, f in scores["pooled_f1"].items()}
         lines.append({"method": name, **f1, **pooled, **about})
-    frame = pd.DataFrame(lines).assign(precision=options.precision)
+    frame = pd.DataFrame(lines)
     write_table(frame, options.results)
     frame["ratio"] = (frame["f1_all"] / frame["f1_all"].iloc[1]).round(2)
     print(frame.set_index("method").round(3).T.to_string())

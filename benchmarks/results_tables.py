@@ -128,7 +128,10 @@ def peers() -> pd.DataFrame:
         return pd.DataFrame()
     table = pd.read_csv(path, index_col="method")
     f1 = {name: name.removeprefix("f1_") for name in table if name.startswith("f1_") and name != "f1_all"}
-    shown = table[["minutes", "f1_all", *f1, "pooled_fluorescence"]].rename(columns={"f1_all": "F1", **f1})
+    table["steps"] = [f"{steps:,.0f}" if steps > 0 else "–" for steps in table["steps"]]
+    shown = table[["minutes", "steps", "f1_all", *f1, "pooled_fluorescence"]].rename(
+        columns={"f1_all": "F1", **f1}
+    )
     shown["minutes"] = shown["minutes"].map("{:.0f}".format)
     return shown.rename(columns={"pooled_fluorescence": "fluorescence, pooled"})
 
