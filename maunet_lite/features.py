@@ -199,7 +199,7 @@ def _image_sums(
     device: torch.device,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return sums of features over the pixels of each part, {layer: (2, D)}, and numbers of pixels, (2,)."""
-    image = normalize(sample.image)
+    image = normalize(sample.image, model.config.intensity)
     classes = None if sample.labels is None else make_targets(sample.labels).classes
     if classes is not None and classes.shape != image.shape[:2]:
         raise ValueError(

@@ -182,7 +182,7 @@ def predict(
     ImageError
         If the image cannot be normalised.
     ValueError
-        If the models' classes differ, or an option has a value it cannot have.
+        If the models' classes or the scaling of their images differ, or an option has a value it cannot have.
 
     Examples
     --------
@@ -195,7 +195,7 @@ def predict(
     models = as_models(model_or_models)
     device = resolve_device(device)
     half = checked_half(half, device)
-    planes = _planes(image)
+    planes = _planes(image, intensity_of(models))
     height, width = planes.shape[1:]
     scales = checked_scales(scales, height * width, single_scale_above)
     heads = Heads.of(models)
@@ -254,9 +254,17 @@ def default_window(model: MAUNet) -> int:
     return WIDE_WINDOW if local and not model.config.encoder.startswith("timm:") else WINDOW
 
 
-def _planes(image: np.ndarray) -> Tensor:
+def intensity_of(models: Sequence[MAUNet]) -> str:
+    """Return how images are scaled for `models`; refuse an ensemble that does not agree on it."""
+    ways = sorted({model.config.intensity for model in models})
+    if len(ways) > 1:
+        raise ValueError(f"the networks were trained on differently scaled images ({', '.join(ways)})")
+    return ways[0]
+
+
+def _planes(image: np.ndarray, intensity: str) -> Tensor:
     """Return the normalised image as (3, H, W), or (1, H, W) if it is grey."""
-    normalized = normalize(image)
+    normalized = normalize(image, intensity)
     if np.ndim(image) == 2 or np.shape(image)[2] == 1:
         normalized = normalized[..., :1].copy()  # the other two channels are the same: a third of the memory
     return torch.from_numpy(normalized).permute(2, 0, 1)

@@ -17,7 +17,7 @@ from maunet_lite.checkpoints import load_model, read_record
 from maunet_lite.datasets import CellDataset
 from maunet_lite.losses import supervised_loss
 from maunet_lite.model import MAUNet, ModelConfig, build_model
-from maunet_lite.patches import PatchDataset
+from maunet_lite.patches import PatchDataset, TargetConfig
 from maunet_lite.recipes import HEADS, TrainConfig
 
 
@@ -88,8 +88,8 @@ def build_network(config: TrainConfig) -> MAUNet:
     """Return the network that `config` asks for: new, from ImageNet, or fine-tuned from earlier weights."""
     if config.start_from:
         return load_model(config.start_from).train()
-    heads = {"distance": config.distance, "boundary": config.boundary}
-    return build_model(config.model, config.proxy, config.imagenet, **heads, **config.network)
+    fields = {"distance": config.distance, "boundary": config.boundary, "intensity": config.targets.intensity}
+    return build_model(config.model, config.proxy, config.imagenet, **fields, **config.network)
 
 
 def with_network_of_weights(config: TrainConfig) -> TrainConfig:
@@ -119,7 +119,12 @@ def with_network_of_weights(config: TrainConfig) -> TrainConfig:
                 f"whose network has {name}={getattr(there, name)!r}: {advice}, or train a new network, "
                 "without start_from (--from)"
             )
-    changes = {name: getattr(there, name) for name in HEADS}
+    if asked.intensity not in (there.intensity, TargetConfig.intensity):
+        raise ValueError(
+            f"intensity={asked.intensity!r} contradicts the weights {config.start_from!r}, trained on images "
+            f"scaled by intensity={there.intensity!r}: leave out intensity"
+        )
+    changes = {name: getattr(there, name) for name in (*HEADS, "intensity")}
     if any(name in parts for name in differ):
         changes["network"] = {name: getattr(there, name) for name in parts}
     return config.override(**changes)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maunet_lite.blocks import NORMS, ResidualBlock, SubpixelHead, UpBlock
 from maunet_lite.encoders import build_encoder
+from maunet_lite.intensity import METHODS
 
 
 class Output(NamedTuple):
@@ -43,6 +44,9 @@ class ModelConfig:
         Three semantic classes; without it background and interior only.
     norm : {"instance", "batch"}
         Normalisation in skips and decoders; the paper uses "instance".
+    intensity : {"authors", "paper"}
+        How images are scaled for the network, in training and wherever it is used
+        (:func:`maunet_lite.preprocessing.normalize`).
 
     Raises
     ------
@@ -61,6 +65,7 @@ class ModelConfig:
     distance: bool = True
     boundary: bool = True
     norm: str = "instance"
+    intensity: str = "authors"
 
     def __post_init__(self) -> None:
         if self.widths is not None:
@@ -72,6 +77,8 @@ class ModelConfig:
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         if self.norm not in NORMS:
             raise ValueError(f"norm={self.norm!r} is not known; choose one of {NORMS}")
+        if self.intensity not in METHODS:
+            raise ValueError(f"intensity={self.intensity!r} is not known; choose one of {METHODS}")
 
 
 def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:

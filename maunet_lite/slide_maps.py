@@ -25,6 +25,7 @@ from maunet_lite.inference import (
     as_models,
     checked_half,
     checked_scales,
+    intensity_of,
     plan_windows,
     resolve_device,
 )
@@ -87,6 +88,11 @@ class SlideNetwork:
         keep: int = 0,
     ) -> None:
         networks = as_models(models)
+        if (way := intensity_of(networks)) != "authors":
+            raise ValueError(
+                f"the network wants images scaled by intensity={way!r}; images in blocks are scaled by "
+                "'authors' only: give more memory, so that the image is segmented at once"
+            )
         self.slide, self.limits, self.empty, self.keep = slide, limits, empty, keep
         self.device, self.gpu_memory = resolve_device(device), gpu_memory
         self.half = checked_half(half, self.device)

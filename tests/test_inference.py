@@ -562,3 +562,22 @@ def test_half_precision_on_a_gpu_agrees_with_the_cpu(norm):
         maps = predict(small(norm), image, device="cuda", window=256, half=half)
         np.testing.assert_allclose(maps.probabilities, expected.probabilities, atol=tolerance)
         assert maps.probabilities.dtype == np.float32
+
+
+def test_images_are_scaled_as_the_network_was_trained() -> None:
+    image = np.random.default_rng(0).integers(20, 60, (40, 40, 3), dtype=np.uint8)
+    image[0, 0] = 255  # one hot pixel: "paper" leaves the rest dark, "authors" does not
+    torch.manual_seed(0)
+    model = MAUNet(ModelConfig("lite:2", (0, 4, 6), norm="batch", intensity="paper")).eval()
+    nn.init.normal_(model.class_head.conv.weight, std=10)  # so that a little light makes a difference
+    same = MAUNet(ModelConfig("lite:2", (0, 4, 6), norm="batch")).eval()
+    same.load_state_dict(model.state_dict())
+    maps = {way: predict(network, image, device="cpu").probabilities for way, network in
+            {"paper": model, "authors": same}.items()}  # fmt: skip
+    x = torch.from_numpy(normalize(image, "paper")).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        expected = model(x).logits.softmax(dim=1)[0].numpy()
+    error = {way: np.abs(found - expected).mean() for way, found in maps.items()}
+    assert error["paper"] < 0.1 * error["authors"]  # not 0: what lies beyond the rim is mirrored
+    with pytest.raises(ValueError, match="differently scaled images"):
+        predict([model, same], image, device="cpu")

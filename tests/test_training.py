@@ -409,11 +409,13 @@ def test_fine_tuning_takes_the_architecture_of_the_weights(tmp_path: Path) -> No
     followed = with_network_of_weights(base.override(start_from=str(other)))
     assert build_network(followed).config == build_network(replace(followed, start_from=None)).config
     assert with_network_of_weights(followed) == followed  # as --resume finds it
+    assert build_network(base.override(intensity="paper")).config.intensity == "paper"
     for changes, message in (
         ({"start_from": "lite", "proxy": False}, "proxy=False contradicts"),
         ({"start_from": "lite", "boundary": False}, "boundary=False contradicts"),
         ({"start_from": "lite", "network": {"norm": "instance"}}, "norm='instance' contradicts"),
         ({"start_from": str(other), "model": "paper-r50"}, "encoder='resnet50' contradicts"),
+        ({"start_from": "lite", "intensity": "paper"}, "intensity='paper' contradicts"),
     ):
         with pytest.raises(ValueError, match=message):
             with_network_of_weights(base.override(**changes))

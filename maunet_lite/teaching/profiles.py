@@ -41,6 +41,7 @@ class Profile:
     notebooks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+PAPER = {"RECIPE": "paper-supervised", "DATA": "neurips22"}
 PAPER_STEPS = 56_250  # 1,000 epochs of 900 images in batches of 16 (paper Table 2)
 
 PROFILES: dict[str, Profile] = {
@@ -103,20 +104,14 @@ PROFILES: dict[str, Profile] = {
     "full": Profile(
         about="the paper's data, network and recipe; hours on one GPU or more",
         limit_minutes=24 * 60,
-        shared={
-            "PROFILE": "full",
-            "RECIPE": "paper-supervised",
-            "PRESET": "paper-r50",
-            "DATA": "neurips22",
-            "SEEDS": 3,
-        },
+        shared={"PROFILE": "full", "PRESET": "paper-r50", "STEPS": 4000, "SEEDS": 3},
         notebooks={
-            "02": {"STEPS": PAPER_STEPS},
+            "02": PAPER | {"STEPS": PAPER_STEPS},
             # Several trainings each: the paper's recipe, fewer steps.
-            "03": {"STEPS": 20_000, "BATCH": 16, "PATCH": 512, "SEEDS": 1},
-            "04": {"STEPS": 4000, "SWEEP": [0.1, 0.5], "BATCH": 16, "PATCH": 512},
-            "06": {"NETWORK": {}, "STEPS": 20_000, "BATCH": 16, "PATCH": 512},
-            "08": {"DATA": "", "STEPS": 400},
+            "03": PAPER | {"STEPS": 20_000, "BATCH": 16, "PATCH": 512, "SEEDS": 1},
+            "04": PAPER | {"SWEEP": [0.1, 0.5], "BATCH": 16, "PATCH": 512},
+            "06": PAPER | {"NETWORK": {}, "STEPS": 20_000, "BATCH": 16, "PATCH": 512},
+            "08": {"STEPS": 400},
         },
     ),
 }
