@@ -707,9 +707,10 @@ five = ablation_tables.table5(frame)
 five if len(five) else None
 
 # %% [markdown]
-# Three scales gain about a hundredth here, a second network half of that. It doubles the time; three scales
-# multiply it by about five, since 1 + 1.25² + 1.5² is 4.8. Whether either is worth it depends on whether the
-# cells are smaller than those of the training: enlarging helps small cells and may cut large ones to pieces.
+# Three scales gain a little less than a hundredth here, a second network as much. It doubles the time; three
+# scales multiply it by about five, since 1 + 1.25² + 1.5² is 4.8. Whether either is worth it depends on
+# whether the cells are smaller than those of the training: enlarging helps small cells and may cut large
+# ones to pieces.
 #
 # **Table 7** is the paper's final test: mean and median by modality. Below it stands the paper's main claim,
 # put to a test: does the proxy help on images of a kind that was **not** trained on? Networks were trained
