@@ -38,7 +38,7 @@ class Pooling(nn.Module):
     """
 
     stride, n_classes = 4, 3
-    config = SimpleNamespace(proxy=False, boundary=True, distance=False)
+    config = SimpleNamespace(proxy=False, boundary=True, distance=False, intensity="authors")
 
     def __init__(self):
         super().__init__()
