@@ -206,13 +206,15 @@ def test_a_device_that_is_not_there_is_named(disks: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch about itself
 def test_a_compiled_step_learns_what_a_plain_one_does(disks: Path, tmp_path: Path) -> None:
     plain, compiled = (
         train(small(disks, tmp_path / str(flag), steps=3, compile=flag), progress=False)
         for flag in (False, True)
     )
     losses = [pd.read_csv(run.folder / "log.csv")["loss"] for run in (plain, compiled)]
-    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+    np.testing.assert_allclose(losses[1][0], losses[0][0], rtol=1e-5)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)  # AdamW's first steps make much of rounding
 
 
 def test_step_schedule_is_the_papers() -> None:
