@@ -32,7 +32,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.training_runs import commit, trained, training_parser, use_temporary_folder, write_table
+from benchmarks.training_runs import (
+    commit,
+    refuse_other_data,
+    trained,
+    training_parser,
+    use_temporary_folder,
+    write_table,
+)
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, summary
 from maunet_lite.images import atomic_path
@@ -271,10 +278,8 @@ def main() -> None:
     if options.quick:
         options.steps, options.seeds, options.only = 2, [0], ["curve"]
         use_temporary_folder(options)
-    data = load_dataset(options.data)
-    if options.results == RESULTS and data.name != "cells":
-        parser.error(f"{RESULTS.name} is of the dataset 'cells', not {data.name!r}: name another --results")
-    train = data.split("train")
+    refuse_other_data(options, RESULTS)
+    train = load_dataset(options.data).split("train")
     options.out.mkdir(parents=True, exist_ok=True)
     keep_to_one_budget(options)
     started = time.monotonic()

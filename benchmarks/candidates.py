@@ -19,7 +19,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks.training_runs import commit, trained, training_parser, use_temporary_folder, write_table
+from benchmarks.training_runs import (
+    commit,
+    refuse_other_data,
+    trained,
+    training_parser,
+    use_temporary_folder,
+    write_table,
+)
 from maunet_lite.checkpoints import read_record
 from maunet_lite.evaluation import evaluate, summary
 from maunet_lite.model import build_model
@@ -106,6 +113,7 @@ def main() -> None:
     if options.quick:
         options.minutes, options.names = 0.05, ["lite", "narrow"]
         use_temporary_folder(options)
+    refuse_other_data(options, RESULTS)
     for name in options.names:
         if (count := parameters(CANDIDATES[name][1])) > LIMIT:
             parser.error(f"candidate {name} has {count:,} parameters, at most {LIMIT:,} are allowed")

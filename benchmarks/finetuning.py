@@ -17,7 +17,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.training_runs import commit, trained, training_parser, use_temporary_folder, write_table
+from benchmarks.training_runs import (
+    commit,
+    refuse_other_data,
+    trained,
+    training_parser,
+    use_temporary_folder,
+    write_table,
+)
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, summary
 from maunet_lite.recipes import RECIPES
@@ -59,6 +66,7 @@ def main() -> None:
         options.minutes = options.base_minutes = 0.05
         options.images, options.source = 1, None
         use_temporary_folder(options)
+    refuse_other_data(options, RESULTS)
 
     data = load_dataset(options.data)
     options.source = options.source or data.split("val").table["source"].iloc[0]

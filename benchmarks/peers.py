@@ -29,7 +29,13 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.training_runs import commit, training_parser, use_temporary_folder, write_table
+from benchmarks.training_runs import (
+    commit,
+    refuse_other_data,
+    training_parser,
+    use_temporary_folder,
+    write_table,
+)
 from maunet_lite.checkpoints import load_model, read_record
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, evaluate_folder, summary
@@ -63,7 +69,7 @@ def on_one_core(command: list[str | Path], log: Path) -> None:
 
 def train_lite(options: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Train `lite` from scratch for the same minutes, and score it."""
-    run = options.out / "lite"
+    run = options.out / f"lite-{options.minutes:g}-minutes"
     if not (run / "last.json").exists():
         command = [sys.executable, "-m", "maunet_lite.training", "--preset", "lite", "--data", options.data]
         command += ["--minutes", options.minutes, "--device", options.device, "--out", run]
@@ -81,7 +87,7 @@ def run_peer(
     name: str, python: str, data: CellDataset, options: argparse.Namespace, weights: str | None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Let a peer train (or load `weights`) and segment in its own environment, then score its label maps."""
-    out = (options.out / f"{name}-{weights or 'trained'}").absolute()
+    out = (options.out / f"{name}-{weights or f'{options.minutes:g}-minutes'}").absolute()
     if not (out / "about.json").exists():
         out.mkdir(parents=True, exist_ok=True)
         train, val = data.split("train").labelled(), data.split("val").labelled()
@@ -107,6 +113,7 @@ def main() -> None:
     if options.quick:
         options.minutes = 0.05
         use_temporary_folder(options)
+    refuse_other_data(options, RESULTS)
     data = load_dataset(options.data)
     options.data, given = str(data.folder), {"stardist": options.stardist, "cellpose": options.cellpose}
     options.out.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.training_runs import commit, trained, training_parser, use_temporary_folder, write_table
+from benchmarks.training_runs import (
+    commit,
+    refuse_other_data,
+    trained,
+    training_parser,
+    use_temporary_folder,
+    write_table,
+)
 from maunet_lite.evaluation import evaluate, summary
 from maunet_lite.recipes import RECIPES
 
@@ -39,6 +46,7 @@ def main() -> None:
     if options.quick:
         options.minutes, options.labelled_fraction = 0.05, 0.5
         use_temporary_folder(options)
+    refuse_other_data(options, RESULTS)
     rows = []
     for method in options.methods:
         folder = options.out / method.replace("*", "-star")

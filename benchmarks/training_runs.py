@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from maunet_lite.datasets import load_dataset
 from maunet_lite.images import atomic_path
 from maunet_lite.recipes import TrainConfig
 
@@ -43,6 +44,18 @@ def use_temporary_folder(options: argparse.Namespace) -> None:
     """Let a quick run neither find nor overwrite what a long one left."""
     options.out = Path(tempfile.mkdtemp(prefix="benchmark-"))
     options.results = options.out / "results" / options.results.name
+
+
+def refuse_other_data(options: argparse.Namespace, shipped: Path) -> None:
+    """Refuse to write scores on other images over the table that the docs show.
+
+    Raises
+    ------
+    SystemExit
+        If the dataset is not "cells" and no other file was named.
+    """
+    if options.results == shipped and (name := load_dataset(options.data).name) != "cells":
+        raise SystemExit(f"{shipped.name} is of the dataset 'cells', not {name!r}: name another --results")
 
 
 def trained(config: TrainConfig) -> Path:

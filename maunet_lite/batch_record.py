@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
+import torch
 
 from maunet_lite.checks import validate_labels
 from maunet_lite.images import atomic_path
@@ -56,7 +57,8 @@ def made_by(
 def _weights(model: MAUNet) -> str:
     digest = hashlib.sha256(repr(model.config).encode())
     for name, tensor in model.state_dict().items():
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        data = tensor.detach().cpu().reshape(-1).view(torch.uint8)  # NumPy has no bfloat16
+        digest.update(name.encode() + data.numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

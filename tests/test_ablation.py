@@ -80,7 +80,7 @@ def test_a_folder_keeps_to_one_budget(tmp_path: Path, train: CellDataset) -> Non
 
 def test_the_shipped_table_is_of_one_dataset(train: CellDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["ablation", "--data", str(train.folder), "--only", "shipped"])
-    with pytest.raises(SystemExit, match="2"):
+    with pytest.raises(SystemExit, match="of the dataset 'cells', not 'data'"):
         ablation.main()
 
 

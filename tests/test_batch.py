@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import torch
 
 from maunet_lite import batch_image, batch_record
 from maunet_lite.batch import find_images, segment_files
 from maunet_lite.images import read_labels, write_labels
 from maunet_lite.maps import Maps
 from maunet_lite.measure import measure_cells
+from maunet_lite.model import build_model
 
 
 @pytest.fixture
@@ -545,3 +547,11 @@ def test_impossible_numbers_are_refused_before_anything_is_done(options, message
     with pytest.raises(ValueError, match=message):
         run(images, tmp_path, **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_any_type_can_be_told_apart() -> None:
+    model = build_model("lite")
+    digests = [
+        batch_record.made_by([model.to(kind)], None, {})["models"] for kind in (torch.float32, torch.bfloat16)
+    ]
+    assert digests[0] != digests[1]
