@@ -8,7 +8,7 @@ and Otsu + watershed.
 
 Every row is one training of the `lite` network with the same number of optimiser steps and patches, scored on
 the validation split. What is done is not done again; several processes may work on one ``--out``. At the end,
-and after each row, ``maunet_lite/results/ablation.csv`` is written: one line per row, seed and modality, with
+and after each row, ``benchmarks/results/ablation.csv`` is written: one line per row, seed and modality, with
 steps, minutes, commit and machine.
 
 Budgets are equal in steps and in patches per step. Consistency regularization trains two networks, so its
@@ -40,13 +40,12 @@ from benchmarks.training_runs import (
     use_temporary_folder,
     write_table,
 )
-from maunet_lite.datasets import CellDataset, load_dataset
+from maunet_lite.data import CellDataset, atomic_path, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, summary
-from maunet_lite.images import atomic_path
 from maunet_lite.inference import resolve_device
-from maunet_lite.recipes import RECIPES, TrainConfig
+from maunet_lite.training import RECIPES, TrainConfig
 
-RESULTS = Path(__file__).parents[1] / "maunet_lite" / "results" / "ablation.csv"
+RESULTS = Path(__file__).parent / "results" / "ablation.csv"
 SCALES = {"one scale": (1.0,), "three scales": (1.0, 1.25, 1.5)}
 # Encoder B of Table 5 stands for WideResNet50 without its last stage: fewer stages, wider.
 ENCODER_B = {"encoder": "lite:32-64-128-192", "widths": (0, 16, 32, 64, 96)}
@@ -226,7 +225,7 @@ def ensembles(options: argparse.Namespace, train: CellDataset) -> None:
 
 def shipped(options: argparse.Namespace) -> None:
     """Score the shipped weights for Table 7, and the baseline beside them."""
-    from maunet_lite.checkpoints import read_record, shipped_models
+    from maunet_lite.network import read_record, shipped_models
 
     for name in shipped_models():
         scores = score([name], options.data, (1.0,), options.device)

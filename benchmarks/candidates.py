@@ -27,10 +27,9 @@ from benchmarks.training_runs import (
     use_temporary_folder,
     write_table,
 )
-from maunet_lite.checkpoints import read_record
 from maunet_lite.evaluation import evaluate, summary
-from maunet_lite.model import build_model
-from maunet_lite.recipes import RECIPES
+from maunet_lite.network import build_model, read_record
+from maunet_lite.training import RECIPES
 
 RESULTS = Path(__file__).parent / "results" / "lite_candidates.csv"
 LIMIT = 3_000_000  # parameters

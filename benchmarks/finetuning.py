@@ -25,9 +25,9 @@ from benchmarks.training_runs import (
     use_temporary_folder,
     write_table,
 )
-from maunet_lite.datasets import CellDataset, load_dataset
+from maunet_lite.data import CellDataset, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, summary
-from maunet_lite.recipes import RECIPES
+from maunet_lite.training import RECIPES
 
 RESULTS = Path(__file__).parent / "results" / "finetuning.csv"
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from maunet_lite.metrics import Match, match_cells, panoptic_quality
+from maunet_lite.evaluation import Match, match_cells, panoptic_quality
 
 # cells, edge in pixels
 SIZES = ((225, 512), (900, 1024), (10_000, 3_400), (30_000, 4_900), (120_000, 10_000))

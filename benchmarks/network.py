@@ -33,13 +33,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maunet_lite.checkpoints import import_authors
-from maunet_lite.encoders import build_encoder
-from maunet_lite.inference import PUBLISHED_SCALES, predict, resolve_device
-from maunet_lite.losses import supervised_loss
-from maunet_lite.model import PRESETS, MAUNet, Output, build_model
-from maunet_lite.prepared import Prepared
+from maunet_lite.inference import PUBLISHED_SCALES, Prepared, predict, resolve_device
+from maunet_lite.network import PRESETS, MAUNet, Output, build_encoder, build_model, import_authors
 from maunet_lite.preprocessing import normalize
+from maunet_lite.training import supervised_loss
 
 PUBLISHED = {"paper-r50": "published r50", "paper-wr50": "published wr50"}
 STARDIST = "StarDist's, re-stated"

@@ -23,15 +23,15 @@ from typing import Any
 FIELD = 512  # side of the simulated fields that images are laid out from
 STAGES = ("start", "read", "network", "postprocessing", "write")
 WATCHED = [  # where the parts of `segment_slide` are looked up, and the stage that each counts for
-    ("slide_reading", "Slide.read", "read"),
-    ("slide_job", "find_limits", "read"),
-    ("slide_maps", "SlideNetwork.maps", "network"),
-    ("slide_job", "take_sample", "postprocessing"),
-    ("slide_running", "segment", "postprocessing"),
-    ("slide_blocks", "BlockGrid.cut", "postprocessing"),
-    ("slide_blocks", "BlockGrid.join", "postprocessing"),
-    ("slide_writing", "WorkFolder.save", "write"),
-    ("slides", "write_slide_labels", "write"),
+    ("scale.reading", "Slide.read", "read"),
+    ("scale.job", "find_limits", "read"),
+    ("scale.maps", "SlideNetwork.maps", "network"),
+    ("scale.job", "take_sample", "postprocessing"),
+    ("scale.running", "segment", "postprocessing"),
+    ("scale.blocks", "BlockGrid.cut", "postprocessing"),
+    ("scale.blocks", "BlockGrid.join", "postprocessing"),
+    ("scale.writing", "WorkFolder.save", "write"),
+    ("scale.slides", "write_slide_labels", "write"),
 ]
 RECIPES = ("lite", "paper")  # lite at one scale; the paper's two networks at its three scales
 
@@ -50,8 +50,7 @@ def make_image(
     import numpy as np
     import tifffile
 
-    from maunet_lite.images import atomic_path
-    from maunet_lite.simulation import simulate
+    from maunet_lite.data import atomic_path, simulate
 
     if path.exists():
         return path
@@ -116,10 +115,8 @@ def run_one(
     image: str, out: str, started: float, recipe: str, networks: list[str], device: str, memory: str
 ) -> dict[str, Any]:
     """Segment one image in this process and say what each stage took."""
-    from maunet_lite.inference import PUBLISHED_SCALES, resolve_device
-    from maunet_lite.memory import current_memory
-    from maunet_lite.prepared import prepare
-    from maunet_lite.slides import needs_blocks
+    from maunet_lite.inference import PUBLISHED_SCALES, current_memory, prepare, resolve_device
+    from maunet_lite.scale import needs_blocks
 
     target = resolve_device(device)
     models, stand_in = _models(recipe, networks)
@@ -146,8 +143,7 @@ def run_one(
 
 def _models(recipe: str, networks: list[str]) -> tuple[list[Any], Any]:
     """Return the networks, and one for the maps that follow if the networks have no trained weights."""
-    from maunet_lite.checkpoints import load_model
-    from maunet_lite.model import build_model
+    from maunet_lite.network import build_model, load_model
 
     if recipe == "lite":
         return [load_model("lite")], None
@@ -159,7 +155,7 @@ def _models(recipe: str, networks: list[str]) -> tuple[list[Any], Any]:
 def _whole(
     clock: Clock, image: Path, out: Path, models: Any, stand_in: Any, scales: Any, device: Any, memory: str
 ) -> dict[str, Any]:
-    from maunet_lite.images import read_image, write_labels
+    from maunet_lite.data import read_image, write_labels
     from maunet_lite.inference import predict
     from maunet_lite.postprocessing import segment
 
@@ -180,8 +176,7 @@ def _whole(
 def _in_blocks(
     clock: Clock, image: Path, out: Path, models: Any, stand_in: Any, scales: Any, device: Any, memory: str
 ) -> dict[str, Any]:
-    from maunet_lite.slide_maps import SlideNetwork
-    from maunet_lite.slides import segment_slide
+    from maunet_lite.scale import SlideNetwork, segment_slide
 
     maps = SlideNetwork.maps
     for module, name, stage in WATCHED:
@@ -206,7 +201,7 @@ def find(module: str, name: str) -> tuple[Any, str]:
 
 def _answer_with(stand_in: Any, unclocked: Callable[..., Any], clock: Clock) -> None:
     """Let networks without training do their work, and a trained one answer."""
-    from maunet_lite.slide_maps import SlideNetwork
+    from maunet_lite.scale import SlideNetwork
 
     ask = SlideNetwork.maps
     helpers: dict[int, Any] = {}
@@ -224,7 +219,7 @@ def _answer_with(stand_in: Any, unclocked: Callable[..., Any], clock: Clock) -> 
 
 def _peak_memory() -> int:
     """Return the peak of this process alone; getrusage would count what its parent held at the start."""
-    from maunet_lite.memory import peak_memory
+    from maunet_lite.inference import peak_memory
 
     status = Path("/proc/self/status")
     if not status.exists():

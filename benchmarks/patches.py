@@ -20,12 +20,14 @@ import cv2
 import numpy as np
 import torch
 
-from maunet_lite.augmentation import AugmentationConfig, random_intensity
-from maunet_lite.datasets import load_dataset
-from maunet_lite.images import write_image, write_labels
-from maunet_lite.patches import PatchDataset
-from maunet_lite.preprocessing import make_targets, normalize
-from maunet_lite.simulation import simulate
+from maunet_lite.data import load_dataset, simulate, write_image, write_labels
+from maunet_lite.preprocessing import (
+    AugmentationConfig,
+    PatchDataset,
+    make_targets,
+    normalize,
+    random_intensity,
+)
 
 SIZES = (512, 1024, 2048)
 PATCHES = (256, 512)

@@ -36,9 +36,9 @@ from benchmarks.training_runs import (
     use_temporary_folder,
     write_table,
 )
-from maunet_lite.checkpoints import load_model, read_record
-from maunet_lite.datasets import CellDataset, load_dataset
+from maunet_lite.data import CellDataset, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, evaluate_folder, summary
+from maunet_lite.network import load_model, read_record
 
 RESULTS = Path(__file__).parent / "results" / "peers.csv"
 WORKERS = {name: Path(__file__).with_name(f"peer_{name}.py") for name in ("stardist", "cellpose")}
@@ -71,7 +71,16 @@ def train_lite(options: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, Any
     """Train `lite` from scratch for the same minutes, and score it."""
     run = options.out / f"lite-{options.minutes:g}-minutes"
     if not (run / "last.json").exists():
-        command = [sys.executable, "-m", "maunet_lite.training", "--preset", "lite", "--data", options.data]
+        command = [
+            sys.executable,
+            "-m",
+            "maunet_lite.cli",
+            "train",
+            "--preset",
+            "lite",
+            "--data",
+            options.data,
+        ]
         command += ["--minutes", options.minutes, "--device", options.device, "--out", run]
         for setting in (f"precision={options.precision}", "validate_every=0", "validation_images=1"):
             command += ["--set", setting]

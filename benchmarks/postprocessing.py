@@ -31,9 +31,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maunet_lite import postprocessing_steps
-from maunet_lite.metrics import match_cells
-from maunet_lite.postprocessing import Maps, segment
+from maunet_lite.evaluation import match_cells
+from maunet_lite.postprocessing import Maps, segment, steps
 from maunet_lite.preprocessing import make_targets
 
 # megapixels: height, width
@@ -119,15 +118,15 @@ def with_skimage(maps: Maps) -> np.ndarray:
         relief = np.zeros(mask.shape, dtype=np.uint8) if heights is None else heights
         labels = watershed(relief, markers, mask=mask > 0, connectivity=2)
         if adopt:
-            pieces, _ = postprocessing_steps.label_components((mask > 0) & (labels == 0))
+            pieces, _ = steps.label_components((mask > 0) & (labels == 0))
             labels += np.where(pieces > 0, pieces + markers.max(), 0).astype(np.int32)
         return labels
 
-    own, postprocessing_steps.flood = postprocessing_steps.flood, flood
+    own, steps.flood = steps.flood, flood
     try:
         return segment(maps, keep_steps=False).labels
     finally:
-        postprocessing_steps.flood = own
+        steps.flood = own
 
 
 def with_opencv(maps: Maps) -> np.ndarray:

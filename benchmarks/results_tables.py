@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from maunet_lite.images import atomic_path
-from maunet_lite.teaching import ablation_tables as ablation
-from maunet_lite.teaching.ablation_figures import plot_learning_curves
+from maunet_lite.course.figures import ablation_tables as ablation
+from maunet_lite.course.figures.ablation_figures import plot_learning_curves
+from maunet_lite.data import atomic_path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"

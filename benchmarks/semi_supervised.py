@@ -4,7 +4,7 @@
 
 Both see the same labelled images; "cr" and "cr*" see all others without their labels. Beside F1 on the
 validation split stands how many pseudo labels were right at the end, modality by modality, averaged over
-classes (`maunet_lite.consistency.pseudo_accuracy`); no loss ever sees that. The table goes to
+classes (`maunet_lite.training.pseudo_accuracy`); no loss ever sees that. The table goes to
 ``benchmarks/results/semi_supervised.csv``. What is done is not done again.
 """
 
@@ -23,7 +23,7 @@ from benchmarks.training_runs import (
     write_table,
 )
 from maunet_lite.evaluation import evaluate, summary
-from maunet_lite.recipes import RECIPES
+from maunet_lite.training import RECIPES
 
 RESULTS = Path(__file__).parent / "results" / "semi_supervised.csv"
 

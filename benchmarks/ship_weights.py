@@ -18,9 +18,9 @@ import pandas as pd
 import torch
 
 from benchmarks.training_runs import commit
-from maunet_lite.checkpoints import WEIGHTS, find_checkpoint, load_model, read_record, save_model
-from maunet_lite.datasets import CellDataset, load_dataset
+from maunet_lite.data import CellDataset, load_dataset
 from maunet_lite.evaluation import baseline, evaluate, format_summary, summary
+from maunet_lite.network import WEIGHTS, find_checkpoint, load_model, read_record, save_model
 
 CARD = """# Weights `{name}`
 

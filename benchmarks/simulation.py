@@ -15,7 +15,7 @@ import time
 import numpy as np
 from scipy import ndimage
 
-from maunet_lite.simulation import MODALITIES, VARIANTS, simulate
+from maunet_lite.data import MODALITIES, VARIANTS, simulate
 
 
 def seconds_per_picture(modality: str, variant: str, side: int, pictures: int) -> tuple[float, float, float]:

@@ -20,14 +20,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from maunet_lite.augmentation import random_flips, random_intensity, random_window, resize_window
-from maunet_lite.datasets import CellDataset, load_dataset
-from maunet_lite.losses import supervised_loss
-from maunet_lite.methods import build_network
-from maunet_lite.patches import source_weights
-from maunet_lite.preprocessing import make_targets, normalize
-from maunet_lite.recipes import TrainConfig, recipe
-from maunet_lite.training import train
+from maunet_lite.data import CellDataset, load_dataset
+from maunet_lite.preprocessing import (
+    make_targets,
+    normalize,
+    random_flips,
+    random_intensity,
+    random_window,
+    resize_window,
+    source_weights,
+)
+from maunet_lite.training import TrainConfig, build_network, recipe, supervised_loss, train
 
 
 def plain_patch(data: CellDataset, config: TrainConfig, rng: np.random.Generator) -> tuple[np.ndarray, ...]:

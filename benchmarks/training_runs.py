@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from maunet_lite.datasets import load_dataset
-from maunet_lite.images import atomic_path
-from maunet_lite.recipes import TrainConfig
+from maunet_lite.data import atomic_path, load_dataset
+from maunet_lite.training import TrainConfig
 
 
 def training_parser(description: str | None, results: Path, out: str) -> argparse.ArgumentParser:

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from maunet_lite.checkpoints import load_model
-from maunet_lite.datasets import CellDataset, load_dataset
+from maunet_lite.data import CellDataset, load_dataset
+from maunet_lite.evaluation import match_cells
 from maunet_lite.inference import predict, resolve_device
-from maunet_lite.metrics import match_cells
+from maunet_lite.network import load_model
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
 
 NAMED = ("none", "paper", "authors", "default")

@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import maunet_lite as ml
-from maunet_lite import plots
-from maunet_lite.network_diagram import INCHES, draw
+from maunet_lite import figures
+from maunet_lite.network import INCHES, draw
 from maunet_lite.postprocessing import segment
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     labels, steps = segment(maps)
     figure = plt.figure(figsize=(12, 10))
     axes = panels(figure)
-    plots.show_image(image, ax=axes["image"], title="1  image, intensities\nscaled to [0.01, 0.99]")
+    figures.show_image(image, ax=axes["image"], title="1  image, intensities\nscaled to [0.01, 0.99]")
     draw(model, ax=axes["network"])
     figure.canvas.draw()
     scale = np.ptp(axes["network"].transData.transform([[0, 0], [1, 0]])[:, 0]) / figure.dpi / INCHES
@@ -42,11 +42,11 @@ def main() -> None:
         text.set_fontsize(scale * text.get_fontsize())
     axes["network"].set_title("2  one encoder, two decoders, and the proxy", fontsize=12)
     classes = maps.probabilities[:3].argmax(axis=0).astype(np.uint8)
-    plots.show_classes(classes, ax=axes["classes"], title="3a  class map")
+    figures.show_classes(classes, ax=axes["classes"], title="3a  class map")
     axes["distance"].imshow(maps.distance, cmap="inferno", vmin=0, vmax=1)
     axes["distance"].set_title("3b  distance field")
-    plots.show_labels(steps["union_markers"], ax=axes["markers"], title="4  one marker per cell")
-    plots.overlay(image, labels, ax=axes["cells"], title="5  cells grown from them")
+    figures.show_labels(steps["union_markers"], ax=axes["markers"], title="4  one marker per cell")
+    figures.overlay(image, labels, ax=axes["cells"], title="5  cells grown from them")
     for ax in axes.values():
         ax.axis("off")
         ax.title.set_fontsize(12)

@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import maunet_lite as ml
-from maunet_lite import plots
+from maunet_lite import figures
+from maunet_lite.data import MODALITIES
 from maunet_lite.postprocessing import segment
-from maunet_lite.simulation import MODALITIES
 
 SEEDS = {"brightfield": 6, "fluorescence": 5, "phase-contrast": 5, "dic": 3}  # about as good as most
 ROWS = ("image", "class map", "distance field", "cells")
@@ -29,13 +29,13 @@ def main() -> None:
         image, truth = ml.simulate(modality, (224, 224), cell_diameter=28, rng=rng)
         maps = ml.predict(model, image)
         labels = segment(maps).labels
-        plots.show_image(image, ax=axes[0, column], title=modality)
-        plots.show_classes(
+        figures.show_image(image, ax=axes[0, column], title=modality)
+        figures.show_classes(
             maps.probabilities[:3].argmax(axis=0).astype(np.uint8), ax=axes[1, column], title=""
         )
         axes[2, column].imshow(maps.distance, cmap="inferno", vmin=0, vmax=1)
         f1 = ml.match_cells(truth, labels).f1
-        plots.overlay(image, labels, ax=axes[3, column], title=f"{labels.max()} cells, F1 {f1:.2f}")
+        figures.overlay(image, labels, ax=axes[3, column], title=f"{labels.max()} cells, F1 {f1:.2f}")
     for row, name in enumerate(ROWS):
         axes[row, 0].text(
             -0.06, 0.5, name, rotation=90, va="center", ha="right", transform=axes[row, 0].transAxes

@@ -1,5 +1,8 @@
 """MAUNet as a small package to read: cell segmentation in four modalities of microscopy.
 
+Its rooms follow the way of an image: `data`, `preprocessing`, `network`, `inference`, `postprocessing`,
+`evaluation`, `export`; beside them `training`, `features`, `scale`, `figures`, `course` and `cli`.
+
 >>> import maunet_lite as ml
 >>> ml.__version__.count(".")
 2
@@ -8,43 +11,35 @@ The names below are loaded on first use, so that importing the package takes mil
 (or ``maunet-lite --help``) does not wait for torch.
 """
 
-from __future__ import annotations
-
-import importlib
+import types
 from typing import Any
+
+import lazy_loader
 
 __version__ = "0.1.0"
 
-# public name: module that defines it
-_EXPORTS = {
-    "build_model": "model",
-    "evaluate": "evaluation",
-    "load_dataset": "datasets",
-    "load_model": "checkpoints",
-    "make_targets": "preprocessing",
-    "match_cells": "metrics",
-    "normalize": "preprocessing",
-    "predict": "inference",
-    "read_image": "images",
-    "read_labels": "images",
-    "seed_everything": "training",
-    "segment": "inference",
-    "simulate": "simulation",
-    "train": "training",
-    "write_labels": "images",
-}
-
-__all__ = ["__version__", *sorted(_EXPORTS)]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=[
+        "cli", "course", "data", "evaluation", "export", "features", "figures", "inference", "network",
+        "postprocessing", "preprocessing", "scale", "training",
+    ],
+    submod_attrs={
+        "data": ["load_dataset", "read_image", "read_labels", "simulate", "write_labels"],
+        "evaluation": ["evaluate", "match_cells"],
+        "inference": ["predict", "segment"],
+        "network": ["MAUNet", "build_model", "import_authors", "load_model"],
+        "preprocessing": ["make_targets", "normalize"],
+        "training": ["seed_everything", "train"],
+    },
+)  # fmt: skip
+__all__ += ["__version__"]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the module that defines `name` when it is first asked for."""
-    if name in _EXPORTS:
-        value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+class Room(types.ModuleType):
+    """A room in which a function wins over the module of its name: ``inference.predict`` is the function."""
 
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_EXPORTS])
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Leave out what Python sets when it has imported a module of this room."""
+        if not (isinstance(value, types.ModuleType) and name in self.__all__):
+            super().__setattr__(name, value)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from maunet_lite.checkpoints import load_model
-from maunet_lite.datasets import load_dataset
-from maunet_lite.features import mean_features
-from maunet_lite.inference import predict, segment
-from maunet_lite.recipes import TrainConfig
-from maunet_lite.simulation import simulate
-from maunet_lite.slides import segment_slide
-from maunet_lite.training import train
+from maunet_lite.data.folder import load_dataset
+from maunet_lite.data.simulation import simulate
+from maunet_lite.features.mean_features import mean_features
+from maunet_lite.inference.predict import predict, segment
+from maunet_lite.network.checkpoints import load_model
+from maunet_lite.scale.slides import segment_slide
+from maunet_lite.training.loop import train
+from maunet_lite.training.recipes import TrainConfig
 
 DEVICE = "cuda"
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maunet_lite.cli_options import INTERRUPTED, WORK_FAILED, Jobs, group, parse_assignments
+from maunet_lite.cli.options import INTERRUPTED, WORK_FAILED, Jobs, group, parse_assignments
 
 app = group("Run, publish and check the course.")
 
@@ -26,7 +26,7 @@ def notebooks_run(
     ] = None,
 ) -> None:
     """Execute notebooks headless: figures, pages and one report in a new folder."""
-    from maunet_lite.teaching.runner import run_notebooks
+    from maunet_lite.course import run_notebooks
 
     report = run_notebooks(names, profile, parse_assignments(parameter), out, jobs, timeout)
     typer.echo(report.summary())
@@ -44,7 +44,7 @@ def notebooks_publish(
     jobs: Jobs = 1,
 ) -> None:
     """Execute the sources that have changed, and store the notebooks that readers see."""
-    from maunet_lite.teaching.publish import publish_notebooks
+    from maunet_lite.course import publish_notebooks
 
     written = publish_notebooks(names, profile, force=force, jobs=jobs)
     typer.echo("\n".join(str(path) for path in written) or "every published notebook is fresh")
@@ -53,7 +53,7 @@ def notebooks_publish(
 @app.command("check")
 def notebooks_check() -> None:
     """List what is wrong with the published notebooks: stale, too large, errors, figures undescribed."""
-    from maunet_lite.teaching.publish import check
+    from maunet_lite.course import check
 
     problems = check()
     typer.echo(
@@ -71,6 +71,6 @@ def notebooks_site(
     ] = None,
 ) -> None:
     """Write the published notebooks as a small website that works offline."""
-    from maunet_lite.teaching.site import write_site
+    from maunet_lite.course import write_site
 
     typer.echo(f"open {write_site(out, run)}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maunet_lite.cli_options import WORK_FAILED, group
+from maunet_lite.cli.options import WORK_FAILED, group
 
 app = group("Find, fetch and check datasets.")
 
@@ -15,7 +15,7 @@ app = group("Find, fetch and check datasets.")
 @app.command("list")
 def data_list() -> None:
     """List the datasets that the kit knows by name: licence, where they come from, whether they are here."""
-    from maunet_lite.catalogue import format_catalogue
+    from maunet_lite.data import format_catalogue
 
     typer.echo(format_catalogue())
 
@@ -29,8 +29,7 @@ def data_get(
     yes: Annotated[bool, typer.Option("--yes", help="Accept the licence without being asked.")] = False,
 ) -> None:
     """Fetch a dataset, verify it and bring it into the kit's layout."""
-    from maunet_lite.catalogue import CATALOGUE
-    from maunet_lite.downloads import get
+    from maunet_lite.data import CATALOGUE, get
 
     entry = CATALOGUE.get(name)
     if entry and entry.licence:
@@ -45,7 +44,7 @@ def data_check(
     folder: Annotated[Path, typer.Argument(help="images/NAME.png, labels/NAME_label.tiff")],
 ) -> None:
     """List every problem of a dataset folder at once."""
-    from maunet_lite.datasets import check_folder, load_dataset
+    from maunet_lite.data import check_folder, load_dataset
 
     problems = check_folder(folder)
     for problem in problems:

@@ -209,7 +209,7 @@ def check_extras() -> list[Finding]:
 
 def check_models() -> list[Finding]:
     """Return which weights come with the package."""
-    from maunet_lite.checkpoints import WEIGHTS, shipped_models
+    from maunet_lite.network import WEIGHTS, shipped_models
 
     names = shipped_models()
     if not names:
@@ -227,7 +227,7 @@ def check_speed(side: int = 512, repeats: int = 3) -> list[Finding]:
     import numpy as np
 
     from maunet_lite.inference import predict, resolve_device
-    from maunet_lite.model import build_model
+    from maunet_lite.network import build_model
 
     image = np.random.default_rng(0).integers(0, 256, (side, side), dtype=np.uint8)
     model = build_model("lite").eval()

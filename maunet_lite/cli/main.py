@@ -13,10 +13,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from maunet_lite import cli_course, cli_data, cli_models, cli_segment, cli_sweep
-from maunet_lite.cli_options import INTERRUPTED, USER_ERROR, group
+from maunet_lite.cli import course, data, models, segment, sweep
+from maunet_lite.cli.options import INTERRUPTED, USER_ERROR, group
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 class _KitGroup(TyperGroup):
@@ -54,11 +54,11 @@ def is_expected(error: Exception) -> bool:
 
 
 app = group("Cell segmentation with MAUNet: a course of notebooks and the package under it.", cls=_KitGroup)
-app.add_typer(cli_course.app, name="notebooks")
-app.add_typer(cli_data.app, name="data")
-cli_models.register(app)
-cli_segment.register(app)
-cli_sweep.register(app)
+app.add_typer(course.app, name="notebooks")
+app.add_typer(data.app, name="data")
+models.register(app)
+segment.register(app)
+sweep.register(app)
 
 
 def _version(value: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from maunet_lite.cli_options import (
+from maunet_lite.cli.options import (
     INTERRUPTED,
     WORK_FAILED,
     Device,
@@ -68,8 +68,7 @@ def train(
 
 def _train_config(preset: str | None, out: Path, changes: dict[str, Any], resume: bool) -> Any:
     """Return the recipe with changes; to resume, that of the run in `out`: options need not be repeated."""
-    from maunet_lite.recipes import recipe
-    from maunet_lite.run_folder import changed_settings, holds_run
+    from maunet_lite.training import changed_settings, holds_run, recipe
 
     changes = {"out": str(out)} | changes
     earlier = out / "config.json"
@@ -115,7 +114,7 @@ def evaluate(
     tables = {"Otsu + watershed": evaluation.baseline(data, split)} if with_baseline else {}
     typer.echo(evaluation.format_summary({**tables, label: table}))
     if save:
-        from maunet_lite.images import atomic_path
+        from maunet_lite.data import atomic_path
 
         with atomic_path(save) as temporary:
             table.to_csv(temporary, index=False)
@@ -129,9 +128,8 @@ def describe(
     side: Annotated[int, typer.Option(help="Count multiply-adds for a square image of this side.")] = 224,
 ) -> None:
     """Say what a network consists of: stages, parameters, multiply-adds, and how its weights came about."""
-    from maunet_lite.checkpoints import find_checkpoint, load_model, read_record, shipped_models
-    from maunet_lite.describe import describe as table_of
-    from maunet_lite.model import PRESETS
+    from maunet_lite.network import PRESETS, find_checkpoint, load_model, read_record, shipped_models
+    from maunet_lite.network import describe as table_of
 
     table = table_of(preset if preset in PRESETS else load_model(preset), (side, side))
     typer.echo(table.to_string(formatters={name: "{:,}".format for name in ("parameters", "multiply_adds")}))
@@ -151,7 +149,7 @@ def convert(
     out: Annotated[Path, typer.Option(help="Folder for PRESET.safetensors.")],
 ) -> None:
     """Convert the authors' published weights, which you downloaded, into the kit's safe format."""
-    from maunet_lite.checkpoints import convert_authors
+    from maunet_lite.network import convert_authors
 
     typer.echo(f"use the converted weights with --model {convert_authors(file, preset, out)}")
 
@@ -162,7 +160,7 @@ def doctor(
     ] = True,
 ) -> None:
     """Say what is installed, which device is used and why, and how fast it is."""
-    from maunet_lite.doctor import diagnose, format_findings
+    from maunet_lite.cli.doctor import diagnose, format_findings
 
     findings = diagnose(speed)
     typer.echo(format_findings(findings))

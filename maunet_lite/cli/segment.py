@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maunet_lite.cli_options import WORK_FAILED, Device, Models, Postprocess, Scales, parse_numbers
+from maunet_lite.cli.options import WORK_FAILED, Device, Models, Postprocess, Scales, parse_numbers
 
 
 def segment(
@@ -39,11 +39,10 @@ def segment(
 
     Run the same line again to go on after an interruption, or with another --export to add formats.
     """
-    from maunet_lite.batch import segment_files
-    from maunet_lite.checkpoints import find_checkpoint, load_model
-    from maunet_lite.cluster import open_pool
-    from maunet_lite.export_formats import parse_formats, require_packages
+    from maunet_lite.export import parse_formats, require_packages
     from maunet_lite.inference import resolve_device
+    from maunet_lite.network import find_checkpoint, load_model
+    from maunet_lite.scale import open_pool, segment_files
 
     formats = parse_formats(export)
     require_packages(formats)
@@ -69,7 +68,7 @@ def segment(
 
 def _tables(out: Path) -> str:
     """Say where the tables are."""
-    from maunet_lite.batch_tables import has_parquet
+    from maunet_lite.scale import has_parquet
 
     names = [name for name in ("summary", "cells") if (out / f"{name}.csv").exists()]
     also = "also as .parquet" if has_parquet() else "also as .parquet with: pip install 'maunet-lite[scale]'"

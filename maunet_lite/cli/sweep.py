@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maunet_lite.cli_options import WORK_FAILED
+from maunet_lite.cli.options import WORK_FAILED
 
 
 def sweep(
@@ -26,8 +26,7 @@ def sweep(
     ] = None,
 ) -> None:
     """Run a notebook for every combination of parameters; one table out. Run it again to go on."""
-    from maunet_lite.sweeps import TABLE, run_sweep
-    from maunet_lite.teaching.sources import select
+    from maunet_lite.course import TABLE, run_sweep, select
 
     (source,) = select([notebook])
     folder = out or Path("out/sweeps") / source.stem

@@ -1,42 +1,23 @@
-"""Everything around the notebooks: what they call, how they are run, published and turned into a website.
+"""Everything around the notebooks: what they call, how they are run, published and checked.
 
-In a notebook::
-
-    from maunet_lite.teaching import record, show
-
-    show(fig, alt="Left: the image. Right: its class map, cell boundaries in orange.")
-    record("F1 on val", 0.83)
-
-`show` displays a figure with a description for readers who cannot see it; `record` also puts a result into
-the report of a headless run. Names are loaded on first use, as in the package itself.
+Comes in: sources of notebooks. Goes out: executed notebooks, reports, a website, verdicts on exercises.
+Paper: nothing. Notebooks: all. In one, ``show(fig, alt="…")`` displays a figure with a description for
+readers who cannot see it, and ``record("F1 on val", 0.83)`` puts a result into the report of a headless run.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from typing import Any
-
-# public name: module that defines it
-_EXPORTS = {
-    "PROFILES": "profiles",
-    "publish_notebooks": "publish",
-    "record": "recording",
-    "run_notebooks": "runner",
-    "show": "display",
-    "write_site": "site",
-}
-
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> Any:
-    """Import the module that defines `name` when it is first asked for."""
-    if name in _EXPORTS:
-        value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_EXPORTS])
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "display": ["show"],
+        "publishing.publish": ["check", "publish_notebooks"],
+        "publishing.site": ["write_site"],
+        "publishing.sources": ["select"],
+        "running.profiles": ["PROFILES"],
+        "running.recording": ["record"],
+        "running.runner": ["run_notebooks"],
+        "running.sweeps": ["TABLE", "run_sweep"],
+        "widgets": ["Choice", "Slider", "explorer"],
+    },
+)  # fmt: skip

@@ -4,7 +4,7 @@ A widget is dead on a web page, in a printed lesson and in a headless run. So an
 function* that takes the values of its controls and returns a figure: called once it gives the static figure
 that everybody sees, called again and again it gives the live one. Tests call the same function::
 
-    from maunet_lite.teaching.widgets import Choice, Slider, explorer
+    from maunet_lite.course.widgets import Choice, Slider, explorer
 
     explorer(
         draw,                                           # draw(beta=1.0, center="paper") -> Figure
@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .display import show
+from maunet_lite.course.display import show
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -59,7 +59,7 @@ def explorer(
     draw : callable
         Takes a value for each of the `controls` by name and returns a figure. Nothing else may change.
     alt : str
-        What the figure shows, see :func:`maunet_lite.teaching.show`.
+        What the figure shows, see `show`.
     dpi : int
         Pixels per inch of both figures.
     **controls : Slider or Choice

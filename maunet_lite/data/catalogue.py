@@ -1,6 +1,6 @@
 """The datasets that the kit knows by name: what they are, their licence, how to get them, where they lie.
 
-Nothing is downloaded unless asked for by name (:mod:`maunet_lite.downloads`).
+Nothing is downloaded unless asked for by name (`downloads`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from maunet_lite.dataset_table import DatasetError
+from maunet_lite.data.table import DatasetError
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ CATALOGUE: dict[str, Entry] = {
     ),
 }
 
-_CHECKOUT = Path(__file__).resolve().parent.parent  # if the package runs from one
+_CHECKOUT = Path(__file__).resolve().parents[2]  # if the package runs from one
 
 
 def data_home() -> Path:
@@ -172,7 +172,7 @@ def catalogued_folder(name: str) -> Path:
         )
     folder = find_folder(name)
     if name == "simulated" and not (folder / "metadata.csv").exists():
-        from maunet_lite.simulation import simulate_dataset
+        from maunet_lite.data.simulation.folder import simulate_dataset
 
         simulate_dataset(folder, n_per_modality=12, shape=(256, 256), seed=0)
     if not folder.is_dir():

@@ -16,10 +16,10 @@ import pandas as pd
 import pooch
 
 from maunet_lite import __version__
-from maunet_lite.catalogue import CATALOGUE, Archive, Entry, catalogued_folder, data_home
-from maunet_lite.dataset_table import DatasetError
-from maunet_lite.images import atomic_path
-from maunet_lite.unpacking import Part, unpack_cell_masks, unpack_images, unpack_pairs
+from maunet_lite.data.catalogue import CATALOGUE, Archive, Entry, catalogued_folder, data_home
+from maunet_lite.data.images import atomic_path
+from maunet_lite.data.table import DatasetError
+from maunet_lite.data.unpacking import Part, unpack_cell_masks, unpack_images, unpack_pairs
 
 # What to do with each archive. The labelled challenge archives use the same file names, hence the prefixes.
 _NUCLEI = {"modality": "fluorescence", "labels": "masks"}

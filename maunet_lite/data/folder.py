@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from maunet_lite.catalogue import CATALOGUE, catalogued_folder, data_home
-from maunet_lite.data_check import Problem, advise, check_folder
-from maunet_lite.dataset_table import SPLITS, DatasetError, find_label, read_table
-from maunet_lite.images import read_image, read_labels
+from maunet_lite.data.catalogue import CATALOGUE, catalogued_folder, data_home
+from maunet_lite.data.images import read_image, read_labels
+from maunet_lite.data.problems import Problem, advise, check_folder
+from maunet_lite.data.table import SPLITS, DatasetError, find_label, read_table
 
 __all__ = ["CATALOGUE", "SPLITS", "CellDataset", "DatasetError", "Problem", "Sample"]
 __all__ += ["check_folder", "data_home", "find_label", "load_dataset", "read_table"]
@@ -51,7 +51,7 @@ class CellDataset:
 
     Examples
     --------
-    >>> from maunet_lite.simulation import simulate_dataset
+    >>> from maunet_lite.data import simulate_dataset
     >>> folder = getfixture("tmp_path") / "tiny"
     >>> data = load_dataset(simulate_dataset(folder, n_per_modality=1, shape=(32, 48), progress=False))
     >>> len(data), data.modalities

@@ -2,7 +2,7 @@
 
 Files are told apart by their content. TIFF is read by tifffile, PNG by imagecodecs (Pillow cuts
 16-bit colours to 8 bit), JPEG and BMP by imageio. What an image and a label map may be stands in
-:mod:`maunet_lite.checks`.
+`checks`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import imageio.v3 as iio
 import numpy as np
 import tifffile
 
-from maunet_lite.checks import ImageError, LabelError, validate_image, validate_labels
+from maunet_lite.data.checks import ImageError, LabelError, validate_image, validate_labels
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from maunet_lite.dataset_table import (
+from maunet_lite.data.checks import ImageError, LabelError
+from maunet_lite.data.images import IMAGE_SUFFIXES, read_image, read_labels
+from maunet_lite.data.table import (
     LABEL_ENDINGS,
     LABEL_SUFFIXES,
     SPLITS,
@@ -17,7 +19,6 @@ from maunet_lite.dataset_table import (
     read_listing,
     read_table,
 )
-from maunet_lite.images import IMAGE_SUFFIXES, ImageError, LabelError, read_image, read_labels
 
 _LITTER = {"thumbs.db", "desktop.ini"}  # what file managers leave behind
 _OTHER_NAMES = {

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from maunet_lite.dataset_table import LABEL_SUFFIXES, DatasetError
-from maunet_lite.images import IMAGE_SUFFIXES, write_labels
+from maunet_lite.data.images import IMAGE_SUFFIXES, write_labels
+from maunet_lite.data.table import LABEL_SUFFIXES, DatasetError
 
 VAL_SEED = 2022  # of the choice of validation images
 VAL_SHARE = 0.1  # the paper (section 4.1) keeps 100 of 1,000 images

@@ -36,7 +36,7 @@ def otsu_watershed(image: np.ndarray, blur: float = 1.0, min_size: int = 20) -> 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-        Anything :func:`maunet_lite.preprocessing.normalize` takes.
+        Anything `preprocessing.normalize` takes.
     blur : float, default 1.0
         Sigma of the Gaussian blur in pixels.
     min_size : int, default 20

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maunet_lite.matching import matched_pairs, overlaps, validated_pair
+from maunet_lite.evaluation.matching import matched_pairs, overlaps, validated_pair
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def errors(truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: 
     truth, prediction : (H, W) integer arrays
         Label maps, 0 is background.
     iou : float, default 0.5
-        Least IoU of a match, as in :func:`maunet_lite.metrics.match_cells`.
+        Least IoU of a match, as in `match_cells`.
     border : int, default 0
         Cells in the outermost `border` pixels are left out. The score does so with 2. To look at, 0 is
         better: where only one of truth and prediction touches the border, a good prediction would look

@@ -16,20 +16,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from maunet_lite.baseline import otsu_watershed
-from maunet_lite.checkpoints import load_model
-from maunet_lite.datasets import CellDataset, load_dataset
-from maunet_lite.error_analysis import Errors, errors
-from maunet_lite.images import read_labels
+from maunet_lite.data import CellDataset, load_dataset, read_labels
+from maunet_lite.evaluation.baseline import otsu_watershed
+from maunet_lite.evaluation.errors import Errors, errors
+from maunet_lite.evaluation.matching import check_shapes
+from maunet_lite.evaluation.metrics import dice, match_cells, mean_dice
+from maunet_lite.evaluation.scoreboard import format_summary, summary
 from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales, predict, resolve_device
-from maunet_lite.matching import check_shapes
-from maunet_lite.metrics import dice, match_cells, mean_dice
+from maunet_lite.network import load_model
 from maunet_lite.postprocessing import PostprocessConfig, connected_interiors, segment
 from maunet_lite.preprocessing import class_map
-from maunet_lite.scoreboard import format_summary, summary
 
 if TYPE_CHECKING:
-    from maunet_lite.model import MAUNet
+    from maunet_lite.network import MAUNet
 
 __all__ = [
     "Errors",
@@ -56,7 +55,7 @@ class Scored(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How cells are matched; see :func:`maunet_lite.metrics.match_cells`."""
+    """How cells are matched; see `match_cells`."""
 
     iou: float = 0.5
     border: int = 2
@@ -82,9 +81,9 @@ def evaluate(
     Parameters
     ----------
     model : MAUNet, name, path, or several of them
-        Several are an ensemble. Names and paths are what :func:`maunet_lite.checkpoints.load_model` takes.
+        Several are an ensemble. Names and paths are what `network.load_model` takes.
     dataset : CellDataset, name or folder
-        Names and folders are what :func:`maunet_lite.datasets.load_dataset` takes.
+        Names and folders are what `data.load_dataset` takes.
     split : str, default "val"
         ``"all"`` takes every image.
     postprocess : str or PostprocessConfig, default "default"
@@ -93,11 +92,11 @@ def evaluate(
         Sizes at which the network sees the image.
     device : str, default "auto"
     iou, border, challenge_compatible
-        Rules of :func:`maunet_lite.metrics.match_cells`.
+        Rules of `match_cells`.
     progress : bool, default True
         Show a progress bar over the images.
     **options
-        Further options of :func:`maunet_lite.inference.predict`, such as ``window`` or ``batch_size``.
+        Further options of `inference.predict`, such as ``window`` or ``batch_size``.
 
     Returns
     -------
@@ -108,7 +107,7 @@ def evaluate(
         - ``tp``, ``fp``, ``fn``: cells matched, invented, missed; ``f1``, ``precision``, ``recall``, ``pq``
         - ``f1_plain``: F1 of the connected components of the interior class, the paper's F1_ori
         - ``dice``: of the foreground of the labels; ``class_dice``: mean over interior and boundary of the
-          network's most probable classes, the paper's Mean Dice (:func:`maunet_lite.metrics.mean_dice`)
+          network's most probable classes, the paper's Mean Dice (`metrics.mean_dice`)
         - ``cells``, ``cells_predicted``: all cells, those at the border included
         - ``seconds`` from the image in memory to the labels, ``tolerance_s``, ``within_tolerance``: the
           challenge's second criterion (:func:`tolerance_seconds`)
@@ -151,7 +150,7 @@ def baseline(
     challenge_compatible: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Score Otsu's threshold with a watershed (:func:`maunet_lite.baseline.otsu_watershed`).
+    """Score Otsu's threshold with a watershed (`otsu_watershed`).
 
     Returns
     -------

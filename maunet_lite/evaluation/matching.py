@@ -1,8 +1,8 @@
 """Which predicted cell is which true cell: the table of overlaps, the choice of partners, their counts.
 
 A cell touches a handful of others, so the table is short where a dense matrix would hold (cells × cells)
-numbers. Every score of :mod:`maunet_lite.metrics` that counts cells is read from it, and so is the error
-analysis of :mod:`maunet_lite.evaluation`.
+numbers. Every score of `metrics` that counts cells is read from it, and so is the error
+analysis of `evaluate`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from maunet_lite.images import validate_labels
+from maunet_lite.data import validate_labels
 
 
 @dataclass(frozen=True)

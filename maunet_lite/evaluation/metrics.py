@@ -1,6 +1,6 @@
 """Scores of a segmentation: F1 at an IoU by the challenge's rules, AP, PQ and Dice (paper 3.1 and 4.1).
 
-Scores of cells (F1, AP, PQ) are read from the table of overlaps of :mod:`maunet_lite.matching`; scores of
+Scores of cells (F1, AP, PQ) are read from the table of overlaps of `matching`; scores of
 pixels (Dice) compare the maps directly.
 
 Three ways to average are kept apart by name: the *mean* and the *median* of the scores of single images, and
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maunet_lite.matching import (
+from maunet_lite.evaluation.matching import (
     Match,
     Overlaps,
     blocks,
@@ -94,7 +94,7 @@ def match_cells(
     Raises
     ------
     LabelError
-        If a map is no label map (see :func:`maunet_lite.images.validate_labels`).
+        If a map is no label map (see `data.validate_labels`).
     ValueError
         If the shapes differ, or `iou` or `border` are out of range.
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from maunet_lite.metrics import Match, summarize
+from maunet_lite.evaluation.matching import Match
+from maunet_lite.evaluation.metrics import summarize
 
 # column of the summary: how it is headed
 _COLUMNS = {

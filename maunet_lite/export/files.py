@@ -9,7 +9,7 @@ geojson NAME.geojson    one object per cell, with measurements QuPath: drop it o
 zarr    NAME.ome.zarr   image and label map as pyramids        napari, QuPath, Fiji
 ======= =============== ====================================== ====================================
 
-Outlines follow the edges of the pixels (:mod:`maunet_lite.polygons`): no program shows a cell larger or
+Outlines follow the edges of the pixels (`polygons`): no program shows a cell larger or
 smaller than it is. Whatever is written appears complete or not at all.
 """
 
@@ -24,12 +24,11 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from maunet_lite.checks import LabelError, validate_labels
-from maunet_lite.export_formats import FORMATS, checked_pixel_size, need, parse_formats, require_packages
-from maunet_lite.export_geojson import write_geojson
-from maunet_lite.images import atomic_path
-from maunet_lite.measure import measure_cells
-from maunet_lite.polygons import Polygon, trace
+from maunet_lite.data import LabelError, atomic_path, validate_labels
+from maunet_lite.export.formats import FORMATS, checked_pixel_size, need, parse_formats, require_packages
+from maunet_lite.export.geojson import write_geojson
+from maunet_lite.export.measure import measure_cells
+from maunet_lite.export.polygons import Polygon, trace
 
 __all__ = [
     "FORMATS",
@@ -66,7 +65,7 @@ def export(
     pixel_size : float, optional
         Micrometres per pixel.
     measurements : pandas.DataFrame, optional
-        What :func:`maunet_lite.measure.measure_cells` returned, if you have it already.
+        What `measure_cells` returned, if you have it already.
 
     Returns
     -------
@@ -170,7 +169,7 @@ def write_rois(
     labels : numpy.ndarray
         (H, W) label map.
     polygons : dict, optional
-        ``polygons.trace(labels)``, if you have it already.
+        ``export.polygons.trace(labels)``, if you have it already.
 
     Raises
     ------
@@ -226,7 +225,7 @@ def _roi(name: str, parts: list[Polygon]) -> Any:
 def write_ome_zarr(
     path: str | Path, labels: np.ndarray, image: np.ndarray | None = None, **options: Any
 ) -> None:
-    """Write a label map as OME-Zarr, the image under it; see `export_zarr.write_ome_zarr`."""
-    from maunet_lite.export_zarr import write_ome_zarr as write
+    """Write a label map as OME-Zarr, the image under it; see `export.pyramids.write_ome_zarr`."""
+    from maunet_lite.export.pyramids import write_ome_zarr as write
 
     write(path, labels, image, **options)

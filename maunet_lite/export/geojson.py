@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from maunet_lite.images import atomic_path
-from maunet_lite.polygons import Polygon, trace
+from maunet_lite.data import atomic_path
+from maunet_lite.export.polygons import Polygon, trace
 
 
 def write_geojson(
@@ -42,7 +42,7 @@ def write_geojson(
     object_type : str
         ``"detection"``, ``"annotation"`` (may be edited, but is slow beyond some thousand) or ``"cell"``.
     polygons : dict, optional
-        ``polygons.trace(labels)``, if you have it already.
+        ``export.polygons.trace(labels)``, if you have it already.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Measure cells: size, shape, place and intensity, one row per cell.
 
 The columns are named as in scikit-image's ``regionprops_table`` and mean the same; tests compare the two.
-They are computed from the runs of the label map (:mod:`maunet_lite.run_lengths`), for all cells at once:
+They are computed from the runs of the label map (`postprocessing.run_lengths`), for all cells at once:
 ten thousand cells take about as long as ten.
 """
 
@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from maunet_lite.checks import validate_image, validate_labels
-from maunet_lite.export_formats import checked_pixel_size
-from maunet_lite.polygons import Polygon, trace
-from maunet_lite.run_lengths import Runs
+from maunet_lite.data import validate_image, validate_labels
+from maunet_lite.export.formats import checked_pixel_size
+from maunet_lite.export.polygons import Polygon, trace
+from maunet_lite.postprocessing import Runs
 
 _ROWS = 512  # rows of the image that are squared at once
 
@@ -38,7 +38,7 @@ def measure_cells(
     pixel_size : float, optional
         Micrometres per pixel: adds columns that end in ``_um`` and ``_um2``.
     polygons : dict, optional
-        ``polygons.trace(labels)``, if you have it already.
+        ``export.polygons.trace(labels)``, if you have it already.
 
     Returns
     -------

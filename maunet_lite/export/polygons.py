@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from maunet_lite.checks import LabelError, validate_labels
-from maunet_lite.run_lengths import Runs
+from maunet_lite.data import LabelError, validate_labels
+from maunet_lite.postprocessing import Runs
 
 # directions of an edge, in the order of right turns: right, down, left, up; the cell is at its right hand
 _STEPS = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)], dtype=np.int32)  # (x, y)

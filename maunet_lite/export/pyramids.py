@@ -20,9 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from maunet_lite.checks import validate_image, validate_labels
-from maunet_lite.export_formats import checked_pixel_size, need
-from maunet_lite.images import atomic_path
+from maunet_lite.data import atomic_path, validate_image, validate_labels
+from maunet_lite.export.formats import checked_pixel_size, need
 
 CHUNK = 512  # pixels on a side
 SMALLEST = 256  # no level is made of one that fits into a square of this side

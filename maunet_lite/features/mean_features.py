@@ -2,8 +2,8 @@
 
 "For each image, we respectively calculate the average features within the background mask and the cell
 interior mask": `mean_features` does that for any layer and any image size; `pca`, `decision_boundary`,
-`margins` and `discriminability` then look at what came out (they live in :mod:`~maunet_lite.feature_space`
-and :mod:`~maunet_lite.separability`).
+`margins` and `discriminability` then look at what came out (they live in `space`
+and `separability`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from maunet_lite.colors import CLASS_NAMES
-from maunet_lite.datasets import Sample
-from maunet_lite.feature_space import (
+from maunet_lite.data import Sample
+from maunet_lite.features.separability import MEASURES, discriminability, paired_differences, spread
+from maunet_lite.features.space import (
     PARTS,
     Boundary,
     Features,
@@ -30,11 +30,10 @@ from maunet_lite.feature_space import (
     margins,
     pca,
 )
-from maunet_lite.inference import resolve_device
-from maunet_lite.model import MAUNet
+from maunet_lite.figures import CLASS_NAMES
+from maunet_lite.inference import mirrored, resolve_device, window_starts
+from maunet_lite.network import MAUNet
 from maunet_lite.preprocessing import make_targets, normalize
-from maunet_lite.separability import MEASURES, discriminability, paired_differences, spread
-from maunet_lite.windows import mirrored, window_starts
 
 __all__ = [
     "MEASURES",
@@ -65,7 +64,7 @@ def class_head(model: MAUNet) -> Head:
 
     Examples
     --------
-    >>> from maunet_lite.model import build_model
+    >>> from maunet_lite.network import build_model
     >>> head = class_head(build_model("lite"))
     >>> head.names, head.weights.shape
     (('background', 'interior', 'boundary', 'proxy'), (4, 16))
@@ -88,7 +87,7 @@ def layers(model: MAUNet) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from maunet_lite.model import build_model
+    >>> from maunet_lite.network import build_model
     >>> layers(build_model("lite")).iloc[[0, -1]].values.tolist()
     [['encoder.0', 24, 2], ['distance_decoder', 16, 2]]
     """
@@ -155,7 +154,7 @@ def mean_features(
 
     Examples
     --------
-    >>> from maunet_lite.model import build_model
+    >>> from maunet_lite.network import build_model
     >>> labels = np.zeros((40, 50), int); labels[10:30, 10:30] = 1
     >>> found = mean_features(build_model("lite"), [Sample("a", "dic", np.uint8(200 * labels), labels)])
     >>> found.vectors.shape, found.table[["class", "pixels"]].values.tolist()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from maunet_lite.colors import SERIES
-from maunet_lite.feature_space import Boundary, Features, Plane, decision_boundary, margins
-from maunet_lite.separability import MEASURES
+from maunet_lite.features.separability import MEASURES
+from maunet_lite.features.space import Boundary, Features, Plane, decision_boundary, margins
+from maunet_lite.figures import SERIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ def scatter(
     Parameters
     ----------
     plane : Plane
-        From `feature_space.pca`.
+        From `features.pca`.
     ax : axes, optional
     title : str, optional
     components : (int, int)
@@ -66,7 +66,7 @@ def scatter(
     proxies : bool
         Draw the class weights as stars, if the plane has them.
     boundary : {"logits", "bisector", None}
-        Draw the border between background and interior (`feature_space.decision_boundary`), if the plane
+        Draw the border between background and interior (`features.decision_boundary`), if the plane
         has proxies.
     legend : bool
 
@@ -187,7 +187,7 @@ def measure_lines(
     by, pair : str
         What is compared (horizontally), and which runs belong together.
     measures : sequence of str, optional
-        By default those of `separability.MEASURES` that are columns.
+        By default those of `features.MEASURES` that are columns.
     columns : int
         Diagrams in a row.
     """

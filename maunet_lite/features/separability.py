@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from maunet_lite.feature_space import Features, margins
+from maunet_lite.features.space import Features, margins
 
 # measure: the question that it answers. Larger is better for all but the domain gap.
 MEASURES = {
@@ -49,7 +49,7 @@ def discriminability(features: Features) -> dict[str, float]:
         domain_gap : trace of the scatter of the modality means within their class, over that of the
         within-class
             scatter.
-        head_accuracy : share of positive `feature_space.margins`.
+        head_accuracy : share of positive `features.margins`.
 
         NaN where a measure is not defined: fewer than two images (probe), one modality (unseen_modality,
         domain_gap), no scatter within classes, or a layer other than the head's input (head_accuracy).

@@ -4,7 +4,7 @@ The head of the network is a 1×1 convolution, so its logits are linear in the f
 a mask *is* the logit of the mean feature. A mean feature can therefore be judged by the head itself, and
 the border between two classes is a hyperplane, which is a line in any plane through feature space.
 
-:mod:`maunet_lite.features` computes the features and offers the names of this module, too.
+`mean_features` computes the features and offers the names of this module, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where pictures are drawn: places of fitting shape, legends, colour ranges; for :mod:`maunet_lite.plots`."""
+"""Where pictures are drawn: places of fitting shape, legends, colour ranges; for `plots`."""
 
 from __future__ import annotations
 

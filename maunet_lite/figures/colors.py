@@ -1,4 +1,4 @@
-"""Colours that hold on a projector, on paper and for colour-blind readers; used by :mod:`maunet_lite.plots`.
+"""Colours that hold on a projector, on paper and for colour-blind readers; used by `plots`.
 
 Named colours are from the set of Okabe and Ito (2008), made to be told apart with any kind of colour vision.
 """

@@ -1,6 +1,6 @@
 """Diagrams from tables: the course of a training, and the scores of every image by modality.
 
-Part of :mod:`maunet_lite.plots`, from where they are imported.
+Part of `plots`, from where they are imported.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from maunet_lite.canvas import take_axes
-from maunet_lite.colors import SERIES
+from maunet_lite.figures.canvas import take_axes
+from maunet_lite.figures.colors import SERIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

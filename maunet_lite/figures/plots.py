@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maunet_lite.canvas import (
+from maunet_lite.figures.canvas import (
     colormap_with_grey,
     grid,
     legend,
@@ -22,7 +22,7 @@ from maunet_lite.canvas import (
     thin,
     value_range,
 )
-from maunet_lite.colors import (
+from maunet_lite.figures.colors import (
     CLASS_COLORS,
     CLASS_NAMES,
     ERROR_COLORS,
@@ -32,7 +32,7 @@ from maunet_lite.colors import (
     rgb,
     to_display,
 )
-from maunet_lite.diagrams import learning_curve, score_strip
+from maunet_lite.figures.diagrams import learning_curve, score_strip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ __all__ = [
 
 
 def show_image(image: np.ndarray, ax: Axes | None = None, title: str | None = None) -> Axes:
-    """Show an image, stretched to a visible range (see :func:`maunet_lite.colors.to_display`)."""
+    """Show an image, stretched to a visible range (see `to_display`)."""
     return picture(to_display(thin(image)), ax, title)
 
 

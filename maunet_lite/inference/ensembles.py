@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maunet_lite.maps import Maps
-from maunet_lite.model import MAUNet, Output
+from maunet_lite.network import MAUNet, Output
+from maunet_lite.postprocessing import Maps
 
 SOFTMAX_ROWS = 256  # rows turned into probabilities at a time
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from maunet_lite.memory import show_bytes
-from maunet_lite.model import MAUNet
+from maunet_lite.inference.memory import show_bytes
+from maunet_lite.network import MAUNet
 
 
 def left_for_maps(memory: float | None, models: Sequence[MAUNet], device: torch.device) -> float | None:

@@ -18,15 +18,14 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from maunet_lite.checkpoints import find_checkpoint, load_model
-from maunet_lite.ensembles import Heads
-from maunet_lite.gpu_memory import left_for_maps, left_for_windows, zeros
-from maunet_lite.model import MAUNet
+from maunet_lite.inference.ensembles import Heads
+from maunet_lite.inference.gpu_memory import left_for_maps, left_for_windows, zeros
+from maunet_lite.inference.prepared import prepare, run_windows
+from maunet_lite.inference.windows import AxisWindow, plan_axis, resample
+from maunet_lite.network import MAUNet, find_checkpoint, load_model
 from maunet_lite.postprocessing import Maps, PostprocessConfig
 from maunet_lite.postprocessing import segment as segment_maps
-from maunet_lite.prepared import prepare, run_windows
 from maunet_lite.preprocessing import normalize
-from maunet_lite.windows import AxisWindow, plan_axis, resample
 
 PUBLISHED_SCALES = (1.0, 1.25, 1.5)
 MULTI_SCALE_LIMIT = 25_000_000  # pixels; above, the authors use a single scale
@@ -109,7 +108,7 @@ def segment(
 
     Examples
     --------
-    >>> from maunet_lite.model import build_model
+    >>> from maunet_lite.network import build_model
     >>> image = np.zeros((40, 60), dtype=np.uint8)
     >>> segment(image, model=build_model("lite"), device="cpu").shape
     (40, 60)
@@ -186,7 +185,7 @@ def predict(
 
     Examples
     --------
-    >>> from maunet_lite.model import build_model
+    >>> from maunet_lite.network import build_model
     >>> image = np.random.default_rng(0).integers(0, 255, (50, 70), dtype=np.uint8)
     >>> maps = predict(build_model("lite"), image, scales=(1, 1.5), device="cpu")
     >>> maps.probabilities.shape, maps.distance.shape
@@ -234,7 +233,7 @@ def plan_windows(
 
     Examples
     --------
-    >>> from maunet_lite.model import build_model
+    >>> from maunet_lite.network import build_model
     >>> (grid,) = plan_windows([build_model("lite")], (600, 2000), scales=(1.0,), window=512)
     >>> len(grid.rows), len(grid.columns)
     (2, 5)

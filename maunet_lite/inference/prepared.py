@@ -10,10 +10,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from maunet_lite.blocks import fold_batch_norm
-from maunet_lite.encoders import TimmEncoder
-from maunet_lite.model import MAUNet, Output
-from maunet_lite.windows import AxisWindow, resample
+from maunet_lite.inference.windows import AxisWindow, resample
+from maunet_lite.network import MAUNet, Output, TimmEncoder, fold_batch_norm
 
 MOST_WINDOWS = 32  # in one batch; more bring nothing
 

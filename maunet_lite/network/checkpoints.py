@@ -18,9 +18,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from maunet_lite.authors_weights import CheckpointError, likely_cause, mismatch, read_published, translate
-from maunet_lite.images import atomic_path
-from maunet_lite.model import PRESETS, MAUNet, ModelConfig, preset_config
+from maunet_lite.data import atomic_path
+from maunet_lite.network.authors import CheckpointError, likely_cause, mismatch, read_published, translate
+from maunet_lite.network.maunet import PRESETS, MAUNet, ModelConfig, preset_config
 
 __all__ = [
     "CheckpointError",
@@ -33,7 +33,7 @@ __all__ = [
     "shipped_models",
 ]
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 PAPER_PRESETS = tuple(preset for preset in PRESETS if preset.startswith("paper-"))
 CANDIDATES = ("best.safetensors", "last.safetensors")
 
@@ -67,7 +67,7 @@ def save_model(
 
     Examples
     --------
-    >>> from maunet_lite.model import build_model
+    >>> from maunet_lite.network import build_model
     >>> folder = getfixture("tmp_path") / "run"
     >>> path = save_model(build_model("lite"), folder / "best.safetensors", {"epoch": 3})
     >>> load_model(path).training, read_record(path)["record"]
@@ -122,7 +122,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
 
     Examples
     --------
-    >>> from maunet_lite.model import build_model
+    >>> from maunet_lite.network import build_model
     >>> folder = getfixture("tmp_path")
     >>> _ = save_model(build_model("lite", proxy=False), folder / "last.safetensors")
     >>> load_model(folder).config.proxy

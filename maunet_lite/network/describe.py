@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from maunet_lite.model import MAUNet, build_model
-from maunet_lite.network_diagram import draw
+from maunet_lite.network.diagram import draw
+from maunet_lite.network.maunet import MAUNet, build_model
 
 __all__ = ["describe", "draw", "multiply_adds"]
 

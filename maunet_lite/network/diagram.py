@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from maunet_lite.colors import CLASS_COLORS, CLASS_NAMES
-from maunet_lite.model import MAUNet, build_model
+from maunet_lite.figures import CLASS_COLORS, CLASS_NAMES
+from maunet_lite.network.maunet import MAUNet, build_model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

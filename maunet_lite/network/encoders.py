@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from maunet_lite.blocks import ResidualBlock, norm_layer
-from maunet_lite.resnet import VARIANTS, ResNetEncoder, load_imagenet
+from maunet_lite.network.blocks import ResidualBlock, norm_layer
+from maunet_lite.network.resnet import VARIANTS, ResNetEncoder, load_imagenet
 
 __all__ = ["LITE_CHANNELS", "RESNETS", "LiteEncoder", "ResNetEncoder", "TimmEncoder", "build_encoder"]
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from maunet_lite.blocks import NORMS, ResidualBlock, SubpixelHead, UpBlock
-from maunet_lite.encoders import build_encoder
-from maunet_lite.intensity import METHODS
+from maunet_lite.network.blocks import NORMS, ResidualBlock, SubpixelHead, UpBlock
+from maunet_lite.network.encoders import build_encoder
+from maunet_lite.preprocessing import METHODS
 
 
 class Output(NamedTuple):
@@ -31,7 +31,7 @@ class ModelConfig:
     Parameters
     ----------
     encoder : str
-        A name that `encoders.build_encoder` knows.
+        A name that `network.build_encoder` knows.
     widths : sequence of int, optional
         Decoder channels, full resolution first, then one per encoder stride. A leading 0 leaves out the
         full-resolution block: the heads then unfold sub-pixels from the finest encoder stride.
@@ -46,7 +46,7 @@ class ModelConfig:
         Normalisation in skips and decoders; the paper uses "instance".
     intensity : {"authors", "paper"}
         How images are scaled for the network, in training and wherever it is used
-        (:func:`maunet_lite.preprocessing.normalize`).
+        (`preprocessing.normalize`).
 
     Raises
     ------

@@ -35,7 +35,7 @@ class PostprocessConfig:
     Parameters
     ----------
     refine : bool
-        False skips all steps: cells are the :func:`~maunet_lite.postprocessing.connected_interiors`, the
+        False skips all steps: cells are the `connected_interiors`, the
         paper's F1_ori.
     foreground : float
         Step 1: foreground is where the background's probability is below this.

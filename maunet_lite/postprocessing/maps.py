@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from maunet_lite.run_lengths import Runs
+from maunet_lite.postprocessing.run_lengths import Runs
 
 _TOLERANCE = 0.01  # what rounding and resizing may add to a probability
 

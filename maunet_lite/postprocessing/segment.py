@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from maunet_lite.maps import Maps, check_maps, interior_distance
-from maunet_lite.postprocessing_config import PostprocessConfig, Yardstick
-from maunet_lite.postprocessing_steps import (
+from maunet_lite.postprocessing.config import PostprocessConfig, Yardstick
+from maunet_lite.postprocessing.maps import Maps, check_maps, interior_distance
+from maunet_lite.postprocessing.run_lengths import label_components, number_in_reading_order
+from maunet_lite.postprocessing.steps import (
     blur_distance,
     grow_cells,
     make_relief,
@@ -25,7 +26,6 @@ from maunet_lite.postprocessing_steps import (
     mean_cell_width,
     threshold_maps,
 )
-from maunet_lite.run_lengths import label_components, number_in_reading_order
 
 __all__ = [
     "Maps",

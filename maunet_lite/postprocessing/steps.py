@@ -1,7 +1,7 @@
 """The four steps of the post-processing (paper, section 2.3, figure 4), each a pure function.
 
 Step 1 is :func:`threshold_maps`, step 2 :func:`blur_distance` and :func:`mark_skeletons`, step 3
-:func:`mark_peaks`, step 4 :func:`grow_cells`; :func:`maunet_lite.postprocessing.segment` runs all.
+:func:`mark_peaks`, step 4 :func:`grow_cells`; `segment` runs all.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from maunet_lite.maps import Maps
-from maunet_lite.postprocessing_config import PostprocessConfig
-from maunet_lite.run_lengths import Runs, label_components, number_in_reading_order
-from maunet_lite.watershed import flood
+from maunet_lite.postprocessing.config import PostprocessConfig
+from maunet_lite.postprocessing.maps import Maps
+from maunet_lite.postprocessing.run_lengths import Runs, label_components, number_in_reading_order
+from maunet_lite.postprocessing.watershed import flood
 
 
 class Masks(NamedTuple):

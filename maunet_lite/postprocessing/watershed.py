@@ -17,7 +17,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from maunet_lite.run_lengths import Runs, label_components
+from maunet_lite.postprocessing.run_lengths import Runs, label_components
 
 _WALL = 255  # height of everything that is flooded last; heights inside a mask are 0 to 254
 _SQUARE = np.ones((3, 3), dtype=np.uint8)

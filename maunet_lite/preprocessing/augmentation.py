@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from maunet_lite.intensity import HIGH, LOW
+from maunet_lite.preprocessing.intensity import HIGH, LOW
 
 NOISE = 0.1  # largest standard deviation of the noise
 GAMMA = (1.0, 2.0)  # exponents of the contrast

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maunet_lite.checks import validate_image
+from maunet_lite.data import validate_image
 
 LOW, HIGH = 0.01, 0.99
 METHODS = ("authors", "paper")
@@ -31,7 +31,7 @@ def normalize(
         ``"paper"`` (the text): from the minimum to the maximum of all channels together, which keeps hues.
     limits : sequence of (low, high), optional
         What becomes 0.01 and 0.99, for each channel, in place of `method`: for a part of an image that must
-        be scaled like the whole (:mod:`maunet_lite.slide_intensity`).
+        be scaled like the whole (`scale.intensity`).
 
     Returns
     -------

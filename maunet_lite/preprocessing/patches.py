@@ -18,18 +18,26 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
-from maunet_lite import checks, intensity, preprocessing
-from maunet_lite.augmentation import (
+from maunet_lite import preprocessing
+from maunet_lite.data import (
+    CellDataset,
+    DatasetError,
+    atomic_path,
+    checks,
+    data_home,
+    read_image,
+    read_labels,
+)
+from maunet_lite.preprocessing import intensity
+from maunet_lite.preprocessing.augmentation import (
     AugmentationConfig,
     random_flips,
     random_intensity,
     random_window,
     resize_window,
 )
-from maunet_lite.datasets import CellDataset, DatasetError, data_home
-from maunet_lite.images import atomic_path, read_image, read_labels
-from maunet_lite.intensity import HIGH, LOW
-from maunet_lite.preprocessing import Targets, make_targets, normalize
+from maunet_lite.preprocessing.intensity import HIGH, LOW, normalize
+from maunet_lite.preprocessing.targets import Targets, make_targets
 
 CACHE_VERSION = 2  # of the layout of prepared images
 _STEPS = 65_535  # prepared images and distances are stored in 16 bit

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from maunet_lite.checks import validate_labels
-from maunet_lite.intensity import normalize
+from maunet_lite.data import validate_labels
+from maunet_lite.preprocessing.intensity import normalize
 
 __all__ = ["Targets", "class_map", "distance_field", "make_targets", "normalize"]
 
@@ -62,7 +62,7 @@ def make_targets(
     Raises
     ------
     LabelError
-        If `labels` is no label map, see :func:`maunet_lite.images.validate_labels`.
+        If `labels` is no label map, see `data.validate_labels`.
     ValueError
         If `boundary` or `center` is unknown or `beta` is not positive.
 
@@ -113,7 +113,7 @@ def class_map(labels: np.ndarray, thickness: str = "paper") -> np.ndarray:
     Raises
     ------
     LabelError
-        If `labels` is no label map, see :func:`maunet_lite.images.validate_labels`.
+        If `labels` is no label map, see `data.validate_labels`.
     ValueError
         If `thickness` is unknown.
 
@@ -162,7 +162,7 @@ def distance_field(labels: np.ndarray, center: str = "paper", beta: float = 1.0)
     Raises
     ------
     LabelError
-        If `labels` is no label map, see :func:`maunet_lite.images.validate_labels`.
+        If `labels` is no label map, see `data.validate_labels`.
     ValueError
         If `center` is unknown or `beta` is not positive.
 

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from maunet_lite.run_lengths import Runs
+from maunet_lite.postprocessing import Runs
 
 Region = tuple[slice, slice]
 

@@ -1,7 +1,7 @@
 """Intensity limits of an image that is seen piece by piece: the same numbers as from the whole.
 
 Blocks of a slide must all be scaled alike, or there are seams. :class:`IntensityCount` counts values while
-pieces pass by and then knows the limits that :func:`maunet_lite.preprocessing.normalize` takes from a whole
+pieces pass by and then knows the limits that `preprocessing.normalize` takes from a whole
 image: percentiles 1 and 99 of the non-zero pixels of each channel. Nothing is approximated. Images of 8 and
 16 bit need one pass; for floats a first pass counts the upper half of the 32 bits and a second one the lower
 half where the percentiles lie.
@@ -13,8 +13,8 @@ import math
 
 import numpy as np
 
-from maunet_lite.checks import ImageError
-from maunet_lite.intensity import histogram_percentiles
+from maunet_lite.data import ImageError
+from maunet_lite.preprocessing import histogram_percentiles
 
 Limits = list[tuple[float, float]]
 

@@ -19,15 +19,14 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from maunet_lite.checkpoints import find_checkpoint
-from maunet_lite.inference import Model
-from maunet_lite.memory import current_memory, show_bytes
+from maunet_lite.inference import Model, current_memory, show_bytes
+from maunet_lite.network import find_checkpoint
 from maunet_lite.postprocessing import PostprocessConfig
-from maunet_lite.slide_intensity import IntensityCount, Limits
-from maunet_lite.slide_maps import SlideNetwork
-from maunet_lite.slide_reading import Slide
-from maunet_lite.slide_sample import choose_halo, choose_overlap, take_sample
-from maunet_lite.slide_writing import TILE, WorkFolder
+from maunet_lite.scale.intensity import IntensityCount, Limits
+from maunet_lite.scale.maps import SlideNetwork
+from maunet_lite.scale.reading import Slide
+from maunet_lite.scale.sample import choose_halo, choose_overlap, take_sample
+from maunet_lite.scale.writing import TILE, WorkFolder
 
 LARGEST_BLOCK = 4096  # larger blocks save little, and less is lost when a run is stopped
 KEPT = 1 / 8  # of the memory is for results of windows that the next blocks need, too
@@ -80,7 +79,7 @@ def start(
     memory : int
         Bytes for each process that segments blocks.
     block, overlap, resume, progress
-        As in `slides.segment_slide`.
+        As in `scale.segment_slide`.
 
     Returns
     -------
@@ -150,7 +149,7 @@ def find_limits(slide: Slide, progress: bool = False) -> Limits:
 
     Examples
     --------
-    >>> from maunet_lite.slide_reading import open_slide
+    >>> from maunet_lite.scale import open_slide
     >>> find_limits(open_slide(np.array([[0, 10, 20, 30]], dtype=np.uint8)))
     [(10.2, 29.8)]
     """
@@ -188,7 +187,7 @@ def choose_block(memory: int, slide: Slide, halo: int, n_maps: int, base: int | 
 
     Examples
     --------
-    >>> from maunet_lite.slide_reading import open_slide
+    >>> from maunet_lite.scale import open_slide
     >>> slide = open_slide(np.zeros((9, 9), dtype=np.uint8))
     >>> choose_block(2**31, slide, halo=150, n_maps=5, base=2**29)
     1536

@@ -1,6 +1,6 @@
 """The network's maps of any region of a slide: the same numbers as if the whole slide had been predicted.
 
-The windows stand on one grid for the whole slide (:func:`maunet_lite.inference.plan_windows`), whatever the
+The windows stand on one grid for the whole slide (`inference.plan_windows`), whatever the
 region. A region is blended from the windows that touch it, so two regions that overlap agree where they do. A
 window that several regions need is computed once, if its result can be kept until then.
 """
@@ -16,25 +16,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maunet_lite.ensembles import Heads
-from maunet_lite.gpu_memory import left_for_maps, left_for_windows, zeros
 from maunet_lite.inference import (
     MULTI_SCALE_LIMIT,
+    AxisWindow,
     Grid,
+    Heads,
     Model,
+    Taps,
     as_models,
     checked_half,
     checked_scales,
     intensity_of,
+    left_for_maps,
+    left_for_windows,
     plan_windows,
+    prepare,
+    resample,
     resolve_device,
+    run_windows,
+    zeros,
 )
-from maunet_lite.maps import Maps
-from maunet_lite.prepared import prepare, run_windows
+from maunet_lite.postprocessing import Maps
 from maunet_lite.preprocessing import normalize
-from maunet_lite.slide_intensity import Limits
-from maunet_lite.slide_reading import Slide
-from maunet_lite.windows import AxisWindow, Taps, resample
+from maunet_lite.scale.intensity import Limits
+from maunet_lite.scale.reading import Slide
 
 EMPTY = 0.04  # of the range of intensities: a window with less contrast holds no cell
 _PATCH = 8  # side of the patches whose means are compared: noise cancels out, cells do not

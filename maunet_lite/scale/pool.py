@@ -17,12 +17,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maunet_lite.cluster_processes import DEATHS, ClusterError, connected, local_cluster, require_dask
+from maunet_lite.scale.processes import DEATHS, ClusterError, connected, local_cluster, require_dask
 
 if TYPE_CHECKING:
     import torch
 
-    from maunet_lite.model import MAUNet
+    from maunet_lite.network import MAUNet
 
 __all__ = ["ClusterError", "ClusterPool", "Pool", "attempt", "cached_model", "open_pool"]
 
@@ -221,7 +221,7 @@ def cached_model(name_or_path: str | Path, device: str | torch.device = "cpu") -
     Parameters
     ----------
     name_or_path : str or Path
-        See `checkpoints.load_model`. A file that has changed since is loaded again.
+        See `network.load_model`. A file that has changed since is loaded again.
     device : str or torch.device
         ``"auto"`` means the best device of the process that asks.
 
@@ -232,14 +232,14 @@ def cached_model(name_or_path: str | Path, device: str | torch.device = "cpu") -
 
     Examples
     --------
-    >>> from maunet_lite.checkpoints import save_model
-    >>> from maunet_lite.model import build_model
+    >>> from maunet_lite.network import save_model
+    >>> from maunet_lite.network import build_model
     >>> path = save_model(build_model("lite"), getfixture("tmp_path") / "mine.safetensors")
     >>> cached_model(path) is cached_model(str(path))
     True
     """
-    from maunet_lite.checkpoints import find_checkpoint
     from maunet_lite.inference import resolve_device
+    from maunet_lite.network import find_checkpoint
 
     path = find_checkpoint(name_or_path)
     return _load(path.resolve(), path.stat().st_mtime_ns, str(resolve_device(device)))
@@ -247,6 +247,6 @@ def cached_model(name_or_path: str | Path, device: str | torch.device = "cpu") -
 
 @lru_cache(maxsize=4)
 def _load(path: Path, modified: int, device: str) -> MAUNet:
-    from maunet_lite.checkpoints import load_model
+    from maunet_lite.network import load_model
 
     return load_model(path, device)

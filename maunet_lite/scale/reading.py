@@ -1,7 +1,7 @@
 """Images that are read region by region: tiled and pyramidal TIFF, OME-TIFF, Zarr, OME-Zarr, NumPy arrays.
 
 :func:`open_slide` opens any of them, of any order of axes, and the :class:`Slide` it returns gives parts as
-(h, w) or (h, w, C), as :func:`maunet_lite.images.read_image` would give the whole. Of a pyramid the largest
+(h, w) or (h, w, C), as `data.read_image` would give the whole. Of a pyramid the largest
 level is read. A file that can only be read as a whole (PNG, JPEG, a TIFF in one compressed piece) is read
 once, if it fits.
 """
@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from maunet_lite.checks import ImageError
-from maunet_lite.images import read_image
-from maunet_lite.memory import parse_bytes, show_bytes
+from maunet_lite.data import ImageError, read_image
+from maunet_lite.inference import parse_bytes, show_bytes
 
 SHARE_FOR_READING = 4  # the image itself may take this part (one fourth) of the memory
 WHOLE_BYTES = 110  # per pixel, to segment an image as a whole: measured, with some room
@@ -165,13 +164,13 @@ def open_slide(source: str | Path | np.ndarray | Slide, *, memory: str | int = "
     if not path.exists():
         raise ImageError(f"{path}: there is no such file")
     if is_zarr(path):
-        from maunet_lite.slide_zarr import zarr_slide
+        from maunet_lite.scale.zarr_arrays import zarr_slide
 
         return zarr_slide(path)
     if path.is_dir():
         raise ImageError(f"{path}: this folder is no Zarr; expected an image file or a Zarr folder")
     if _starts(path) in _TIFF_STARTS:
-        from maunet_lite.slide_tiff import tiff_slide
+        from maunet_lite.scale.tiff import tiff_slide
 
         return tiff_slide(path, parse_bytes(memory))
     return _whole_slide(path, parse_bytes(memory))
@@ -184,7 +183,7 @@ def needs_blocks(path: str | Path, memory: str | int = "4GiB") -> bool:
 
     Examples
     --------
-    >>> from maunet_lite.images import write_image
+    >>> from maunet_lite.data import write_image
     >>> path = getfixture("tmp_path") / "small.png"
     >>> write_image(path, np.zeros((40, 50), dtype=np.uint8))
     >>> needs_blocks(path, "4GiB"), needs_blocks(path, "0.7GiB")
@@ -290,7 +289,7 @@ def _starts(path: Path) -> bytes:
 def _size(path: Path) -> tuple[int, int]:
     """Return height and width of an image file from its head."""
     if _starts(path) in _TIFF_STARTS:
-        from maunet_lite.slide_tiff import tiff_size
+        from maunet_lite.scale.tiff import tiff_size
 
         return tiff_size(path)
     from PIL import Image, UnidentifiedImageError

@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maunet_lite.maps import Maps
-from maunet_lite.postprocessing import PostprocessConfig, Yardstick, segment
-from maunet_lite.slide_blocks import Block, BlockGrid, Part
-from maunet_lite.slide_job import KEPT, Job
-from maunet_lite.slide_maps import SlideNetwork
-from maunet_lite.slide_reading import open_slide
-from maunet_lite.slide_writing import WorkFolder
+from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
+from maunet_lite.scale.blocks import Block, BlockGrid, Part
+from maunet_lite.scale.job import KEPT, Job
+from maunet_lite.scale.maps import SlideNetwork
+from maunet_lite.scale.reading import open_slide
+from maunet_lite.scale.writing import WorkFolder
 
 if TYPE_CHECKING:
-    from maunet_lite.cluster import Pool
+    from maunet_lite.scale.pool import Pool
 
 
 def elsewhere(pool: Pool | None) -> bool:
     """Tell whether the pool has other processes."""
-    from maunet_lite.cluster import Pool as InProcess
+    from maunet_lite.scale.pool import Pool as InProcess
 
     return pool is not None and type(pool) is not InProcess
 

@@ -13,11 +13,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.ndimage import find_objects
 
-from maunet_lite.maps import Maps
-from maunet_lite.postprocessing import PostprocessConfig, Yardstick, mean_cell_width, segment
-from maunet_lite.postprocessing_steps import blur_distance, threshold_maps
-from maunet_lite.run_lengths import label_components
-from maunet_lite.slide_maps import Region, SlideNetwork
+from maunet_lite.postprocessing import (
+    Maps,
+    PostprocessConfig,
+    Yardstick,
+    blur_distance,
+    label_components,
+    mean_cell_width,
+    segment,
+    threshold_maps,
+)
+from maunet_lite.scale.maps import Region, SlideNetwork
 
 OVERLAPS = (32, 256)  # pixels, the least and the most that is chosen without being asked
 SAMPLE_WINDOWS = 8

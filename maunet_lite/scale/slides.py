@@ -24,19 +24,18 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from maunet_lite.inference import Model
-from maunet_lite.memory import parse_bytes
+from maunet_lite.inference import Model, parse_bytes
 from maunet_lite.postprocessing import PostprocessConfig, Yardstick
-from maunet_lite.slide_blocks import Block, BlockGrid
-from maunet_lite.slide_intensity import Limits
-from maunet_lite.slide_job import Job, start
-from maunet_lite.slide_maps import EMPTY
-from maunet_lite.slide_reading import Slide, needs_blocks, open_slide
-from maunet_lite.slide_running import elsewhere, run_here, run_in_pool
-from maunet_lite.slide_writing import SUFFIXES, WorkFolder, label_reader, tiles_of, write_slide_labels
+from maunet_lite.scale.blocks import Block, BlockGrid
+from maunet_lite.scale.intensity import Limits
+from maunet_lite.scale.job import Job, start
+from maunet_lite.scale.maps import EMPTY
+from maunet_lite.scale.reading import Slide, needs_blocks, open_slide
+from maunet_lite.scale.running import elsewhere, run_here, run_in_pool
+from maunet_lite.scale.writing import SUFFIXES, WorkFolder, label_reader, tiles_of, write_slide_labels
 
 if TYPE_CHECKING:
-    from maunet_lite.cluster import Pool
+    from maunet_lite.scale.pool import Pool
 
 __all__ = ["Slide", "SlideResult", "Step", "needs_blocks", "open_slide", "segment_slide"]
 
@@ -156,7 +155,7 @@ def segment_slide(
     resume : bool
         False drops what an earlier run has left.
     pool : Pool, optional
-        From `cluster.open_pool`: blocks become its tasks. All workers must see `source` and `out`.
+        From `scale.open_pool`: blocks become its tasks. All workers must see `source` and `out`.
     progress : bool
         Show progress bars, and where the result is.
     watch : callable, optional

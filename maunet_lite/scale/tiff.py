@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from maunet_lite.checks import ImageError
-from maunet_lite.slide_reading import Slide, array_slide, important_axes, refuse_too_large
+from maunet_lite.data import ImageError
+from maunet_lite.scale.reading import Slide, array_slide, important_axes, refuse_too_large
 
 BAND = 1536  # rows that windows of the network span: as many strips are kept decoded
 KEPT = 2**26  # bytes of tiles that are kept decoded at least

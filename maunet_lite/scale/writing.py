@@ -20,8 +20,8 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from maunet_lite.images import atomic_path
-from maunet_lite.slide_blocks import BlockGrid, Part
+from maunet_lite.data import atomic_path
+from maunet_lite.scale.blocks import BlockGrid, Part
 
 TILE = 512  # side of the tiles of finished blocks and of results
 SMALLEST = 256  # no level of a pyramid is made of one that fits into a square of this side
@@ -220,7 +220,7 @@ def _full_tile(tile: np.ndarray) -> np.ndarray:
 
 
 def _write_zarr(folder: Path, out: Path, shape: tuple[int, int], dtype: np.dtype, read: Reader) -> None:
-    from maunet_lite.slide_zarr import require_zarr
+    from maunet_lite.scale.zarr_arrays import require_zarr
 
     root = require_zarr().open_group(folder, mode="w", zarr_format=2)
     sizes = [shape]

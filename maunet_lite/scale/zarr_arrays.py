@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from maunet_lite.checks import ImageError
-from maunet_lite.slide_reading import Slide, array_slide
+from maunet_lite.data import ImageError
+from maunet_lite.scale.reading import Slide, array_slide
 
 INSTALL = "pip install 'maunet-lite[scale]' (Python 3.11 or newer)"
 

@@ -16,13 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from maunet_lite.datasets import CellDataset, load_dataset
-from maunet_lite.encoders import build_encoder
-from maunet_lite.losses import consistency_loss, pseudo_labels, supervised_loss
-from maunet_lite.methods import build_network
-from maunet_lite.model import MAUNet, Output
-from maunet_lite.patches import PatchDataset
-from maunet_lite.recipes import TrainConfig
+from maunet_lite.data import CellDataset, load_dataset
+from maunet_lite.network import MAUNet, Output, build_encoder
+from maunet_lite.preprocessing import PatchDataset
+from maunet_lite.training.losses import consistency_loss, pseudo_labels, supervised_loss
+from maunet_lite.training.methods import build_network
+from maunet_lite.training.recipes import TrainConfig
 
 
 class TwinNetworks(nn.Module):

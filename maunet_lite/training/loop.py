@@ -3,14 +3,13 @@
 One loop serves the supervised protocol (Table 2) and consistency regularization (Table 3, `consistency`): a
 *method* (see `methods`) says what is trained and what its loss is; the loop draws patches, steps, logs,
 validates, saves and resumes. It runs on CPUs, one GPU, or many: ``torchrun --standalone --nproc_per_node 4
--m maunet_lite.training …``.
+-m maunet_lite.training.loop …``.
 """
 
 from __future__ import annotations
 
 import math
 import random
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,14 +23,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from maunet_lite.consistency import Consistency
-from maunet_lite.datasets import CellDataset, load_dataset
+from maunet_lite.data import CellDataset, load_dataset
 from maunet_lite.inference import resolve_device
-from maunet_lite.methods import Method, Supervised, with_network_of_weights
-from maunet_lite.model import MAUNet
-from maunet_lite.recipes import TrainConfig
-from maunet_lite.run_folder import Run, StopRequest, TrainResult, interruptible
-from maunet_lite.validation import check_validation, scored_split, validate
+from maunet_lite.network import MAUNet
+from maunet_lite.training.consistency import Consistency
+from maunet_lite.training.methods import Method, Supervised, with_network_of_weights
+from maunet_lite.training.recipes import TrainConfig
+from maunet_lite.training.run import Run, StopRequest, TrainResult, interruptible
+from maunet_lite.training.validation import check_validation, scored_split, validate
 
 ENDLESS = 2**40  # draws of a training whose budget is minutes
 
@@ -71,7 +70,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     Parameters
     ----------
     config : TrainConfig
-        What to train on what, for how long; see `recipes.RECIPES` for the presets.
+        What to train on what, for how long; see `training.RECIPES` for the presets.
     resume : bool
         Go on with the interrupted run in ``config.out``, at its last saved step.
     progress : bool
@@ -318,14 +317,3 @@ class _Loop:
             self._save()
             self.run.plot_curve()
         self.accelerator.wait_for_everyone()
-
-
-def main() -> None:
-    """Take the options of ``maunet-lite train``, for ``torchrun -m maunet_lite.training``."""
-    from maunet_lite.cli import app  # the floor above: only as a program
-
-    app(["train", *sys.argv[1:]])
-
-
-if __name__ == "__main__":
-    main()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maunet_lite.model import Output
+from maunet_lite.network import Output
 
 ONE_PIXEL = 1.0  # smoothing of Dice: a class absent from target and prediction counts as perfect
 

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from maunet_lite.checkpoints import load_model, read_record
-from maunet_lite.datasets import CellDataset
-from maunet_lite.losses import supervised_loss
-from maunet_lite.model import MAUNet, ModelConfig, build_model
-from maunet_lite.patches import PatchDataset, TargetConfig
-from maunet_lite.recipes import HEADS, TrainConfig
+from maunet_lite.data import CellDataset
+from maunet_lite.network import MAUNet, ModelConfig, build_model, load_model, read_record
+from maunet_lite.preprocessing import PatchDataset, TargetConfig
+from maunet_lite.training.losses import supervised_loss
+from maunet_lite.training.recipes import HEADS, TrainConfig
 
 
 class Method(Protocol):

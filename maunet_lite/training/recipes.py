@@ -15,8 +15,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from maunet_lite.augmentation import AugmentationConfig
-from maunet_lite.patches import TargetConfig
+from maunet_lite.preprocessing import AugmentationConfig, TargetConfig
 
 BUDGETS = ("steps", "epochs", "minutes")
 HEADS = ("proxy", "distance", "boundary")
@@ -30,9 +29,10 @@ class TrainConfig:
         data : dataset name or folder; out : folder of the run; labelled_fraction : share of the labelled
         training images to use (with ``method="cr"`` the rest is used without labels); unlabelled : a further
         folder of images without labels (``"cr"`` only); leave_out : modalities or sources that are not
-        trained on, to see how a network does on what it never saw; balance : see `patches.source_weights`.
+        trained on, to see how a network does on what it never saw; balance : see
+        `preprocessing.source_weights`.
     Network
-        model : preset of `model.PRESETS`; network : further fields of `model.ModelConfig` to change, for
+        model : preset of `network.PRESETS`; network : further fields of `network.ModelConfig` to change, for
         example ``{"encoder": "resnet18"}``; proxy, distance, boundary : its heads; imagenet : pretrained
         encoder; start_from : weights to fine-tune (name or path), instead of a new network: theirs is the
         architecture, and fields that ask for another one are refused.

@@ -18,14 +18,13 @@ import pandas as pd
 import torch
 from torch import nn
 
-from maunet_lite.checkpoints import save_model
-from maunet_lite.images import atomic_path
-from maunet_lite.model import MAUNet
-from maunet_lite.recipes import BUDGETS, HEADS, TrainConfig
-from maunet_lite.tensorboard_log import Board, add_row, open_board
+from maunet_lite.data import atomic_path
+from maunet_lite.network import MAUNet, save_model
+from maunet_lite.training.recipes import BUDGETS, HEADS, TrainConfig
+from maunet_lite.training.tensorboard import Board, add_row, open_board
 
 if TYPE_CHECKING:
-    from maunet_lite.validation import Report
+    from maunet_lite.training.validation import Report
 
 # What may differ between a run and its continuation: where it runs, and how long.
 _MAY_CHANGE = {
@@ -199,7 +198,7 @@ class Run:
         """Draw ``curve.png`` from the logs."""
         from matplotlib import pyplot as plt
 
-        from maunet_lite.plots import learning_curve
+        from maunet_lite.figures import learning_curve
 
         tables = [
             pd.read_csv(p) if (p := self.folder / n).exists() else None for n in ("log.csv", "validation.csv")

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from maunet_lite.datasets import CellDataset, DatasetError
+from maunet_lite.data import CellDataset, DatasetError, atomic_path
 from maunet_lite.evaluation import evaluate
-from maunet_lite.images import atomic_path
 from maunet_lite.inference import predict
-from maunet_lite.model import MAUNet
+from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import segment
-from maunet_lite.recipes import TrainConfig
+from maunet_lite.training.recipes import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def draw_samples(network: MAUNet, val: CellDataset, path: Path) -> None:
     """Draw one image per modality with the outlines of truth and prediction."""
     from matplotlib import pyplot as plt
 
-    from maunet_lite.plots import overlay
+    from maunet_lite.figures import overlay
 
     first = [int(np.flatnonzero(val.table["modality"] == m)[0]) for m in val.modalities]
     figure, axes = plt.subplots(2, len(first), figsize=(3 * len(first), 6), squeeze=False)

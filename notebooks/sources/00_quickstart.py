@@ -9,9 +9,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import maunet_lite as ml
-from maunet_lite import plots
-from maunet_lite.simulation import MODALITIES
-from maunet_lite.teaching import exercises, record, show
+from maunet_lite import figures
+from maunet_lite.data import MODALITIES
+from maunet_lite.course import exercises, record, show
 
 opening = {
     m: ml.simulate(m, shape=(256, 256), cell_diameter=28, rng=np.random.default_rng(1)).image
@@ -19,7 +19,7 @@ opening = {
 }
 fig, axes = plt.subplots(1, 4, figsize=(8, 2.3))
 for ax, (modality, image) in zip(axes, opening.items(), strict=True):
-    plots.overlay(image, ml.segment(image), ax=ax, title=modality)
+    figures.overlay(image, ml.segment(image), ax=ax, title=modality)
 show(
     fig,
     alt="Four simulated microscopy images, brightfield, fluorescence, phase contrast and DIC, with a "
@@ -75,9 +75,9 @@ print("labels", labels.shape, labels.dtype, "from", labels.min(), "to", labels.m
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.9))
-plots.show_image(image, ax=axes[0], title="image")
-plots.show_labels(labels, ax=axes[1], title=f"label map, {labels.max()} cells")
-plots.overlay(image, labels, ax=axes[2], title="outlines on the image")
+figures.show_image(image, ax=axes[0], title="image")
+figures.show_labels(labels, ax=axes[1], title=f"label map, {labels.max()} cells")
+figures.overlay(image, labels, ax=axes[2], title="outlines on the image")
 show(fig, alt="An image, its label map with each cell in another colour, and outlines on the image.")
 record("cells found", int(labels.max()))
 record("cells there", int(truth.labels.max()))
@@ -98,7 +98,9 @@ print(f"{len(areas)} cells, areas from {areas.min()} to {areas.max()} pixels, me
 fig, axes = plt.subplots(1, 2, figsize=(8, 2.9))
 axes[0].hist(areas, bins=15, color="0.4")
 axes[0].set(xlabel="area / pixels", ylabel="cells")
-plots.overlay(image, np.where(labels == largest, labels, 0), ax=axes[1], title=f"cell {largest}, the largest")
+figures.overlay(
+    image, np.where(labels == largest, labels, 0), ax=axes[1], title=f"cell {largest}, the largest"
+)
 show(fig, alt="Left: histogram of cell areas. Right: the image with the outline of its largest cell only.")
 
 # %% [markdown]
@@ -194,7 +196,7 @@ record("F1, one fluorescence image", score.f1)
 from maunet_lite.evaluation import errors
 
 fig, ax = plt.subplots(figsize=(4.5, 4.5))
-plots.errors(image, truth.labels, cells, errors(truth.labels, cells), ax=ax)
+figures.errors(image, truth.labels, cells, errors(truth.labels, cells), ax=ax)
 show(fig, alt="Right cells outlined in grey, wrong ones coloured: missed, split, merged or invented.")
 
 # %% [markdown]
@@ -241,7 +243,7 @@ exercises.check("00.2", answer)
 # The four profiles, from one readable place:
 
 # %%
-from maunet_lite.teaching import PROFILES
+from maunet_lite.course import PROFILES
 
 for name, profile in PROFILES.items():
     print(f"{name:6s} {profile.about}")
@@ -254,7 +256,7 @@ for name, profile in PROFILES.items():
 
 # %%
 import pandas as pd
-from maunet_lite.baseline import otsu_watershed
+from maunet_lite.evaluation import otsu_watershed
 
 rows = []
 for modality in MODALITIES:

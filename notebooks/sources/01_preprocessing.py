@@ -14,18 +14,18 @@ import torch
 from scipy import ndimage
 
 import maunet_lite as ml
-from maunet_lite import plots
+from maunet_lite import figures
 from maunet_lite.preprocessing import class_map, distance_field, make_targets, normalize
-from maunet_lite.simulation import MODALITIES
-from maunet_lite.teaching import exercises, record, show
+from maunet_lite.data import MODALITIES
+from maunet_lite.course import exercises, record, show
 
 opening = ml.simulate("fluorescence", (256, 256), rng=np.random.default_rng(3))
 targets = make_targets(opening.labels)
 fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.1), layout="compressed")
-plots.show_image(opening.image, axes[0], "an image …")
-plots.show_labels(opening.labels, axes[1], "… and its label map")
-plots.show_classes(targets.classes, axes[2], "class map", key=False)
-plots.show_distance(targets.distance, axes[3], "distance field", bar=False)
+figures.show_image(opening.image, axes[0], "an image …")
+figures.show_labels(opening.labels, axes[1], "… and its label map")
+figures.show_classes(targets.classes, axes[2], "class map", key=False)
+figures.show_distance(targets.distance, axes[3], "distance field", bar=False)
 show(fig, alt="A fluorescence image, its label map, and the class map and distance field made of it.", dpi=90)
 
 # %% [markdown]
@@ -57,8 +57,8 @@ SEED = 1
 PICTURES = 3  # of each modality, where scores are measured
 
 # %%
-from maunet_lite.teaching.preprocessing_explorer import class_map_with, draw_choice, markers
-from maunet_lite.teaching.preprocessing_shapes import discs, from_digits, show_numbers, six_shapes
+from maunet_lite.course.figures.preprocessing_explorer import class_map_with, draw_choice, markers
+from maunet_lite.course.figures.preprocessing_shapes import discs, from_digits, show_numbers, six_shapes
 
 ml.seed_everything(SEED)
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 1}
@@ -364,7 +364,7 @@ def classes_by_hand(labels):
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.9), layout="compressed")
 show_numbers(axes[0], labels, "labels", cmap="gray", vmax=4)
 show_numbers(axes[1], depth_by_hand(labels), "depth", "{:.1f}", cmap="viridis")
-plots.show_classes(classes_by_hand(labels), axes[2], "class map")
+figures.show_classes(classes_by_hand(labels), axes[2], "class map")
 show(fig, alt="Two touching cells on 12 by 12 pixels: their labels, each pixel's depth, and their class map.")
 
 # %% [markdown]
@@ -408,7 +408,7 @@ fig, axes = plt.subplots(3, 1, figsize=(5, 6.2), layout="compressed")
 print("share of boundary in the cell, from large to small:")
 for ax, (name, rule) in zip(axes, rules.items(), strict=True):
     classes = class_map_with(sizes, rule)
-    plots.show_classes(classes, ax, f"thickness {name}", key=ax is axes[2])
+    figures.show_classes(classes, ax, f"thickness {name}", key=ax is axes[2])
     print(f"  {name:9s}", "  ".join(f"{np.mean(classes[sizes == k] == 2):4.0%}" for k in range(1, 6)))
 show(
     fig,
@@ -530,7 +530,7 @@ for column, (name, shape) in zip(axes.T, six_shapes().items(), strict=True):
     for ax, center in zip(column, ("paper", "authors"), strict=True):
         field = distance_field(shape, center=center)
         count = markers(field)[1]
-        plots.show_distance(field, ax, f"{name}\n{count} marker{'s' * (count > 1)}", bar=False)
+        figures.show_distance(field, ax, f"{name}\n{count} marker{'s' * (count > 1)}", bar=False)
         ax.contour(field, [0.8], colors="#56B4E9", linewidths=1)
 for ax, center in zip(axes[:, 0], ("paper", "authors"), strict=True):
     ax.text(-0.05, 0.5, center, rotation=90, va="center", ha="right", transform=ax.transAxes, fontsize=9)
@@ -594,7 +594,7 @@ show(
 # - Make the boundary so thick that it takes half of all cell pixels. Which cells suffer first?
 
 # %%
-from maunet_lite.teaching.widgets import Choice, Slider, explorer
+from maunet_lite.course import Choice, Slider, explorer
 
 kinds = {
     "phase-contrast": ("spindle", 26, 0),
@@ -618,7 +618,7 @@ live = explorer(
 # %% [markdown]
 # A slider answers at once because the slow part does not depend on it: depth and distance to the centre are
 # measured once per picture, the rest is arithmetic. You have written most of it yourself by now; compare
-# `maunet_lite/teaching/preprocessing_explorer.py`.
+# `maunet_lite/course/figures/preprocessing_explorer.py`.
 #
 # ## 10 · Bug hunt
 #
@@ -660,11 +660,11 @@ dots = discs((22, 100), *((11, 9 + 14 * k, width) for k, width in enumerate((16,
 first, last = drawn_in_turn(group), drawn_in_turn(reverse)
 fig, axes = plt.subplot_mosaic("AABBCC;DDDEEE", figsize=(7.5, 4.4), height_ratios=(3, 1), layout="compressed")
 zoom = np.s_[35:120, 110:185]
-plots.show_classes(first[zoom], axes["A"], "large cell first", key=False)
-plots.show_classes(last[zoom], axes["B"], "large cell last", key=False)
-plots.show_distance(1.0 * (first != last)[zoom], axes["C"], "where they differ", bar=False)
-plots.show_classes(drawn_in_turn(dots), axes["D"], "small cells, drawn in turn", key=False)
-plots.show_classes(class_map(dots), axes["E"], "small cells, the package's", key=False)
+figures.show_classes(first[zoom], axes["A"], "large cell first", key=False)
+figures.show_classes(last[zoom], axes["B"], "large cell last", key=False)
+figures.show_distance(1.0 * (first != last)[zoom], axes["C"], "where they differ", bar=False)
+figures.show_classes(drawn_in_turn(dots), axes["D"], "small cells, drawn in turn", key=False)
+figures.show_classes(class_map(dots), axes["E"], "small cells, the package's", key=False)
 show(
     fig,
     alt="Above, small cells lose a sickle of interior if the large one beside them is drawn last. Below, "
@@ -714,7 +714,7 @@ fields["ids 1, 3, the package's"] = distance_field(cleaned, center="authors")
 
 fig, axes = plt.subplots(1, 3, figsize=(8, 1.4), layout="compressed")
 for ax, (name, field) in zip(axes, fields.items(), strict=True):
-    plots.show_distance(field, ax, f"{name}: {np.isnan(field).mean():.0%} NaN", bar=False)
+    figures.show_distance(field, ax, f"{name}: {np.isnan(field).mean():.0%} NaN", bar=False)
 show(
     fig,
     alt="The field of three discs; with one deleted all is grey, not a number; the package's shows two.",
@@ -786,9 +786,9 @@ corner = labels[:110, :110]
 padded = class_map(np.pad(corner, 1))[1:-1, 1:-1]  # as if background began beyond the edge
 
 fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.6), layout="compressed")
-plots.overlay(image[:110, :110], corner, axes[0], "image")
-plots.show_classes(padded, axes[1], "the edge as a boundary", key=False)
-plots.show_classes(class_map(corner), axes[2], "the edge as it is: unknown", key=False)
+figures.overlay(image[:110, :110], corner, axes[0], "image")
+figures.show_classes(padded, axes[1], "the edge as a boundary", key=False)
+figures.show_classes(class_map(corner), axes[2], "the edge as it is: unknown", key=False)
 show(fig, alt="Cells cut by the image's edge; class maps with and without a boundary along the edge.", dpi=90)
 
 whole, part = make_targets(labels), make_targets(corner)
@@ -811,7 +811,7 @@ print(f"distances by up to {moved.max():.2f}")
 # %%
 import textwrap
 
-from maunet_lite.images import LabelError, validate_labels
+from maunet_lite.data import LabelError, validate_labels
 
 good = from_digits("..11..22 ..11..22 ........ 33...44.")
 arrivals = {
@@ -819,7 +819,7 @@ arrivals = {
     "a mask saved as 0 and 255": np.where(good > 0, 255, 0),
     "a mask saved as 0 and 1": np.where(good > 0, 1, 0),
     "resized with interpolation": good / 2,
-    "a colour picture": plots.random_colors(good),
+    "a colour picture": figures.random_colors(good),
     "unsure pixels marked with -1": np.where(good == 4, -1, good),
     "ids with gaps up to 70,000": np.where(good == 2, 70_000, good),
     "no cells at all": np.zeros_like(good),
@@ -895,5 +895,5 @@ record("ceiling of F1, nuclei 5 pixels wide", ceilings["nuclei 5 pixels wide"])
 #
 # - Paper: section 2.1 (all of this), 2.2.2 (who predicts the distance field), 2.3 with Fig. 4 (what it is
 #   good for), Fig. 1 (the four modalities), Table 4 (what post-processing adds to F1_ori).
-# - `maunet_lite/preprocessing.py` and `maunet_lite/intensity.py`: all of the code behind, in one sitting.
+# - `maunet_lite/preprocessing/targets.py` and `intensity.py`: all of the code behind, in one sitting.
 # - Notebook 02 builds the network that learns these targets; 05 turns them back into cells.

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 import maunet_lite as ml
-from maunet_lite import plots
-from maunet_lite.describe import describe
-from maunet_lite.network_diagram import draw
-from maunet_lite.teaching import exercises, record, show
+from maunet_lite import figures
+from maunet_lite.network import describe
+from maunet_lite.network import draw
+from maunet_lite.course import exercises, record, show
 
 show(
     draw("lite"),
@@ -110,7 +110,7 @@ except ValueError as error:
 
 # %%
 import torch.nn.functional as F
-from maunet_lite.blocks import ResidualBlock
+from maunet_lite.network import ResidualBlock
 
 block = ResidualBlock(8, 8, norm="instance").eval()
 
@@ -125,7 +125,7 @@ sample = torch.randn(1, 8, 16, 24)
 with torch.no_grad():
     by_hand = residual_block(sample, block.conv1.weight, block.conv2.weight)
     assert torch.allclose(by_hand, block(sample), atol=1e-5)
-print("equal to maunet_lite.blocks.ResidualBlock")
+print("equal to maunet_lite.network.ResidualBlock")
 
 # %% [markdown]
 # ### Exercise 02.1 · the upsampling block (easy)
@@ -240,7 +240,7 @@ for proxy in (-3.0, 1.0, 3.0):
 # Equation 1 is Dice plus focal loss. Four by four pixels are enough to compute both by hand.
 
 # %%
-from maunet_lite import losses
+from maunet_lite.training import losses
 
 truth = torch.tensor([[0, 0, 2, 2], [0, 2, 1, 1], [0, 2, 1, 1], [0, 0, 2, 2]])[None]  # (1, 4, 4)
 guess = 2.0 * losses.one_hot(truth, 3)  # right everywhere, and rather sure
@@ -353,9 +353,9 @@ axes[0].set(xlabel="step", ylabel="loss")
 axes[0].legend(frameon=False)
 with torch.no_grad():
     shown = learner(x).logits[0, :3].argmax(0).numpy()
-plots.show_classes(targets.classes, ax=axes[1], title="truth")
+figures.show_classes(targets.classes, ax=axes[1], title="truth")
 axes[1].get_legend().remove()
-plots.show_classes(shown, ax=axes[2], title="learned by heart")
+figures.show_classes(shown, ax=axes[2], title="learned by heart")
 show(
     fig,
     alt="Loss parts falling over the steps; the true class map and the learned one.",
@@ -401,7 +401,7 @@ exercises.check("02.3", answer)
 import tempfile
 from pathlib import Path
 
-from maunet_lite.recipes import recipe
+from maunet_lite.training import recipe
 from maunet_lite.training import train
 
 folder = Path(tempfile.mkdtemp()) / "run"
@@ -432,12 +432,12 @@ print(f"{log['images_per_second'].mean():.0f} images/s, {log['waiting_share'].me
 # %%
 new = ml.simulate("fluorescence", (192, 192), cell_diameter=26, rng=np.random.default_rng(SEED + 7))
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.9))
-plots.overlay(new.image, new.labels, ax=axes[0], title="truth")
+figures.overlay(new.image, new.labels, ax=axes[0], title="truth")
 for ax, (name, network) in zip(
     axes[1:], {"trained here": result.best, "shipped": "lite"}.items(), strict=True
 ):
     found = ml.segment(new.image, model=network)
-    plots.overlay(new.image, found, ax=ax, title=f"{name}, F1 {ml.match_cells(new.labels, found).f1:.2f}")
+    figures.overlay(new.image, found, ax=ax, title=f"{name}, F1 {ml.match_cells(new.labels, found).f1:.2f}")
 show(
     fig,
     alt="Truth, the result of the short training, and the result of the shipped weights on one new image.",
@@ -450,7 +450,7 @@ show(
 # %%
 from collections import Counter
 
-from maunet_lite.error_analysis import errors
+from maunet_lite.evaluation import errors
 
 seeds = [[SEED, 7, k] for k in range(8)]
 crowds = [
@@ -501,5 +501,5 @@ for name, network in {"trained here": result.best, "shipped": "lite"}.items():
 # ## Further reading
 #
 # - Paper: 2.2 and Fig. 2 (the network), 2.2.5 with equations 1 and 2 (losses), Tables 1 and 2 (protocol).
-# - `maunet_lite/model.py`, `blocks.py`, `losses.py`: what you have just rebuilt.
+# - `maunet_lite/network/maunet.py`, `blocks.py`, `losses.py`: what you have just rebuilt.
 # - Notebook 03: what the proxy does to the features. Notebook 04: equations 3 and 4.

@@ -14,10 +14,10 @@ import torch
 
 import maunet_lite as ml
 from maunet_lite import features as mf
-from maunet_lite.datasets import Sample
-from maunet_lite.feature_plots import margin_strip, measure_lines, scatter
-from maunet_lite.simulation import MODALITIES
-from maunet_lite.teaching import exercises, record, show
+from maunet_lite.data import Sample
+from maunet_lite.features import margin_strip, measure_lines, scatter
+from maunet_lite.data import MODALITIES
+from maunet_lite.course import exercises, record, show
 
 
 def simulated(count, side, seed):
@@ -395,7 +395,7 @@ import io
 import tempfile
 from pathlib import Path
 
-from maunet_lite.recipes import recipe
+from maunet_lite.training import recipe
 from maunet_lite.training import train
 
 runs = Path(tempfile.mkdtemp(prefix="maunet-03-"))
@@ -419,7 +419,7 @@ print(
 # table over seeds always uses the networks trained above. The cell says which is which.
 
 # %%
-from maunet_lite.checkpoints import shipped_models
+from maunet_lite.network import shipped_models
 
 if {"lite", "lite-noproxy"} <= set(shipped_models()):
     networks = {"without proxy": ml.load_model("lite-noproxy"), "with proxy": ml.load_model("lite")}
@@ -573,7 +573,7 @@ groups[["clean", "leak", "lost"]].mean().round(2)
 # in which direction?
 
 # %%
-from maunet_lite import plots
+from maunet_lite import figures
 
 leak = leaks.pivot_table(index=["modality", "seed"], columns="network", values="leak")
 modality, seed = (leak["with proxy"] - leak["without proxy"]).abs().idxmax()
@@ -581,10 +581,10 @@ made = clean_and_leaking(modality, seed)
 columns = 1 + len(contestants)
 fig, axes = plt.subplots(2, columns, figsize=(8.5, 17.6 / columns), layout="constrained")
 for row, title, one in zip(axes, ("clean", "light leak"), made, strict=True):
-    plots.overlay(one.image, one.labels, ax=row[0], title=f"{title}: truth", fill=0.1)
+    figures.overlay(one.image, one.labels, ax=row[0], title=f"{title}: truth", fill=0.1)
     for ax, (name, network) in zip(row[1:], contestants.items(), strict=True):
         title = f"{name}, F1 {f1(network, one):.2f}"
-        plots.overlay(one.image, ml.segment(one.image, network, postprocess="none"), ax=ax, title=title)
+        figures.overlay(one.image, ml.segment(one.image, network, postprocess="none"), ax=ax, title=title)
 show(
     fig,
     alt="The same image without and with a light leak: true cells, and the cells that each network finds. Of "
@@ -620,8 +620,8 @@ moved.round(2)
 # static page:
 
 # %%
-from maunet_lite.teaching.feature_atlas import first_view, survey
-from maunet_lite.teaching.feature_pictures import describe, static_view
+from maunet_lite.course.figures.feature_atlas import first_view, survey
+from maunet_lite.course.figures.feature_pictures import describe, static_view
 
 atlas = survey(networks, images, postprocess="none")
 view = first_view(atlas, network="with proxy")
@@ -639,7 +639,7 @@ show(static_view(atlas, view), alt=describe(atlas, view), dpi=100)
 # - Choose components 3 and 4. Is there a third kind of order besides class and modality?
 
 # %%
-from maunet_lite.teaching.feature_explorer import explore
+from maunet_lite.course.figures.feature_explorer import explore
 
 explore(atlas, view)
 
@@ -651,7 +651,7 @@ explore(atlas, view)
 # names of the classes, every measure should fall to its chance value.
 
 # %%
-from maunet_lite.baseline import otsu_watershed
+from maunet_lite.evaluation import otsu_watershed
 
 scores = atlas.scores.pivot_table(index="modality", columns="network", values="f1", sort=False)
 otsu = [(s.modality, ml.match_cells(s.labels, otsu_watershed(s.image).labels).f1) for s in images]
@@ -700,13 +700,13 @@ pd.DataFrame({"with proxy": mf.discriminability(values), "classes shuffled": cha
 # - *Medium.* Repeat section 5 for the layer before the last (`mf.layers` lists them). Is the proxy's
 #   effect, if any, already there, or does it happen in the last block only?
 # - *Hard.* Give the proxy a stronger push: add $-\log(1 - p_P)$, averaged over all pixels, to the loss
-#   (`maunet_lite/losses.py`). Compare again, with seeds. Do features change, does F1?
+#   (`maunet_lite/training/losses.py`). Compare again, with seeds. Do features change, does F1?
 #
 # ## Further reading
 #
 # - Paper: Fig. 1(b, c) for the idea, 2.2.3 for the proxy, 4.2 with Figs. 6 and 7 for this notebook's
 #   figures, Table 4 for the ablation.
-# - `maunet_lite/features.py`, `feature_space.py` and `separability.py`: everything used here, to be read.
+# - `maunet_lite/features/mean_features.py`, `space.py` and `separability.py`: all that is used here.
 # - R. A. Fisher, *The use of multiple measurements in taxonomic problems* (1936): scatter between and
 #   within.
 # - P. J. Rousseeuw, *Silhouettes* (1987), doi:10.1016/0377-0427(87)90125-7.

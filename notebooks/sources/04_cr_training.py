@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 
 import maunet_lite as ml
-from maunet_lite import plots
-from maunet_lite.teaching import cr_figures, exercises, record, show
+from maunet_lite import figures
+from maunet_lite.course import exercises, record, show
+from maunet_lite.course.figures import cr_figures
 
 show(
     cr_figures.draw_twins(),
@@ -66,14 +67,14 @@ from pathlib import Path
 
 import torch.nn.functional as F
 
-from maunet_lite.consistency import Consistency, TwinNetworks, classification_consistency, pseudo_accuracy
-from maunet_lite.datasets import data_home, load_dataset
+from maunet_lite.training import Consistency, TwinNetworks, classification_consistency, pseudo_accuracy
+from maunet_lite.data import data_home, load_dataset
 from maunet_lite.evaluation import evaluate
-from maunet_lite.images import write_image, write_labels
-from maunet_lite.losses import consistency_loss
-from maunet_lite.model import Output
-from maunet_lite.recipes import recipe
-from maunet_lite.simulation import MODALITIES
+from maunet_lite.data import write_image, write_labels
+from maunet_lite.training import consistency_loss
+from maunet_lite.network import Output
+from maunet_lite.training import recipe
+from maunet_lite.data import MODALITIES
 from maunet_lite.training import seed_everything, train
 
 seed_everything(SEED)
@@ -144,7 +145,7 @@ def first_of(dataset, modality):
 fig, axes = plt.subplots(1, len(plan.labelled.modalities), figsize=(8, 2.3), layout="compressed")
 for ax, modality in zip(axes, plan.labelled.modalities, strict=True):
     sample = plan.labelled[first_of(plan.labelled, modality)]
-    plots.overlay(sample.image, sample.labels, ax, modality)
+    figures.overlay(sample.image, sample.labels, ax, modality)
 show(fig, alt="One labelled image of each modality with the true outlines of its cells.", dpi=64)
 
 # %% [markdown]
@@ -260,7 +261,7 @@ exercises.check("04.2", mutual_cross_entropy)
 # <details><summary>Solution</summary>
 #
 # The logits go in with all four channels: the proxy takes part in the softmax, so a pixel that it attracts
-# costs more. `maunet_lite.losses.consistency_loss` is these two lines and the L2 term.
+# costs more. `maunet_lite.training.consistency_loss` is these two lines and the L2 term.
 #
 # </details>
 
@@ -426,11 +427,11 @@ fig, axes = plt.subplots(2, 5, figsize=(8, 3.6), layout="compressed")
 for row, modality in zip(axes, (common, rare), strict=True):
     index = first_of(plan.rest, modality)
     first, second, truth = look(twins, plan.rest, index)
-    plots.show_image(plan.rest.image(index), row[0], modality)
+    figures.show_image(plan.rest.image(index), row[0], modality)
     for ax, (name, classes) in zip(
         row[1:4], {"network 1": first, "network 2": second, "truth": truth}.items(), strict=True
     ):
-        plots.show_classes(classes, ax, name, key=False)
+        figures.show_classes(classes, ax, name, key=False)
     kinds = cr_figures.verdicts(first, second, truth)
     cr_figures.show_verdicts(kinds, row[4], f"{(kinds != 1).mean():.0%} agree")
 show(
@@ -833,14 +834,14 @@ for name, value in ratio.items():
 #   section 8?
 # - *Medium.* Train with `consistency_weight=0.3`. Which of the alarms goes off, and which score gains? Use
 #   three seeds.
-# - *Hard.* Give `Consistency.loss` in `maunet_lite/consistency.py` your ramp of exercise 04.3. It has to
-#   know the step: count its calls. From section 7, choose the length. Does the boundary survive?
+# - *Hard.* Give `Consistency.loss` in `maunet_lite/training/consistency.py` your ramp of exercise 04.3. It
+#   has to know the step: count its calls. From section 7, choose the length. Does the boundary survive?
 #
 # ## Further reading
 #
 # - Paper: 2.2.4 and Fig. 3 (CR), 2.2.5 with equations 3 and 4, Table 3 (protocol), Table 4 and the text
 #   below it (the negative result), 4.5 (limitations).
-# - `maunet_lite/consistency.py` and `training.py`: what you have just trained with.
+# - `maunet_lite/training/consistency.py` and `loop.py`: what you have just trained with.
 # - Chen and others, *Semi-supervised semantic segmentation with cross pseudo supervision*, CVPR 2021: the
 #   method that the paper took over.
 # - Laine and Aila, *Temporal ensembling for semi-supervised learning*, ICLR 2017: the ramp.

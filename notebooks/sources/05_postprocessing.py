@@ -10,10 +10,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import maunet_lite as ml
-from maunet_lite import plots
+from maunet_lite import figures
 from maunet_lite.postprocessing import Maps, PostprocessConfig, connected_interiors, segment
-from maunet_lite.simulation import MODALITIES
-from maunet_lite.teaching import exercises, record, show
+from maunet_lite.data import MODALITIES
+from maunet_lite.course import exercises, record, show
 
 NUCLEI = {"variant": "nuclei", "cell_diameter": 30, "clustering": 0.9}
 image, truth = ml.simulate("fluorescence", (256, 320), n_cells=50, rng=np.random.default_rng(14), **NUCLEI)
@@ -21,11 +21,11 @@ model = ml.load_model("lite")
 maps = ml.predict(model, image)
 
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.5), layout="compressed")
-plots.show_image(image, axes[0], f"{truth.max()} nuclei, most of them touch")
+figures.show_image(image, axes[0], f"{truth.max()} nuclei, most of them touch")
 for ax, name in zip(axes[1:], ("none", "default"), strict=True):
     found = segment(maps, name).labels
     about = f"{found.max()} cells, F1 {ml.match_cells(truth, found).f1:.2f}"
-    plots.overlay(image, found, ax, ("threshold alone: " if name == "none" else "four steps: ") + about)
+    figures.overlay(image, found, ax, ("threshold alone: " if name == "none" else "four steps: ") + about)
 show(fig, alt="Touching nuclei; one colour for whole clumps of them; one colour for each nucleus.", dpi=90)
 
 # %% [markdown]
@@ -65,11 +65,11 @@ import cv2
 import pandas as pd
 from scipy import ndimage
 
-from maunet_lite.baseline import otsu_watershed
-from maunet_lite.run_lengths import number_in_reading_order
-from maunet_lite.teaching.postprocessing_cases import Case, draw_gallery, scan, score
-from maunet_lite.teaching.postprocessing_explorer import explore
-from maunet_lite.watershed import flood
+from maunet_lite.evaluation import otsu_watershed
+from maunet_lite.postprocessing import number_in_reading_order
+from maunet_lite.course.figures.postprocessing_cases import Case, draw_gallery, scan, score
+from maunet_lite.course.figures.postprocessing_explorer import explore
+from maunet_lite.postprocessing import flood
 
 ml.seed_everything(SEED)
 DEFAULT = PostprocessConfig()
@@ -93,7 +93,7 @@ def stopwatch(function, *arguments):
 
 # %%
 fig, axes = plt.subplots(1, 4, figsize=(8, 2.0), layout="compressed")
-plots.show_maps(Maps(maps.probabilities[:3], maps.distance), axes=axes)
+figures.show_maps(Maps(maps.probabilities[:3], maps.distance), axes=axes)
 show(fig, alt="Probability of background, interior and boundary, and the distance field.", dpi=80)
 
 # %% [markdown]
@@ -119,7 +119,7 @@ axes[0].set(xlabel="threshold on P(interior)", ylabel="F1", ylim=(0, 1.05))
 axes[0].legend(fontsize=7, loc="lower center")
 for ax, t in zip(axes[1:], (0.3, best, 0.98), strict=True):
     pieces = label(maps.probabilities[1] > t)
-    plots.show_labels(pieces, ax, f"above {t:.2f}: {pieces.max()} pieces")
+    figures.show_labels(pieces, ax, f"above {t:.2f}: {pieces.max()} pieces")
 show(fig, alt="F1 against the threshold, below the four steps throughout; pieces at three thresholds.")
 record("F1 of the best single threshold", max(scores))
 
@@ -175,8 +175,8 @@ assert np.array_equal(foreground, paper.steps["foreground"])
 assert np.array_equal(interior, paper.steps["interior"])
 
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.5), layout="compressed")
-plots.show_steps({"foreground": foreground, "interior": interior}, axes=axes[:2])
-plots.show_classes(np.where(interior, 1, np.where(foreground, 2, 0)), axes[2], "both", key=False)
+figures.show_steps({"foreground": foreground, "interior": interior}, axes=axes[:2])
+figures.show_classes(np.where(interior, 1, np.where(foreground, 2, 0)), axes[2], "both", key=False)
 show(fig, alt="Two masks; laid over each other: interiors in blue, and orange rims nobody owns yet.", dpi=80)
 
 # %% [markdown]
@@ -209,7 +209,7 @@ fig, axes = plt.subplots(1, 4, figsize=(8, 2.0), layout="compressed")
 for ax, widths in zip(axes, (0, 0.5, 1, 3), strict=True):
     field = smooth(maps.distance, width, widths)
     count = label((field > 0.8) & interior).max()
-    plots.show_distance(field, ax, f"{widths} widths: {count} skeletons", bar=False)
+    figures.show_distance(field, ax, f"{widths} widths: {count} skeletons", bar=False)
     ax.contour(field, [0.8], colors="#56B4E9", linewidths=0.8)
 show(fig, alt="The distance field under four blurs, skeletons outlined: the more blur, the fewer.", dpi=80)
 
@@ -330,13 +330,13 @@ seeds = label(hills > 0.8)
 reliefs = {"flat": np.zeros(pair.shape, np.uint8), "distance field": np.uint8(254 * (1 - hills))}
 
 fig, axes = plt.subplots(1, 4, figsize=(8, 1.1), layout="compressed")
-plots.show_distance(hills, axes[0], "distance field", bar=False)
+figures.show_distance(hills, axes[0], "distance field", bar=False)
 axes[0].contour(seeds > 0, [0.5], colors="#56B4E9", linewidths=0.8)
-plots.show_labels(pair, axes[1], "truth")
+figures.show_labels(pair, axes[1], "truth")
 for ax, (name, relief) in zip(axes[2:], reliefs.items(), strict=True):
     flooded = flood(seeds, pair > 0, None if name == "flat" else relief)
     equal = np.mean((flooded == flood_by_hand(seeds, pair > 0, relief))[pair > 0])
-    plots.show_labels(flooded, ax, f"{name}: {np.mean((flooded == pair)[pair > 0]):.0%} right")
+    figures.show_labels(flooded, ax, f"{name}: {np.mean((flooded == pair)[pair > 0]):.0%} right")
     print(f"{name:15s} {equal:.1%} of the pixels as by hand")
 show(fig, alt="A long and a round cell that touch: flat water cuts into the long one, the relief does not.")
 
@@ -408,7 +408,7 @@ print("equal to maunet_lite.postprocessing.segment(maps, 'paper')")
 
 # %%
 steps = paper.steps
-show(plots.show_steps(steps), alt="Ten steps: masks, field, markers, P1, P2, P3, final.", dpi=80)
+show(figures.show_steps(steps), alt="Ten steps: masks, field, markers, P1, P2, P3, final.", dpi=80)
 
 stages = {"connected interiors": connected_interiors(maps), "step 2: P1": steps["P1"]}
 stages["step 3: P1 and P2"] = steps["union_markers"]
@@ -505,7 +505,7 @@ each = pd.DataFrame(scores)  # a mean hides which image decides: Otsu's F1 minus
 
 
 # %%
-from maunet_lite.simulation import fields, scene, shapes, specimens
+from maunet_lite.data.simulation import fields, scene, shapes, specimens
 
 
 def photograph(outline, seed, n_cells, diameter, faint=0.0, **layout):
@@ -769,8 +769,8 @@ for name, case in cases.items():
     print(f"{name:15s} {crowded[pieces].mean():5.1%} of the pixels, {crowded.sum()} of {pieces.max()} pieces")
 
 # %% [markdown]
-# `maunet_lite/watershed.py` floods only the crowded pieces, cut out and laid side by side on a small
-# sheet, all at once. (The rest of that module talks OpenCV's watershed, the fastest at hand, into doing
+# `maunet_lite/postprocessing/watershed.py` floods only the crowded pieces, cut out and laid side by side on a
+# small sheet, all at once. (The rest of that module talks OpenCV's watershed, the fastest at hand, into doing
 # it. Read it for pleasure.)
 #
 # ## Quality control
@@ -823,7 +823,7 @@ pd.DataFrame(kinds).T
 #   it; let `segment` with the default settings stand in for the truth). Which numbers look right to your
 #   eye?
 # - *Medium.* Hand the rules a network without a distance field: `Maps(maps.probabilities, None)`. Which
-#   of the eight pictures suffers most, and why? (`maunet_lite.maps.interior_distance` is what takes its
+#   of the eight pictures suffers most, and why? (`postprocessing.maps.interior_distance` is what takes its
 #   place.)
 # - *Hard.* Glue what was split: merge two neighbours when P(boundary) along their common border is low.
 #   Does it help peanuts? What does it cost on clumps? Choose the threshold on one picture, judge it on
@@ -833,6 +833,6 @@ pd.DataFrame(kinds).T
 #
 # - Paper: 2.3 and Fig. 4 (the four steps), 4.2 with Fig. 5 (failures), Table 4 (F1 with and without the
 #   steps).
-# - `maunet_lite/postprocessing_steps.py` and `postprocessing_config.py`: what you have rebuilt, and where
+# - `maunet_lite/postprocessing/steps.py` and `config.py`: what you have rebuilt, and where
 #   each number comes from; `watershed.py`: the fast flood.
 # - Notebook 06 computes F1 by hand; notebook 07 takes the four steps to images larger than memory.

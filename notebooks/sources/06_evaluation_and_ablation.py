@@ -12,9 +12,9 @@ from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 import maunet_lite as ml
-from maunet_lite import plots
-from maunet_lite.metrics import dice, match_cells
-from maunet_lite.teaching import record, show
+from maunet_lite import figures
+from maunet_lite.evaluation import dice, match_cells
+from maunet_lite.course import record, show
 
 
 def shrink(labels, pixels):
@@ -32,7 +32,7 @@ for ax, (name, labels) in zip(
     axes, {"truth": truth, "A": clumps, "B": shrink(truth, 2)}.items(), strict=True
 ):
     about = f": Dice {dice(truth, labels):.2f}, F1 {match_cells(truth, labels).f1:.2f}"
-    plots.overlay(image, labels, ax, name + (about if name != "truth" else f": {truth.max()} nuclei"))
+    figures.overlay(image, labels, ax, name + (about if name != "truth" else f": {truth.max()} nuclei"))
 show(fig, alt="Nuclei that touch; A takes clumps of them for one; B finds each, a little too small.", dpi=72)
 
 # %% [markdown]
@@ -86,14 +86,15 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from skimage.segmentation import expand_labels
 
-from maunet_lite.baseline import otsu_watershed
-from maunet_lite.datasets import data_home, load_dataset
+from maunet_lite.evaluation import otsu_watershed
+from maunet_lite.data import data_home, load_dataset
 from maunet_lite.evaluation import baseline, errors, evaluate, summary
-from maunet_lite.images import write_image, write_labels
-from maunet_lite.metrics import ap_curve
-from maunet_lite.recipes import recipe
-from maunet_lite.simulation import MODALITIES
-from maunet_lite.teaching import ablation_figures, ablation_tables, exercises
+from maunet_lite.data import write_image, write_labels
+from maunet_lite.evaluation import ap_curve
+from maunet_lite.training import recipe
+from maunet_lite.data import MODALITIES
+from maunet_lite.course import exercises
+from maunet_lite.course.figures import ablation_figures, ablation_tables
 from maunet_lite.training import train
 
 rng = ml.seed_everything(SEED)
@@ -142,7 +143,7 @@ exercises.check("06.1", iou_matrix)
 # <details><summary>Solution</summary>
 #
 # Two loops. It looks at the whole image for each pair, so it is for small maps only;
-# `maunet_lite.matching.overlaps` counts all pairs that touch at once.
+# `maunet_lite.evaluation.matching.overlaps` counts all pairs that touch at once.
 #
 # </details>
 
@@ -405,7 +406,7 @@ for name, table in methods.items():
 
 print("median of 90 × 0.9 and 10 × 0:", np.median([0.9] * 90 + [0.0] * 10))
 show(
-    plots.score_strip(methods),
+    figures.score_strip(methods),
     alt="F1 of each image as a dot, by modality, for the baseline and the network, with mean and median.",
     dpi=90,
 )
@@ -660,7 +661,7 @@ for column in ("class_dice", "f1_plain", "f1") if AGAINST else ():
 #
 # The same experiment at a larger budget, on real images, made once with `python -m benchmarks.ablation`. In
 # Table 4, too, half of the labels are hidden from every row, so that CR has something to work on. Every
-# number comes from one file, `maunet_lite/results/ablation.csv`, which also has steps, minutes, commit and
+# number comes from one file, `benchmarks/results/ablation.csv`, which also has steps, minutes, commit and
 # machine of each run. The paper's numbers stand beside them for orientation; they are of **other images, a
 # larger network and a far larger budget**. Compare differences, not levels.
 #
@@ -808,8 +809,8 @@ assert all(checks.values())
 # ## Further reading
 #
 # - Paper: 4.1 with Tables 4 and 5 (ablation, ensemble), 4.4 with Table 7 (final test), 4.2 (failures).
-# - `maunet_lite/matching.py` and `metrics.py`: overlaps counted at once, the assignment, the blocks.
-#   `error_analysis.py`: what split and merged mean here.
+# - `maunet_lite/evaluation/matching.py` and `metrics.py`: overlaps counted at once, the assignment, the
+#   blocks. `errors.py`: what split and merged mean here.
 # - Maier-Hein and others, *Metrics reloaded*, Nature Methods 2024: which metric for which question.
 # - Caicedo and others, *Evaluation of deep learning strategies for nucleus segmentation*, Cytometry A 2019:
 #   errors by kind.

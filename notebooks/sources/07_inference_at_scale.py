@@ -10,11 +10,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import maunet_lite as ml
-from maunet_lite import plots
+from maunet_lite import figures
 from maunet_lite.inference import predict, segment
-from maunet_lite.slide_blocks import BlockGrid
-from maunet_lite.teaching import exercises, record, show
-from maunet_lite.teaching.slide_scenes import NUCLEI, cost, make_slide
+from maunet_lite.scale import BlockGrid
+from maunet_lite.course import exercises, record, show
+from maunet_lite.course.figures.slide_scenes import NUCLEI, cost, make_slide
 
 scene = ml.simulate("fluorescence", (400, 480), n_cells=130, rng=np.random.default_rng(4), **NUCLEI)
 half = scene.image.shape[1] // 2
@@ -24,9 +24,9 @@ cut = np.concatenate([alone[0], np.where(alone[1] > 0, alone[1] + alone[0].max()
 
 here = np.s_[100:300, half - 100 : half + 100]  # a look at the middle
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.9), layout="compressed")
-plots.show_image(scene.image[here], axes[0], "part of an image")
-plots.overlay(scene.image[here], cut[here], axes[1], "two halves, each alone")
-plots.overlay(scene.image[here], together[here], axes[2], "at once")
+figures.show_image(scene.image[here], axes[0], "part of an image")
+figures.overlay(scene.image[here], cut[here], axes[1], "two halves, each alone")
+figures.overlay(scene.image[here], together[here], axes[2], "at once")
 axes[1].axvline(99.5, color="w", lw=0.8, ls=":")
 show(fig, alt="Nuclei; cells cut in two along a dotted line in the middle; cells whole.", dpi=72)
 
@@ -68,12 +68,12 @@ from pathlib import Path
 import pandas as pd
 import tifffile
 
-from maunet_lite.memory import current_memory, parse_bytes, show_bytes
+from maunet_lite.inference import current_memory, parse_bytes, show_bytes
 from maunet_lite.postprocessing import PostprocessConfig, segment as segment_maps
 from maunet_lite.preprocessing import normalize
-from maunet_lite.slides import segment_slide
-from maunet_lite.teaching.slide_view import SlideView
-from maunet_lite.windows import plan_axis
+from maunet_lite.scale import segment_slide
+from maunet_lite.course.figures.slide_view import SlideView
+from maunet_lite.inference import plan_axis
 
 ml.seed_everything(SEED)
 FOLDER = Path(tempfile.mkdtemp(prefix="slides-"))
@@ -173,7 +173,7 @@ picture = square(384)
 reference = predict(model, picture).probabilities[1]  # one window holds it all
 tried = {"128, side by side": (128, 0), "128, overlap 32": (128, 0.25), "256, overlap 64": (256, 0.25)}
 fig, axes = plt.subplots(1, 4, figsize=(8, 2.3), layout="compressed")
-plots.show_image(picture, axes[0], "image")
+figures.show_image(picture, axes[0], "image")
 wrong = {}
 for ax, (name, (window, overlap)) in zip(axes[1:], tried.items(), strict=True):
     seams = predict(model, picture, window=window, overlap=overlap).probabilities[1]
@@ -414,8 +414,8 @@ assert np.array_equal(join_by_names(toy, SEAM, 4, renumber), in_order)
 # from 0 to 96 pixels. From which halo on is every cell the same as in the whole, to the pixel?
 
 # %%
-from maunet_lite.maps import Maps
-from maunet_lite.slide_sample import measure_sample
+from maunet_lite.postprocessing import Maps
+from maunet_lite.scale import measure_sample
 
 SIDE = min(SLIDE, 600)
 maps = predict(model, square(SIDE))
@@ -633,7 +633,7 @@ record("seconds expected for 8415 × 10496", float(expected.iloc[-1]))
 # without workers it does one thing after another, right here.
 
 # %%
-from maunet_lite.cluster import open_pool
+from maunet_lite.scale import open_pool
 
 try:
     with open_pool(workers=WORKERS or None) as pool:
@@ -722,7 +722,7 @@ seam_test.round(2)
 # ## Further reading
 #
 # - Paper: 4.3 and Table 6 (cost against size), 2.3 (windows and their overlap).
-# - `maunet_lite/slide_blocks.py`: names, seams, joining, in 250 lines; `slide_maps.py`: one grid of
-#   windows; `slide_intensity.py`: exact percentiles of an image nobody can hold.
-# - `maunet_lite/cluster.py`: one pool for processes and clusters; `benchmarks/scale.py`: Table 6 on your
+# - `maunet_lite/scale/blocks.py`: names, seams, joining, in 250 lines; `maps.py`: one grid of
+#   windows; `intensity.py`: exact percentiles of an image nobody can hold.
+# - `maunet_lite/scale/pool.py`: one pool for processes and clusters; `benchmarks/scale.py`: Table 6 on your
 #   machine.

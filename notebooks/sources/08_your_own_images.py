@@ -10,19 +10,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import maunet_lite as ml
-from maunet_lite import plots
-from maunet_lite.baseline import otsu_watershed
-from maunet_lite.teaching import exercises, record, show
-from maunet_lite.teaching.own_images import photograph
+from maunet_lite import figures
+from maunet_lite.evaluation import otsu_watershed
+from maunet_lite.course import exercises, record, show
+from maunet_lite.course.figures.own_images import photograph
 
 image, truth = photograph(np.random.default_rng(5))
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.5), layout="compressed")
-plots.show_image(image, axes[0], f"membrane dye, {truth.max()} cells")
+figures.show_image(image, axes[0], f"membrane dye, {truth.max()} cells")
 for ax, name, found in (
     (axes[1], "Otsu + watershed", otsu_watershed(image).labels),
     (axes[2], "shipped weights", ml.segment(image)),
 ):
-    plots.overlay(image, found, ax, f"{name}: F1 {ml.match_cells(truth, found).f1:.2f}")
+    figures.overlay(image, found, ax, f"{name}: F1 {ml.match_cells(truth, found).f1:.2f}")
 show(
     fig,
     alt="Cells with bright rims; a threshold that finds pieces of rims; a network that also fills gaps.",
@@ -79,16 +79,16 @@ import pandas as pd
 import seaborn as sns
 import tifffile
 
-from maunet_lite.batch import segment_files
-from maunet_lite.datasets import check_folder, load_dataset
+from maunet_lite.scale import segment_files
+from maunet_lite.data import check_folder, load_dataset
 from maunet_lite.evaluation import baseline, evaluate
-from maunet_lite.measure import measure_cells
-from maunet_lite.recipes import recipe
-from maunet_lite.colors import SERIES
-from maunet_lite.teaching.own_images import describe_plate, leave_folder, photograph_experiment
+from maunet_lite.export import measure_cells
+from maunet_lite.training import recipe
+from maunet_lite.figures import SERIES
+from maunet_lite.course.figures.own_images import describe_plate, leave_folder, photograph_experiment
 
 ml.seed_everything(SEED)
-logging.getLogger("maunet_lite.images").setLevel(logging.ERROR)  # it would give section 1 away
+logging.getLogger("maunet_lite.data.images").setLevel(logging.ERROR)  # it would give section 1 away
 WORK = Path(tempfile.mkdtemp(prefix="own-images-"))
 MESSY = leave_folder(WORK / "from the microscope", SEED, wells=5)
 plate = describe_plate(  # your values are looked at now, not after the training
@@ -176,8 +176,8 @@ print(pd.Series(shapes).value_counts())
 odd = next(folder / "images" / name for name, shape in shapes.items() if len(shape) > 2)
 light, dye = tifffile.imread(odd)
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.3), layout="compressed")
-plots.show_image(light, axes[0], "page 0")
-plots.show_image(dye, axes[1], "page 1")
+figures.show_image(light, axes[0], "page 0")
+figures.show_image(dye, axes[1], "page 1")
 axes[2].hist(light.ravel(), 60, color="0.6", label="page 0")
 axes[2].hist(dye.ravel(), 60, color="#0072B2", label="page 1")
 axes[2].set(xlabel="counts of the camera", yticks=[])
@@ -269,10 +269,10 @@ record("F1 of lite as shipped", round(before["lite"], 2))
 picture = data.split("val").image(0)
 maps = ml.predict("lite", picture)
 fig, axes = plt.subplots(1, 4, figsize=(8, 1.9), layout="compressed")
-plots.show_image(picture, axes[0], "image")
+figures.show_image(picture, axes[0], "image")
 for ax, k, name in ((axes[1], 1, "interior"), (axes[2], 2, "boundary")):
-    plots.show_image((255 * maps.probabilities[k]).astype(np.uint8), ax, f"P({name})")
-plots.show_distance(maps.distance, axes[3], "distance field", bar=False)
+    figures.show_image((255 * maps.probabilities[k]).astype(np.uint8), ax, f"P({name})")
+figures.show_distance(maps.distance, axes[3], "distance field", bar=False)
 show(fig, alt="Rims are found as boundaries; insides and gaps between cells both count as interior.", dpi=72)
 
 # %% [markdown]
@@ -359,10 +359,10 @@ show(
 sample = data.split("val").labelled()
 shown, drawn = sample.image(0), sample.labels(0)
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.4), layout="compressed")
-plots.overlay(shown, drawn, axes[0], f"drawn by hand: {len(np.unique(drawn)) - 1}")
+figures.overlay(shown, drawn, axes[0], f"drawn by hand: {len(np.unique(drawn)) - 1}")
 for ax, name, network in ((axes[1], "shipped", "lite"), (axes[2], "fine-tuned", tuned)):
     found = ml.segment(shown, network)
-    plots.overlay(shown, found, ax, f"{name}: F1 {ml.match_cells(drawn, found).f1:.2f}")
+    figures.overlay(shown, found, ax, f"{name}: F1 {ml.match_cells(drawn, found).f1:.2f}")
 show(fig, alt="Hand-drawn cells; the shipped weights fill gaps too; fine-tuned ones fill cells.", dpi=72)
 
 # %% [markdown]
@@ -465,7 +465,7 @@ fig, axes = plt.subplots(1, len(chosen), figsize=(2 * len(chosen), 1.9), layout=
 for ax, name in zip(axes[0], chosen, strict=True):
     found = ml.read_labels(results / f"{Path(name).stem}_label.tiff")
     title = f"{Path(name).stem}: {worst.loc[name, 'suspicion']:.1f}"
-    plots.overlay(ml.read_image(experiment / name), found, ax, title)
+    figures.overlay(ml.read_image(experiment / name), found, ax, title)
 show(
     fig,
     alt="The three most suspicious pictures, among them a blurred and an empty one, and a good one.",
@@ -616,7 +616,7 @@ if not EXPERIMENT:  # only of a simulated one the truth is known
 import roifile
 import zarr
 
-from maunet_lite.polygons import Polygon, fill
+from maunet_lite.export import Polygon, fill
 
 last = worst.index[worst["cells"] > 0][-1]  # the least suspicious picture with cells
 name, picture = Path(last).stem, ml.read_image(experiment / last)
@@ -647,17 +647,17 @@ print({name: round(value, 2) for name, value in list(features[0]["properties"]["
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.4), width_ratios=(1.25, 1, 1.25), layout="compressed")
-plots.show_image(picture, axes[0], "GeoJSON (QuPath)")
+figures.show_image(picture, axes[0], "GeoJSON (QuPath)")
 for parts in drawn.values():
     for part in parts:
         axes[0].fill(*(part.shell - 0.5).T, fill=False, ec="#E69F00", lw=0.8)  # pictures begin at -0.5
 roi = max(rois, key=lambda roi: roi.n_coordinates)
-plots.show_image(picture, axes[1], f"ROI {int(roi.name)} (Fiji)")
+figures.show_image(picture, axes[1], f"ROI {int(roi.name)} (Fiji)")
 axes[1].fill(*(roi.coordinates() - 0.5).T, fill=False, ec="#56B4E9", lw=1.5)
 axes[1].set(xlim=(roi.left - 4, roi.right + 4), ylim=(roi.bottom + 4, roi.top - 4))
 levels = sorted(key for key in pyramid["labels/cells"].array_keys())
 smallest = pyramid[f"labels/cells/{levels[-1]}"][:]
-plots.show_labels(smallest, axes[2], f"OME-Zarr (napari): level {levels[-1]}")
+figures.show_labels(smallest, axes[2], f"OME-Zarr (napari): level {levels[-1]}")
 show(fig, alt="Outlines on cells; one outline that runs along pixel edges; labels at half the size.", dpi=80)
 
 # %% [markdown]
@@ -693,6 +693,6 @@ show(fig, alt="Outlines on cells; one outline that runs along pixel edges; label
 # ## Further reading
 #
 # - Paper: 3.1 (the data and how they were labelled), 3.2 (training), 4.3 (time and memory).
-# - `maunet_lite/data_check.py` (what is checked), `batch.py` and `batch_run.py` (the pipeline),
-#   `measure.py`, `polygons.py` (outlines along pixel edges), `export.py` (how to open each format).
+# - `maunet_lite/data/problems.py` (what is checked), `scale/batch/` (the pipeline),
+#   `export/measure.py`, `polygons.py` (outlines along pixel edges), `files.py` (how to open each format).
 # - Notebook 05 for rules instead of training, 06 for honest numbers, 07 for images larger than memory.

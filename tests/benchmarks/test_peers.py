@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import peers
-from maunet_lite.datasets import CellDataset, load_dataset
-from maunet_lite.evaluation import summary
+from maunet_lite.data.folder import CellDataset, load_dataset
+from maunet_lite.evaluation.scoreboard import summary
 
 COPY_THE_TRUTH = """
 import json, pathlib, shutil, sys

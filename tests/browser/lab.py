@@ -59,8 +59,8 @@ def write_course(folder: Path, sources: list[Path], profile: str) -> None:
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
-    from maunet_lite.teaching.runner import plan
-    from maunet_lite.teaching.sources import load
+    from maunet_lite.course.publishing.sources import load
+    from maunet_lite.course.running.runner import plan
 
     for source, parameters in plan(sources, profile, {}).items():
         path = folder / f"{source.stem}.ipynb"

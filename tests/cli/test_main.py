@@ -16,14 +16,14 @@ import torch
 from typer.testing import CliRunner
 
 from maunet_lite import __version__
-from maunet_lite.batch import find_images, label_paths, segment_files
-from maunet_lite.checkpoints import save_model
-from maunet_lite.cli import app, is_expected
-from maunet_lite.doctor import Hardware, check_speed, diagnose, explain_device, format_findings
-from maunet_lite.images import read_labels
-from maunet_lite.model import build_model
+from maunet_lite.cli.doctor import Hardware, check_speed, diagnose, explain_device, format_findings
+from maunet_lite.cli.main import app, is_expected
+from maunet_lite.data.images import read_labels
+from maunet_lite.network.checkpoints import save_model
+from maunet_lite.network.maunet import build_model
+from maunet_lite.scale.batch.segment_files import find_images, label_paths, segment_files
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 
 
 def run(*arguments):
@@ -107,7 +107,7 @@ def test_failure_while_writing_leaves_nothing_half_written(images, tmp_path, mon
     def broken(*args, **kwargs):
         raise RuntimeError("the network is on fire")
 
-    monkeypatch.setattr("maunet_lite.batch_image.predict", broken)
+    monkeypatch.setattr("maunet_lite.scale.batch.one_image.predict", broken)
     outcomes = segment_files([images / "dot.png"], tmp_path / "out", None, progress=False)
     assert (outcomes[0].status, outcomes[0].reason) == ("failed", "RuntimeError: the network is on fire")
     assert list((tmp_path / "out").iterdir()) == []
@@ -249,7 +249,7 @@ def test_errors_of_libraries_keep_their_traceback():
 
 def test_help_answers_without_loading_torch():
     code = (
-        "import sys\nfrom maunet_lite.cli import app\n"
+        "import sys\nfrom maunet_lite.cli.main import app\n"
         "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
         "print('torch' in sys.modules, 'numpy' in sys.modules, 'papermill' in sys.modules)"
     )

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from maunet_lite.cli import app
-from maunet_lite.cli_models import _train_config
-from maunet_lite.recipes import recipe
-from maunet_lite.run_folder import Run
+from maunet_lite.cli.main import app
+from maunet_lite.cli.models import _train_config
+from maunet_lite.training.recipes import recipe
+from maunet_lite.training.run import Run
 
 
 def test_data_and_budget_are_those_of_the_recipe_unless_given(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from maunet_lite.error_analysis import errors
-from maunet_lite.teaching import ablation_figures as figures
+from maunet_lite.course.figures import ablation_figures as figures
+from maunet_lite.evaluation.errors import errors
 
 TRUTH = np.zeros((24, 40), dtype=np.int32)
 TRUTH[4:8, 4:8] = 1  # missed, 16 pixels

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from maunet_lite.teaching.runner import plan, run_notebooks
-from maunet_lite.teaching.sources import NotebookError
+from maunet_lite.course.publishing.sources import NotebookError
+from maunet_lite.course.running.runner import plan, run_notebooks
 
 PARAMETERS = '# %% tags=["parameters"]\nPROFILE = "quick"\nSTEPS = 2\n\n'
 

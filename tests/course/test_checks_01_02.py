@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from maunet_lite import losses
-from maunet_lite.teaching import exercises
-from maunet_lite.teaching.checks_01 import _scale
+from maunet_lite.course import exercises
+from maunet_lite.course.exercises.checks_01 import _scale
+from maunet_lite.training import losses
 
 
 def said(number: str, answer, capsys) -> str:

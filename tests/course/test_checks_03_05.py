@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from maunet_lite.teaching import checks_05, exercises
+from maunet_lite.course import exercises
+from maunet_lite.course.exercises import checks_05
 
 
 def test_steps_grow_with_a_loop_and_not_with_the_size():

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from maunet_lite.teaching.exercises import registered
-from maunet_lite.teaching.sources import declared_parameters, find_sources, load
+from maunet_lite.course.exercises.judge import registered
+from maunet_lite.course.publishing.sources import declared_parameters, find_sources, load
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 SOURCES = find_sources(REPOSITORY / "notebooks")
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 PAGES += sorted((REPOSITORY / "notebooks").glob("*.md")) + sorted((REPOSITORY / "data").glob("*.md"))

@@ -10,11 +10,11 @@ from typing import Any
 import nbformat
 import pytest
 
-from maunet_lite.teaching.exercises import registered
-from maunet_lite.teaching.pages import to_html
-from maunet_lite.teaching.sources import find_sources, load
+from maunet_lite.course.exercises.judge import registered
+from maunet_lite.course.publishing.pages import to_html
+from maunet_lite.course.publishing.sources import find_sources, load
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 NOTEBOOKS = REPOSITORY / "notebooks"
 SOURCES = find_sources(NOTEBOOKS)
 PUBLISHED = sorted(NOTEBOOKS.glob("*.ipynb"))

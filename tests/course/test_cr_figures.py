@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from maunet_lite.colors import CLASS_COLORS, rgb
-from maunet_lite.teaching import cr_figures
+from maunet_lite.course.figures import cr_figures
+from maunet_lite.figures.colors import CLASS_COLORS, rgb
 
 
 def test_verdicts_name_every_case():

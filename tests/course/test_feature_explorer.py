@@ -9,11 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from maunet_lite.datasets import Sample
-from maunet_lite.feature_plots import modality_colors
-from maunet_lite.features import Features, Head, pca
-from maunet_lite.model import build_model
-from maunet_lite.teaching.feature_atlas import (
+from maunet_lite.course.figures.feature_atlas import (
     Atlas,
     View,
     build_boundary,
@@ -23,9 +19,13 @@ from maunet_lite.teaching.feature_atlas import (
     first_view,
     survey,
 )
-from maunet_lite.teaching.feature_explorer import CARD, FeatureExplorer, to_png
-from maunet_lite.teaching.feature_figures import figure_2d, figure_3d, figure_scores
-from maunet_lite.teaching.feature_pictures import describe, pictures, static_view, thumbnail
+from maunet_lite.course.figures.feature_explorer import CARD, FeatureExplorer, to_png
+from maunet_lite.course.figures.feature_figures import figure_2d, figure_3d, figure_scores
+from maunet_lite.course.figures.feature_pictures import describe, pictures, static_view, thumbnail
+from maunet_lite.data.folder import Sample
+from maunet_lite.features.plots import modality_colors
+from maunet_lite.features.space import Features, Head, pca
+from maunet_lite.network.maunet import build_model
 
 NAMES = ("a.png", "b.png", "c.png")
 HEAD = Head(np.array([[1.0, 0], [-1.0, 0], [0, 1.0]]), np.zeros(3), ("background", "interior", "boundary"))

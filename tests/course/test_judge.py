@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from maunet_lite.teaching import exercises
+from maunet_lite.course import exercises
+from maunet_lite.course.exercises import judge as judge_module
 
 
 def cases(kind: str) -> list:
@@ -40,8 +41,7 @@ def test_stub_counts_as_not_attempted(exercise, capsys):
 
 @pytest.fixture
 def toy(monkeypatch):
-    """Register "99.1" in a registry of its own: the answer must be 4."""
-    monkeypatch.setattr(exercises, "_state", type(exercises._state)())
+    monkeypatch.setattr(judge_module, "_state", type(judge_module._state)())
     right, wrong = {"four": 4}, {"five": 5}
 
     @exercises.exercise("99.1", "Two and two", hints=("count", "use your fingers"), right=right, wrong=wrong)

@@ -9,11 +9,7 @@ import tifffile
 from skimage.measure import label
 from skimage.segmentation import expand_labels
 
-from maunet_lite.datasets import check_folder
-from maunet_lite.images import read_labels
-from maunet_lite.measure import measure_cells
-from maunet_lite.simulation.scene import distance_to_outline
-from maunet_lite.teaching.own_images import (
+from maunet_lite.course.figures.own_images import (
     REJECTED,
     WELLS,
     describe_plate,
@@ -21,6 +17,10 @@ from maunet_lite.teaching.own_images import (
     photograph,
     photograph_experiment,
 )
+from maunet_lite.data.images import read_labels
+from maunet_lite.data.problems import check_folder
+from maunet_lite.data.simulation.scene import distance_to_outline
+from maunet_lite.export.measure import measure_cells
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
-from maunet_lite.preprocessing import make_targets
-from maunet_lite.teaching.postprocessing_cases import (
+from maunet_lite.course.figures.postprocessing_cases import (
     INPUTS,
     STEPS,
     Case,
@@ -19,7 +17,7 @@ from maunet_lite.teaching.postprocessing_cases import (
     scan,
     score,
 )
-from maunet_lite.teaching.postprocessing_explorer import (
+from maunet_lite.course.figures.postprocessing_explorer import (
     PRESETS,
     RANGES,
     PostprocessExplorer,
@@ -29,7 +27,11 @@ from maunet_lite.teaching.postprocessing_explorer import (
     settings,
     settings_code,
 )
-from maunet_lite.teaching.widgets import Choice
+from maunet_lite.course.widgets import Choice
+from maunet_lite.postprocessing.config import PostprocessConfig
+from maunet_lite.postprocessing.maps import Maps
+from maunet_lite.postprocessing.segment import segment
+from maunet_lite.preprocessing.targets import make_targets
 
 
 def disks(centres: list[tuple[int, int]], radius: int = 8) -> np.ndarray:

@@ -7,18 +7,18 @@ import asyncio
 import numpy as np
 import pytest
 
-from maunet_lite.checks import LabelError
-from maunet_lite.preprocessing import distance_field, make_targets
-from maunet_lite.simulation import simulate
-from maunet_lite.teaching.preprocessing_explorer import (
+from maunet_lite.course.figures.preprocessing_explorer import (
     class_map_with,
     draw_choice,
     markers,
     measure_cells,
     targets_from,
 )
-from maunet_lite.teaching.preprocessing_shapes import from_digits, show_numbers, six_shapes
-from maunet_lite.teaching.widgets import Choice, Explorer, Slider, explorer
+from maunet_lite.course.figures.preprocessing_shapes import from_digits, show_numbers, six_shapes
+from maunet_lite.course.widgets import Choice, Explorer, Slider, explorer
+from maunet_lite.data.checks import LabelError
+from maunet_lite.data.simulation import simulate
+from maunet_lite.preprocessing.targets import distance_field, make_targets
 
 
 def block(side: int, margin: int = 3) -> np.ndarray:

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maunet_lite.teaching.pages import draw_formulas, to_html
-from maunet_lite.teaching.profiles import PROFILES, parameters_for
-from maunet_lite.teaching.publish import (
+from maunet_lite.course.publishing.pages import draw_formulas, to_html
+from maunet_lite.course.publishing.publish import (
     MAX_KILOBYTES,
     check,
     clean,
@@ -23,10 +22,17 @@ from maunet_lite.teaching.publish import (
     publish_notebooks,
     shrink_figures,
 )
-from maunet_lite.teaching.site import title_and_summary, write_site
-from maunet_lite.teaching.sources import NotebookError, declared_parameters, find_sources, load, source_hash
+from maunet_lite.course.publishing.site import title_and_summary, write_site
+from maunet_lite.course.publishing.sources import (
+    NotebookError,
+    declared_parameters,
+    find_sources,
+    load,
+    source_hash,
+)
+from maunet_lite.course.running.profiles import PROFILES, parameters_for
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 COURSE = HERE.parent / "notebooks"
 
 

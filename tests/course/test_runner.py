@@ -16,16 +16,16 @@ import psutil
 import pytest
 from nbclient.exceptions import DeadKernelError
 
-from maunet_lite.teaching import runner
-from maunet_lite.teaching.process import Worker
-from maunet_lite.teaching.profiles import PROFILES, parameters_for
-from maunet_lite.teaching.recording import collect, record
-from maunet_lite.teaching.report import NotebookRun, Report
-from maunet_lite.teaching.runner import plan, run_notebooks
-from maunet_lite.teaching.sources import NotebookError, find_sources, load, select
-from maunet_lite.teaching.worker import retry_dead_start
+from maunet_lite.course.publishing.sources import NotebookError, find_sources, load, select
+from maunet_lite.course.running import runner
+from maunet_lite.course.running.process import Worker
+from maunet_lite.course.running.profiles import PROFILES, parameters_for
+from maunet_lite.course.running.recording import collect, record
+from maunet_lite.course.running.report import NotebookRun, Report
+from maunet_lite.course.running.runner import plan, run_notebooks
+from maunet_lite.course.running.worker import retry_dead_start
 
-COURSE = Path(__file__).parent / "notebooks"
+COURSE = Path(__file__).parents[1] / "notebooks"
 
 
 def sources(*numbers: str) -> list[Path]:
@@ -141,8 +141,8 @@ def test_interrupt_ends_the_kernels_and_still_reports(tmp_path):
     # A shell lets what it starts in the background ignore SIGINT, and so do some CI systems.
     listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     call = f"run_notebooks(['03'], 'smoke', folder={str(COURSE)!r}, out={str(tmp_path)!r})"
-    code = f"{listen}; from maunet_lite.teaching import run_notebooks; print({call}.ok)"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    code = f"{listen}; from maunet_lite.course import run_notebooks; print({call}.ok)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:

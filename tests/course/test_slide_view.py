@@ -6,10 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from maunet_lite.slide_blocks import Block
-from maunet_lite.slides import Step, segment_slide
-from maunet_lite.teaching.slide_scenes import PLACES, cost, make_slide
-from maunet_lite.teaching.slide_view import LONGEST, SlideView
+from maunet_lite.course.figures.slide_scenes import PLACES, cost, make_slide
+from maunet_lite.course.figures.slide_view import LONGEST, SlideView
+from maunet_lite.scale.blocks import Block
+from maunet_lite.scale.slides import Step, segment_slide
 
 
 def test_slide_is_empty_where_it_should_be() -> None:

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from maunet_lite import sweeps
-from maunet_lite.cli import app
-from maunet_lite.sweeps import plan_sweep, read_grid, run_sweep
-from maunet_lite.teaching.sources import NotebookError
+from maunet_lite.cli.main import app
+from maunet_lite.course.publishing.sources import NotebookError
+from maunet_lite.course.running import sweeps
+from maunet_lite.course.running.sweeps import plan_sweep, read_grid, run_sweep
 
-SOURCES = Path(__file__).parent / "notebooks" / "sources"
+SOURCES = Path(__file__).parents[1] / "notebooks" / "sources"
 GOOD = SOURCES / "00_good.py"
 
 

@@ -18,11 +18,14 @@ import pandas as pd
 import pytest
 import tifffile
 
-from maunet_lite import __version__, downloads
-from maunet_lite.catalogue import CATALOGUE, Archive
-from maunet_lite.datasets import DatasetError, check_folder, load_dataset
-from maunet_lite.downloads import LicenceError, get
-from maunet_lite.unpacking import join_masks, with_validation
+from maunet_lite import __version__
+from maunet_lite.data import downloads
+from maunet_lite.data.catalogue import CATALOGUE, Archive
+from maunet_lite.data.downloads import LicenceError, get
+from maunet_lite.data.folder import load_dataset
+from maunet_lite.data.problems import check_folder
+from maunet_lite.data.table import DatasetError
+from maunet_lite.data.unpacking import join_masks, with_validation
 
 CELLS = np.array([[1, 1, 0, 0, 0], [0, 0, 0, 5, 5], [0, 0, 0, 5, 5]], dtype=np.uint16)
 
@@ -257,7 +260,7 @@ def test_archives_fetched_by_hand_are_verified_too(web: Web, home: Path, tmp_pat
 
 def test_nothing_half_done_is_left(web: Web, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     web.put("dsb2018", nuclei())
-    from maunet_lite import unpacking
+    from maunet_lite.data import unpacking
 
     copy, copied = unpacking._copy, []
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from maunet_lite.catalogue import CATALOGUE, data_home, format_catalogue
-from maunet_lite.dataset_table import label_files, read_listing, read_table
-from maunet_lite.datasets import CellDataset, DatasetError, check_folder, find_label, load_dataset
-from maunet_lite.images import write_image, write_labels
+from maunet_lite.data.catalogue import CATALOGUE, data_home, format_catalogue
+from maunet_lite.data.folder import CellDataset, load_dataset
+from maunet_lite.data.images import write_image, write_labels
+from maunet_lite.data.problems import check_folder
+from maunet_lite.data.table import DatasetError, find_label, label_files, read_listing, read_table
 
 CELLS = np.array([[1, 1, 0, 0], [0, 0, 5, 5]])
 
@@ -265,7 +266,7 @@ def test_simulated_data_are_made_on_first_use(tmp_path: Path, monkeypatch: pytes
         dataset(folder, "a", "image\na.png\n")
 
     monkeypatch.setenv("MAUNET_DATA", str(tmp_path / "home"))
-    monkeypatch.setattr("maunet_lite.simulation.simulate_dataset", stand_in)
+    monkeypatch.setattr("maunet_lite.data.simulation.folder.simulate_dataset", stand_in)
     assert load_dataset("simulated").folder == tmp_path / "home" / "simulated"
     assert len(load_dataset("simulated")) == 1
     assert len(made) == 1
@@ -290,7 +291,7 @@ def test_data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert data_home() == tmp_path
     monkeypatch.setenv("MAUNET_DATA", "")
     assert data_home().name == "data"
-    monkeypatch.setattr("maunet_lite.catalogue._CHECKOUT", tmp_path)  # installed: no checkout around
+    monkeypatch.setattr("maunet_lite.data.catalogue._CHECKOUT", tmp_path)  # installed: no checkout around
     assert "maunet-lite" in str(data_home())
 
 

@@ -13,15 +13,12 @@ import tifffile
 from PIL import Image
 from skimage.measure import label
 
-from maunet_lite.images import (
+from maunet_lite.data.checks import ImageError, LabelError, validate_image, validate_labels
+from maunet_lite.data.images import (
     IMAGE_SUFFIXES,
-    ImageError,
-    LabelError,
     atomic_path,
     read_image,
     read_labels,
-    validate_image,
-    validate_labels,
     write_image,
     write_labels,
 )

@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from maunet_lite.images import read_image, read_labels, validate_labels
-from maunet_lite.simulation import MODALITIES, VARIANTS, Simulated, simulate, simulate_dataset
-from maunet_lite.simulation.fields import blur, illumination, smooth_noise, specks
-from maunet_lite.simulation.folder import _split_names
-from maunet_lite.simulation.microscopes import _propagate, phase_contrast
-from maunet_lite.simulation.scene import Scene, _stamp, distance_to_outline, place_cells
-from maunet_lite.simulation.shapes import round_outline, spindle_outline, spread_outline
+from maunet_lite.data.checks import validate_labels
+from maunet_lite.data.images import read_image, read_labels
+from maunet_lite.data.simulation import MODALITIES, VARIANTS, Simulated, simulate, simulate_dataset
+from maunet_lite.data.simulation.fields import blur, illumination, smooth_noise, specks
+from maunet_lite.data.simulation.folder import _split_names
+from maunet_lite.data.simulation.microscopes import _propagate, phase_contrast
+from maunet_lite.data.simulation.scene import Scene, _stamp, distance_to_outline, place_cells
+from maunet_lite.data.simulation.shapes import round_outline, spindle_outline, spread_outline
 
 KINDS = [(modality, variant) for modality in MODALITIES for variant in VARIANTS[modality]]
 GREY = [kind for kind in KINDS if kind != ("brightfield", "stained")]
@@ -456,7 +457,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch) -> None:
         if len(calls) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("maunet_lite.simulation.folder.write_labels", interrupted)
+    monkeypatch.setattr("maunet_lite.data.simulation.folder.write_labels", interrupted)
     with pytest.raises(KeyboardInterrupt):
         simulate_dataset(tmp_path / "set", n_per_modality=1, shape=(32, 32), progress=False)
     assert list(tmp_path.iterdir()) == []

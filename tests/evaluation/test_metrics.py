@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.optimize import linear_sum_assignment
 
-from maunet_lite.images import LabelError
-from maunet_lite.metrics import (
+from maunet_lite.data.checks import LabelError
+from maunet_lite.evaluation.matching import Match
+from maunet_lite.evaluation.metrics import (
     IOUS,
-    Match,
     ap_curve,
     dice,
     dice_per_class,
@@ -27,7 +27,7 @@ from maunet_lite.metrics import (
     summarize,
 )
 
-CASES = Path(__file__).parent / "data"
+CASES = Path(__file__).parents[1] / "golden"
 EMPTY = np.zeros((3, 5), dtype=np.int32)
 # Two cells: a of 4 pixels, b of 2.
 TRUTH = np.array([[1, 1, 0, 2, 2], [1, 1, 0, 0, 0]])

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 import tifffile
 
-from maunet_lite import export_geojson
-from maunet_lite.checks import LabelError
-from maunet_lite.export import export, write_geojson, write_ome_zarr, write_rois, write_tiff
-from maunet_lite.measure import measure_cells
-from maunet_lite.polygons import Polygon, fill
+from maunet_lite.data.checks import LabelError
+from maunet_lite.export import geojson
+from maunet_lite.export.files import export, write_ome_zarr, write_rois, write_tiff
+from maunet_lite.export.geojson import write_geojson
+from maunet_lite.export.measure import measure_cells
+from maunet_lite.export.polygons import Polygon, fill
 
 # a hole, a one-pixel cell at the corner of the map, pixels that touch at a corner, a cell in two pieces,
 # touching cells, a gap in the ids and one above 65,535
@@ -230,7 +231,7 @@ def test_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
     def broken(*args):
         raise RuntimeError("disk on fire")
 
-    monkeypatch.setattr(export_geojson, "_geometry", broken)
+    monkeypatch.setattr(geojson, "_geometry", broken)
     with pytest.raises(RuntimeError):
         write_geojson(tmp_path / "a.geojson", LABELS, measurements=pd.DataFrame({"label": np.unique(LABELS)}))
     assert list(tmp_path.iterdir()) == []

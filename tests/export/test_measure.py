@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops_table
 
-from maunet_lite.measure import measure_cells
+from maunet_lite.export.measure import measure_cells
 
 THEIRS = {
     "label": "label", "area": "area", "centroid-0": "centroid_row", "centroid-1": "centroid_column",

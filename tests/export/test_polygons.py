@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from maunet_lite.checks import LabelError
-from maunet_lite.polygons import Polygon, area, fill, trace
+from maunet_lite.data.checks import LabelError
+from maunet_lite.export.polygons import Polygon, area, fill, trace
 
 SMALL = arrays(
     np.int32,

@@ -11,24 +11,14 @@ import torch
 from matplotlib import colors as mcolors
 from torch import nn
 
-from maunet_lite.datasets import Sample
-from maunet_lite.feature_plots import margin_strip, measure_lines, modality_colors, scatter
-from maunet_lite.features import (
-    MEASURES,
-    Features,
-    Head,
-    class_head,
-    decision_boundary,
-    discriminability,
-    layers,
-    margins,
-    mean_features,
-    paired_differences,
-    pca,
-    spread,
-)
-from maunet_lite.model import Output, build_model
-from maunet_lite.preprocessing import make_targets, normalize
+from maunet_lite.data.folder import Sample
+from maunet_lite.features.mean_features import class_head, layers, mean_features
+from maunet_lite.features.plots import margin_strip, measure_lines, modality_colors, scatter
+from maunet_lite.features.separability import MEASURES, discriminability, paired_differences, spread
+from maunet_lite.features.space import Features, Head, decision_boundary, margins, pca
+from maunet_lite.network.maunet import Output, build_model
+from maunet_lite.preprocessing.intensity import normalize
+from maunet_lite.preprocessing.targets import make_targets
 
 
 class Pooling(nn.Module):
@@ -118,7 +108,7 @@ def test_image_without_background_has_an_interior_row_only(half_bright):
 def test_a_feature_counts_as_often_as_it_has_pixels_in_the_mask():
     # Columns of 4 pixels: values 0, 1, 2, …; the mask takes 4 pixels of the first, 2 of the second: (4·0 +
     # 2·1) / 6.
-    from maunet_lite.features import _masked_sums
+    from maunet_lite.features.mean_features import _masked_sums
 
     values = torch.arange(3.0).reshape(1, 1, 3)
     mask = np.zeros((1, 4, 12), bool)

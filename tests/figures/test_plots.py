@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from skimage.color import rgb2lab
 
-from maunet_lite import plots
-from maunet_lite.colors import (
+from maunet_lite.evaluation.errors import errors
+from maunet_lite.figures import plots
+from maunet_lite.figures.colors import (
     CELL_COLORS,
     CLASS_COLORS,
     ERROR_COLORS,
@@ -23,8 +24,7 @@ from maunet_lite.colors import (
     rgb,
     to_display,
 )
-from maunet_lite.error_analysis import errors
-from maunet_lite.preprocessing import make_targets
+from maunet_lite.preprocessing.targets import make_targets
 
 # Viénot/Machado-type matrices for linear RGB: how the image looks without one kind of cones.
 COLOUR_VISION = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from itertools import product
 
@@ -10,17 +11,26 @@ import pytest
 import torch
 from torch import nn
 
-from maunet_lite import gpu_memory, inference, prepared
-from maunet_lite.checkpoints import save_model
-from maunet_lite.ensembles import Heads
-from maunet_lite.images import ImageError
-from maunet_lite.inference import default_window, predict, resolve_device, segment
-from maunet_lite.model import MAUNet, ModelConfig, Output
-from maunet_lite.postprocessing import connected_interiors
-from maunet_lite.postprocessing import segment as postprocess
-from maunet_lite.prepared import prepare, run_windows
-from maunet_lite.preprocessing import normalize
-from maunet_lite.windows import blending_profile, mirrored, plan_axis, resample, taps, window_starts
+from maunet_lite.data.checks import ImageError
+from maunet_lite.inference import gpu_memory, prepared
+from maunet_lite.inference.ensembles import Heads
+from maunet_lite.inference.predict import default_window, predict, resolve_device, segment
+from maunet_lite.inference.prepared import prepare, run_windows
+from maunet_lite.inference.windows import (
+    blending_profile,
+    mirrored,
+    plan_axis,
+    resample,
+    taps,
+    window_starts,
+)
+from maunet_lite.network.checkpoints import save_model
+from maunet_lite.network.maunet import MAUNet, ModelConfig, Output
+from maunet_lite.postprocessing.segment import connected_interiors
+from maunet_lite.postprocessing.segment import segment as postprocess
+from maunet_lite.preprocessing.intensity import normalize
+
+MODULE = importlib.import_module("maunet_lite.inference.predict")  # its name in the room is the function
 
 CPU = torch.device("cpu")
 
@@ -256,7 +266,7 @@ def test_no_seam_where_windows_disagree():
 def test_a_seam_would_be_noticed(monkeypatch):
     """Windows that are laid side by side instead of blended fail the test above."""
     monkeypatch.setattr(
-        "maunet_lite.windows.blending_profile", lambda p, size, ramp: ((p > 0) & (p < size)) * 1.0
+        "maunet_lite.inference.windows.blending_profile", lambda p, size, ramp: ((p > 0) & (p < size)) * 1.0
     )
     with pytest.raises(AssertionError):
         test_no_seam_where_windows_disagree()
@@ -279,7 +289,7 @@ def test_ensemble_is_the_mean_of_logits_and_of_distances():
 def test_scales_are_averaged():
     image = smooth(64, 96)
     alone = [predict(small(), image, scales=(s,), device="cpu") for s in (1.0, 1.25, 1.5)]
-    together = predict(small(), image, scales=inference.PUBLISHED_SCALES, device="cpu")
+    together = predict(small(), image, scales=MODULE.PUBLISHED_SCALES, device="cpu")
     np.testing.assert_allclose(together.distance, np.mean([a.distance for a in alone], axis=0), atol=1e-5)
     # log p is a logit minus something that all classes share, which softmax takes out again
     logits = torch.from_numpy(np.mean([np.log(a.probabilities) for a in alone], axis=0))
@@ -383,8 +393,8 @@ def test_the_copy_says_what_the_model_says():
 
 def test_models_by_name_are_read_once_and_again_when_the_file_changes(tmp_path, monkeypatch):
     loaded = []
-    monkeypatch.setattr(inference, "load_model", lambda path: loaded.append(path) or small())
-    inference._load_cached.cache_clear()
+    monkeypatch.setattr(MODULE, "load_model", lambda path: loaded.append(path) or small())
+    MODULE._load_cached.cache_clear()
     path = save_model(small(), tmp_path / "best.safetensors")
     for source in (path, str(path), tmp_path):
         predict(source, picture(8, 8), device="cpu")
@@ -394,7 +404,7 @@ def test_models_by_name_are_read_once_and_again_when_the_file_changes(tmp_path, 
     os.utime(path, ns=(1, 1))
     predict(path, picture(8, 8), device="cpu")
     assert len(loaded) == 2
-    inference._load_cached.cache_clear()
+    MODULE._load_cached.cache_clear()
 
 
 def test_default_window_follows_the_normalisation():
@@ -440,7 +450,7 @@ def test_interrupting_leaves_everything_usable(monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(inference, "_blend", interrupted)
+        patch.setattr(MODULE, "_blend", interrupted)
         with pytest.raises(KeyboardInterrupt):
             predict(model, image, window=64, device="cpu")
     assert np.array_equal(predict(model, image, window=64, device="cpu").distance, expected)
@@ -516,13 +526,13 @@ def test_devices_that_are_not_there_are_explained(monkeypatch):
 def test_memory_counts_weights_and_maps(monkeypatch):
     """On the CPU `memory` has no effect; what it would leave for windows is handed on all the same."""
     seen = []
-    original = inference.run_windows
+    original = MODULE.run_windows
 
     def spy(network, planes, places, batch_size, memory):
         seen.append(memory)
         return original(network, planes, places, batch_size, memory)
 
-    monkeypatch.setattr(inference, "run_windows", spy)
+    monkeypatch.setattr(MODULE, "run_windows", spy)
     model = small()
     weights = 4 * sum(p.numel() for p in model.parameters())
     weights += sum(b.numel() * b.element_size() for b in model.buffers())

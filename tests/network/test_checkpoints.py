@@ -15,10 +15,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from maunet_lite import checkpoints
-from maunet_lite.authors_weights import HEAD, read_published, translate
-from maunet_lite.checkpoints import (
-    CheckpointError,
+from maunet_lite.network import checkpoints
+from maunet_lite.network.authors import HEAD, CheckpointError, read_published, translate
+from maunet_lite.network.checkpoints import (
     convert_authors,
     find_checkpoint,
     import_authors,
@@ -27,9 +26,9 @@ from maunet_lite.checkpoints import (
     save_model,
     shipped_models,
 )
-from maunet_lite.model import MAUNet, ModelConfig
+from maunet_lite.network.maunet import MAUNet, ModelConfig
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "golden"
 SMALL = ModelConfig("lite:2", (0, 4, 6), norm="batch", boundary=False)
 
 

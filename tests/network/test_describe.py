@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from maunet_lite.describe import describe, draw, multiply_adds
-from maunet_lite.model import MAUNet, ModelConfig, build_model
+from maunet_lite.network.describe import describe, multiply_adds
+from maunet_lite.network.diagram import draw
+from maunet_lite.network.maunet import MAUNet, ModelConfig, build_model
 
 TABLE_2 = {"paper-r50": (39_403_021, 10.06), "paper-wr50": (28_838_157, 14.27)}
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from maunet_lite import resnet
-from maunet_lite.encoders import LITE_CHANNELS, build_encoder
-from maunet_lite.losses import supervised_loss
-from maunet_lite.model import build_model
+from maunet_lite.network import resnet
+from maunet_lite.network.encoders import LITE_CHANNELS, build_encoder
+from maunet_lite.network.maunet import build_model
+from maunet_lite.training.losses import supervised_loss
 
 SMALL = (64, 64, 128, 256, 512)
 LARGE = (64, 256, 512, 1024, 2048)

@@ -11,9 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from maunet_lite.blocks import InstanceNorm, ResidualBlock, SubpixelHead, UpBlock, fold_batch_norm
-from maunet_lite.losses import supervised_loss
-from maunet_lite.model import PRESETS, MAUNet, ModelConfig, build_model, default_widths, preset_config
+from maunet_lite.network.blocks import InstanceNorm, ResidualBlock, SubpixelHead, UpBlock, fold_batch_norm
+from maunet_lite.network.maunet import (
+    PRESETS,
+    MAUNet,
+    ModelConfig,
+    build_model,
+    default_widths,
+    preset_config,
+)
+from maunet_lite.training.losses import supervised_loss
 
 TINY = ModelConfig("tiny", (4, 4, 6, 8))
 

@@ -13,26 +13,23 @@ from scipy import ndimage
 from skimage.morphology import local_minima
 from skimage.segmentation import find_boundaries, watershed
 
-from maunet_lite.images import read_labels
-from maunet_lite.metrics import match_cells
-from maunet_lite.postprocessing import (
-    Maps,
-    PostprocessConfig,
-    Segmentation,
+from maunet_lite.data.images import read_labels
+from maunet_lite.evaluation.metrics import match_cells
+from maunet_lite.postprocessing.config import PostprocessConfig
+from maunet_lite.postprocessing.maps import Maps, interior_distance
+from maunet_lite.postprocessing.run_lengths import Runs, label_components, number_in_reading_order
+from maunet_lite.postprocessing.segment import Segmentation, connected_interiors, segment
+from maunet_lite.postprocessing.steps import (
     blur_distance,
-    connected_interiors,
     grow_cells,
-    interior_distance,
     make_relief,
     mark_peaks,
     mark_skeletons,
     mean_cell_width,
-    segment,
     threshold_maps,
 )
-from maunet_lite.preprocessing import make_targets
-from maunet_lite.run_lengths import Runs, label_components, number_in_reading_order
-from maunet_lite.watershed import flood
+from maunet_lite.postprocessing.watershed import flood
+from maunet_lite.preprocessing.targets import make_targets
 
 STEPS = [
     "foreground",

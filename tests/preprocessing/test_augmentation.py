@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from maunet_lite.augmentation import (
+from maunet_lite.preprocessing.augmentation import (
     AugmentationConfig,
     add_noise,
     adjust_contrast,
@@ -20,7 +20,7 @@ from maunet_lite.augmentation import (
     shift_histogram,
     smooth,
 )
-from maunet_lite.intensity import HIGH, LOW
+from maunet_lite.preprocessing.intensity import HIGH, LOW
 
 
 def generator(seed: int = 0) -> np.random.Generator:

@@ -14,13 +14,14 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from maunet_lite import patches
-from maunet_lite.augmentation import AugmentationConfig
-from maunet_lite.datasets import CellDataset, DatasetError, load_dataset
-from maunet_lite.images import write_image, write_labels
-from maunet_lite.intensity import HIGH, LOW
-from maunet_lite.patches import PatchDataset, PreparedImage, TargetConfig, source_weights
-from maunet_lite.preprocessing import make_targets, normalize
+from maunet_lite.data.folder import CellDataset, load_dataset
+from maunet_lite.data.images import write_image, write_labels
+from maunet_lite.data.table import DatasetError
+from maunet_lite.preprocessing import patches
+from maunet_lite.preprocessing.augmentation import AugmentationConfig
+from maunet_lite.preprocessing.intensity import HIGH, LOW, normalize
+from maunet_lite.preprocessing.patches import PatchDataset, PreparedImage, TargetConfig, source_weights
+from maunet_lite.preprocessing.targets import make_targets
 
 PLAIN = AugmentationConfig(patch=32, p_resize=0, p_geometry=0, p_intensity=0)
 SMALL = AugmentationConfig(patch=32, around_cell=0.5)

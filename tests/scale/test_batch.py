@@ -13,12 +13,12 @@ import pytest
 import tifffile
 import torch
 
-from maunet_lite import batch_image, batch_record
-from maunet_lite.batch import find_images, segment_files
-from maunet_lite.images import read_labels, write_labels
-from maunet_lite.maps import Maps
-from maunet_lite.measure import measure_cells
-from maunet_lite.model import build_model
+from maunet_lite.data.images import read_labels, write_labels
+from maunet_lite.export.measure import measure_cells
+from maunet_lite.network.maunet import build_model
+from maunet_lite.postprocessing.maps import Maps
+from maunet_lite.scale.batch import one_image, provenance
+from maunet_lite.scale.batch.segment_files import find_images, segment_files
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def network(monkeypatch):
         probabilities = np.stack([~bright, bright, np.zeros_like(bright)]).astype(np.float32)
         return Maps(probabilities, None)
 
-    monkeypatch.setattr(batch_image, "predict", predict)
+    monkeypatch.setattr(one_image, "predict", predict)
     return asked
 
 
@@ -169,7 +169,7 @@ def test_label_map_of_another_size_is_not_taken(images, tmp_path):
 def test_stages_overlap(images, tmp_path, monkeypatch, network):
     """The first image may be finished only once the second has been seen: one stage at a time would hang."""
     both_seen, count = threading.Event(), []
-    original_see, original_finish = batch_image.see, batch_image.finish
+    original_see, original_finish = one_image.see, one_image.finish
 
     def see(*arguments):
         count.append(1)
@@ -181,8 +181,8 @@ def test_stages_overlap(images, tmp_path, monkeypatch, network):
         assert both_seen.wait(timeout=20), "the network waits for the writer"
         return original_finish(*arguments)
 
-    monkeypatch.setattr(batch_image, "see", see)
-    monkeypatch.setattr(batch_image, "finish", finish)
+    monkeypatch.setattr(one_image, "see", see)
+    monkeypatch.setattr(one_image, "finish", finish)
     outcomes = segment_files([images / "1.png", images / "2.png"], tmp_path / "out", None, progress=False)
     assert [o.status for o in outcomes] == ["segmented"] * 2
     assert set(network) == {threading.main_thread()}, "Ctrl-C reaches the network"
@@ -195,7 +195,7 @@ def test_few_images_are_in_memory(tmp_path, monkeypatch):
         imageio.imwrite(folder / f"{number:02d}.png", np.zeros((8, 8), np.uint8))
     alive, most = 0, 0
     lock = threading.Lock()
-    original_read, original_finish = batch_image.read, batch_image.finish
+    original_read, original_finish = one_image.read, one_image.finish
 
     def read(*arguments):
         nonlocal alive, most
@@ -212,14 +212,14 @@ def test_few_images_are_in_memory(tmp_path, monkeypatch):
             with lock:
                 alive -= 1
 
-    monkeypatch.setattr(batch_image, "read", read)
-    monkeypatch.setattr(batch_image, "finish", finish)
+    monkeypatch.setattr(one_image, "read", read)
+    monkeypatch.setattr(one_image, "finish", finish)
     segment_files([folder], tmp_path / "out", None, progress=False)
     assert most <= 6
 
 
 def test_ctrl_c_keeps_what_is_done(images, tmp_path, monkeypatch):
-    original = batch_image.see
+    original = one_image.see
     calls = []
 
     def see(*arguments):
@@ -228,7 +228,7 @@ def test_ctrl_c_keeps_what_is_done(images, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(batch_image, "see", see)
+    monkeypatch.setattr(one_image, "see", see)
     with pytest.raises(KeyboardInterrupt):
         run(images, tmp_path, table=True)
     out = tmp_path / "out"
@@ -241,7 +241,7 @@ def test_ctrl_c_keeps_what_is_done(images, tmp_path, monkeypatch):
     assert threading.active_count() == 1 or not [
         t for t in threading.enumerate() if t.name.startswith("finish")
     ]
-    monkeypatch.setattr(batch_image, "see", original)
+    monkeypatch.setattr(one_image, "see", original)
     assert [o.cells for o in run(images, tmp_path, table=True) if o.status == "segmented"][-3:] == [4, 5, 6]
 
 
@@ -251,7 +251,7 @@ def test_ctrl_c_keeps_what_is_done(images, tmp_path, monkeypatch):
 def test_large_images_are_segmented_in_blocks(images, tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from maunet_lite import slides
+    from maunet_lite.scale import slides
 
     tifffile.imwrite(images / "slide.tif", np.zeros((300, 400), np.uint8))
     called = {}
@@ -278,7 +278,7 @@ def test_large_images_are_segmented_in_blocks(images, tmp_path, monkeypatch):
 def test_table_that_does_not_fit_is_left_out_and_said(images, tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from maunet_lite import slides
+    from maunet_lite.scale import slides
 
     tifffile.imwrite(images / "slide.tif", np.zeros((300, 400), np.uint8))
 
@@ -322,10 +322,10 @@ class Pool:
 
 
 def test_images_are_tasks_of_a_pool(images, tmp_path, monkeypatch):
-    from maunet_lite import cluster
+    from maunet_lite.scale import pool as pool_module
 
     loaded = []
-    monkeypatch.setattr(cluster, "cached_model", lambda name, device="cpu": loaded.append(name) or name)
+    monkeypatch.setattr(pool_module, "cached_model", lambda name, device="cpu": loaded.append(name) or name)
     outcomes = segment_files([images], tmp_path / "out", "lite", pool=Pool(), table=True, progress=False)
     assert [o.status for o in outcomes] == ["segmented", "segmented", "failed"] + ["segmented"] * 3
     assert [o.cells for o in outcomes] == [1, 2, 0, 4, 5, 6]
@@ -338,9 +338,9 @@ def test_images_are_tasks_of_a_pool(images, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_images_on_a_cluster_of_processes(images, tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    from maunet_lite.checkpoints import save_model
-    from maunet_lite.cluster import open_pool
-    from maunet_lite.model import build_model
+    from maunet_lite.network.checkpoints import save_model
+    from maunet_lite.network.maunet import build_model
+    from maunet_lite.scale.pool import open_pool
 
     model = save_model(build_model("lite"), tmp_path / "model.safetensors", {})
     with open_pool(workers=2) as pool:
@@ -410,8 +410,8 @@ def test_other_settings_segment_again(images, tmp_path, network):
 def test_other_weights_segment_again(images, tmp_path, network):
     import torch
 
-    from maunet_lite.checkpoints import save_model
-    from maunet_lite.model import build_model
+    from maunet_lite.network.checkpoints import save_model
+    from maunet_lite.network.maunet import build_model
 
     out, image = tmp_path / "out", images / "1.png"
     model = build_model("lite")
@@ -470,9 +470,9 @@ def test_another_pixel_size_measures_again_without_the_network(images, tmp_path,
 
 
 def test_workers_know_what_is_stale(images, tmp_path, monkeypatch, network):
-    from maunet_lite import cluster
+    from maunet_lite.scale import pool as pool_module
 
-    monkeypatch.setattr(cluster, "cached_model", lambda name, device="cpu": name)
+    monkeypatch.setattr(pool_module, "cached_model", lambda name, device="cpu": name)
     options = {"pool": Pool(), "progress": False}
     segment_files([images], tmp_path / "out", "lite", **options)
     network.clear()
@@ -487,31 +487,31 @@ def test_zarr_is_told_by_its_content(tmp_path):
     image = tmp_path / "a.zarr"
     image.mkdir()
     (image / "0").write_bytes(b"1234")
-    made = batch_record.made_by([], None, {})
-    record = json.loads(batch_record.to_text(batch_record.describe_image(image), made, ["tiff"], None))
-    assert batch_record.difference(record, image, made) == ""
+    made = provenance.made_by([], None, {})
+    record = json.loads(provenance.to_text(provenance.describe_image(image), made, ["tiff"], None))
+    assert provenance.difference(record, image, made) == ""
     shutil.copytree(image, tmp_path / "b.zarr")
-    assert batch_record.difference(record, tmp_path / "b.zarr", made) == ""
+    assert provenance.difference(record, tmp_path / "b.zarr", made) == ""
     (image / "0").write_bytes(b"1235")
-    assert batch_record.difference(record, image, made) == "image"
+    assert provenance.difference(record, image, made) == "image"
 
 
 def test_large_image_keeps_a_record_too(tmp_path):
-    from maunet_lite.model import build_model
+    from maunet_lite.network.maunet import build_model
 
     image = tmp_path / "slide.tif"
     tifffile.imwrite(image, np.zeros((300, 280), np.uint8), tile=(128, 128), compression="zlib")
     model = build_model("lite")
     options = {"model": model, "device": "cpu", "memory": "2GiB"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("maunet_lite.slides.needs_blocks", lambda path, memory: True)
-        patch.setattr("maunet_lite.batch_run._PLAIN", 10**6)
+        patch.setattr("maunet_lite.scale.slides.needs_blocks", lambda path, memory: True)
+        patch.setattr("maunet_lite.scale.batch.run._PLAIN", 10**6)
         assert segment_one(image, tmp_path / "out", **options).status == "segmented"
         assert segment_one(image, tmp_path / "out", table=True, **options).status == "completed"
         assert segment_one(image, tmp_path / "out", table=True, **options).status == "skipped"
         outcome = segment_one(image, tmp_path / "out", scales=(1.5,), **options)
     assert outcome.reason == "made anew: changed since (options)"
-    record = batch_record.read_record(tmp_path / "out" / "slide_label.tiff")
+    record = provenance.read_record(tmp_path / "out" / "slide_label.tiff")
     assert record["files"] == ["cells", "tiff"]
 
 
@@ -552,6 +552,6 @@ def test_impossible_numbers_are_refused_before_anything_is_done(options, message
 def test_weights_of_any_type_can_be_told_apart() -> None:
     model = build_model("lite")
     digests = [
-        batch_record.made_by([model.to(kind)], None, {})["models"] for kind in (torch.float32, torch.bfloat16)
+        provenance.made_by([model.to(kind)], None, {})["models"] for kind in (torch.float32, torch.bfloat16)
     ]
     assert digests[0] != digests[1]

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maunet_lite.checks import ImageError
-from maunet_lite.preprocessing import normalize
-from maunet_lite.slide_intensity import IntensityCount, Limits
+from maunet_lite.data.checks import ImageError
+from maunet_lite.preprocessing.intensity import normalize
+from maunet_lite.scale.intensity import IntensityCount, Limits
 
 
 def limits_by_pieces(image: np.ndarray, rows: int = 7) -> Limits:

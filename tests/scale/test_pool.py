@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from maunet_lite import cluster, cluster_processes
-from maunet_lite.cluster import Pool, cached_model, open_pool
+from maunet_lite.scale import processes
+from maunet_lite.scale.pool import PER_WORKER, ClusterError, Pool, cached_model, open_pool
 
 # Functions of items. Workers find them by importing this module.
 
@@ -65,7 +65,7 @@ def pool():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
         patch.delenv("OMP_NUM_THREADS", raising=False)
-        patch.setattr(cluster_processes, "_cores", lambda: 6)
+        patch.setattr(processes, "_cores", lambda: 6)
         with open_pool(workers=2, gpu_per_worker=True) as opened:
             yield opened
 
@@ -101,7 +101,7 @@ def test_items_are_taken_only_as_fast_as_they_are_done(kind, request):
     results = pool.map(double, items())
     next(results)
     next(results)
-    assert len(taken) <= cluster.PER_WORKER * pool.n_workers + 2
+    assert len(taken) <= PER_WORKER * pool.n_workers + 2
     results.close()  # and what is in flight is forgotten
     assert dict(pool.map(double, [4])) == {0: 8}
 
@@ -133,8 +133,8 @@ def test_item_that_kills_its_workers_fails_alone(pool, monkeypatch):
 
 
 def test_model_is_loaded_once_and_again_when_its_file_changes(tmp_path):
-    from maunet_lite.checkpoints import save_model
-    from maunet_lite.model import build_model
+    from maunet_lite.network.checkpoints import save_model
+    from maunet_lite.network.maunet import build_model
 
     path = save_model(build_model("lite"), tmp_path / "m.safetensors")
     first = cached_model(path)
@@ -155,20 +155,20 @@ def test_running_scheduler_is_used(pool):
 
 def test_cluster_without_the_kit_is_refused(pool, monkeypatch):
     monkeypatch.setattr(type(pool._client), "run_on_scheduler", lambda *arguments: None)
-    with pytest.raises(cluster.ClusterError, match=r"does not have the kit \(the scheduler\)"):
+    with pytest.raises(ClusterError, match=r"does not have the kit \(the scheduler\)"):
         with open_pool(scheduler=pool._client.scheduler.address):
             pass
 
 
 def test_missing_scheduler_is_named(monkeypatch):
-    monkeypatch.setattr(cluster_processes, "CONNECT_SECONDS", 0.5)
-    with pytest.raises(cluster.ClusterError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+    monkeypatch.setattr(processes, "CONNECT_SECONDS", 0.5)
+    with pytest.raises(ClusterError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         with open_pool(scheduler="tcp://127.0.0.1:9"):
             pass
 
 
 def test_nothing_of_dask_is_imported_without_workers():
-    code = "import sys\nfrom maunet_lite.cluster import open_pool\nwith open_pool() as pool:\n"
+    code = "import sys\nfrom maunet_lite.scale.pool import open_pool\nwith open_pool() as pool:\n"
     code += "    print(list(pool.map(int, ['7'])), {'dask', 'distributed', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[(0, 7)] set()"

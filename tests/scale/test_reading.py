@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from maunet_lite.checks import ImageError
-from maunet_lite.images import write_image
-from maunet_lite.slide_reading import array_slide, needs_blocks, open_slide
+from maunet_lite.data.checks import ImageError
+from maunet_lite.data.images import write_image
+from maunet_lite.scale.reading import array_slide, needs_blocks, open_slide
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 255, (70, 90), dtype=np.uint8)

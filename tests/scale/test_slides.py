@@ -16,15 +16,15 @@ import pytest
 import tifffile
 import torch
 
-from maunet_lite import slide_maps
-from maunet_lite.cluster import Pool, attempt, open_pool
-from maunet_lite.inference import predict, segment
-from maunet_lite.memory import parse_bytes
-from maunet_lite.simulation import simulate
-from maunet_lite.slide_job import choose_block, find_limits
-from maunet_lite.slide_maps import SlideNetwork
-from maunet_lite.slide_reading import open_slide
-from maunet_lite.slides import Step, segment_slide
+from maunet_lite.data.simulation import simulate
+from maunet_lite.inference.memory import parse_bytes
+from maunet_lite.inference.predict import predict, segment
+from maunet_lite.scale import maps
+from maunet_lite.scale.job import choose_block, find_limits
+from maunet_lite.scale.maps import SlideNetwork
+from maunet_lite.scale.pool import Pool, attempt, open_pool
+from maunet_lite.scale.reading import open_slide
+from maunet_lite.scale.slides import Step, segment_slide
 
 OPTIONS: dict[str, Any] = {"window": 256, "device": "cpu", "progress": False}
 
@@ -104,10 +104,10 @@ def test_results_of_windows_leave_the_gpu_if_its_memory_is_limited(
     image: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slide, moved, given = open_slide(image), [], []
-    original, run_windows = torch.Tensor.cpu, slide_maps.run_windows
+    original, run_windows = torch.Tensor.cpu, maps.run_windows
     monkeypatch.setattr(torch.Tensor, "cpu", lambda self: moved.append(self.ndim) or original(self))
     monkeypatch.setattr(
-        slide_maps,
+        maps,
         "run_windows",
         lambda *a, **options: given.append(options["memory"]) or run_windows(*a, **options),
     )
@@ -160,7 +160,7 @@ def test_a_killed_run_goes_on(
     out = tmp_path / "cells.tif"
     script = f"""
         import os, signal
-        from maunet_lite.slides import segment_slide
+        from maunet_lite.scale import segment_slide
 
         def stop(step):
             if step.done == 3:
@@ -169,7 +169,7 @@ def test_a_killed_run_goes_on(
         segment_slide({str(slide_file)!r}, {str(out)!r}, block=200, window=256, device="cpu", empty=0,
                       progress=False, watch=stop)
     """
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=Path(__file__).parent.parent)
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=Path(__file__).parents[2])
     assert ended.returncode != 0
     assert not out.exists()
     finished = {path.name for path in (tmp_path / "cells.tif.unfinished").glob("0*.npz")}
@@ -251,8 +251,8 @@ def test_memory_stays_within_the_budget(image: np.ndarray, tmp_path: Path) -> No
     slide[3100:3580, 3100:3520] = image
     tifffile.imwrite(tmp_path / "slide.tif", slide, tile=(512, 512), compression="zlib")
     script = f"""
-        from maunet_lite.memory import peak_memory
-        from maunet_lite.slides import segment_slide
+        from maunet_lite.inference import peak_memory
+        from maunet_lite.scale import segment_slide
 
         result = segment_slide({str(tmp_path / "slide.tif")!r}, {str(tmp_path / "cells.tif")!r},
                                memory="3GiB", device="cpu", progress=False)
@@ -260,7 +260,7 @@ def test_memory_stays_within_the_budget(image: np.ndarray, tmp_path: Path) -> No
     """
     ended = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
-        cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
     )  # fmt: skip
     peak, cells, blocks, skipped = map(int, ended.stdout.split())
     assert peak < parse_bytes("3GiB")

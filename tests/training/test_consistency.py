@@ -9,13 +9,18 @@ import pandas as pd
 import pytest
 import torch
 
-from maunet_lite.checkpoints import save_model
-from maunet_lite.consistency import Consistency, TwinNetworks, classification_consistency, pseudo_accuracy
-from maunet_lite.datasets import load_dataset
-from maunet_lite.losses import consistency_loss, pseudo_labels
-from maunet_lite.model import Output, build_model
-from maunet_lite.recipes import TrainConfig
-from maunet_lite.training import train
+from maunet_lite.data.folder import load_dataset
+from maunet_lite.network.checkpoints import save_model
+from maunet_lite.network.maunet import Output, build_model
+from maunet_lite.training.consistency import (
+    Consistency,
+    TwinNetworks,
+    classification_consistency,
+    pseudo_accuracy,
+)
+from maunet_lite.training.loop import train
+from maunet_lite.training.losses import consistency_loss, pseudo_labels
+from maunet_lite.training.recipes import TrainConfig
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +104,7 @@ def test_a_run_logs_pseudo_labels_and_keeps_network_one(disks: Path, tmp_path: P
     assert {"consistency", "agreement"} <= set(log)
     assert any(column.startswith("pseudo_accuracy_") for column in log)
     state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)["module"]
-    from maunet_lite.checkpoints import load_model
+    from maunet_lite.network.checkpoints import load_model
 
     kept = load_model(tmp_path / "run" / "last.safetensors").state_dict()
     assert torch.equal(kept["class_head.conv.weight"], state["one.class_head.conv.weight"])

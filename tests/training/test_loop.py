@@ -20,16 +20,17 @@ import pytest
 import tifffile
 import torch
 
-from maunet_lite.checkpoints import load_model, read_record, save_model
-from maunet_lite.checks import LabelError
-from maunet_lite.datasets import DatasetError, load_dataset
-from maunet_lite.images import read_labels, write_labels
-from maunet_lite.methods import build_network, with_network_of_weights
-from maunet_lite.model import build_model
-from maunet_lite.recipes import TrainConfig, recipe
-from maunet_lite.run_folder import Run, StopRequest, interruptible
-from maunet_lite.training import _Loop, learning_rate, seed_everything, train, training_method
-from maunet_lite.validation import Report
+from maunet_lite.data.checks import LabelError
+from maunet_lite.data.folder import load_dataset
+from maunet_lite.data.images import read_labels, write_labels
+from maunet_lite.data.table import DatasetError
+from maunet_lite.network.checkpoints import load_model, read_record, save_model
+from maunet_lite.network.maunet import build_model
+from maunet_lite.training.loop import _Loop, learning_rate, seed_everything, train, training_method
+from maunet_lite.training.methods import build_network, with_network_of_weights
+from maunet_lite.training.recipes import TrainConfig, recipe
+from maunet_lite.training.run import Run, StopRequest, interruptible
+from maunet_lite.training.validation import Report
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +125,7 @@ def test_a_killed_run_forgets_what_was_not_saved_and_goes_on(disks: Path, tmp_pa
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "maunet_lite.training._Loop._validate", fail
+            "maunet_lite.training.loop._Loop._validate", fail
         )  # dies after step 5; the last save was at step 4
         with pytest.raises(MemoryError):
             train(config, progress=False)
@@ -253,7 +254,7 @@ def test_two_processes_train_like_one(disks: Path, tmp_path: Path) -> None:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     options = two_processes_options(disks, tmp_path / "two", "--steps", 3)
     done = subprocess.run(
-        [*launch, "-m", "maunet_lite.training", *options],
+        [*launch, "-m", "maunet_lite.cli", "train", *options],
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -280,7 +281,7 @@ def test_a_stop_of_one_process_stops_all(disks: Path, tmp_path: Path) -> None:
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "maunet_lite.training", *options],
+            [sys.executable, "-m", "maunet_lite.cli", "train", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -311,7 +312,7 @@ def test_processes_go_by_one_clock_and_stop_together(monkeypatch: pytest.MonkeyP
     loop.run = SimpleNamespace(minutes=3.0, step=5)
     loop.accelerator = SimpleNamespace(num_processes=2, is_main_process=False, device="cpu")
     others = torch.tensor([0.5, 0.0])
-    monkeypatch.setattr("maunet_lite.training.reduce", lambda mine, how: mine + others)
+    monkeypatch.setattr("maunet_lite.training.loop.reduce", lambda mine, how: mine + others)
     assert loop._goes_on(StopRequest())
     assert (loop.progress, loop.stopped) == (0.5, False)
     others[1] = 1.0
@@ -324,7 +325,7 @@ def test_a_signal_that_is_passed_on_is_no_second_request(monkeypatch: pytest.Mon
         for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
             signal.raise_signal(number)
         assert stop.requested
-        monkeypatch.setattr("maunet_lite.run_folder.AGAIN", -1.0)
+        monkeypatch.setattr("maunet_lite.training.run.AGAIN", -1.0)
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -336,7 +337,7 @@ def test_a_failed_validation_does_not_cost_the_training(disks: Path, tmp_path: P
 
     config = small(disks, tmp_path / "run", steps=3, save_every=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("maunet_lite.training.validate", fail)
+        patch.setattr("maunet_lite.training.loop.validate", fail)
         with pytest.raises(ValueError, match="no such luck"):
             train(config, progress=False)
     assert load_model(tmp_path / "run" / "last.safetensors") is not None
@@ -433,7 +434,7 @@ def test_training_refuses_mps_where_there_is_none(disks: Path, tmp_path: Path) -
 def test_interruption_by_signal_from_outside(disks: Path, tmp_path: Path) -> None:
     """Ctrl-C in a terminal: the process saves, says where, and ends."""
     code = (
-        "from maunet_lite.recipes import TrainConfig; from maunet_lite.training import train; import sys\n"
+        "from maunet_lite.training import TrainConfig, train; import sys\n"
         f"c = TrainConfig(data={str(disks)!r}, out={str(tmp_path / 'run')!r}, device='cpu',"
         " workers=0, minutes=5)\n"
         "r = train(c.override(patch=32, batch_size=2, validate_every=0, log_every=1))\n"

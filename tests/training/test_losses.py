@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from maunet_lite import losses
-from maunet_lite.model import Output
+from maunet_lite.network.maunet import Output
+from maunet_lite.training import losses
 
 # four background, four interior, four boundary pixels per row pair, by eye
 CLASSES = torch.tensor(

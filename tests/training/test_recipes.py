@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maunet_lite.recipes import RECIPES, TrainConfig, recipe
+from maunet_lite.training.recipes import RECIPES, TrainConfig, recipe
 
 
 def test_paper_supervised_is_table_2() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maunet_lite.tensorboard_log import add_row, open_board
+from maunet_lite.training.tensorboard import add_row, open_board
 
 
 class FakeWriter:

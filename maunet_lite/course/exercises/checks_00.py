@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from maunet_lite.teaching.exercises import exercise
+from maunet_lite.course.exercises.judge import exercise
 
 
 def _by_bincount(image: np.ndarray, labels: np.ndarray) -> np.ndarray:

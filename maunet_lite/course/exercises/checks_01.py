@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from ..preprocessing import class_map
-from .exercises import compare, exercise
-from .preprocessing_shapes import discs, from_digits
+from maunet_lite.course.exercises.judge import compare, exercise
+from maunet_lite.course.figures.preprocessing_shapes import discs, from_digits
+from maunet_lite.preprocessing import class_map
 
 LOW, HIGH = 0.01, 0.99
 

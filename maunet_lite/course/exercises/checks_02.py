@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from maunet_lite.teaching.exercises import exercise
+from maunet_lite.course.exercises.judge import exercise
 
 
 def _right(x: Any, skip: Any, up: Any, block: Any) -> Any:
@@ -46,7 +46,7 @@ def _not_enlarged(x: Any, skip: Any, up: Any, block: Any) -> Any:
 def _up_block(answer: Callable[..., Any]) -> None:
     import torch
 
-    from maunet_lite.blocks import UpBlock
+    from maunet_lite.network import UpBlock
 
     torch.manual_seed(0)
     module = UpBlock(6, 4).eval()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .exercises import compare, exercise
+from maunet_lite.course.exercises.judge import compare, exercise
 
 Function = Callable[..., np.ndarray]
 

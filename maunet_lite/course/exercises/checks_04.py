@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from maunet_lite.teaching.exercises import compare, exercise
+from maunet_lite.course.exercises.judge import compare, exercise
 
 
 def _pixels(*rows: list[float]) -> Any:
@@ -90,7 +90,7 @@ def _proxy_cut(one: Any, two: Any) -> Any:
 def _mutual(answer: Callable[[Any, Any], Any]) -> None:
     import torch
 
-    from maunet_lite.consistency import classification_consistency
+    from maunet_lite.training import classification_consistency
 
     one = _pixels([2.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 3.0]).requires_grad_()
     two = _pixels([0.0, 1.0, 0.0, 0.0], [0.0, 2.0, 0.0, 1.0]).requires_grad_()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from maunet_lite.teaching.exercises import compare, exercise
+from maunet_lite.course.exercises.judge import compare, exercise
 
 
 def _masks(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

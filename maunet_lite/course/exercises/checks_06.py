@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from maunet_lite.teaching.exercises import compare, exercise
+from maunet_lite.course.exercises.judge import compare, exercise
 
 # --- 06.1 ---------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from maunet_lite.run_lengths import Runs
-from maunet_lite.teaching.exercises import exercise
+from maunet_lite.course.exercises.judge import exercise
+from maunet_lite.postprocessing import Runs
 
 
 @exercise(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from maunet_lite.teaching.exercises import compare, exercise
+from maunet_lite.course.exercises.judge import compare, exercise
 
 
 def _by_well(wells: Sequence[str], chosen: Sequence[str]) -> list[str]:

@@ -3,14 +3,14 @@
 In a notebook an exercise is three cells: a stub that raises ``NotImplementedError`` (or a value that is
 ``None``), a call of `check`, and a folded solution that calls `check` again::
 
-    from maunet_lite.teaching import exercises
+    from maunet_lite.course import exercises
 
     def mean_in_mask(features, mask):
         raise NotImplementedError
 
     exercises.check("03.1", mean_in_mask)
 
-The checks themselves stand in small modules ``maunet_lite/teaching/checks_NN.py``, one per notebook, where
+The checks themselves stand in small modules ``checks_NN.py``, one per notebook, where
 the decorator `exercise` registers them. Nothing that a learner writes can stop a run: a check reports and
 returns a bool.
 """
@@ -175,7 +175,7 @@ def find(id: str) -> Exercise:
     if id not in _state.exercises:
         known = ", ".join(sorted(_state.exercises)) or "none"
         raise KeyError(
-            f"no exercise {id!r}: loaded are {known}; checks stand in maunet_lite/teaching/checks_NN.py"
+            f"no exercise {id!r}: loaded are {known}; checks stand in course/exercises/checks_NN.py"
         )
     return _state.exercises[id]
 

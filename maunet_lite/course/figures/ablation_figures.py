@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from maunet_lite.canvas import picture, take_axes
-from maunet_lite.colors import ERROR_COLORS, SERIES, rgb
-from maunet_lite.error_analysis import Errors, errors
-from maunet_lite.plots import errors as show_errors
-from maunet_lite.teaching.ablation_tables import learning_curve, rows
+from maunet_lite.course.figures.ablation_tables import learning_curve, rows
+from maunet_lite.evaluation import Errors, errors
+from maunet_lite.figures import ERROR_COLORS, SERIES, picture, rgb, take_axes
+from maunet_lite.figures import errors as show_errors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -176,7 +175,7 @@ def plot_learning_curves(frame: pd.DataFrame) -> Figure:
     Parameters
     ----------
     frame : pandas.DataFrame
-        What :func:`maunet_lite.teaching.ablation_tables.load` returns.
+        What `figures.ablation_tables.load` returns.
     """
     from matplotlib.figure import Figure
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-RESULTS = Path(__file__).parents[1] / "results" / "ablation.csv"
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results" / "ablation.csv"
 COMMAND = "python -m benchmarks.ablation --data cells"
 SCORES = ("mean_dice", "mean_class_dice", "mean_f1_plain", "mean_f1", "median_f1", "pooled_f1")
 COLUMNS = (

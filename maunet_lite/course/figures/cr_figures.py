@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from maunet_lite.canvas import picture, take_axes
-from maunet_lite.colors import SERIES, rgb
+from maunet_lite.figures import SERIES, picture, rgb, take_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,8 +2,8 @@
 
 `survey` looks at a few images with one or more networks: mean features of several layers, label maps, F1. A
 `View` says what of that is on display. The rest are pure functions of the two, so that tests and headless
-runs see what the widget shows: :mod:`~maunet_lite.teaching.feature_pictures` draws it with matplotlib,
-:mod:`~maunet_lite.teaching.feature_explorer` with plotly.
+runs see what the widget shows: `figures.feature_pictures` draws it with matplotlib,
+`figures.feature_explorer` with plotly.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from maunet_lite.datasets import Sample
-from maunet_lite.feature_plots import modality_colors
+from maunet_lite.data import Sample
+from maunet_lite.evaluation import match_cells
 from maunet_lite.features import (
     HEAD_INPUT,
     PARTS,
@@ -24,11 +24,11 @@ from maunet_lite.features import (
     decision_boundary,
     layers,
     mean_features,
+    modality_colors,
     pca,
 )
 from maunet_lite.inference import predict
-from maunet_lite.metrics import match_cells
-from maunet_lite.model import MAUNet
+from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig, segment
 
 MOST_COMPONENTS = 6

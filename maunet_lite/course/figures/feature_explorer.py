@@ -15,11 +15,10 @@ import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 
+from maunet_lite.course.figures.feature_atlas import Atlas, View, first_view
+from maunet_lite.course.figures.feature_figures import POINTS, figure_2d, figure_3d, figure_scores
+from maunet_lite.course.figures.feature_pictures import pictures
 from maunet_lite.features import PARTS
-
-from .feature_atlas import Atlas, View, first_view
-from .feature_figures import POINTS, figure_2d, figure_3d, figure_scores
-from .feature_pictures import pictures
 
 ALL = "all"
 CARD = 165  # pixels, side of the pictures beside the diagram
@@ -32,7 +31,7 @@ class FeatureExplorer(widgets.VBox):
     ----------
     atlas : Atlas
     view : View, optional
-        What to start with; `feature_atlas.first_view` by default.
+        What to start with; `course.figures.feature_atlas.first_view` by default.
 
     Attributes
     ----------

@@ -9,10 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from maunet_lite.feature_plots import modality_colors
-from maunet_lite.features import PARTS
-
-from .feature_atlas import (
+from maunet_lite.course.figures.feature_atlas import (
     LOWEST_BAR,
     Atlas,
     View,
@@ -22,6 +19,7 @@ from .feature_atlas import (
     build_scores,
     limits,
 )
+from maunet_lite.features import PARTS, modality_colors
 
 SYMBOLS = {"background": "x", "interior": "circle"}
 SYMBOLS_3D = {"background": "square", "interior": "circle"}  # "x" is a letter there that many fonts lack

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from maunet_lite.colors import blend, outlines, random_colors, to_display
-from maunet_lite.feature_plots import scatter
-
-from .feature_atlas import LOWEST_BAR, Atlas, View, build_points, build_scores
+from maunet_lite.course.figures.feature_atlas import LOWEST_BAR, Atlas, View, build_points, build_scores
+from maunet_lite.features import scatter
+from maunet_lite.figures import blend, outlines, random_colors, to_display
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

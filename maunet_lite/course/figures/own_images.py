@@ -20,11 +20,8 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from maunet_lite.batch import find_images
-from maunet_lite.simulation import Simulated
-from maunet_lite.simulation.fields import blur, smooth_noise
-from maunet_lite.simulation.scene import place_cells
-from maunet_lite.simulation.shapes import round_outline
+from maunet_lite.data import Simulated, blur, place_cells, round_outline, smooth_noise
+from maunet_lite.scale import find_images
 
 CAMERA_OFFSET = 100  # counts of a camera in the dark
 WELLS = {"control": ("B1", "B2", "B3"), "drug": ("C1", "C2", "C3")}
@@ -138,7 +135,7 @@ def leave_folder(folder: str | Path, seed: int = 0, wells: int = 4) -> Path:
 def _as_drawn(labels: np.ndarray, well: int, site: int) -> np.ndarray:
     """Return a label map as it was handed in."""
     if (well, site) == (1, 2):
-        from maunet_lite.colors import outlines
+        from maunet_lite.figures import outlines
 
         return np.where((labels > 0) & ~outlines(labels), 255, 0).astype(np.uint8)
     if (well, site) == (2, 1):

@@ -1,7 +1,7 @@
 """Post-processing on a few pictures, for notebook 05: scores, scans of one number, errors in colours.
 
 Pure functions of a `Case` (a picture, its truth and the network's maps) and settings; the explorer in
-:mod:`~maunet_lite.teaching.postprocessing_explorer` calls `draw_result` again whenever a control moves.
+`figures.postprocessing_explorer` calls `draw_result` again whenever a control moves.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..error_analysis import errors as find_errors
-from ..maps import Maps
-from ..metrics import match_cells
-from ..plots import errors, overlay, show_image, show_steps
-from ..postprocessing import segment
-from ..postprocessing_config import PostprocessConfig
+from maunet_lite.evaluation import errors as find_errors
+from maunet_lite.evaluation import match_cells
+from maunet_lite.figures import errors, overlay, show_image, show_steps
+from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,6 +1,6 @@
 """The explorer of notebook 05: every number of the post-processing on a slider, F1 and errors at once.
 
-What it shows is drawn by :mod:`~maunet_lite.teaching.postprocessing_cases`. The controls have the names of
+What it shows is drawn by `figures.postprocessing_cases`. The controls have the names of
 `PostprocessConfig`'s fields, so that what was found with the mouse can be written down: the explorer itself
 says how (`settings_code`).
 """
@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ..postprocessing_config import PostprocessConfig
-from .display import show
-from .postprocessing_cases import INPUTS, STEPS, Case, draw_result, score
-from .widgets import Choice, Explorer, Slider
+from maunet_lite.course.display import show
+from maunet_lite.course.figures.postprocessing_cases import INPUTS, STEPS, Case, draw_result, score
+from maunet_lite.course.widgets import Choice, Explorer, Slider
+from maunet_lite.postprocessing import PostprocessConfig
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -171,7 +171,7 @@ def explore(cases: Mapping[str, Case], alt: str, dpi: int = 100) -> PostprocessE
     cases : dict
         Name → case; the first one is shown first.
     alt : str
-        What the figure shows, see :func:`maunet_lite.teaching.show`.
+        What the figure shows, see `show`.
     dpi : int
         Pixels per inch of the static figure, which is stored; the live one is sharper.
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from ..checks import validate_labels
-from ..plots import overlay, show_classes, show_distance
-from ..preprocessing import Targets
+from maunet_lite.data import validate_labels
+from maunet_lite.figures import overlay, show_classes, show_distance
+from maunet_lite.preprocessing import Targets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def measure_cells(labels: np.ndarray) -> CellMeasures:
     Raises
     ------
     LabelError
-        If `labels` is no label map, see :func:`maunet_lite.images.validate_labels`.
+        If `labels` is no label map, see `data.validate_labels`.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def class_map_with(
     -------
     numpy.ndarray
         (H, W) uint8: 0 background, 1 interior, 2 boundary. A cell all of whose pixels were boundary keeps its
-        deepest ones as interior, as in :func:`maunet_lite.preprocessing.class_map`.
+        deepest ones as interior, as in `preprocessing.class_map`.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def class_map_with(
 def targets_from(
     cells: CellMeasures, divisor: float = 20.0, beta: float = 1.0, center: str = "paper"
 ) -> Targets:
-    """Class map and distance field as in :func:`maunet_lite.preprocessing.make_targets`, with every knob.
+    """Class map and distance field as in `preprocessing.make_targets`, with every knob.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def targets_from(
     beta : float
         How steeply the distance field falls: 1 in the paper.
     center : {"paper", "authors"}
-        What the field is measured from, see :func:`maunet_lite.preprocessing.distance_field`.
+        What the field is measured from, see `preprocessing.distance_field`.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def _draw_cut(ax: Axes, targets: Targets, row: int) -> None:
     """Draw the field along one row, over the colours of the classes there."""
     from matplotlib.colors import ListedColormap
 
-    from ..colors import CLASS_COLORS
+    from maunet_lite.figures import CLASS_COLORS
 
     field, classes = targets.distance[row], targets.classes[row]
     colors = ListedColormap(["#FFFFFF", *CLASS_COLORS[1:3]])

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from ..memory import current_memory
-from ..simulation import simulate
+from maunet_lite.data import simulate
+from maunet_lite.inference import current_memory
 
 
 class Scene(NamedTuple):

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..colors import blend, outlines, random_colors, to_display
+from maunet_lite.figures import blend, outlines, random_colors, to_display
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..slide_blocks import Block
-    from ..slides import Step
+    from maunet_lite.scale import Block, Step
 
 LONGEST = 480  # pixels of the picture's longer side
 _PAUSE = 0.1  # seconds between two pictures

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-# nbconvert's "lab" look without anything that is fetched; figures keep the alt text of `display.show`
+# nbconvert's "lab" look without anything that is fetched; figures keep the alt text of `course.show`
 _TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_requirejs -%}{%- endblock -%}
@@ -72,7 +72,7 @@ def write_page(notebook: Any, page: str | Path, navigation: str = "") -> Path:
     Path
         `page`.
     """
-    from ..images import atomic_path
+    from maunet_lite.data import atomic_path
 
     with atomic_path(Path(page)) as temporary:
         temporary.write_text(to_html(notebook, navigation), encoding="utf-8")

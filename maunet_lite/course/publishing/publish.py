@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .pages import without_widgets
-from .profiles import parameters_for
-from .runner import run_notebooks
-from .sources import (
+from maunet_lite.course.publishing.pages import without_widgets
+from maunet_lite.course.publishing.sources import (
     NotebookError,
     course_folder,
     declared_parameters,
@@ -26,6 +24,8 @@ from .sources import (
     set_stable_ids,
     source_hash,
 )
+from maunet_lite.course.running.profiles import parameters_for
+from maunet_lite.course.running.runner import run_notebooks
 
 MAX_KILOBYTES = 700
 FIGURE_WIDTH = 900  # pixels: about the width of a notebook's page on GitHub
@@ -223,7 +223,7 @@ def _output_problems(cell: Any) -> list[tuple[str, str]]:
             found.append((f"warns: {output.text.strip().splitlines()[-1][:80]}", "mend what it warns of"))
         pictures = [mime for mime in output.get("data", {}) if mime.startswith("image/")]
         if pictures and not any(output.metadata.get(mime, {}).get("alt") for mime in pictures):
-            found.append(("shows a figure without a description", 'maunet_lite.teaching.show(fig, alt="…")'))
+            found.append(("shows a figure without a description", 'maunet_lite.course.show(fig, alt="…")'))
     return found
 
 
@@ -266,7 +266,7 @@ def _read(path: Path) -> Any:
 def _write(notebook: Any, path: Path) -> None:
     import nbformat
 
-    from ..images import atomic_path
+    from maunet_lite.data import atomic_path
 
     with atomic_path(path) as temporary:
         nbformat.write(notebook, temporary)

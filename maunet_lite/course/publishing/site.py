@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from .pages import draw_formulas, write_page
-from .sources import NotebookError, course_folder
+from maunet_lite.course.publishing.pages import draw_formulas, write_page
+from maunet_lite.course.publishing.sources import NotebookError, course_folder
 
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)[^)]*\)|<img[^>]*\bsrc=[\"']([^\"']+)[\"']")
 

@@ -28,7 +28,7 @@ def course_folder(start: str | Path | None = None) -> Path:
         If there is none.
     """
     start = Path(start or ".").resolve()
-    package = Path(__file__).resolve().parents[2]
+    package = Path(__file__).resolve().parents[3]
     for parent in [start, *start.parents, package]:
         if parent.name == "notebooks" and (parent / "sources").is_dir():
             return parent

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from .report import NotebookRun, Report
+from maunet_lite.course.running.report import NotebookRun, Report
 
 _GRACE_SECONDS = 20  # for a worker whose kernel was ended: to save what there is
 
@@ -34,7 +34,7 @@ class Worker:
         self.job.write_text(json.dumps(self._describe(files)), encoding="utf-8")
         with self.log.open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "maunet_lite.teaching.worker", str(self.job)],
+                [sys.executable, "-m", "maunet_lite.course.running.worker", str(self.job)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -139,6 +139,6 @@ def _environment(folder: Path, jobs: int) -> dict[str, str]:
     environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     environment.setdefault("MPLCONFIGDIR", str(folder.parent / ".cache" / "matplotlib"))
     environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-    package = str(Path(__file__).resolve().parents[2])
+    package = str(Path(__file__).resolve().parents[3])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
     return environment

@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..images import atomic_path
+from maunet_lite import __version__
+from maunet_lite.data import atomic_path
 
 _MARKS = {"ok": "✔", "failed": "✘", "died": "✘", "timeout": "⏱", "interrupted": "■", "not run": "–"}
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -33,7 +34,7 @@ class NotebookRun:
     error : dict or None
         ``name`` and ``message``.
     records : dict
-        What the notebook handed over with `maunet_lite.teaching.record`.
+        What the notebook handed over with `maunet_lite.course.record`.
     """
 
     name: str
@@ -135,8 +136,6 @@ def _machine() -> dict[str, Any]:
     import os
 
     import psutil
-
-    from .. import __version__
 
     return {
         "system": platform.platform(),

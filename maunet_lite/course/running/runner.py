@@ -19,10 +19,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .process import Worker
-from .profiles import PROFILES, parameters_for
-from .report import NotebookRun, Report, write_report
-from .sources import Declared, NotebookError, course_folder, declared_parameters, load, select
+from maunet_lite.course.publishing.sources import (
+    Declared,
+    NotebookError,
+    course_folder,
+    declared_parameters,
+    load,
+    select,
+)
+from maunet_lite.course.running.process import Worker
+from maunet_lite.course.running.profiles import PROFILES, parameters_for
+from maunet_lite.course.running.report import NotebookRun, Report, write_report
 
 _POLL_SECONDS = 0.2
 

@@ -1,7 +1,7 @@
 """One notebook, many settings, one table: each combination of a grid is a headless run of its own.
 
 A sweep can be stopped and started again: what has ended well with the same notebook and the same parameters
-is not done again. On a cluster (`cluster.open_pool`) combinations are tasks, one GPU per worker.
+is not done again. On a cluster (`scale.open_pool`) combinations are tasks, one GPU per worker.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maunet_lite.cluster import open_pool
-from maunet_lite.images import atomic_path
-from maunet_lite.teaching.runner import plan, run_notebooks
-from maunet_lite.teaching.sources import select, source_hash
+from maunet_lite.course.publishing.sources import select, source_hash
+from maunet_lite.course.running.runner import plan, run_notebooks
+from maunet_lite.data import atomic_path
+from maunet_lite.scale import open_pool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +125,7 @@ def run_sweep(
         A folder: ``sweep.csv`` is written anew after each run, ``sweep.json`` says how it was made, ``runs``
         holds the executed notebooks and ``results`` what is known already.
     scheduler, workers
-        See `cluster.open_pool`: without them, one run after another.
+        See `scale.open_pool`: without them, one run after another.
     profile : str
         Gives all parameters that the grid does not name.
     timeout : float, optional
@@ -173,7 +173,7 @@ def run_sweep(
 
 
 def plan_sweep(source: Path, grid: Grid | list[Grid] | str | Path, profile: str) -> list[Combination]:
-    """Return the runs of a sweep, or refuse it as `runner.plan` does."""
+    """Return the runs of a sweep, or refuse it as `course.running.runner.plan` does."""
     digest = source_hash(source)
     combinations = {}
     for values in read_grid(grid):

@@ -1,4 +1,4 @@
-"""Execute one notebook in a process of its own: ``python -m maunet_lite.teaching.worker JOB.json``.
+"""Execute one notebook in a process of its own: ``python -m maunet_lite.course.running.worker JOB.json``.
 
 The runner starts one such process per notebook, so that memory can be measured for each, a time limit can be
 enforced from outside, and a crash takes nothing else with it. The job file says what to execute; the process
@@ -46,7 +46,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
     """
     import nbformat
 
-    from .sources import load
+    from maunet_lite.course.publishing.sources import load
 
     executed = Path(job["executed"])
     original = executed.with_suffix(".source.ipynb")
@@ -106,7 +106,7 @@ def retry_dead_start(execute: Callable[[], None], executed: Path) -> tuple[str, 
 
 def describe(notebook: Any, failed: bool) -> dict[str, Any]:
     """Return recorded results of an executed notebook and, if it failed, the cell where it stopped."""
-    from .recording import collect
+    from maunet_lite.course.running.recording import collect
 
     result: dict[str, Any] = {"records": collect(notebook)}
     if not failed:
@@ -152,7 +152,7 @@ def _explain_death(message: str) -> str:
 
 
 def _write_html(executed: Path, page: Path) -> None:
-    from .pages import write_page
+    from maunet_lite.course.publishing.pages import write_page
 
     try:
         write_page(executed, page)

@@ -15,8 +15,13 @@ A picture is made in four steps, each a module short enough to open and read:
 ((64, 96), dtype('uint8'), (64, 96), dtype('int32'))
 """
 
-from maunet_lite.simulation.folder import simulate_dataset
-from maunet_lite.simulation.pictures import Simulated, simulate
-from maunet_lite.simulation.recipes import MODALITIES, VARIANTS
+import lazy_loader
 
-__all__ = ["MODALITIES", "VARIANTS", "Simulated", "simulate", "simulate_dataset"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "folder": ["simulate_dataset"],
+        "pictures": ["Simulated", "simulate"],
+        "recipes": ["MODALITIES", "VARIANTS"],
+    },
+)

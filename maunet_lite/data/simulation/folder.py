@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from maunet_lite.images import atomic_path, write_image, write_labels
-from maunet_lite.simulation.pictures import simulate
-from maunet_lite.simulation.recipes import MODALITIES, VARIANTS
+from maunet_lite.data.images import atomic_path, write_image, write_labels
+from maunet_lite.data.simulation.pictures import simulate
+from maunet_lite.data.simulation.recipes import MODALITIES, VARIANTS
 
 UNLABELLED = "unlabelled"  # the split whose pictures get no label file
 COLUMNS = ("image", "modality", "source", "split", "height", "width", "channels", "cells", "licence")

@@ -1,8 +1,8 @@
 """Four simulated microscopes: how light turns cells into a picture.
 
-Each function takes a :class:`~maunet_lite.simulation.scene.Scene` and a generator and returns radiance on the
+Each function takes a `simulation.scene.Scene` and a generator and returns radiance on the
 scene's canvas, about 0 to 1, before the camera adds its noise. What the cells hold comes from
-:mod:`~maunet_lite.simulation.specimens`; here stands only the optics of each contrast method, in a few lines.
+`simulation.specimens`; here stands only the optics of each contrast method, in a few lines.
 Every number drawn from the generator is a setting that differs between real pictures.
 """
 
@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft
 
-from maunet_lite.simulation import specimens
-from maunet_lite.simulation.fields import blur, illumination, specks
-from maunet_lite.simulation.scene import Scene
+from maunet_lite.data.simulation import specimens
+from maunet_lite.data.simulation.fields import blur, illumination, specks
+from maunet_lite.data.simulation.scene import Scene
 
 # Optical density in red, green and blue: haematoxylin, DAB and magenta eosin after Ruifrok, Johnston (2001).
 # Eosin is pinker in many laboratories; violet stands for thiazine dyes such as Giemsa's and cresyl violet.

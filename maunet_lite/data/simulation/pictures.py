@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maunet_lite.simulation.recipes import MICROSCOPES, MODALITIES, RECIPES, VARIANTS
-from maunet_lite.simulation.scene import place_cells
+from maunet_lite.data.simulation.recipes import MICROSCOPES, MODALITIES, RECIPES, VARIANTS
+from maunet_lite.data.simulation.scene import place_cells
 
 SMALLEST_SIDE = 32  # pixels
 FULL_SCALE = {"uint8": 255, "uint16": 4095}  # the brightest value: of a screen, and of a 12-bit camera

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maunet_lite.simulation import microscopes
-from maunet_lite.simulation.scene import Outline, Scene
-from maunet_lite.simulation.shapes import round_outline, spindle_outline, spread_outline
+from maunet_lite.data.simulation import microscopes
+from maunet_lite.data.simulation.scene import Outline, Scene
+from maunet_lite.data.simulation.shapes import round_outline, spindle_outline, spread_outline
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import tifffile
 
-from maunet_lite import batch_image, batch_record
-from maunet_lite.batch_image import Job, Plan, Row
+from maunet_lite.scale.batch import one_image, provenance
+from maunet_lite.scale.batch.one_image import Job, Plan, Row
 
 if TYPE_CHECKING:
-    from maunet_lite.cluster import Pool
+    from maunet_lite.scale.pool import Pool
 
 BYTES = 64  # per pixel, for tracing and measuring a whole label map with its image
 
@@ -22,14 +22,14 @@ def segment_large(job: Job, plan: Plan, pool: Pool | None, gpu_memory: str | int
     Measurements and exports need the whole label map. Where it does not fit into memory, only the label
     map is written, and the row says so.
     """
-    from maunet_lite.slides import segment_slide
+    from maunet_lite.scale.slides import segment_slide
 
     row, start = Row(job.image, job.labels), time.perf_counter()
     missing, row.reason = plan.todo(job)
     if "tiff" in missing:
         plan.clear(job, missing)
-        source = batch_record.describe_image(job.image)
-        record = batch_record.to_text(source, plan.made or {}, ["tiff"], plan.pixel_size)
+        source = provenance.describe_image(job.image)
+        record = provenance.to_text(source, plan.made or {}, ["tiff"], plan.pixel_size)
         options = {name: plan.options[name] for name in ("scales", "device") if name in plan.options}
         result = segment_slide(
             job.image, job.labels, list(plan.models), memory=plan.memory or "4GiB", gpu_memory=gpu_memory,
@@ -52,7 +52,7 @@ def segment_large(job: Job, plan: Plan, pool: Pool | None, gpu_memory: str | int
         )
         return row
     status, cells = row.status, row.cells
-    row = batch_image.complete(job, plan, row, missing)
+    row = one_image.complete(job, plan, row, missing)
     row.status = status
     row.cells = row.cells or cells
     return row

@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maunet_lite import batch_image
-from maunet_lite.batch_image import Job, Plan, Row
+from maunet_lite.scale.batch import one_image
+from maunet_lite.scale.batch.one_image import Job, Plan, Row
 
 if TYPE_CHECKING:
-    from maunet_lite.cluster import Pool
+    from maunet_lite.scale.pool import Pool
 
 AHEAD = 2  # images read before the network asks for them
 BEHIND = 3  # images that the network is done with, and the others are not
@@ -48,7 +48,7 @@ class Run:
                 try:
                     missing, reason = self.plan.todo(job)
                 except (ValueError, OSError) as error:
-                    self.note(index, batch_image.failed(job, error))
+                    self.note(index, one_image.failed(job, error))
                     continue
                 if missing:
                     todo.append(index)
@@ -97,7 +97,7 @@ class Run:
         missing, row.reason = self.plan.todo(job)
         if "tiff" not in missing:
             return row, None
-        return row, batch_image.read(job, row)
+        return row, one_image.read(job, row)
 
     def _size(self, job: Job, workers: int = 1) -> str | None:
         """Tell whether an image needs blocks, or leaves no room for others."""
@@ -105,7 +105,7 @@ class Run:
             return "blocks" if is_zarr(job.image) else None
         if job.image.is_file() and job.image.stat().st_size * _PLAIN < self.plan.memory:
             return None
-        from maunet_lite.slides import needs_blocks
+        from maunet_lite.scale.reading import needs_blocks
 
         if needs_blocks(job.image, self.plan.memory // workers):
             return "blocks"
@@ -121,18 +121,18 @@ class Run:
                 (self.alone if pixels == "alone" else self.blocks).append(index)
                 return None
             if pixels is None:
-                return finishers.submit(batch_image.complete, job, plan, row)
-            maps = batch_image.see(pixels, plan, row)
-            return finishers.submit(batch_image.finish, job, plan, row, pixels, maps)
+                return finishers.submit(one_image.complete, job, plan, row)
+            maps = one_image.see(pixels, plan, row)
+            return finishers.submit(one_image.finish, job, plan, row, pixels, maps)
         except Exception as error:  # whatever is wrong with one image must not stop the others
-            self.note(index, batch_image.failed(job, error))
+            self.note(index, one_image.failed(job, error))
             return None
 
     def _collect(self, index: int, result: Future) -> None:
         try:
             row = result.result()
         except Exception as error:
-            row = batch_image.failed(self.jobs[index], error)
+            row = one_image.failed(self.jobs[index], error)
         self.note(index, row)
 
     def spread(self, todo: list[int], pool: Pool) -> None:
@@ -142,24 +142,24 @@ class Run:
             try:
                 large = self._size(self.jobs[index], pool.n_workers)
             except Exception as error:
-                self.note(index, batch_image.failed(self.jobs[index], error))
+                self.note(index, one_image.failed(self.jobs[index], error))
                 continue
             (self.blocks if large == "blocks" else small).append(index)
         jobs = [self.jobs[index] for index in small]
-        for place, result in pool.map(batch_image.work, jobs, plan=self.plan):
+        for place, result in pool.map(one_image.work, jobs, plan=self.plan):
             if isinstance(result, BaseException):
-                result = batch_image.failed(jobs[place], result)
+                result = one_image.failed(jobs[place], result)
             self.note(small[place], result)
 
     def in_blocks(self, index: int, pool: Pool | None, gpu_memory: str | int | None) -> None:
         """Segment an image that is larger than memory."""
-        from maunet_lite.batch_slides import segment_large
+        from maunet_lite.scale.batch.large import segment_large
 
         job = self.jobs[index]
         try:
             self.note(index, segment_large(job, self.plan, pool, gpu_memory))
         except Exception as error:
-            self.note(index, batch_image.failed(job, error))
+            self.note(index, one_image.failed(job, error))
 
 
 @contextmanager

@@ -12,19 +12,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maunet_lite.batch_image import Job, Plan, draw_overlay
-from maunet_lite.batch_record import made_by
-from maunet_lite.batch_run import Run, is_zarr
-from maunet_lite.batch_tables import write_tables
-from maunet_lite.export_formats import FORMATS, checked_pixel_size, parse_formats, require_packages
-from maunet_lite.images import IMAGE_SUFFIXES
-from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales
-from maunet_lite.memory import parse_bytes
-from maunet_lite.model import MAUNet
+from maunet_lite.data import IMAGE_SUFFIXES
+from maunet_lite.export import FORMATS, checked_pixel_size, parse_formats, require_packages
+from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales, parse_bytes
+from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig
+from maunet_lite.scale.batch.one_image import Job, Plan, draw_overlay
+from maunet_lite.scale.batch.provenance import made_by
+from maunet_lite.scale.batch.run import Run, is_zarr
+from maunet_lite.scale.batch.tables import write_tables
 
 if TYPE_CHECKING:
-    from maunet_lite.cluster import Pool
+    from maunet_lite.scale.pool import Pool
 
 __all__ = ["Outcome", "draw_overlay", "find_images", "label_paths", "segment_files"]
 
@@ -160,12 +159,12 @@ def segment_files(
     postprocess : str or PostprocessConfig
         See `PostprocessConfig.named`.
     export : str or iterable of str
-        Formats for other programs, such as ``"tiff,rois,geojson,zarr"``; see `maunet_lite.export`.
+        Formats for other programs, such as ``"tiff,rois,geojson,zarr"``; see `maunet_lite.export.files`.
     overlay : bool
         Also write ``NAME_overlay.png``, the image with the cells drawn over it.
     table : bool
         Also write ``summary.csv`` (one row per image: status, cells, size, seconds per stage, reason) and
-        ``cells.csv`` (one row per cell, see `measure.measure_cells`), both as ``.parquet`` too if pyarrow is
+        ``cells.csv`` (one row per cell, see `export.measure_cells`), both as ``.parquet`` too if pyarrow is
         installed (``pip install 'maunet-lite[scale]'``). They cover what was done before in this folder.
         Each image's cells also lie in ``cells/NAME.csv``.
     overwrite : bool
@@ -176,12 +175,12 @@ def segment_files(
     pixel_size : float, optional
         Micrometres per pixel, for measurements and exports.
     memory : str or int, optional
-        Such as ``"4GiB"``. Larger images are segmented in blocks (`slides.segment_slide`), and no more
+        Such as ``"4GiB"``. Larger images are segmented in blocks (`scale.segment_slide`), and no more
         images are held at a time than it allows. By default all are taken whole.
     gpu_memory : str or int, optional
         The same for a GPU.
     pool : cluster.Pool, optional
-        Images are its tasks, and of larger images the blocks; see `cluster.open_pool`.
+        Images are its tasks, and of larger images the blocks; see `scale.open_pool`.
     progress : bool
         Show a progress bar.
     **options

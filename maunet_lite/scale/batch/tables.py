@@ -15,8 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from maunet_lite.batch_image import STAGES, Job, Row
-from maunet_lite.images import atomic_path
+from maunet_lite.data import atomic_path
+from maunet_lite.scale.batch.one_image import STAGES, Job, Row
 
 COLUMNS = ["image", "status", "cells", "height", "width", *(f"seconds_{stage}" for stage in STAGES),
            "reason", "labels"]  # fmt: skip

@@ -10,15 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from maunet_lite import batch_record
-from maunet_lite.colors import blend, outlines, random_colors, to_display
-from maunet_lite.export import export
-from maunet_lite.export_formats import FORMATS
-from maunet_lite.images import atomic_path, read_image, read_labels, write_image
+from maunet_lite.data import atomic_path, read_image, read_labels, write_image
+from maunet_lite.export import FORMATS, export, measure_cells
+from maunet_lite.figures import blend, outlines, random_colors, to_display
 from maunet_lite.inference import predict
-from maunet_lite.maps import Maps
-from maunet_lite.measure import measure_cells
-from maunet_lite.postprocessing import PostprocessConfig, segment
+from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
+from maunet_lite.scale.batch import provenance
 
 STAGES = ("read", "network", "postprocess", "write")
 MEASURED = ("cells", "geojson", "zarr")  # kinds of files in which the size of a pixel stands
@@ -59,7 +56,7 @@ class Plan:
     pixel_size: float | None = None
     memory: int | None = None  # bytes
 
-    made: dict[str, Any] | None = None  # `batch_record.made_by`; None: label maps have no records
+    made: dict[str, Any] | None = None  # `provenance.made_by`; None: label maps have no records
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -88,14 +85,14 @@ class Plan:
         ValueError
             If the label map was made from another image.
         """
-        record = batch_record.read_record(job.labels) if self.made and job.labels.exists() else None
+        record = provenance.read_record(job.labels) if self.made and job.labels.exists() else None
         others = {kind for kind in (record or {}).get("files", ()) if self.file(job, kind).exists()}
         if self.overwrite or not job.labels.exists():
             return {*self.wanted, *others}, ""
         missing = {kind for kind in self.wanted if not self.file(job, kind).exists()}
         if record is None:
             return missing, UNKNOWN if self.made else ""
-        changed = batch_record.difference(record, job.image, self.made)
+        changed = provenance.difference(record, job.image, self.made)
         if changed:
             return {*self.wanted, *others}, f"made anew: changed since ({changed})"
         if record["pixel_size"] != self.pixel_size and not set(MEASURED).isdisjoint(self.wanted):
@@ -122,7 +119,7 @@ class Row:
     width: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     reason: str = ""
-    source: dict[str, str] | None = None  # `batch_record.describe_image`
+    source: dict[str, str] | None = None  # `provenance.describe_image`
 
     def timed(self, stage: str, start: float) -> None:
         """Note the seconds since `start` for a stage."""
@@ -132,7 +129,7 @@ class Row:
 def read(job: Job, row: Row) -> np.ndarray:
     """Return the pixels of a job's image."""
     start = time.perf_counter()
-    row.source = batch_record.describe_image(job.image)
+    row.source = provenance.describe_image(job.image)
     pixels = read_image(job.image)
     row.height, row.width = pixels.shape[:2]
     row.timed("read", start)
@@ -180,8 +177,8 @@ def write(job: Job, plan: Plan, row: Row, pixels: np.ndarray, labels: np.ndarray
         table = measure_cells(labels, pixels, plan.pixel_size)
     if "tiff" in kinds:
         plan.clear(job, kinds)
-        text = batch_record.to_text(row.source or {}, plan.made or {}, [*kinds], plan.pixel_size)
-        batch_record.write_recorded(files["tiff"], labels, text)
+        text = provenance.to_text(row.source or {}, plan.made or {}, [*kinds], plan.pixel_size)
+        provenance.write_recorded(files["tiff"], labels, text)
     if "overlay" in kinds:
         write_image(files["overlay"], draw_overlay(pixels, labels))
     others = [kind for kind in FORMATS if kind in kinds and kind != "tiff"]
@@ -200,14 +197,14 @@ def write(job: Job, plan: Plan, row: Row, pixels: np.ndarray, labels: np.ndarray
 
 def _record_others(job: Job, plan: Plan, kinds: set[str]) -> None:
     """Note in the label map which other kinds of files were written from it."""
-    record = batch_record.read_record(job.labels)
+    record = provenance.read_record(job.labels)
     if record is None:
         return
     files = {*record["files"], *kinds}
     pixel_size = plan.pixel_size if kinds & set(MEASURED) else record["pixel_size"]
-    text = batch_record.to_text(record["image"], record["made_by"], [*files], pixel_size)
+    text = provenance.to_text(record["image"], record["made_by"], [*files], pixel_size)
     if files != set(record["files"]) or pixel_size != record["pixel_size"]:
-        batch_record.replace_record(job.labels, text)
+        provenance.replace_record(job.labels, text)
 
 
 def work(job: Job, plan: Plan) -> Row:
@@ -218,7 +215,7 @@ def work(job: Job, plan: Plan) -> Row:
     Exception
         Whatever is wrong with the image.
     """
-    from maunet_lite.cluster import cached_model
+    from maunet_lite.scale.pool import cached_model
 
     row = Row(job.image, job.labels)
     missing, row.reason = plan.todo(job)
@@ -254,7 +251,7 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Returns
     -------
     (H, W, 3) uint8
-        At full size; `plots.overlay` draws the same as a figure.
+        At full size; `figures.overlay` draws the same as a figure.
     """
     base = to_display(image)
     colors = random_colors(labels) / np.float32(255)

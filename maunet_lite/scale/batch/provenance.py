@@ -20,10 +20,9 @@ import numpy as np
 import tifffile
 import torch
 
-from maunet_lite.checks import validate_labels
-from maunet_lite.images import atomic_path
+from maunet_lite.data import atomic_path, validate_labels
 from maunet_lite.inference import MULTI_SCALE_LIMIT, as_models
-from maunet_lite.model import MAUNet
+from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig
 
 _PROGRAM = "maunet-lite"
@@ -149,7 +148,7 @@ def read_record(labels: Path) -> dict[str, Any] | None:
 
 
 def write_recorded(path: Path, labels: np.ndarray, text: str) -> None:
-    """Write a label map like `images.write_labels`, with its record."""
+    """Write a label map like `data.write_labels`, with its record."""
     labels = validate_labels(labels, masks=True)
     stored = labels.astype(np.uint16 if labels.max() < 2**16 else np.uint32)
     with atomic_path(path) as temporary:

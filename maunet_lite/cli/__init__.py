@@ -1,0 +1,19 @@
+"""The command ``maunet-lite``: a thin layer over the other rooms.
+
+Comes in: what is typed. Goes out: exit codes 0 (done), 1 (work failed), 2 (user error), 130 (stopped).
+Paper: nothing. Notebooks: 00, 08.
+"""
+
+import sys
+
+import lazy_loader
+
+from maunet_lite import Room
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "main": ["app", "main"],
+    },
+)  # fmt: skip
+sys.modules[__name__].__class__ = Room

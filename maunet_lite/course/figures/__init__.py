@@ -1,0 +1,1 @@
+"""Pictures and explorers of single notebooks: helpers that draw, what is taught stands in the cells."""

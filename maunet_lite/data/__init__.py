@@ -1,0 +1,29 @@
+"""Files to arrays: images and label maps read and checked, dataset folders, catalogue, simulation.
+
+Comes in: files and folders. Goes out: images (H, W) or (H, W, C), label maps (H, W) int32, `CellDataset`.
+Paper: section 3.1. Notebooks: 00, 08.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "catalogue": ["CATALOGUE", "data_home", "format_catalogue"],
+        "checks": ["ImageError", "LabelError", "validate_image", "validate_labels"],
+        "downloads": ["get"],
+        "folder": ["CellDataset", "Sample", "load_dataset"],
+        "images": [
+            "IMAGE_SUFFIXES", "atomic_path", "read_image", "read_labels", "write_image",
+            "write_labels",
+        ],
+        "problems": ["check_folder"],
+        "simulation.fields": ["blur", "smooth_noise"],
+        "simulation.folder": ["simulate_dataset"],
+        "simulation.pictures": ["Simulated", "simulate"],
+        "simulation.recipes": ["MODALITIES", "VARIANTS"],
+        "simulation.scene": ["place_cells"],
+        "simulation.shapes": ["round_outline"],
+        "table": ["DatasetError"],
+    },
+)  # fmt: skip

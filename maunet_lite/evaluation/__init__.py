@@ -1,0 +1,24 @@
+"""Cells against the truth: matching, scores, errors, and the classical baseline.
+
+Comes in: pairs of label maps, or a network and a dataset. Goes out: counts, scores, tables.
+Paper: sections 3.1 and 4, tables 4, 5 and 7. Notebook: 06.
+"""
+
+import sys
+
+import lazy_loader
+
+from maunet_lite import Room
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "baseline": ["otsu_watershed"],
+        "errors": ["Errors", "errors"],
+        "evaluate": ["Rules", "Scored", "baseline", "evaluate", "evaluate_folder", "tolerance_seconds"],
+        "matching": ["Match"],
+        "metrics": ["ap_curve", "dice", "match_cells", "panoptic_quality"],
+        "scoreboard": ["format_summary", "summary"],
+    },
+)  # fmt: skip
+sys.modules[__name__].__class__ = Room

@@ -1,0 +1,17 @@
+"""Cells to measurements and to files of other programs: Fiji, QuPath, napari.
+
+Comes in: label maps. Goes out: one row per cell, polygons, TIFF, ROIs, GeoJSON, OME-Zarr.
+Paper: nothing. Notebook: 08.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "files": ["export"],
+        "formats": ["FORMATS", "checked_pixel_size", "parse_formats", "require_packages"],
+        "measure": ["measure_cells"],
+        "polygons": ["Polygon", "fill"],
+    },
+)  # fmt: skip

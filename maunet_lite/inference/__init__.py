@@ -1,0 +1,28 @@
+"""A network and an image of any size to maps and cells: windows, scales, ensembles.
+
+Comes in: an image and networks. Goes out: `Maps` from `predict`, a label map (H, W) int32 from `segment`.
+Paper: section 4.1. Notebook: 07.
+"""
+
+import sys
+
+import lazy_loader
+
+from maunet_lite import Room
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "ensembles": ["Heads"],
+        "gpu_memory": ["left_for_maps", "left_for_windows", "zeros"],
+        "memory": ["current_memory", "parse_bytes", "peak_memory", "show_bytes"],
+        "predict": [
+            "Grid", "MULTI_SCALE_LIMIT", "Model", "PUBLISHED_SCALES", "as_models",
+            "checked_half", "checked_scales", "intensity_of", "plan_windows", "predict",
+            "resolve_device", "segment",
+        ],
+        "prepared": ["Prepared", "prepare", "run_windows"],
+        "windows": ["AxisWindow", "Taps", "mirrored", "plan_axis", "resample", "window_starts"],
+    },
+)  # fmt: skip
+sys.modules[__name__].__class__ = Room

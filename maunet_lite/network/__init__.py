@@ -1,0 +1,27 @@
+"""MAUNet: an encoder, two decoders, the anti-ambiguity proxy; its checkpoints, and what it consists of.
+
+Comes in: (B, 3, H, W). Goes out: logits (B, 4, H, W) and a distance (B, 1, H, W), in an `Output`.
+Paper: sections 2.2.1 to 2.2.3, tables 1 and 2. Notebook: 02.
+"""
+
+import sys
+
+import lazy_loader
+
+from maunet_lite import Room
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "blocks": ["ResidualBlock", "UpBlock", "fold_batch_norm"],
+        "checkpoints": [
+            "WEIGHTS", "convert_authors", "find_checkpoint", "import_authors", "load_model",
+            "read_record", "save_model", "shipped_models",
+        ],
+        "describe": ["describe"],
+        "diagram": ["INCHES", "draw"],
+        "encoders": ["TimmEncoder", "build_encoder"],
+        "maunet": ["MAUNet", "ModelConfig", "Output", "PRESETS", "build_model"],
+    },
+)  # fmt: skip
+sys.modules[__name__].__class__ = Room

@@ -1,0 +1,24 @@
+"""From the maps of the network to cells, in four visible steps.
+
+Comes in: `Maps` (class probabilities, distance). Goes out: `Segmentation` (labels, every step on the way).
+Paper: section 2.3, figure 4. Notebook: 05.
+"""
+
+import sys
+
+import lazy_loader
+
+from maunet_lite import Room
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "config": ["PostprocessConfig", "Yardstick"],
+        "maps": ["Maps"],
+        "run_lengths": ["Runs", "label_components", "number_in_reading_order"],
+        "segment": ["connected_interiors", "segment"],
+        "steps": ["blur_distance", "mean_cell_width", "threshold_maps"],
+        "watershed": ["flood"],
+    },
+)  # fmt: skip
+sys.modules[__name__].__class__ = Room

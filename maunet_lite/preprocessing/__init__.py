@@ -1,0 +1,20 @@
+"""Images to network input, label maps to training targets, and random training patches of both.
+
+Comes in: images and label maps. Goes out: (H, W, 3) float32 in [0.01, 0.99], `Targets`, patches.
+Paper: sections 2.1 and 3.2.2. Notebook: 01.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "augmentation": [
+            "AugmentationConfig", "random_flips", "random_intensity", "random_window",
+            "resize_window",
+        ],
+        "intensity": ["METHODS", "histogram_percentiles", "normalize"],
+        "patches": ["PatchDataset", "TargetConfig", "source_weights"],
+        "targets": ["Targets", "class_map", "distance_field", "make_targets"],
+    },
+)  # fmt: skip

@@ -1,0 +1,21 @@
+"""Slides larger than memory, thousands of images, many machines.
+
+Comes in: files of any size. Goes out: label maps and tables, complete or not at all.
+Paper: section 4.3, table 6. Notebook: 07.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "batch.segment_files": ["find_images", "segment_files"],
+        "batch.tables": ["has_parquet"],
+        "blocks": ["Block", "BlockGrid"],
+        "maps": ["SlideNetwork"],
+        "pool": ["cached_model", "open_pool"],
+        "reading": ["needs_blocks", "open_slide"],
+        "sample": ["measure_sample"],
+        "slides": ["Step", "segment_slide"],
+    },
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Many images: files in, label maps, tables and exports out."""

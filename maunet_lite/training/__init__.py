@@ -1,0 +1,19 @@
+"""Losses, the training loop, consistency regularization, recipes and run folders.
+
+Comes in: a dataset and a `TrainConfig`. Goes out: a folder with weights, logs and the configuration.
+Paper: sections 2.2.4, 2.2.5 and 3.2. Notebooks: 02, 04.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "consistency": ["Consistency", "TwinNetworks", "classification_consistency", "pseudo_accuracy"],
+        "loop": ["seed_everything", "train"],
+        "losses": ["consistency_loss", "supervised_loss"],
+        "methods": ["build_network"],
+        "recipes": ["RECIPES", "TrainConfig", "recipe"],
+        "run": ["changed_settings", "holds_run"],
+    },
+)  # fmt: skip
