@@ -1,0 +1,167 @@
+"""The house of the package: which rooms there are, what they hand out, and who may use whom."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGE = REPOSITORY / "maunet_lite"
+
+
+def _load(path: Path):
+    spec = importlib.util.spec_from_file_location("architecture", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its NamedTuple looks itself up
+    spec.loader.exec_module(module)
+    return module
+
+
+architecture = _load(REPOSITORY / "docs" / "architecture.py")
+FLOOR = {room: floor for floor, rooms in enumerate(architecture.FLOORS) for room in rooms}
+ROOMS = sorted(FLOOR)
+
+
+def faults(package: Path) -> list[str]:
+    """Return every import of a package that breaks the rules of the house."""
+    found = []
+    for arrow in architecture.arrows(package):
+        what = f"{arrow.file} takes {arrow.name} from {arrow.source}"
+        if FLOOR[arrow.target] >= FLOOR[arrow.room]:
+            found.append(f"{what}: the arrow does not lead down")
+        if arrow.source.count(".") > 1:
+            found.append(f"{what}: not through the door of the room")
+        elif arrow.name != "*":
+            room = importlib.import_module(arrow.source)
+            if arrow.name.startswith("_") or arrow.name not in room.__all__:
+                found.append(f"{what}: the room does not hand it out")
+    return found
+
+
+def test_every_arrow_leads_down_and_takes_a_public_name():
+    assert faults(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        ("from maunet_lite.training import train", "does not lead down"),
+        ("from maunet_lite.scale import open_slide", "does not lead down"),  # a room of the same floor
+        ("def f():\n    import maunet_lite.cli", "does not lead down"),
+        ("from maunet_lite import course", "does not lead down"),
+        ("from maunet_lite.data.images import read_image", "not through the door"),
+        ("from ..data.images import read_image", "not through the door"),
+        ("from maunet_lite.data import _secret", "does not hand it out"),
+        ("from maunet_lite.data import images", "does not hand it out"),
+    ],
+)
+def test_a_wrong_arrow_is_found(code: str, fault: str, tmp_path: Path):
+    package = tmp_path / "maunet_lite"
+    for room in ROOMS:
+        (package / room).mkdir(parents=True)
+    (package / "evaluation" / "wrong.py").write_text(code)
+    assert [fault in text for text in faults(package)] == [True]
+
+
+def test_right_arrows_are_right(tmp_path: Path):
+    package = tmp_path / "maunet_lite"
+    for room in ROOMS:
+        (package / room).mkdir(parents=True)
+    (package / "evaluation" / "right.py").write_text(
+        "from maunet_lite.data import read_image\n"
+        "from maunet_lite.evaluation.metrics import _private\n"
+        "from maunet_lite import data\n"
+    )
+    assert faults(package) == []
+
+
+def test_the_house_has_its_rooms_and_nothing_else():
+    entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
+    assert entries == {*ROOMS, "weights", "__init__.py", "py.typed"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_is_small_and_says_what_it_is_for(room: str):
+    parts = [
+        p for p in (PACKAGE / room).iterdir() if p.name not in ("__init__.py", "__main__.py", "__pycache__")
+    ]
+    assert 3 <= len(parts) <= 7, sorted(part.name for part in parts)
+    text = importlib.import_module(f"maunet_lite.{room}").__doc__
+    assert all(word in text for word in ("Comes in:", "Goes out:", "Paper:", "Notebook"))
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_modules_and_functions_are_short(path: Path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            doc = node.body[0] if ast.get_docstring(node) else None
+            lines = node.end_lineno - node.lineno + 1 - (doc.end_lineno - doc.lineno + 1 if doc else 0)
+            assert lines <= 50, f"{node.name} has {lines} lines beside its docstring"
+
+
+@pytest.mark.parametrize("room", ["maunet_lite", *(f"maunet_lite.{room}" for room in ROOMS)])
+def test_every_name_that_is_handed_out_exists(room: str):
+    module = importlib.import_module(room)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+
+
+def test_a_function_wins_over_the_module_of_its_name():
+    # whatever is imported first
+    code = (
+        "import maunet_lite.inference.predict, maunet_lite.postprocessing.segment\n"
+        "import maunet_lite.evaluation.evaluate\n"
+        "from maunet_lite.inference.predict import resolve_device\n"
+        "from maunet_lite.inference import predict\n"
+        "from maunet_lite.postprocessing import segment\n"
+        "from maunet_lite.evaluation import evaluate\n"
+        "print(all(map(callable, (predict, segment, evaluate))))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True
+    )
+    assert out.stdout.strip() == "True"
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return which heavy modules a fresh interpreter has loaded after `code`."""
+    show = "import sys; print(*({'torch', 'monai', 'matplotlib', 'pandas', 'skimage'} & set(sys.modules)))"
+    out = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{show}"], capture_output=True, text=True, cwd=REPOSITORY, check=True
+    )
+    return set(out.stdout.splitlines()[-1].split())
+
+
+def test_rooms_load_neither_torch_nor_monai_before_they_are_used():
+    imports = "\n".join(f"import maunet_lite.{room}" for room in ROOMS)
+    assert loaded_by(imports) == set()
+
+
+def test_help_loads_neither_torch_nor_monai():
+    code = """
+        import sys
+        from maunet_lite.cli import main
+
+        sys.argv[1:] = ["--help"]
+        try:
+            main()
+        except SystemExit:
+            pass
+    """
+    assert not loaded_by(textwrap.dedent(code)) & {"torch", "monai"}
+
+
+def test_segmenting_with_lite_loads_no_monai():
+    code = "import numpy, maunet_lite as ml\nml.segment(numpy.zeros((32, 40), 'uint8'), device='cpu')"
+    loaded = loaded_by(code)
+    assert "torch" in loaded
+    assert "monai" not in loaded
