@@ -71,16 +71,8 @@ def train_lite(options: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, Any
     """Train `lite` from scratch for the same minutes, and score it."""
     run = options.out / f"lite-{options.minutes:g}-minutes"
     if not (run / "last.json").exists():
-        command = [
-            sys.executable,
-            "-m",
-            "maunet_lite.cli",
-            "train",
-            "--preset",
-            "lite",
-            "--data",
-            options.data,
-        ]
+        command = [sys.executable, "-m", "maunet_lite.cli", "train", "--preset", "lite"]
+        command += ["--data", options.data]
         command += ["--minutes", options.minutes, "--device", options.device, "--out", run]
         for setting in (f"precision={options.precision}", "validate_every=0", "validation_images=1"):
             command += ["--set", setting]
