@@ -3,7 +3,7 @@
 
 PYTHON      ?= python3
 VENV        ?= .venv
-EXTRAS      ?= dev,export,scale
+EXTRAS      ?= course,dev,export,scale
 CONSTRAINTS ?= constraints.txt
 PROFILE     ?= quick
 OUT         ?= out/notebooks

@@ -80,8 +80,8 @@ def test_conda_environment_agrees_with_the_package():
     }
     wanted = {
         name if name in [Requirement(line).name for line in pip if not line.startswith("-e")] else
-        CONDA_NAMES.get(name, name): requirement.specifier for name, requirement in requirements("scale",
-        "export", "dev").items()
+        CONDA_NAMES.get(name, name): requirement.specifier for name, requirement in requirements("course",
+        "scale", "export", "dev").items()
     }  # fmt: skip
     assert {name: str(spec) for name, spec in listed.items() if name not in ("python", "pip")} == {
         name: str(spec) for name, spec in wanted.items()
@@ -105,8 +105,28 @@ def test_no_file_names_a_registry_host():
 
 def test_required_dependencies_leave_out_torchvision_and_what_needs_it():
     assert not {"torchvision", "timm", "torchmetrics", "lightning"} & set(
-        requirements("scale", "export", "dev")
+        requirements("course", "scale", "export", "dev")
     )
+
+
+def test_the_package_alone_needs_no_jupyter():
+    course = {
+        "jupyterlab",
+        "ipykernel",
+        "ipywidgets",
+        "plotly",
+        "anywidget",
+        "papermill",
+        "nbconvert",
+        "nbformat",
+    }
+    assert course | {"jupytext"} == set(requirements("course")) - set(requirements())
+    code = "import maunet_lite.cli.main, maunet_lite as ml, numpy; ml.segment(numpy.zeros((32, 40), 'uint8'))"
+    check = f"import sys; {code}; print({course!r} & set(sys.modules))"
+    out = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, cwd=REPOSITORY, check=True
+    )
+    assert out.stdout.strip() == "set()"
 
 
 def test_version_is_the_same_everywhere():
