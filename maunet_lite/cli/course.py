@@ -1,4 +1,4 @@
-"""The commands ``maunet-lite notebooks …``."""
+"""The commands ``maunet-lite notebooks …`` and ``maunet-lite sweep``."""
 
 from __future__ import annotations
 
@@ -6,24 +6,33 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
-from maunet_lite.cli.options import INTERRUPTED, WORK_FAILED, Jobs, group, parse_assignments
+from maunet_lite.cli.options import (
+    INTERRUPTED,
+    WORK_FAILED,
+    Jobs,
+    Notebooks,
+    OutFolder,
+    Profile,
+    Scheduler,
+    Timeout,
+    Workers,
+    group,
+    parse_assignments,
+)
 
 app = group("Run, publish and check the course.")
 
 
 @app.command("run")
-def notebooks_run(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NN]...", help="Numbers or names; all by default.")
-    ] = None,
-    profile: Annotated[str, typer.Option(help="How big: smoke, quick, gpu or full.")] = "quick",
-    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE")] = None,
-    out: Annotated[Path, typer.Option(help="A new folder is made in it.")] = Path("out/notebooks"),
+def run(
+    names: Notebooks = None,
+    profile: Profile = "quick",
+    parameter: Annotated[list[str] | None, Option("--parameter", "-p", metavar="NAME=VALUE")] = None,
+    out: Annotated[Path, Option(help="A new folder is made in it.")] = Path("out/notebooks"),
     jobs: Jobs = 1,
-    timeout: Annotated[
-        float | None, typer.Option(help="Minutes per notebook; the profile's limit by default.")
-    ] = None,
+    timeout: Timeout = None,
 ) -> None:
     """Execute notebooks headless: figures, pages and one report in a new folder."""
     from maunet_lite.course import run_notebooks
@@ -35,12 +44,10 @@ def notebooks_run(
 
 
 @app.command("publish")
-def notebooks_publish(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NN]...", help="Numbers or names; all by default.")
-    ] = None,
-    profile: Annotated[str, typer.Option(help="How big: smoke, quick, gpu or full.")] = "quick",
-    force: Annotated[bool, typer.Option(help="Also those that are fresh.")] = False,
+def publish(
+    names: Notebooks = None,
+    profile: Profile = "quick",
+    force: Annotated[bool, Option(help="Also those that are fresh.")] = False,
     jobs: Jobs = 1,
 ) -> None:
     """Execute the sources that have changed, and store the notebooks that readers see."""
@@ -51,26 +58,45 @@ def notebooks_publish(
 
 
 @app.command("check")
-def notebooks_check() -> None:
+def check() -> None:
     """List what is wrong with the published notebooks: stale, too large, errors, figures undescribed."""
-    from maunet_lite.course import check
+    from maunet_lite import course
 
-    problems = check()
-    typer.echo(
-        "\n".join(str(problem) for problem in problems) or "the published notebooks are fresh and in order"
-    )
+    problems = course.check()
+    typer.echo("\n".join(map(str, problems)) or "the published notebooks are fresh and in order")
     if problems:
         raise typer.Exit(WORK_FAILED)
 
 
 @app.command("site")
-def notebooks_site(
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("out/site"),
-    run: Annotated[
-        Path | None, typer.Option(help="Folder of executed notebooks, such as that of a run.")
-    ] = None,
+def site(
+    out: OutFolder = Path("out/site"),
+    run: Annotated[Path | None, Option(help="Folder of executed notebooks, such as that of a run.")] = None,
 ) -> None:
     """Write the published notebooks as a small website that works offline."""
     from maunet_lite.course import write_site
 
     typer.echo(f"open {write_site(out, run)}")
+
+
+def sweep(
+    notebook: Annotated[str, Argument(help="Number, name or path of a notebook.")],
+    grid: Annotated[Path, Option(help="YAML file: PARAMETER: [value, value, …] per line.")],
+    out: Annotated[Path | None, Option(help="Folder of the table; out/sweeps/NOTEBOOK by default.")] = None,
+    profile: Profile = "smoke",
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    timeout: Timeout = None,
+) -> None:
+    """Run a notebook for every combination of parameters; one table out. Run it again to go on."""
+    from maunet_lite.course import TABLE, run_sweep, select
+
+    (source,) = select([notebook])
+    folder = out or Path("out/sweeps") / source.stem
+    options = {"scheduler": scheduler, "workers": workers, "profile": profile, "timeout": timeout}
+    table = run_sweep(source, grid, folder, **options)
+    good = int((table["status"] == "ok").sum())
+    typer.echo(table.drop(columns=["notebook", "error"]).to_string(index=False))
+    typer.echo(f"{good} of {len(table)} runs ended well; table: {folder / TABLE}")
+    if good < len(table):
+        raise typer.Exit(WORK_FAILED)

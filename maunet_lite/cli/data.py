@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from maunet_lite.cli.options import WORK_FAILED, group
 
@@ -13,7 +14,7 @@ app = group("Find, fetch and check datasets.")
 
 
 @app.command("list")
-def data_list() -> None:
+def list_known() -> None:
     """List the datasets that the kit knows by name: licence, where they come from, whether they are here."""
     from maunet_lite.data import format_catalogue
 
@@ -21,28 +22,24 @@ def data_list() -> None:
 
 
 @app.command("get")
-def data_get(
-    name: Annotated[str, typer.Argument(help="A name that `maunet-lite data list` shows.")],
-    archives: Annotated[
-        Path | None, typer.Option(help="Folder with archives that are downloaded already.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Accept the licence without being asked.")] = False,
+def get(
+    name: Annotated[str, Argument(help="A name that `maunet-lite data list` shows.")],
+    archives: Annotated[Path | None, Option(help="Folder with archives that are downloaded already.")] = None,
+    yes: Annotated[bool, Option("--yes", help="Accept the licence without being asked.")] = False,
 ) -> None:
     """Fetch a dataset, verify it and bring it into the kit's layout."""
-    from maunet_lite.data import CATALOGUE, get
+    from maunet_lite import data
 
-    entry = CATALOGUE.get(name)
+    entry = data.CATALOGUE.get(name)
     if entry and entry.licence:
         typer.echo(f"{name}: {entry.about}\nlicence: {entry.licence}")
         if entry.restricted and not yes:
             typer.confirm("Fetch it under this licence?", abort=True)
-    typer.echo(f"{name} is in {get(name, accept_licence=True, archives=archives)}")
+    typer.echo(f"{name} is in {data.get(name, accept_licence=True, archives=archives)}")
 
 
 @app.command("check")
-def data_check(
-    folder: Annotated[Path, typer.Argument(help="images/NAME.png, labels/NAME_label.tiff")],
-) -> None:
+def check(folder: Annotated[Path, Argument(help="images/NAME.png, labels/NAME_label.tiff")]) -> None:
     """List every problem of a dataset folder at once."""
     from maunet_lite.data import check_folder, load_dataset
 

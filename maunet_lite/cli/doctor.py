@@ -6,19 +6,24 @@ The question behind most reports of trouble is "is my GPU used, and why not?"; `
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+_GIB = 2**30
+_MARKS = {"ok": "✔", "note": "·", "problem": "✘"}
+
 
 class Finding(NamedTuple):
-    """One line of the diagnosis: `state` is "ok", "note" or "problem"; `advice` says what to do."""
+    """One line of the diagnosis: `state` is "ok", "note" or "problem"; `advice` helps unless it is "ok"."""
 
     topic: str
     state: str
@@ -38,20 +43,6 @@ class Hardware(NamedTuple):
     visible: str | None  # the environment variable CUDA_VISIBLE_DEVICES
 
 
-# import name of each package that may be missing or broken, by extra
-_EXTRAS = {
-    "scale": ("zarr", "ome_zarr", "dask", "distributed", "pyarrow"),
-    "export": ("roifile", "shapely"),
-    "timm": ("timm",),
-    "dev": ("pytest", "hypothesis", "ruff", "nbstripout", "playwright"),
-}
-_REQUIRED = (
-    *("torch", "monai", "accelerate", "safetensors"),
-    *("numpy", "scipy", "scikit-image", "opencv-python-headless", "tifffile", "imagecodecs"),
-    *("pandas", "scikit-learn", "matplotlib", "jupyterlab", "papermill"),
-)
-
-
 def diagnose(speed: bool = True) -> list[Finding]:
     """Look at everything that matters for the kit.
 
@@ -64,49 +55,26 @@ def diagnose(speed: bool = True) -> list[Finding]:
     -------
     list of Finding
     """
-    checks: list[Callable[[], list[Finding]]] = [
-        check_versions, check_device, check_threads, check_room, check_extras, check_models,
-    ]  # fmt: skip
-    if speed:
-        checks.append(check_speed)
+    checks = [check_device, check_threads, check_room, check_models, check_packages]
+    checks += [check_speed] if speed else []
     return [finding for check in checks for finding in check()]
 
 
-def check_versions() -> list[Finding]:
-    """Return the versions of Python and of what the kit stands on."""
-    from maunet_lite import __version__
-
-    system = f"Python {platform.python_version()} in {sys.prefix}, {platform.platform()}"
-    findings = [Finding("kit", "ok", f"maunet_lite {__version__}, {system}")]
-    versions, missing = [], []
-    for name in _REQUIRED:
-        try:
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            missing.append(name)
-    findings.append(Finding("packages", "ok", ", ".join(versions)))
-    if missing:
-        advice = "pip install -c constraints.txt -e . in the folder of the kit"
-        findings.append(Finding("packages", "problem", f"not installed: {', '.join(missing)}", advice))
-    return findings
-
-
-def check_device() -> list[Finding]:
-    """Return which device `device="auto"` means on this machine, and why."""
-    return explain_device(look_at_hardware())
+def check_device() -> Iterator[Finding]:
+    """Say which device `device="auto"` means on this machine, and why."""
+    yield explain_device(look_at_hardware())
 
 
 def look_at_hardware() -> Hardware:
     """Ask torch and the system about accelerators."""
     import torch
 
-    version = torch.version
-    built_for = f"CUDA {version.cuda}" if version.cuda else f"ROCm {version.hip}" if version.hip else None
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    version, cuda = torch.version, torch.cuda
+    gpus = [cuda.get_device_properties(index) for index in range(cuda.device_count())]
     return Hardware(
         torch_version=torch.__version__,
-        built_for=built_for,
-        gpus=tuple(_gpu_name(index) for index in range(count)),
+        built_for=f"CUDA {version.cuda}" if version.cuda else f"ROCm {version.hip}" if version.hip else None,
+        gpus=tuple(f"{gpu.name} ({gpu.total_memory / _GIB:.0f} GiB)" for gpu in gpus),
         mps_built=torch.backends.mps.is_built(),
         mps_available=torch.backends.mps.is_available(),
         nvidia_driver=shutil.which("nvidia-smi") is not None,
@@ -114,115 +82,108 @@ def look_at_hardware() -> Hardware:
     )
 
 
-def _gpu_name(index: int) -> str:
-    import torch
-
-    properties = torch.cuda.get_device_properties(index)
-    return f"{properties.name} ({properties.total_memory / 2**30:.0f} GiB)"
-
-
-def explain_device(hardware: Hardware) -> list[Finding]:
+def explain_device(hardware: Hardware) -> Finding:
     """Say which device is used, why, and what to do if it should be another.
 
     Examples
     --------
     >>> hardware = Hardware("2.13.0+cpu", None, (), False, False, True, None)
-    >>> explain_device(hardware)[0].text
+    >>> explain_device(hardware).text
     'CPU: torch 2.13.0+cpu was built without GPU support, though this machine has an NVIDIA driver'
     """
-    torch = f"torch {hardware.torch_version}"
-    if hardware.gpus:
-        gpus = ", ".join(hardware.gpus)
-        return [Finding("device", "ok", f"GPU: {gpus}; {torch} was built for {hardware.built_for}")]
-    if hardware.mps_available:
-        return [Finding("device", "ok", f"GPU of this Mac (MPS); {torch} can use it")]
-    if hardware.built_for is None and hardware.nvidia_driver:
-        text = f"CPU: {torch} was built without GPU support, though this machine has an NVIDIA driver"
-        advice = (
-            "install a CUDA build of the same version: choose CUDA in the selector on PyTorch's start page"
-        )
-        return [Finding("device", "problem", text, advice)]
-    if hardware.built_for is None:
-        reason = "no GPU was found" + (", and MPS needs macOS 12.3 or newer" if hardware.mps_built else "")
-        advice = "fine for lessons: the profiles smoke and quick are made for it"
-        return [Finding("device", "note", f"CPU: {reason}; {torch} was built without GPU support", advice)]
-    if hardware.visible is not None and not hardware.visible.strip("- 1") and hardware.nvidia_driver:
-        text = f"CPU: the variable CUDA_VISIBLE_DEVICES={hardware.visible!r} hides every GPU from torch"
-        return [Finding("device", "problem", text, "unset CUDA_VISIBLE_DEVICES, or set it to 0")]
-    if hardware.nvidia_driver:
-        text = f"CPU: {torch} was built for {hardware.built_for}, but the driver does not work with it"
-        advice = (
-            "run nvidia-smi: if it fails, install the driver anew; if its CUDA version is older, update it"
-        )
-        return [Finding("device", "problem", text, advice)]
-    text = f"CPU: {torch} was built for {hardware.built_for}, but no NVIDIA driver was found"
-    return [
-        Finding("device", "note", text, "with a GPU in this machine: install its driver, then run this again")
-    ]
+    version, built_for, gpus, mps_built, mps_available, driver, visible = hardware
+    torch = f"torch {version} was built " + (f"for {built_for}" if built_for else "without GPU support")
+    hidden = visible is not None and not visible.strip("- 1")
+    mps = ", and MPS needs macOS 12.3 or newer" if mps_built else ""
+    cases = [  # the first whose condition holds: condition, state, what, advice
+        (gpus, "ok", f"GPU: {', '.join(gpus)}; {torch}", ""),
+        (mps_available, "ok", f"GPU of this Mac (MPS); torch {version} can use it", ""),
+        (not built_for and driver, "problem", f"CPU: {torch}, though this machine has an NVIDIA driver",
+         "install a CUDA build of the same version: choose CUDA in the selector on PyTorch's start page"),
+        (not built_for, "note", f"CPU: no GPU was found{mps}; {torch}",
+         "fine for lessons: the profiles smoke and quick are made for it"),
+        (driver and hidden, "problem",
+         f"CPU: the variable CUDA_VISIBLE_DEVICES={visible!r} hides every GPU from torch",
+         "unset CUDA_VISIBLE_DEVICES, or set it to 0"),
+        (driver, "problem", f"CPU: {torch}, but the driver does not work with it",
+         "run nvidia-smi: if it fails, install the driver anew; if its CUDA version is older, update it"),
+        (True, "note", f"CPU: {torch}, but no NVIDIA driver was found",
+         "with a GPU in this machine: install its driver, then run this again"),
+    ]  # fmt: skip
+    return next(Finding("device", *rest) for condition, *rest in cases if condition)
 
 
-def check_threads() -> list[Finding]:
-    """Return how many cores there are and how many torch uses."""
+def check_threads() -> Iterator[Finding]:
+    """Say how many cores there are and how many torch uses."""
     import torch
 
-    cores, threads = os.cpu_count() or 1, torch.get_num_threads()
-    limit = os.environ.get("OMP_NUM_THREADS")
-    if threads < cores // 2 and limit:
+    cores, threads, limit = os.cpu_count() or 1, torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    text = f"{cores}, torch uses {threads} threads"
+    if limit and threads < cores // 2:
         advice = "unset OMP_NUM_THREADS to use all cores"
-        return [
-            Finding("cores", "note", f"torch uses {threads} of {cores}: OMP_NUM_THREADS is {limit}", advice)
-        ]
-    return [Finding("cores", "ok", f"{cores}, torch uses {threads} threads")]
+        yield Finding("cores", "note", f"{text}: OMP_NUM_THREADS is {limit}", advice)
+    else:
+        yield Finding("cores", "ok", text)
 
 
-def check_room() -> list[Finding]:
-    """Return memory and disk, total and free."""
+def check_room() -> Iterator[Finding]:
+    """Say how much memory and disk are free."""
     import psutil
 
-    memory, gib = psutil.virtual_memory(), 2**30
-    findings = [
-        Finding("memory", "ok", f"{memory.available / gib:.1f} of {memory.total / gib:.1f} GiB free"),
-    ]
-    if memory.available < 2 * gib:
-        advice = "close other programs, or run notebooks with --jobs 1 --profile smoke"
-        findings[0] = findings[0]._replace(state="note", advice=advice)
-    disk = shutil.disk_usage(Path.cwd())
-    state, advice = (
-        ("ok", "") if disk.free > 2 * gib else ("note", "simulated data and runs need some hundred MiB")
-    )
-    findings.append(Finding("disk", state, f"{disk.free / gib:.1f} GiB free in {Path.cwd()}", advice))
-    return findings
+    memory, disk, here = psutil.virtual_memory(), shutil.disk_usage(Path.cwd()), Path.cwd()
+    for topic, free, text, advice in (
+        ("memory", memory.available, f"of {memory.total / _GIB:.1f} GiB free",
+         "close other programs, or run notebooks with --jobs 1 --profile smoke"),
+        ("disk", disk.free, f"GiB free in {here}", "simulated data and runs need some hundred MiB"),
+    ):  # fmt: skip
+        yield Finding(topic, "ok" if free > 2 * _GIB else "note", f"{free / _GIB:.1f} {text}", advice)
 
 
-def check_extras() -> list[Finding]:
-    """Return which optional parts are installed, and how to get the others."""
-    findings = []
-    for extra, modules in _EXTRAS.items():
-        missing = [module for module in modules if importlib.util.find_spec(module) is None]
-        if missing:
-            advice = f'pip install -c constraints.txt -e ".[{extra}]"'
-            findings.append(Finding(f"[{extra}]", "note", f"not installed: {', '.join(missing)}", advice))
-        else:
-            findings.append(Finding(f"[{extra}]", "ok", "installed"))
-    return findings
-
-
-def check_models() -> list[Finding]:
-    """Return which weights come with the package."""
+def check_models() -> Iterator[Finding]:
+    """Say which weights come with the package."""
     from maunet_lite.network import WEIGHTS, shipped_models
 
-    names = shipped_models()
-    if not names:
-        return [
-            Finding(
-                "models", "problem", "no weights in the package", "install the kit anew, or train your own"
-            )
-        ]
-    sizes = [f"{name} ({(WEIGHTS / f'{name}.safetensors').stat().st_size / 1e6:.1f} MB)" for name in names]
-    return [Finding("models", "ok", ", ".join(sizes))]
+    sizes = {name: (WEIGHTS / f"{name}.safetensors").stat().st_size / 1e6 for name in shipped_models()}
+    text = ", ".join(f"{name} ({size:.1f} MB)" for name, size in sizes.items())
+    state, advice = "ok" if sizes else "problem", "install the kit anew, or train your own"
+    yield Finding("models", state, text or "no weights in the package", advice)
 
 
-def check_speed(side: int = 512, repeats: int = 3) -> list[Finding]:
+def check_packages() -> Iterator[Finding]:
+    """Say which versions of the kit and of what it stands on are installed, and how to get the rest."""
+    from maunet_lite import __version__
+
+    system = f"Python {platform.python_version()} in {sys.prefix}, {platform.platform()}"
+    yield Finding("kit", "ok", f"maunet_lite {__version__}, {system}")
+    for extra, names in _requirements().items():
+        topic, state, what = (
+            (f"[{extra}]", "note", f'".[{extra}]"') if extra else ("packages", "problem", ".")
+        )
+        versions = {name: _version(name) for name in names}
+        if installed := [f"{name} {version}" for name, version in versions.items() if version]:
+            yield Finding(topic, "ok", ", ".join(installed))
+        if missing := [name for name, version in versions.items() if not version]:
+            advice = f"pip install -c constraints.txt -e {what} in the folder of the kit"
+            yield Finding(topic, state, f"not installed: {', '.join(missing)}", advice)
+
+
+def _requirements() -> dict[str, list[str]]:
+    """Return the distributions that the kit names in its own metadata, by extra; "" for the required."""
+    needed: dict[str, list[str]] = defaultdict(list)
+    for line in importlib.metadata.requires("maunet-lite") or []:
+        extra = re.search(r"extra == ['\"](\w+)", line)
+        needed[extra[1] if extra else ""].append(re.match(r"[\w.-]+", line)[0])
+    return needed
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def check_speed(side: int = 512, repeats: int = 3) -> Iterator[Finding]:
     """Measure the `lite` network on a square image, and say what it means for an image of a camera."""
     import numpy as np
 
@@ -240,25 +201,15 @@ def check_speed(side: int = 512, repeats: int = 3) -> list[Finding]:
     rate = side * side / 1e6 / min(seconds)
     text = f"lite on {resolve_device()}: {rate:.2g} megapixels per second"
     text += f" (the network alone; an image of 4 megapixels takes about {4 / rate:.2g} s)"
-    return [Finding("speed", "ok", text)]
+    yield Finding("speed", "ok", text)
 
 
 def format_findings(findings: list[Finding], width: int = 100) -> str:
     """Return the diagnosis as lines for a terminal."""
-    import textwrap
-
-    marks = {"ok": "✔", "note": "·", "problem": "✘"}
     lines = []
-    for finding in findings:
-        head = f"{marks[finding.state]} {finding.topic:10} "
-        lines += textwrap.wrap(
-            finding.text, width, initial_indent=head, subsequent_indent=" " * len(head)
-        ) or [head]
-        if finding.advice:
-            lines += textwrap.wrap(
-                finding.advice,
-                width,
-                initial_indent=" " * (len(head) - 2) + "→ ",
-                subsequent_indent=" " * len(head),
-            )
+    for topic, state, text, advice in findings:
+        start = f"{_MARKS[state]} {topic:10} "
+        texts = {start: text} if state == "ok" else {start: text, " " * (len(start) - 2) + "→ ": advice}
+        for indent, part in texts.items():
+            lines += textwrap.wrap(part, width, initial_indent=indent, subsequent_indent=" " * len(start))
     return "\n".join(lines)

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 from typer.core import TyperGroup
 
-from maunet_lite.cli import course, data, models, segment, sweep
+from maunet_lite.cli import course, data, models, segment
 from maunet_lite.cli.options import INTERRUPTED, USER_ERROR, group
 
 PACKAGE = Path(__file__).parents[1]
+_ABOUT_FILES = FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError
 
 
 class _KitGroup(TyperGroup):
@@ -43,9 +45,7 @@ def is_expected(error: Exception) -> bool:
     True for files that are not there or may not be used, and for a ValueError or ImportError that this
     package itself raised. A ValueError out of the depths of a library is a fault: its traceback must be seen.
     """
-    if isinstance(
-        error, (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
-    ):
+    if isinstance(error, _ABOUT_FILES):
         return True
     frames = traceback.extract_tb(error.__traceback__)
     ours = bool(frames) and PACKAGE in Path(frames[-1].filename).parents
@@ -56,9 +56,10 @@ def is_expected(error: Exception) -> bool:
 app = group("Cell segmentation with MAUNet: a course of notebooks and the package under it.", cls=_KitGroup)
 app.add_typer(course.app, name="notebooks")
 app.add_typer(data.app, name="data")
-models.register(app)
-segment.register(app)
-sweep.register(app)
+app.command()(segment.segment)
+app.command()(course.sweep)
+for command in (models.train, models.evaluate, models.describe, models.convert, models.doctor):
+    app.command()(command)
 
 
 def _version(value: bool) -> None:
@@ -72,11 +73,9 @@ def _version(value: bool) -> None:
 @app.callback()
 def options(
     show_traceback: Annotated[
-        bool, typer.Option("--traceback", envvar="MAUNET_TRACEBACK", help="Show where an error was raised.")
+        bool, Option("--traceback", envvar="MAUNET_TRACEBACK", help="Show where an error was raised.")
     ] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
-    ] = False,
+    version: Annotated[bool, Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
     """Cell segmentation with MAUNet: a course of notebooks and the package under it."""
 

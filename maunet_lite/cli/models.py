@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from maunet_lite.cli.options import (
     INTERRUPTED,
@@ -20,29 +21,25 @@ from maunet_lite.cli.options import (
 
 
 def train(
-    data: Annotated[
-        str | None, typer.Option(help="Dataset: a name or a folder; the recipe's by default.")
-    ] = None,
+    data: Annotated[str | None, Option(help="Dataset: a name or a folder; the recipe's by default.")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Recipe: lite (default), paper-r50, … or a config.json of a run.")
+        str | None, Option(help="Recipe: lite (default), paper-r50, … or a config.json of a run.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/latest"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    minutes: Annotated[
-        float | None, typer.Option(help="Budget in minutes; lite without any budget: 15.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Budget in optimiser steps.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Budget in passes over the training images.")] = None,
-    start_from: Annotated[str | None, typer.Option("--from", help="Weights to fine-tune.")] = None,
-    method: Annotated[str | None, typer.Option(help="supervised, cr or cr*.")] = None,
-    labelled_fraction: Annotated[float | None, typer.Option(help="Share of the labels to use.")] = None,
-    unlabelled: Annotated[str | None, typer.Option(help="Folder of images without labels, for cr.")] = None,
-    batch_size: Annotated[int | None, typer.Option()] = None,
-    learning_rate: Annotated[float | None, typer.Option()] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    out: Annotated[Path, Option(help="Folder of the run.")] = Path("runs/latest"),
+    resume: Annotated[bool, Option("--resume", help="Go on with the run in --out.")] = False,
+    minutes: Annotated[float | None, Option(help="Budget in minutes; lite without any budget: 15.")] = None,
+    steps: Annotated[int | None, Option(help="Budget in optimiser steps.")] = None,
+    epochs: Annotated[float | None, Option(help="Budget in passes over the training images.")] = None,
+    start_from: Annotated[str | None, Option("--from", help="Weights to fine-tune.")] = None,
+    method: Annotated[str | None, Option(help="supervised, cr or cr*.")] = None,
+    labelled_fraction: Annotated[float | None, Option(help="Share of the labels to use.")] = None,
+    unlabelled: Annotated[str | None, Option(help="Folder of images without labels, for cr.")] = None,
+    batch_size: Annotated[int | None, Option()] = None,
+    learning_rate: Annotated[float | None, Option()] = None,
+    seed: Annotated[int | None, Option()] = None,
+    device: Annotated[str | None, Option(help="auto, cpu, cuda or mps.")] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other field.")
+        list[str] | None, Option("--set", metavar="NAME=VALUE", help="Any other field.")
     ] = None,
 ) -> None:
     """Train a network, or fine-tune one; Ctrl-C stops cleanly and --resume goes on."""
@@ -86,18 +83,18 @@ def _train_config(preset: str | None, out: Path, changes: dict[str, Any], resume
 
 
 def evaluate(
-    data: Annotated[str, typer.Option(help="Dataset: a name or a folder.")] = "simulated",
+    data: Annotated[str, Option(help="Dataset: a name or a folder.")] = "simulated",
     model: Models = None,
-    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "val",
+    split: Annotated[str, Option(help="train, val, test or all.")] = "val",
     predictions: Annotated[
-        Path | None, typer.Option(help="Score label maps in a folder instead of a model.")
+        Path | None, Option(help="Score label maps in a folder instead of a model.")
     ] = None,
     postprocess: Postprocess = "default",
     scales: Scales = "1",
     device: Device = "auto",
-    save: Annotated[Path | None, typer.Option(help="Write one row per image to this CSV file.")] = None,
+    save: Annotated[Path | None, Option(help="Write one row per image to this CSV file.")] = None,
     with_baseline: Annotated[
-        bool, typer.Option("--baseline/--no-baseline", help="Otsu + watershed beside it.")
+        bool, Option("--baseline/--no-baseline", help="Otsu + watershed beside it.")
     ] = True,
 ) -> None:
     """Score a model on a dataset: a table per modality with a baseline beside it."""
@@ -124,8 +121,8 @@ def evaluate(
 
 
 def describe(
-    preset: Annotated[str, typer.Argument(help="A preset, a shipped model, a file or a run folder.")],
-    side: Annotated[int, typer.Option(help="Count multiply-adds for a square image of this side.")] = 224,
+    preset: Annotated[str, Argument(help="A preset, a shipped model, a file or a run folder.")],
+    side: Annotated[int, Option(help="Count multiply-adds for a square image of this side.")] = 224,
 ) -> None:
     """Say what a network consists of: stages, parameters, multiply-adds, and how its weights came about."""
     from maunet_lite.network import PRESETS, find_checkpoint, load_model, read_record, shipped_models
@@ -144,9 +141,9 @@ def describe(
 
 
 def convert(
-    file: Annotated[Path, typer.Argument(help="A weight file of the paper's authors.")],
-    preset: Annotated[str, typer.Option(help="paper-r50 or paper-wr50.")],
-    out: Annotated[Path, typer.Option(help="Folder for PRESET.safetensors.")],
+    file: Annotated[Path, Argument(help="A weight file of the paper's authors.")],
+    preset: Annotated[str, Option(help="paper-r50 or paper-wr50.")],
+    out: Annotated[Path, Option(help="Folder for PRESET.safetensors.")],
 ) -> None:
     """Convert the authors' published weights, which you downloaded, into the kit's safe format."""
     from maunet_lite.network import convert_authors
@@ -155,9 +152,7 @@ def convert(
 
 
 def doctor(
-    speed: Annotated[
-        bool, typer.Option("--speed/--no-speed", help="Measure how fast the network runs.")
-    ] = True,
+    speed: Annotated[bool, Option("--speed/--no-speed", help="Measure how fast the network runs.")] = True,
 ) -> None:
     """Say what is installed, which device is used and why, and how fast it is."""
     from maunet_lite.cli.doctor import diagnose, format_findings
@@ -166,9 +161,3 @@ def doctor(
     typer.echo(format_findings(findings))
     if any(finding.topic == "packages" and finding.state == "problem" for finding in findings):
         raise typer.Exit(WORK_FAILED)
-
-
-def register(app: typer.Typer) -> None:
-    """Make each function above a command of the application."""
-    for command in (train, evaluate, describe, convert, doctor):
-        app.command()(command)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 USER_ERROR, WORK_FAILED, INTERRUPTED = 2, 1, 130
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Scales = Annotated[str, typer.Option(help="Sizes at which the network sees an image, such as 1,1.25,1.5.")]
-Postprocess = Annotated[str, typer.Option(help="default, paper, authors or none.")]
-Jobs = Annotated[int, typer.Option(min=1, help="How many run side by side.")]
+Device = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
+Jobs = Annotated[int, Option(min=1, help="How many run side by side.")]
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", help="Shipped name, file or run folder; repeat for an ensemble."),
+    Option("--model", help="Shipped name, file or run folder; repeat for an ensemble."),
 ]
+Notebooks = Annotated[list[str] | None, Argument(metavar="[NN]...", help="Numbers or names; all by default.")]
+Postprocess = Annotated[str, Option(help="default, paper, authors or none.")]
+Profile = Annotated[str, Option(help="How big: smoke, quick, gpu or full.")]
+Scales = Annotated[str, Option(help="Sizes at which the network sees an image, such as 1,1.25,1.5.")]
+Scheduler = Annotated[str | None, Option(help="Address of a running Dask scheduler.")]
+Timeout = Annotated[float | None, Option(help="Minutes per notebook; the profile's limit by default.")]
+Workers = Annotated[int | None, Option(min=1, help="Processes on this machine.")]
+OutFolder = Annotated[Path, Option("--out", help="Folder to write.")]
 
 
 def group(text: str, **options: Any) -> typer.Typer:

@@ -6,31 +6,30 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from maunet_lite.cli.options import WORK_FAILED, Device, Models, Postprocess, Scales, parse_numbers
 
 
 def segment(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Image files, Zarrs, and folders of them.")
+        list[Path], Argument(metavar="INPUT...", help="Image files, Zarrs, and folders of them.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for NAME_label.tiff and all other files.")],
+    out: Annotated[Path, Option(help="Folder for NAME_label.tiff and all other files.")],
     model: Models = None,
     export: Annotated[
-        str, typer.Option(help="Any of tiff, rois (Fiji), geojson (QuPath), zarr (napari), by commas.")
+        str, Option(help="Any of tiff, rois (Fiji), geojson (QuPath), zarr (napari), by commas.")
     ] = "tiff",
-    table: Annotated[
-        bool, typer.Option("--table/--no-table", help="Also write summary.csv and cells.csv.")
-    ] = True,
-    overlay: Annotated[bool, typer.Option("--overlay", help="Also write NAME_overlay.png.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do again what is done.")] = False,
+    table: Annotated[bool, Option("--table/--no-table", help="Also write summary.csv and cells.csv.")] = True,
+    overlay: Annotated[bool, Option("--overlay", help="Also write NAME_overlay.png.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Do again what is done.")] = False,
     pixel_size: Annotated[
-        float | None, typer.Option(help="Micrometres per pixel, for measurements and exports.")
+        float | None, Option(help="Micrometres per pixel, for measurements and exports.")
     ] = None,
-    memory: Annotated[str, typer.Option(help="Larger images are segmented in blocks.")] = "4GiB",
-    gpu_memory: Annotated[str | None, typer.Option(help="The same for a GPU, such as 8GiB.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes on this machine.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
+    memory: Annotated[str, Option(help="Larger images are segmented in blocks.")] = "4GiB",
+    gpu_memory: Annotated[str | None, Option(help="The same for a GPU, such as 8GiB.")] = None,
+    workers: Annotated[int | None, Option(min=1, help="Processes on this machine.")] = None,
+    scheduler: Annotated[str | None, Option(help="Address of a Dask scheduler.")] = None,
     postprocess: Postprocess = "default",
     scales: Scales = "1",
     device: Device = "auto",
@@ -93,8 +92,3 @@ def _report(outcomes: list, out: Path) -> None:
         typer.secho(f"  {outcome.image}: {outcome.reason}", fg="red", err=True)
     if kinds["failed"]:
         raise typer.Exit(WORK_FAILED)
-
-
-def register(app: typer.Typer) -> None:
-    """Make `segment` a command of the application."""
-    app.command()(segment)
