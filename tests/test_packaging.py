@@ -120,7 +120,7 @@ def test_the_package_alone_needs_no_jupyter():
         "nbconvert",
         "nbformat",
     }
-    assert course | {"jupytext"} == set(requirements("course")) - set(requirements())
+    assert course | {"jupytext", "jinja2"} == set(requirements("course")) - set(requirements())
     code = "import maunet_lite.cli.main, maunet_lite as ml, numpy; ml.segment(numpy.zeros((32, 40), 'uint8'))"
     check = f"import sys; {code}; print({course!r} & set(sys.modules))"
     out = subprocess.run(

@@ -10,12 +10,11 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "display": ["show"],
+        "display": ["record", "show"],
         "publishing.publish": ["check", "publish_notebooks"],
         "publishing.site": ["write_site"],
         "publishing.sources": ["select"],
         "running.profiles": ["PROFILES"],
-        "running.recording": ["record"],
         "running.runner": ["run_notebooks"],
         "running.sweeps": ["TABLE", "run_sweep"],
         "widgets": ["Choice", "Slider", "explorer"],

@@ -1,14 +1,24 @@
-"""Figures with a description, small enough for a repository."""
+"""What a notebook shows: figures with a description, and results that the report of a run keeps."""
 
 from __future__ import annotations
 
 import base64
 import io
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+RECORD_MIME = "application/vnd.maunet.record+json"
+
+
+def in_notebook() -> bool:
+    """Tell whether this runs in a notebook, where outputs can hold more than text."""
+    from IPython import get_ipython
+
+    return get_ipython() is not None
 
 
 def show(figure: Figure | Axes, alt: str, dpi: int = 110) -> None:
@@ -40,27 +50,85 @@ def show(figure: Figure | Axes, alt: str, dpi: int = 110) -> None:
     [figure: An empty pair of axes.]
     """
     import matplotlib.pyplot as plt
-    from IPython.display import display
 
-    if not alt.strip():
+    alt = " ".join(alt.split())
+    if not alt:
         raise ValueError(
             "alt is empty: say in a sentence what the figure shows, for readers who cannot see it"
         )
     figure = getattr(figure, "figure", figure)
-    alt = " ".join(alt.split())
-    try:
-        get_ipython()  # type: ignore[name-defined]
-    except NameError:
-        print(f"[figure: {alt}]")
-    else:
-        bundle, metadata = _bundle(figure, alt, dpi)
-        display(bundle, metadata=metadata, raw=True)
+    buffer = io.BytesIO()
+    if in_notebook():
+        figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    png = base64.b64encode(buffer.getvalue()).decode()
+    _display({"image/png": png, "text/plain": f"[figure: {alt}]"}, {"image/png": {"alt": alt}})
     plt.close(figure)
 
 
-def _bundle(figure: Figure, alt: str, dpi: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the data and metadata of a display message that holds the figure as PNG and its description."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
-    png = base64.b64encode(buffer.getvalue()).decode()
-    return {"image/png": png, "text/plain": f"[figure: {alt}]"}, {"image/png": {"alt": alt}}
+def record(name: str, value: Any) -> None:
+    """Show a result and keep it in the output of its cell, where the runner collects it.
+
+    Parameters
+    ----------
+    name : str
+        What was measured, with its unit: ``"F1 on val"``, ``"training / s"``.
+    value : number, str, bool, None, list or dict
+        Anything that JSON can hold. NumPy and torch scalars become Python numbers, arrays become lists.
+
+    Raises
+    ------
+    TypeError
+        If JSON cannot hold `value`.
+
+    Examples
+    --------
+    >>> record("cells", 12)
+    cells: 12
+    """
+    plain = json.loads(json.dumps(_to_plain(value), default=_refuse))
+    text = f"{name}: {plain:.4g}" if isinstance(plain, float) else f"{name}: {plain}"
+    _display({RECORD_MIME: {"name": name, "value": plain}, "text/plain": text})
+
+
+def collect(notebook: Any) -> dict[str, Any]:
+    """Return the recorded results of an executed notebook, in order; of equal names the last wins.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        An executed notebook.
+
+    Returns
+    -------
+    dict
+        Name → value.
+    """
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    entries = [output.data[RECORD_MIME] for output in outputs if RECORD_MIME in output.get("data", {})]
+    return {entry["name"]: entry["value"] for entry in entries}
+
+
+def _display(bundle: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
+    """Make `bundle` (MIME type → content) an output of the cell; outside a notebook, print its text."""
+    from IPython.display import display
+
+    if in_notebook():
+        display(bundle, metadata=metadata, raw=True)
+    else:
+        print(bundle["text/plain"])
+
+
+def _to_plain(value: Any) -> Any:
+    """Turn NumPy and torch values, also inside lists and dicts, into plain Python ones."""
+    if isinstance(value, dict):
+        return {str(key): _to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_to_plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _refuse(value: Any) -> None:
+    raise TypeError(
+        f"cannot record a {type(value).__name__}: give a number, a text, or a list or dict of these "
+        "(for a table: table.to_dict())"
+    )

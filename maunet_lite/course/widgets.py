@@ -22,12 +22,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maunet_lite.course.display import show
+from maunet_lite.course.display import in_notebook, show
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
     from matplotlib.figure import Figure
 
+_STYLE = {"description_width": "14em"}
 PAUSE = 0.02  # seconds in which the steps of a dragged slider gather, before one figure is drawn for them all
 
 
@@ -40,6 +41,18 @@ class Slider(NamedTuple):
     step: float
     label: str = ""
 
+    def widget(self, name: str) -> Any:
+        """Return the ipywidgets control, or raise a ValueError if it starts outside its limits."""
+        import ipywidgets
+
+        value, low, high, step, label = self
+        if not low <= value <= high:
+            raise ValueError(f"{name} starts at {value}; expected a value from {low} to {high}")
+        whole = all(isinstance(number, int) for number in self[:4])
+        kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+        text = {"description": label or name, "style": _STYLE}
+        return kind(value=value, min=low, max=high, step=step, layout={"width": "36em"}, **text)
+
 
 class Choice(NamedTuple):
     """A list to choose from: where it starts, and all there is."""
@@ -47,6 +60,17 @@ class Choice(NamedTuple):
     value: Any
     options: Sequence[Any]
     label: str = ""
+
+    def widget(self, name: str) -> Any:
+        """Return the ipywidgets control, or raise a ValueError if it starts at none of its options."""
+        import ipywidgets
+
+        value, options, label = self
+        if value not in options:
+            raise ValueError(f"{name} starts at {value!r}, which is none of {list(options)}")
+        return ipywidgets.Dropdown(
+            options=list(options), value=value, description=label or name, style=_STYLE
+        )
 
 
 def explorer(
@@ -75,10 +99,8 @@ def explorer(
     ValueError
         If a control starts outside its own limits or options.
     """
-    for name, control in controls.items():
-        _check(name, control)
-    show(draw(**{name: control.value for name, control in controls.items()}), alt, dpi=dpi)
     live = Explorer(draw, alt, dpi, controls)
+    show(draw(**live.values), alt, dpi=dpi)
     live.display()
     return live
 
@@ -102,7 +124,7 @@ class Explorer:
         import ipywidgets
 
         self._draw, self._dpi, self._waiting = draw, dpi, False
-        self.controls = {name: _widget(name, control) for name, control in controls.items()}
+        self.controls = {name: control.widget(name) for name, control in controls.items()}
         self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
         self.picture.alt = alt  # for programs; the static figure carries it for readers
         self.note = ipywidgets.HTML()
@@ -125,18 +147,22 @@ class Explorer:
         """Show the widget in a notebook; elsewhere there is nobody to use it."""
         from IPython.display import display
 
-        try:
-            get_ipython()  # type: ignore[name-defined]
-        except NameError:
-            return
-        display(self.box())
+        if in_notebook():
+            display(self.box())
 
     def redraw(self) -> None:
         """Draw the figure for the present values; a failure is told below it, and the old figure stays."""
+        import matplotlib.pyplot as plt
+
         self._waiting = False
         start = time.perf_counter()
         try:
-            self.picture.value = _png(self._draw(**self.values), self._dpi)
+            figure, buffer = self._draw(**self.values), io.BytesIO()
+            figure.savefig(
+                buffer, format="png", dpi=self._dpi, pil_kwargs={"compress_level": 1}
+            )  # fast, not small
+            plt.close(figure)
+            self.picture.value = buffer.getvalue()
         except Exception as error:  # there is no cell whose output could hold it
             self.note.value = f"<code>{type(error).__name__}: {error}</code>"
         else:
@@ -152,40 +178,3 @@ class Explorer:
         if not self._waiting:
             self._waiting = True
             loop.call_later(PAUSE, self.redraw)
-
-
-def _check(name: str, control: Slider | Choice) -> None:
-    if isinstance(control, Choice):
-        if control.value not in control.options:
-            raise ValueError(f"{name} starts at {control.value!r}, which is none of {list(control.options)}")
-    elif not control.low <= control.value <= control.high:
-        raise ValueError(
-            f"{name} starts at {control.value}; expected a value from {control.low} to {control.high}"
-        )
-
-
-def _widget(name: str, control: Slider | Choice) -> Any:
-    import ipywidgets
-
-    options = {"description": control.label or name, "style": {"description_width": "14em"}}
-    if isinstance(control, Choice):
-        return ipywidgets.Dropdown(options=list(control.options), value=control.value, **options)
-    whole = all(isinstance(number, int) for number in control[:4])
-    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-    return kind(
-        value=control.value,
-        min=control.low,
-        max=control.high,
-        step=control.step,
-        layout={"width": "36em"},
-        **options,
-    )
-
-
-def _png(figure: Figure, dpi: int) -> bytes:
-    import matplotlib.pyplot as plt
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})  # fast, not small
-    plt.close(figure)
-    return buffer.getvalue()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maunet_lite.course.publishing.pages import draw_formulas, to_html
+from maunet_lite.course.publishing.pages import draw_formulas, title_and_summary, to_html
 from maunet_lite.course.publishing.publish import (
     MAX_KILOBYTES,
     check,
@@ -22,7 +22,7 @@ from maunet_lite.course.publishing.publish import (
     publish_notebooks,
     shrink_figures,
 )
-from maunet_lite.course.publishing.site import title_and_summary, write_site
+from maunet_lite.course.publishing.site import write_site
 from maunet_lite.course.publishing.sources import (
     NotebookError,
     declared_parameters,
@@ -48,7 +48,7 @@ def test_published_notebooks_are_fresh_small_executed_and_described():
 def test_quick_profile_is_what_the_notebooks_say(source):
     declared = declared_parameters(source, load(source))
     wanted = parameters_for("quick", source.stem)
-    assert {name: declared[name].default for name in declared if name in wanted} == {
+    assert {name: declared[name] for name in declared if name in wanted} == {
         name: wanted[name] for name in declared if name in wanted
     }
 

@@ -16,14 +16,13 @@ import psutil
 import pytest
 from nbclient.exceptions import DeadKernelError
 
+from maunet_lite.course.display import collect, record
 from maunet_lite.course.publishing.sources import NotebookError, find_sources, load, select
 from maunet_lite.course.running import runner
-from maunet_lite.course.running.process import Worker
+from maunet_lite.course.running.process import execute, retry_dead_start
 from maunet_lite.course.running.profiles import PROFILES, parameters_for
-from maunet_lite.course.running.recording import collect, record
-from maunet_lite.course.running.report import NotebookRun, Report
+from maunet_lite.course.running.report import NotebookRun
 from maunet_lite.course.running.runner import plan, run_notebooks
-from maunet_lite.course.running.worker import retry_dead_start
 
 COURSE = Path(__file__).parents[1] / "notebooks"
 
@@ -121,16 +120,15 @@ def test_latest_leads_to_the_newest_run_and_spares_what_is_not_its_own(tmp_path)
 
 
 def test_notebook_that_takes_too_long_is_stopped_and_kept(tmp_path):
-    run = NotebookRun("03_never_ends", sources("03")[0], {})
-    worker = Worker(run, Report("smoke", tmp_path, {}), jobs=1, limit=60)
-    # The limit is drawn in once the endless cell runs, so that the test neither waits long nor fails on a
-    # slow machine
-    while not (run.executed.exists() and "before the wait" in run.executed.read_text(encoding="utf-8")):
-        assert not worker.finished(), run.failure()
-        time.sleep(0.1)
-    worker.limit = 0
-    while not worker.finished():
-        time.sleep(0.1)
+    executed = tmp_path / "03_never_ends.ipynb"
+
+    # The time is up once the endless cell runs: the test neither waits long nor fails on a slow machine
+    def stop(seconds):
+        assert seconds < 120
+        reached = executed.exists() and "before the wait" in executed.read_text(encoding="utf-8")
+        return "timeout" if reached else None
+
+    run = execute(NotebookRun("03_never_ends", sources("03")[0], {}), tmp_path, 1, stop)
     assert (run.status, run.error["name"]) == ("timeout", "Timeout")
     assert "import time" in run.cell_source
     assert "before the wait" in run.executed.read_text(encoding="utf-8")
@@ -248,7 +246,7 @@ def test_kernel_that_dies_at_its_start_gets_one_more_try(tmp_path):
         if len(calls) == 1:
             raise DeadKernelError("Kernel died")
 
-    assert retry_dead_start(dies_once, tmp_path / "none.ipynb") == ("ok", None)
+    retry_dead_start(dies_once, tmp_path / "none.ipynb")
     assert len(calls) == 2
 
 
@@ -262,7 +260,8 @@ def test_kernel_that_dies_later_does_not_run_twice(tmp_path):
         calls.append(1)
         raise DeadKernelError("Kernel died")
 
-    assert retry_dead_start(dies, executed)[0] == "died"
+    with pytest.raises(DeadKernelError):
+        retry_dead_start(dies, executed)
     assert len(calls) == 1
 
 

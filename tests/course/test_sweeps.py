@@ -84,7 +84,7 @@ def test_profile_gives_what_the_grid_does_not_name():
 def test_table_has_a_row_per_combination(tmp_path, ran):
     table = run_sweep(GOOD, {"RATE": [0.1, 0.2], "STEPS": [4]}, tmp_path, progress=False)
     expected = ["RATE", "STEPS", "status", "minutes", "peak_memory_mib"]
-    expected += ["F1", "per modality dic", "curve", "notebook", "error"]
+    expected += ["F1", "curve", "per modality dic", "notebook", "error"]
     assert list(table.columns) == expected
     assert table["F1"].tolist() == [0.1, 0.2]
     assert table["curve"].tolist() == ["[1, 2]", "[1, 2]"]

@@ -8,54 +8,31 @@ are folded.
 from __future__ import annotations
 
 import base64
+import copy
 import html
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# nbconvert's "lab" look without anything that is fetched; figures keep the alt text of `course.show`
-_TEMPLATE = """
-{%- extends 'lab/index.html.j2' -%}
-{%- block html_head_js_requirejs -%}{%- endblock -%}
-{%- block html_head_js_mathjax -%}
-<style>
-  main { max-width: 62rem; margin: 0 auto; } img { max-width: 100%; height: auto; }
-  .maunet-math-block { display: block; margin: 1em auto; }
-  .maunet-folded { margin: .3em 0 1em; } .maunet-folded > summary { font: 14px sans-serif; }
-  .maunet-folded > summary { margin-left: 76px; } summary { cursor: pointer; color: #1a5fb4; }
-  .jp-InputArea-editor, .jp-CodeMirrorEditor { overflow-x: auto; }
-  @media (max-width: 760px) { .maunet-folded > summary { margin-left: 14px; } }
-  .maunet-nav { font-family: sans-serif; padding: .8em 1em; display: flex; gap: 2em; }
-</style>
-{%- endblock -%}
-{%- block html_head_js_mermaidjs -%}{%- endblock -%}
-{%- block jupyter_widgets -%}{%- endblock -%}
-{%- block body_header -%}{{ super() }}{{ resources.maunet_nav }}{%- endblock -%}
-{%- block body_footer -%}{{ resources.maunet_nav }}{{ super() }}{%- endblock -%}
-{% block codecell %}
-{%- set hidden = cell.metadata.get('jupyter', {}).get('source_hidden') -%}
-{%- if hidden or 'solution' in cell.metadata.get('tags', []) -%}
-<details class="maunet-folded"><summary>Solution in code</summary>{{ super() }}</details>
-{%- else -%}
-{{ super() }}
-{%- endif -%}
-{% endblock codecell %}
-{% block data_png scoped %}
-<div class="jp-RenderedImage jp-OutputArea-output {{ extra_class }}">
-<img src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"
- alt="{{ (output | get_metadata('alt', 'image/png') or '') | escape_html }}">
-</div>
-{% endblock data_png %}
-"""
-
+TEMPLATES = Path(__file__).parent / "templates"
 _CODE = re.compile(r"(^```.*?^```|^~~~.*?^~~~|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
 _MATH = re.compile(
     r"\$\$(?P<block>.+?)\$\$|(?<![\\$\w])\$(?P<inline>[^\s$](?:[^$\n]*[^\s$\\])?)\$(?![\w$])", re.DOTALL
 )
 
 
-def write_page(notebook: Any, page: str | Path, navigation: str = "") -> Path:
+def render(template: str, **values: Any) -> str:
+    """Fill in one of the templates beside this file; texts are escaped."""
+    from jinja2 import Environment, FileSystemLoader
+
+    return (
+        Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True).get_template(template).render(values)
+    )
+
+
+def write_page(notebook: Any, page: str | Path, links: Sequence[tuple[str, str]] = ()) -> Path:
     """Write a notebook as one HTML file without links to anything on the network.
 
     Parameters
@@ -64,8 +41,8 @@ def write_page(notebook: Any, page: str | Path, navigation: str = "") -> Path:
         An executed notebook.
     page : path
         The file to write.
-    navigation : str
-        HTML to put above and below, such as links to the pages before and after.
+    links : sequence of (str, str)
+        Address and text of links to put above and below, such as to the pages before and after.
 
     Returns
     -------
@@ -75,11 +52,11 @@ def write_page(notebook: Any, page: str | Path, navigation: str = "") -> Path:
     from maunet_lite.data import atomic_path
 
     with atomic_path(Path(page)) as temporary:
-        temporary.write_text(to_html(notebook, navigation), encoding="utf-8")
+        temporary.write_text(to_html(notebook, links), encoding="utf-8")
     return Path(page)
 
 
-def to_html(notebook: Any, navigation: str = "") -> str:
+def to_html(notebook: Any, links: Sequence[tuple[str, str]] = ()) -> str:
     """Return a notebook as one HTML page; parameters as for `write_page`."""
     import nbformat
     from nbconvert import HTMLExporter
@@ -87,31 +64,32 @@ def to_html(notebook: Any, navigation: str = "") -> str:
     if isinstance(notebook, (str, Path)):
         notebook = nbformat.read(notebook, as_version=4)
     notebook = without_widgets(notebook)
+    notebook.metadata["title"] = title_and_summary(notebook)[0]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = draw_formulas(cell.source)
-    exporter = HTMLExporter(raw_template=_TEMPLATE)
-    nav = f'<nav class="maunet-nav">{navigation}</nav>' if navigation else ""
-    title = next(
-        (m[1] for cell in notebook.cells for m in re.finditer(r"^# (.+)$", cell.source, re.M)), "Notebook"
-    )
-    notebook.metadata["title"] = title
-    body, _ = exporter.from_notebook_node(notebook, resources={"maunet_nav": nav})
-    return body
+    exporter = HTMLExporter(raw_template=(TEMPLATES / "page.html.j2").read_text(encoding="utf-8"))
+    return exporter.from_notebook_node(notebook, resources={"links": links})[0]
+
+
+def title_and_summary(notebook: Any) -> tuple[str, str]:
+    """Return a notebook's first heading and the first paragraph of plain text below it."""
+    text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    title = re.search(r"^# (.+)$", text, re.M)
+    blocks = re.split(r"\n\s*\n", text[title.end() :] if title else text)
+    summary = next((block for block in blocks if re.match(r"\s*[A-Za-z*_\"“]", block)), "")
+    summary = re.sub(r"\[([^\]]+)\]\([^)]+\)|[*_`]", lambda m: m[1] or "", summary)
+    return (title[1].strip() if title else "Notebook"), " ".join(summary.split())
 
 
 def without_widgets(notebook: Any) -> Any:
     """Return a copy without what is dead on a page: live widgets and plotly's scripts."""
-    import copy
-
-    dead = ("application/vnd.jupyter.widget-view+json", "application/vnd.plotly.v1+json")
+    dead = {"application/vnd.jupyter.widget-view+json", "application/vnd.plotly.v1+json"}
     notebook = copy.deepcopy(notebook)
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [
-                out for out in cell.outputs if not any(mime in out.get("data", {}) for mime in dead)
-            ]
+            cell.outputs = [output for output in cell.outputs if dead.isdisjoint(output.get("data", {}))]
     return notebook
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import io
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from maunet_lite.course.publishing.pages import without_widgets
 from maunet_lite.course.publishing.sources import (
+    NOTEBOOK_METADATA,
     NotebookError,
     course_folder,
     declared_parameters,
@@ -26,6 +27,7 @@ from maunet_lite.course.publishing.sources import (
 )
 from maunet_lite.course.running.profiles import parameters_for
 from maunet_lite.course.running.runner import run_notebooks
+from maunet_lite.data import atomic_path
 
 MAX_KILOBYTES = 700
 FIGURE_WIDTH = 900  # pixels: about the width of a notebook's page on GitHub
@@ -35,8 +37,7 @@ _PROGRESS = re.compile(r"\r|\d%\|")
 _EMPTY_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=)[^>]*>")
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """Something wrong with a published notebook, and what mends it."""
 
     notebook: str
@@ -79,36 +80,43 @@ def publish_notebooks(
     NotebookError
         If a notebook does not run to its end; those that do are published.
     """
+    import nbformat
+
     folder = course_folder(folder)
     chosen = [path for path in select(list(names or []), folder) if path.suffix == ".py"]
-    if not force:
-        chosen = [path for path in chosen if not is_fresh(path, folder)]
+    chosen = [path for path in chosen if force or not is_fresh(path, folder)]
     if not chosen:
         return []
-    written = []
     hashes = {path: source_hash(path) for path in chosen}
-    plans = {path: _needed(path, profile) for path in chosen}
-    out = folder.parent / "out" / "publish"  # kept: what a failing notebook produced must be seen
     report = run_notebooks(
-        [str(path) for path in chosen], profile, None, out, jobs, folder=folder, plans=plans
+        [str(path) for path in chosen],
+        profile,
+        out=folder.parent / "out" / "publish",  # kept: what a failing notebook produced must be seen
+        jobs=jobs,
+        folder=folder,
+        plans={path: _needed(path, profile) for path in chosen},
     )
+    written, failures = [], []
     for run in report.runs:
-        if run.status == "ok":
-            target = folder / f"{run.name}.ipynb"
-            _write(clean(_read(run.executed), run.source, hashes[run.source], profile), target)
-            written.append(target)
-    failures = [f"{run.name}: {run.failure()}" for run in report.runs if run.status != "ok"]
+        if run.status != "ok":
+            failures.append(f"{run.name}: {run.failure()}")
+            continue
+        notebook = clean(_read(run.executed), run.source, hashes[run.source], profile)
+        written.append(folder / f"{run.name}.ipynb")
+        with atomic_path(written[-1]) as temporary:
+            nbformat.write(notebook, temporary)
     if failures:
-        raise NotebookError(
-            "not published:\n" + "\n".join(failures) + f"\nsee {report.folder / 'report.html'}"
-        )
+        failures = ["not published:", *failures, f"see {report.folder / 'report.html'}"]
+        raise NotebookError("\n".join(failures))
     return written
 
 
 def is_fresh(source: Path, folder: Path) -> bool:
     """Tell whether the published notebook was made from this very source."""
     published = folder / f"{source.stem}.ipynb"
-    return published.exists() and _stamp(_read(published)).get("source_sha256") == source_hash(source)
+    if not published.exists():
+        return False
+    return _read(published).metadata.get("maunet", {}).get("source_sha256") == source_hash(source)
 
 
 def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
@@ -128,21 +136,18 @@ def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
     import nbformat
 
     notebook = without_widgets(notebook)
-    kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     stamp = {"profile": profile, "source": f"sources/{source.name}", "source_sha256": digest}
-    notebook.metadata = nbformat.from_dict(
-        {"kernelspec": kernelspec, "language_info": {"name": "python"}, "maunet": stamp}
-    )
+    notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA | {"maunet": stamp})
     for cell in notebook.cells:
         kept = {key: cell.metadata[key] for key in ("tags", "jupyter") if cell.metadata.get(key)}
         cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
-            cell.outputs = [_clean_output(output) for output in cell.outputs if not _is_progress(output)]
+            cell.outputs = [_without_addresses(output) for output in cell.outputs if not _is_progress(output)]
     set_stable_ids(notebook)
-    for width in (None, FIGURE_WIDTH, 700, 560):
-        if len(nbformat.writes(notebook)) <= MAX_KILOBYTES * 1000 and width:
-            break
-        shrink_figures(notebook, width)
+    shrink_figures(notebook)
+    for width in (FIGURE_WIDTH, 700, 560):
+        if len(nbformat.writes(notebook)) > MAX_KILOBYTES * 1000:
+            shrink_figures(notebook, width)
     return notebook
 
 
@@ -160,10 +165,8 @@ def _shrink(encoded: str, width: int | None) -> str:
 
     original = base64.b64decode(encoded)
     picture = Image.open(io.BytesIO(original)).convert("RGB")
-    if width and picture.width > width:
-        picture = picture.resize(
-            (width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS
-        )
+    if width:
+        picture.thumbnail((width, picture.height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.quantize(256, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
     return base64.b64encode(min(buffer.getvalue(), original, key=len)).decode()
@@ -177,68 +180,56 @@ def check(folder: str | Path | None = None) -> list[Problem]:
     carries a description.
     """
     folder = course_folder(folder)
-    sources = find_sources(folder)
+    sources = {source.stem: source for source in find_sources(folder)}
     problems = []
-    for source in sources:
-        published = folder / f"{source.stem}.ipynb"
-        if not published.exists():
-            problems.append(Problem(source.stem, "not published", "make publish"))
-        elif not is_fresh(source, folder):
-            problems.append(Problem(source.stem, "older than its source", "make publish"))
+    for name in sorted({*sources, *(path.stem for path in folder.glob("*.ipynb"))}):
+        published = folder / f"{name}.ipynb"
+        if name not in sources:
+            found = [("has no source", "remove it, or write its source")]
+        elif not published.exists():
+            found = [("not published", "make publish")]
+        elif not is_fresh(sources[name], folder):
+            found = [("older than its source", "make publish")]
         else:
-            problems += _check_content(source.stem, published)
-    known = {source.stem for source in sources}
-    for published in sorted(folder.glob("*.ipynb")):
-        if published.stem not in known:
-            problems.append(Problem(published.stem, "has no source", "remove it, or write its source"))
+            found = _content_problems(published)
+        problems += [Problem(name, what, fix) for what, fix in found]
     return problems
 
 
-def _check_content(name: str, published: Path) -> list[Problem]:
+def _content_problems(published: Path) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a notebook that is as new as its source, and what mends it."""
     kilobytes = published.stat().st_size / 1000
-    problems = []
     if kilobytes > MAX_KILOBYTES:
-        problems.append(
-            Problem(name, f"{kilobytes:.0f} kB, at most {MAX_KILOBYTES}", "fewer or smaller figures")
-        )
+        yield f"{kilobytes:.0f} kB, at most {MAX_KILOBYTES}", "fewer or smaller figures"
     notebook = _read(published)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    counts = [cell.execution_count for cell in code]
-    if counts != list(range(1, len(counts) + 1)):
-        problems.append(Problem(name, "cells not executed, or not in order", "publish with --force"))
-    for number, cell in enumerate(code, 1):
-        problems += [Problem(name, f"cell [{number}] {what}", fix) for what, fix in _output_problems(cell)]
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown" and _EMPTY_ALT.search(cell.source):
-            problems.append(Problem(name, "a picture in the text has no description", "![what it shows](…)"))
-    return problems
-
-
-def _output_problems(cell: Any) -> list[tuple[str, str]]:
-    found = []
-    for output in cell.outputs:
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        yield "cells not executed, or not in order", "publish with --force"
+    for number, output in (
+        (number, output) for number, cell in enumerate(code, 1) for output in cell.outputs
+    ):
         if output.output_type == "error":
-            found.append((f"raised {output.ename}", "mend the source"))
+            yield f"cell [{number}] raised {output.ename}", "mend the source"
         if output.output_type == "stream" and output.name == "stderr":
-            found.append((f"warns: {output.text.strip().splitlines()[-1][:80]}", "mend what it warns of"))
+            warning = output.text.strip().splitlines()[-1][:80]
+            yield f"cell [{number}] warns: {warning}", "mend what it warns of"
         pictures = [mime for mime in output.get("data", {}) if mime.startswith("image/")]
         if pictures and not any(output.metadata.get(mime, {}).get("alt") for mime in pictures):
-            found.append(("shows a figure without a description", 'maunet_lite.course.show(fig, alt="…")'))
-    return found
+            what = f"cell [{number}] shows a figure without a description"
+            yield what, 'maunet_lite.course.show(fig, alt="…")'
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and _EMPTY_ALT.search(cell.source):
+            yield "a picture in the text has no description", "![what it shows](…)"
 
 
 def _needed(path: Path, profile: str) -> dict[str, Any]:
     """Return the profile's values that differ from the notebook's own: only these are injected."""
     declared = declared_parameters(path, load(path))
     wanted = parameters_for(profile, path.stem)
-    return {
-        name: value
-        for name, value in wanted.items()
-        if name in declared and not (declared[name].literal and declared[name].default == value)
-    }
+    return {name: value for name, value in wanted.items() if declared.get(name, value) != value}
 
 
-def _clean_output(output: Any) -> Any:
+def _without_addresses(output: Any) -> Any:
     """Remove memory addresses, which differ in every run."""
     if "text" in output:
         output.text = _ADDRESS.sub("", output.text)
@@ -253,20 +244,7 @@ def _is_progress(output: Any) -> bool:
     return output.output_type == "stream" and output.name == "stderr" and bool(_PROGRESS.search(output.text))
 
 
-def _stamp(notebook: Any) -> dict[str, Any]:
-    return notebook.metadata.get("maunet", {})
-
-
 def _read(path: Path) -> Any:
     import nbformat
 
     return nbformat.read(path, as_version=4)
-
-
-def _write(notebook: Any, path: Path) -> None:
-    import nbformat
-
-    from maunet_lite.data import atomic_path
-
-    with atomic_path(path) as temporary:
-        nbformat.write(notebook, temporary)

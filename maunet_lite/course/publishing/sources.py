@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import difflib
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+NOTEBOOK_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 
 
 class NotebookError(ValueError):
@@ -61,29 +65,26 @@ def select(names: list[str], folder: Path | None = None) -> list[Path]:
     NotebookError
         If a name fits no notebook or several.
     """
-    chosen: list[Path] = []
-    for name in names:
-        path = Path(name)
-        if path.suffix in (".py", ".ipynb") and path.is_file():
-            chosen.append(path.resolve())
-        else:
-            chosen.append(_by_name(name, find_sources(folder or course_folder())))
-    if not names:
-        folder = folder or course_folder()
-        chosen = find_sources(folder)
-        if not chosen:
-            raise NotebookError(f"no notebook in {folder / 'sources'}: expected files NN_name.py")
-    return list(dict.fromkeys(chosen))
+    paths = [Path(name) for name in names]
+    files = [path for path in paths if path.suffix in (".py", ".ipynb") and path.is_file()]
+    if names and len(files) == len(names):  # anywhere: no course is needed
+        return list(dict.fromkeys(path.resolve() for path in files))
+    folder = folder or course_folder()
+    course = find_sources(folder)
+    if not course:
+        raise NotebookError(f"no notebook in {folder / 'sources'}: expected files NN_name.py")
+    chosen = [path.resolve() if path in files else _by_name(str(path), course) for path in paths]
+    return list(dict.fromkeys(chosen)) or course
 
 
 def _by_name(name: str, sources: list[Path]) -> Path:
     stem = Path(name).stem
     wanted = stem.zfill(2) if stem.isdigit() else stem
     hits = [path for path in sources if path.stem.startswith(wanted) or path.stem[3:].startswith(wanted)]
-    exact = [path for path in hits if path.stem == wanted]
-    if len(exact or hits) == 1:
-        return (exact or hits)[0]
-    known = ", ".join(path.stem for path in (hits or sources)) or "none"
+    hits = [path for path in hits if path.stem == wanted] or hits
+    if len(hits) == 1:
+        return hits[0]
+    known = ", ".join(path.stem for path in (hits or sources))
     if hits:
         raise NotebookError(f"'{name}' fits several notebooks: {known}; give more of the name")
     close = difflib.get_close_matches(stem, [path.stem for path in sources], 1, 0.5)
@@ -113,10 +114,7 @@ def load(path: Path) -> Any:
         notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
     else:
         notebook = nbformat.read(path, as_version=4)
-    notebook.metadata = nbformat.NotebookNode(
-        kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
-        language_info={"name": "python"},
-    )
+    notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -137,25 +135,15 @@ def set_stable_ids(notebook: Any) -> None:
         cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
 
 
-@dataclass(frozen=True)
-class Declared:
-    """A parameter that a notebook declares: its name, and its default where that is a literal."""
-
-    name: str
-    default: Any
-    literal: bool
-
-
-def declared_parameters(path: Path, notebook: Any) -> dict[str, Declared]:
-    """Return what the cell tagged ``parameters`` declares.
+def declared_parameters(path: Path, notebook: Any) -> dict[str, Any]:
+    """Return what the cell tagged ``parameters`` declares: name → default, ``...`` where it is no literal.
 
     Raises
     ------
     NotebookError
         If there is no such cell or more than one: papermill would put parameters where they do nothing.
     """
-    import nbformat
-    from papermill.inspection import inspect_notebook
+    from papermill.translators import PythonTranslator
 
     tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
@@ -163,17 +151,11 @@ def declared_parameters(path: Path, notebook: Any) -> dict[str, Declared]:
             f"{path.name} has {len(tagged)} cells tagged 'parameters', expected exactly one: "
             'begin the cell with  # %% tags=["parameters"]'
         )
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "notebook.ipynb"
-        nbformat.write(notebook, copy)
-        names = inspect_notebook(copy)
-    return {name: _declared(name, entry["default"]) for name, entry in names.items()}
+    return {found.name: _literal(found.default) for found in PythonTranslator.inspect(tagged[0])}
 
 
-def _declared(name: str, text: str) -> Declared:
+def _literal(text: str) -> Any:
     try:
-        return Declared(name, ast.literal_eval(text), True)
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return Declared(name, None, False)
+        return ...

@@ -1,137 +1,120 @@
-"""One notebook on its way, seen from the runner: its process, its time limit, its memory, its result."""
+"""One notebook in a process of its own: its memory can be measured, its time limited, its crash borne.
+
+The runner's side is `execute`. The other side is ``python -m maunet_lite.course.running.process JOB``, which
+lets papermill execute the notebook (it writes it again and again while cells run) and then makes its page,
+whatever happened to the kernel. What the executed notebook says is the result.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from maunet_lite.course.running.report import NotebookRun, Report
+from maunet_lite.course.display import collect
+from maunet_lite.course.publishing.pages import write_page
+from maunet_lite.course.publishing.sources import load
+from maunet_lite.course.running.report import NotebookRun
 
-_GRACE_SECONDS = 20  # for a worker whose kernel was ended: to save what there is
+_POLL_SECONDS = 0.2
+_GRACE_SECONDS = 20  # for a process whose kernel was ended: to save what there is
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
-class Worker:
-    """One notebook on its way: its process, its clock and its memory."""
+def execute(run: NotebookRun, folder: Path, jobs: int, stop: Callable[[float], str | None]) -> NotebookRun:
+    """Run one notebook to its end and fill in what came of it.
 
-    def __init__(self, run: NotebookRun, report: Report, jobs: int, limit: float) -> None:
-        self.run, self.limit = run, limit
-        self.started = time.monotonic()
-        self.deadline: float | None = None  # set when the kernel was ended: then the worker itself must end
-        self.peaks: dict[int, int] = {}
-        files = report.folder / "files" / run.name
-        files.mkdir(parents=True)
-        run.executed, run.html = report.folder / f"{run.name}.ipynb", report.folder / f"{run.name}.html"
-        self.result = files.parent / f"{run.name}.result.json"
-        self.job = files.parent / f"{run.name}.job.json"
-        self.log = report.folder / f"{run.name}.log"
-        self.job.write_text(json.dumps(self._describe(files)), encoding="utf-8")
-        with self.log.open("w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "maunet_lite.course.running.worker", str(self.job)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=_environment(report.folder, jobs),
-                start_new_session=True,  # Ctrl-C is for the runner, which then ends its workers in order
-            )
+    Parameters
+    ----------
+    run : NotebookRun
+        Which notebook, and with which parameters.
+    folder : Path
+        Gets the executed notebook and its page; the kernel works in ``files/NAME`` there. A notebook that
+        fails leaves ``NAME.log``.
+    jobs : int
+        How many run side by side: each gets its share of the cores.
+    stop : callable
+        Asked five times a second, with the seconds since the start. When it returns a status ("timeout",
+        "interrupted"), the kernel is ended with what it started, and that becomes the status of the run.
 
-    def _describe(self, files: Path) -> dict[str, Any]:
-        return {
-            "source": str(self.run.source),
-            "executed": str(self.run.executed),
-            "html": str(self.run.html),
-            "cwd": str(files),
-            "parameters": self.run.parameters,
-            "result": str(self.result),
-            "parent": os.getpid(),
-        }
+    Returns
+    -------
+    NotebookRun
+        `run`.
+    """
+    files, log = folder / "files" / run.name, folder / f"{run.name}.log"
+    files.mkdir(parents=True)
+    executed, html = folder / f"{run.name}.ipynb", folder / f"{run.name}.html"
+    job = {"source": run.source, "executed": executed, "html": html, "cwd": files}
+    job = {name: str(path) for name, path in job.items()} | {
+        "parameters": run.parameters,
+        "parent": os.getpid(),
+    }
+    with log.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, json.dumps(job)],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            env=_environment(folder, jobs),
+            start_new_session=True,  # Ctrl-C is for the runner, which then ends its processes in order
+        )
+    stopped = _watch(process, run, stop)
+    run.executed, run.html = (path if path.exists() else None for path in (executed, html))
+    _collect(run, process.returncode == 0, stopped, log)
+    for empty in (files, files.parent):
+        if not any(empty.iterdir()):
+            empty.rmdir()
+    return run
 
-    def finished(self) -> bool:
-        """Measure, enforce the time limit, and collect the result once the process has ended."""
-        self._measure()
+
+def _watch(process: subprocess.Popen, run: NotebookRun, stop: Callable[[float], str | None]) -> str | None:
+    """Measure time and memory until the process has ended; return why it was stopped, if it was."""
+    started, stopped, deadline = time.monotonic(), None, float("inf")
+    while process.poll() is None:
         now = time.monotonic()
-        if self.process.poll() is None:
-            if self.deadline is None and now - self.started > self.limit:
-                self.stop("timeout")
-            elif self.deadline is not None:
-                self._end_kernels()
-                if now > self.deadline:
-                    self.process.kill()
-            return False
-        self._collect()
-        return True
-
-    def stop(self, status: str) -> None:
-        """End the kernel; the worker then saves what there is and ends."""
-        self.run.status, self.deadline = status, time.monotonic() + _GRACE_SECONDS
-        self._end_kernels()
-
-    def _children(self) -> list[Any]:
-        try:
-            return psutil.Process(self.process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-
-    def _end_kernels(self) -> None:
-        for child in self._children():
-            try:
-                child.kill()
-            except psutil.NoSuchProcess:
-                pass
-
-    def _measure(self) -> None:
-        """Keep the peak of the memory that the kernel and its children hold together."""
-        total = 0
-        for child in self._children():
-            try:
-                total += child.memory_info().rss
-            except psutil.Error:
-                continue
-        self.run.peak_memory_mib = max(self.run.peak_memory_mib, total / 2**20)
-
-    def _collect(self) -> None:
-        """Fill in the result, from the worker's file if it could still write one."""
-        run = self.run
-        run.minutes = (time.monotonic() - self.started) / 60
-        try:
-            result = json.loads(self.result.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            result = {"status": "died", "error": {"name": "Died", "message": _last_line(self.log)}}
-        stopped = run.status if run.status in ("timeout", "interrupted") else None
-        run.status = stopped or result["status"]
-        run.error, run.cell = result.get("error"), result.get("cell")
-        run.cell_source, run.records = result.get("source", ""), result.get("records", {})
-        if stopped == "timeout":
-            run.error = {"name": "Timeout", "message": f"stopped after {self.limit / 60:g} minutes"}
-        elif stopped:
-            run.error = {"name": "Interrupted", "message": "stopped by Ctrl-C"}
-        self._tidy()
-
-    def _tidy(self) -> None:
-        for path in (self.job, self.result):
-            path.unlink(missing_ok=True)
-        if self.run.status == "ok":
-            self.log.unlink(missing_ok=True)
-        files = self.job.parent / self.run.name
-        for empty in (files, files.parent):
-            if not any(empty.iterdir()):
-                empty.rmdir()
+        kernel = _children(process)
+        run.peak_memory_mib = max(run.peak_memory_mib, round(sum(map(_memory, kernel)) / 2**20))
+        if stopped is None and (stopped := stop(now - started)):
+            deadline = now + _GRACE_SECONDS
+        if stopped:
+            for child in kernel:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+        if now > deadline:
+            process.kill()
+        time.sleep(_POLL_SECONDS)
+    run.minutes = round((time.monotonic() - started) / 60, 3)
+    return stopped
 
 
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "its process ended without a word"
+def _children(process: subprocess.Popen) -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _memory(process: psutil.Process) -> int:
+    try:
+        return process.memory_info().rss
+    except psutil.Error:  # it has just ended
+        return 0
 
 
 def _environment(folder: Path, jobs: int) -> dict[str, str]:
-    """Return the environment of a worker: a share of the cores, no display, caches that can be written."""
+    """Return the environment of a process: a share of the cores, no display, caches that can be written."""
     environment = dict(os.environ)
     threads = str(max(1, (os.cpu_count() or 1) // max(1, jobs)))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -142,3 +125,125 @@ def _environment(folder: Path, jobs: int) -> dict[str, str]:
     package = str(Path(__file__).resolve().parents[3])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
     return environment
+
+
+def _collect(run: NotebookRun, ended_well: bool, stopped: str | None, log: Path) -> None:
+    """Fill in records and status and, unless every cell ran, where the notebook stopped and why."""
+    import nbformat
+
+    notebook = nbformat.read(run.executed, as_version=4) if run.executed else nbformat.v4.new_notebook()
+    run.records = collect(notebook)
+    if ended_well and not stopped:
+        run.status = "ok"
+        log.unlink()
+        return
+    started = _started(notebook)
+    raised = [cell for cell in started if cell.metadata.papermill.get("exception")]
+    for cell in (raised or started)[-1:]:
+        code = [other for other in notebook.cells if other.cell_type == "code"]
+        run.cell = cell.execution_count or code.index(cell) + 1
+        run.cell_source = "\n".join([line for line in cell.source.splitlines() if line.strip()][:3])
+    errors = [output for cell in raised for output in cell.outputs if output.output_type == "error"]
+    run.status = stopped or ("failed" if errors else "died")
+    if stopped == "timeout":
+        name, message = "Timeout", f"stopped after {run.minutes:.3g} minutes"
+    elif stopped:
+        name, message = "Interrupted", "stopped by Ctrl-C"
+    elif errors:
+        name, message = errors[-1].ename, _ANSI.sub("", errors[-1].evalue)
+    else:
+        name, message = "Died", _last_line(log)
+    run.error = {"name": name, "message": message}
+
+
+def _started(notebook: Any) -> list[Any]:
+    """Return the code cells that papermill has begun to execute."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [cell for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    line = lines[-1] if lines else "its process ended without a word"
+    hint = " (often: memory ran out; a smaller --profile or fewer --jobs needs less)"
+    return line + hint if not lines or "DeadKernelError" in line else line
+
+
+# The other side: in the process.
+
+
+def main(text: str) -> None:
+    """Execute the notebook of a job, and write its page even if that fails."""
+    job = json.loads(text)
+    threading.Thread(target=_leave_with, args=[job["parent"]], daemon=True).start()
+    try:
+        with tempfile.TemporaryDirectory(prefix="maunet-kernel-") as private:
+            use_this_python(Path(private))
+            retry_dead_start(lambda: _papermill(job, Path(private)), Path(job["executed"]))
+    finally:
+        try:
+            write_page(job["executed"], job["html"])
+        except Exception as error:  # the page is a courtesy: the executed notebook is there
+            print(f"no HTML page: {error}", file=sys.stderr)
+
+
+def _leave_with(parent: int) -> None:
+    """End this process soon after the runner is gone, so that a closed terminal leaves nothing behind."""
+    while psutil.pid_exists(parent):
+        time.sleep(1)
+    os._exit(1)  # the kernel notices by itself that its parent is gone
+
+
+def use_this_python(folder: Path) -> None:
+    """Make "python3" mean the Python that runs this, whatever kernels are registered on the machine.
+
+    Also moves the files of Jupyter and IPython into `folder`, so that runs neither read nor write a person's
+    settings and work where the home folder cannot be written.
+    """
+    spec = folder / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
+    kernel = {"argv": argv, "display_name": "Python 3", "language": "python"}
+    spec.write_text(json.dumps(kernel), encoding="utf-8")
+    os.environ["JUPYTER_PATH"] = str(folder)
+    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"):
+        os.environ[name] = str(folder / name.lower())
+
+
+def retry_dead_start(execute: Callable[[], None], executed: Path) -> None:
+    """Call `execute`, and once more if the kernel died before the first cell.
+
+    Kernels that start side by side sometimes choose the same port, and one of them dies; the second try
+    succeeds.
+    """
+    import nbformat
+
+    try:
+        execute()
+    except RuntimeError:  # nbclient's DeadKernelError is one
+        if executed.exists() and _started(nbformat.read(executed, as_version=4)):
+            raise
+        execute()
+
+
+def _papermill(job: dict[str, Any], private: Path) -> None:
+    import nbformat
+    import papermill
+
+    source = private / "source.ipynb"
+    nbformat.write(load(Path(job["source"])), source)
+    papermill.execute_notebook(
+        str(source),
+        job["executed"],
+        parameters=job["parameters"],
+        kernel_name="python3",
+        language="python",
+        cwd=job["cwd"],
+        progress_bar=False,
+        autosave_cell_every=10,
+        start_timeout=120,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,4 +1,4 @@
-"""How big the course runs: the one place that says so.
+"""How big the course runs: `PROFILES`, read from ``profiles.yaml`` beside this file.
 
 A profile gives values to the parameters of notebooks. A *shared* value goes to each notebook that declares
 a parameter of that name in its cell tagged ``parameters``; a value under a notebook's number goes to that
@@ -16,7 +16,10 @@ one in JupyterLab gets the same.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 
 @dataclass(frozen=True)
@@ -41,80 +44,8 @@ class Profile:
     notebooks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-PAPER = {"RECIPE": "paper-supervised", "DATA": "neurips22"}
-PAPER_STEPS = 56_250  # 1,000 epochs of 900 images in batches of 16 (paper Table 2)
-
-PROFILES: dict[str, Profile] = {
-    "smoke": Profile(
-        about="does every cell run? For CI, in minutes on two cores",
-        limit_minutes=5,
-        shared={"PROFILE": "smoke", "PRESET": "lite", "STEPS": 3, "SEEDS": 1},
-        notebooks={
-            "01": {"PICTURES": 1},
-            "02": {"OVERFIT_STEPS": 3},
-            "04": {"STEPS": 2, "SWEEP": [], "IMAGES": 4, "RARE_IMAGES": 2},
-            "05": {"SIDE": 256, "IMAGES": 1},
-            "07": {"SIDES": [200, 300, 400], "SLIDE": 480, "BLOCK": 120},
-            "06": {"STEPS": 3, "TRAIN_IMAGES": 2, "IMAGES": 2},
-            "08": {"STEPS": 3, "SHARES": [1.0], "SITES": 1},
-        },
-    ),
-    # Each notebook's own defaults: what a reader who opens it in JupyterLab gets.
-    "quick": Profile(
-        about="a lesson on a laptop: no GPU, no download",
-        limit_minutes=20,
-        shared={"PROFILE": "quick"},
-    ),
-    "gpu": Profile(
-        about="the paper's network at a short budget, on one GPU",
-        limit_minutes=20,
-        shared={
-            "PROFILE": "gpu",
-            "PRESET": "paper-r50",
-            "STEPS": 400,
-            "SEEDS": 3,
-        },
-        # Many short trainings: starting one (loader processes) takes about as long as its steps.
-        notebooks={
-            "03": {"STEPS": 150, "SEEDS": 2, "BATCH": 16, "PATCH": 128},
-            "04": {
-                "STEPS": 100,
-                "LEARNING_RATE": 1e-3,
-                "SWEEP": [0.1],
-                "SEEDS": 1,
-                "BATCH": 16,
-                "PATCH": 128,
-                "IMAGES": 48,
-                "RARE_IMAGES": 6,
-                "SIDE": 256,
-            },
-            "06": {
-                "NETWORK": {},
-                "STEPS": 100,
-                "LEARNING_RATE": 1e-3,
-                "SEEDS": 3,
-                "BATCH": 16,
-                "PATCH": 128,
-                "TRAIN_IMAGES": 24,
-                "IMAGES": 8,
-            },
-            "08": {"STEPS": 120},
-        },
-    ),
-    "full": Profile(
-        about="the paper's data, network and recipe; hours on one GPU or more",
-        limit_minutes=24 * 60,
-        shared={"PROFILE": "full", "PRESET": "paper-r50", "STEPS": 4000, "SEEDS": 3},
-        notebooks={
-            "02": PAPER | {"STEPS": PAPER_STEPS},
-            # Several trainings each: the paper's recipe, fewer steps.
-            "03": PAPER | {"STEPS": 20_000, "BATCH": 16, "PATCH": 512, "SEEDS": 1},
-            "04": PAPER | {"SWEEP": [0.1, 0.5], "BATCH": 16, "PATCH": 512},
-            "06": PAPER | {"NETWORK": {}, "STEPS": 20_000, "BATCH": 16, "PATCH": 512},
-            "08": {"STEPS": 400},
-        },
-    ),
-}
+_SIZES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+PROFILES: dict[str, Profile] = {name: Profile(**size) for name, size in _SIZES.items()}
 
 
 def parameters_for(profile: str, notebook: str) -> dict[str, Any]:

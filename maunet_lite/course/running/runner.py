@@ -1,6 +1,6 @@
 """Run the course, or some of its notebooks, without anybody watching.
 
-Each notebook runs in a process of its own (`process`, `worker`) into a new folder; nothing in ``notebooks/``
+Each notebook runs in a process of its own (`process`) into a new folder; nothing in ``notebooks/``
 changes. All mistakes that can be known beforehand (a notebook that does not exist, a parameter that a
 notebook does not have) are said before anything starts: papermill itself would accept a misspelt parameter in
 silence.
@@ -14,24 +14,22 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from maunet_lite.course.publishing.sources import (
-    Declared,
     NotebookError,
     course_folder,
     declared_parameters,
     load,
     select,
 )
-from maunet_lite.course.running.process import Worker
+from maunet_lite.course.running.process import execute
 from maunet_lite.course.running.profiles import PROFILES, parameters_for
 from maunet_lite.course.running.report import NotebookRun, Report, write_report
-
-_POLL_SECONDS = 0.2
 
 
 def run_notebooks(
@@ -125,100 +123,78 @@ def plan(chosen: list[Path], profile: str, given: dict[str, Any]) -> dict[Path, 
     plans, problems = {}, []
     for path in chosen:
         declared = declared_parameters(path, load(path))
-        problems += [_refusal(path, name, declared) for name in given if name not in declared]
-        problems += [
-            f"{path.stem}: {name} is {type(declared[name].default).__name__} "
-            f"(default {declared[name].default!r}), got {value!r}"
-            for name, value in given.items()
-            if name in declared and not _fits(value, declared[name])
-        ]
+        problems += [_refusal(path.stem, name, value, declared) for name, value in given.items()]
         values = {**parameters_for(profile, path.stem), **given}
         plans[path] = {name: value for name, value in values.items() if name in declared}
-    if problems:
-        raise NotebookError("nothing was run:\n  " + "\n  ".join(dict.fromkeys(problems)))
+    if problems := list(filter(None, problems)):
+        raise NotebookError("nothing was run:\n  " + "\n  ".join(problems))
     return plans
 
 
-def _refusal(path: Path, name: str, declared: dict[str, Declared]) -> str:
-    close = difflib.get_close_matches(name.upper(), list(declared), 1, 0.5)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"{path.stem} has no parameter {name}: {hint}it has {', '.join(declared) or 'none'}"
+def _refusal(notebook: str, name: str, value: Any, declared: dict[str, Any]) -> str:
+    """Say why a notebook cannot take a value; an empty text if it can.
 
-
-def _fits(value: Any, declared: Declared) -> bool:
-    """Tell whether a value is of the kind of the default; None and non-literals accept everything."""
-    if not declared.literal or declared.default is None or value is None:
-        return True
-    numbers = (int, float)
-    if isinstance(declared.default, bool) or isinstance(value, bool):
-        return isinstance(declared.default, bool) and isinstance(value, bool)
-    if isinstance(declared.default, numbers):
-        return isinstance(value, numbers)
-    if isinstance(declared.default, (list, tuple)):
-        return isinstance(value, (list, tuple))
-    return isinstance(value, type(declared.default))
+    A value must be of the kind of the parameter's default: None and what is no literal accept everything.
+    """
+    if name not in declared:
+        close = difflib.get_close_matches(name.upper(), list(declared), 1, 0.5)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"{notebook} has no parameter {name}: {hint}it has {', '.join(declared) or 'none'}"
+    default = declared[name]
+    kinds: tuple[type, ...] = (type(default),)
+    for alike in ((int, float), (list, tuple)):
+        if kinds[0] in alike:
+            kinds = alike
+    fits = isinstance(value, kinds) and isinstance(value, bool) == isinstance(default, bool)
+    if fits or value is None or default is None or default is ...:
+        return ""
+    return f"{notebook}: {name} is {type(default).__name__} (default {default!r}), got {value!r}"
 
 
 def _new_folder(out: Path, profile: str) -> Path:
     stamp = f"{profile}-{datetime.now():%Y%m%d-%H%M%S}"
-    for suffix in ["", *(f"-{i}" for i in range(2, 100))]:
-        target = out.resolve() / (stamp + suffix)
-        try:
-            target.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return target
-    raise FileExistsError(f"too many runs at the same second in {out}")
+    for name in [stamp, *(f"{stamp}-{number}" for number in range(2, 100))]:
+        with suppress(FileExistsError):
+            (out.resolve() / name).mkdir(parents=True)
+            return out.resolve() / name
+    raise FileExistsError(f"too many runs at the same second in {out}: give each another --out")
 
 
 def _run_all(report: Report, jobs: int, limit: float, progress: bool) -> None:
-    """Keep `jobs` workers busy until every notebook has run; end them all on an interrupt."""
+    """Keep `jobs` notebooks running until all have; end their kernels on an interrupt."""
     from tqdm import tqdm
 
-    waiting, running = list(report.runs), []
+    interrupted = threading.Event()
+
+    def stop(seconds: float) -> str | None:
+        return "interrupted" if interrupted.is_set() else "timeout" if seconds > limit else None
+
     width = max(len(run.name) for run in report.runs)
-    bar = tqdm(total=len(waiting), unit="notebook", disable=None if progress else True, leave=False)
-    try:
-        while waiting or running:
-            while waiting and len(running) < max(1, jobs):
-                running.append(Worker(waiting.pop(0), report, jobs, limit))
-            bar.set_description(", ".join(worker.run.name[:2] for worker in running), refresh=False)
-            for worker in [worker for worker in running if worker.finished()]:
-                running.remove(worker)
-                bar.update()
-                if progress:
-                    bar.write(worker.run.line(width))
-            bar.refresh()
-            time.sleep(_POLL_SECONDS)
-    except KeyboardInterrupt:
-        for worker in running:
-            worker.stop("interrupted")
-        for worker in running:
-            while not worker.finished():
-                time.sleep(_POLL_SECONDS)
-            bar.write(worker.run.line(width))
-        raise
-    finally:
-        bar.close()
+    bar = tqdm(total=len(report.runs), unit="notebook", disable=None if progress else True, leave=False)
+    with bar, ThreadPoolExecutor(max(1, jobs)) as pool:
+        waiting = {pool.submit(execute, run, report.folder, jobs, stop) for run in report.runs}
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+                for run in (future.result() for future in done):
+                    bar.update()
+                    if progress:
+                        bar.write(run.line(width))
+                bar.refresh()
+        except BaseException:
+            interrupted.set()
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Let a closed terminal and a polite kill end a run as Ctrl-C does: with a report."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
-
-
-__all__ = ["NotebookError", "Report", "plan", "run_notebooks"]
+        for number, handler in before.items():
+            signal.signal(number, handler)

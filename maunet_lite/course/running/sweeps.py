@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
-import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from datetime import datetime
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maunet_lite.course.publishing.sources import select, source_hash
+from maunet_lite.course.running.report import machine
 from maunet_lite.course.running.runner import plan, run_notebooks
 from maunet_lite.data import atomic_path
 from maunet_lite.scale import open_pool
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 Grid = Mapping[str, Any]
 TABLE = "sweep.csv"
-FIELDS = ("status", "minutes", "peak_memory_mib")
+_MEASURED, _LAST = ["status", "minutes", "peak_memory_mib"], ["notebook", "error"]
 
 
 class Combination(NamedTuple):
@@ -68,13 +66,7 @@ def read_grid(grid: Grid | list[Grid] | str | Path) -> list[dict[str, Any]]:
     """
     where = "the grid"
     if isinstance(grid, (str, Path)):
-        import yaml
-
-        where = str(grid)
-        try:
-            grid = yaml.safe_load(Path(grid).read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{where} is no YAML: {' '.join(str(error).split())}") from error
+        where, grid = str(grid), _read_yaml(Path(grid))
     parts = grid if isinstance(grid, list) else [grid]
     if not parts or not all(
         isinstance(part, Mapping) and part and all(map(_is_name, part)) for part in parts
@@ -82,12 +74,22 @@ def read_grid(grid: Grid | list[Grid] | str | Path) -> list[dict[str, Any]]:
         raise ValueError(f"{where} should say parameter: [values], such as SEED: [1, 2, 3]; got {grid!r}")
     combinations = []
     for part in parts:
-        axes = [value if isinstance(value, (list, tuple)) else [value] for value in part.values()]
-        for name, axis in zip(part, axes, strict=True):
-            if not axis:
-                raise ValueError(f"{where} has no value for {name}: give one or more, or leave it out")
-        combinations += [dict(zip(part, map(_as_number, values), strict=True)) for values in product(*axes)]
+        axes = {name: v if isinstance(v, (list, tuple)) else [v] for name, v in part.items()}
+        if empty := [name for name, axis in axes.items() if not axis]:
+            raise ValueError(f"{where} has no value for {empty[0]}: give one or more, or leave it out")
+        combinations += [
+            dict(zip(axes, map(_as_number, values), strict=True)) for values in product(*axes.values())
+        ]
     return [c for i, c in enumerate(combinations) if c not in combinations[:i]]
+
+
+def _read_yaml(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
 
 
 def _is_name(name: Any) -> bool:
@@ -145,31 +147,29 @@ def run_sweep(
     NotebookError, ValueError
         For an unknown notebook, parameter, profile or kind of value; before anything runs.
     """
+    from tqdm import tqdm
+
     (source,) = select([str(notebook)])
     combinations = plan_sweep(source, grid, profile)
     out = Path(out).resolve()
     results = {c.key: known for c in combinations if (known := _known(out, c.key))}
-    _write_json(out / "sweep.json", _description(source, grid, profile))
     waiting = [c for c in combinations if results.get(c.key, {}).get("status") != "ok"]
-    save = partial(_save_table, out / TABLE, combinations, results)
-    save()
-    if waiting:
-        with (
-            open_pool(scheduler, workers, gpu_per_worker=True) as pool,
-            _bar(combinations, waiting, progress) as bar,
-        ):
-            done = pool.map(
-                run_combination, waiting, source=source, profile=profile, out=out, timeout=timeout
-            )
-            for index, result in done:
-                if isinstance(result, Exception):
-                    result = {"status": "died", "error": f"{type(result).__name__}: {result}"}
-                results[waiting[index].key] = result
-                save()
-                bar.update()
-                if progress:
-                    bar.write(_line(waiting[index], result))
-    return save()
+    _write_json(out / "sweep.json", _description(source, grid, profile))
+    table = _save_table(out / TABLE, combinations, results)
+    if not waiting:
+        return table
+    options = {"source": source, "profile": profile, "out": out, "timeout": timeout}
+    bar = tqdm(total=len(waiting), unit="run", disable=None if progress else True, leave=False)
+    with open_pool(scheduler, workers, gpu_per_worker=True) as pool, bar:
+        for index, result in pool.map(run_combination, waiting, **options):
+            if isinstance(result, Exception):
+                result = {"status": "died", "error": f"{type(result).__name__}: {result}"}
+            results[waiting[index].key] = result
+            table = _save_table(out / TABLE, combinations, results)
+            bar.update()
+            if progress:
+                bar.write(_line(waiting[index], result))
+    return table
 
 
 def plan_sweep(source: Path, grid: Grid | list[Grid] | str | Path, profile: str) -> list[Combination]:
@@ -197,7 +197,7 @@ def run_combination(
     run = report.runs[0]
     result = {
         "status": run.status,
-        "minutes": round(run.minutes, 3),
+        "minutes": run.minutes,
         "peak_memory_mib": round(run.peak_memory_mib),
         "records": run.records,
         "notebook": str(run.executed.relative_to(out)) if run.executed else "",
@@ -207,28 +207,19 @@ def run_combination(
     return result
 
 
-def to_table(combinations: Iterable[Combination], results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def to_table(combinations: list[Combination], results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Return one row per combination that has a result, in the order of the grid."""
     import pandas as pd
 
-    rows = [_row(c, results[c.key]) for c in combinations if c.key in results]
-    last = ["notebook", "error"]
-    columns = dict.fromkeys(name for row in rows for name in row if name not in last)
-    return pd.DataFrame(rows, columns=[*columns, *last])
-
-
-def _row(combination: Combination, result: Mapping[str, Any]) -> dict[str, Any]:
-    row = {name: _cell(value) for name, value in combination.values.items()}
-    row |= {name: result.get(name, math.nan) for name in FIELDS}
-    for name, value in result.get("records", {}).items():
-        parts = {f"{name} {key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
-        for column, part in parts.items():
-            row[f"recorded {column}" if column in row else column] = _cell(part)
-    return row | {name: result.get(name, "") for name in ("notebook", "error")}
-
-
-def _cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, (list, tuple, dict)) else value
+    done = [c for c in combinations if c.key in results]
+    values = pd.DataFrame([c.values for c in done])
+    known = pd.DataFrame([results[c.key] for c in done], columns=[*_MEASURED, "records", *_LAST])
+    records = [record if isinstance(record, dict) else {} for record in known["records"]]
+    records = pd.json_normalize(records, sep=" ", max_level=1)  # of a dictionary, one column per key
+    taken = {*values, *_MEASURED}
+    records = records.rename(columns=lambda name: f"recorded {name}" if name in taken else name)
+    table = pd.concat([values, known[_MEASURED], records, known[_LAST].fillna("")], axis=1)
+    return table.map(lambda value: json.dumps(value) if isinstance(value, (list, tuple, dict)) else value)
 
 
 def _known(out: Path, key: str) -> dict[str, Any] | None:
@@ -252,39 +243,21 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def _description(source: Path, grid: Any, profile: str) -> dict[str, Any]:
-    """Say what a table was made from: notebook, grid, version, machine."""
-    from datetime import datetime
-
-    from maunet_lite import __version__
-
+    """Say what a table was made from: notebook, grid, commit of the checkout (if it is one), machine."""
+    commit = None
+    with suppress(OSError):
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+        commit = subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
     return {
         "notebook": source.name,
         "sha256": source_hash(source),
         "profile": profile,
-        "grid": str(grid) if isinstance(grid, (str, Path)) else grid,
+        "grid": grid,
         "combinations": read_grid(grid),
-        "maunet_lite": __version__,
-        "commit": _commit(),
-        "machine": f"{platform.platform()}, {os.cpu_count()} cores",
+        "commit": commit,
+        "machine": machine(),
         "started": datetime.now().isoformat(timespec="seconds"),
     }
-
-
-def _commit() -> str | None:
-    """Return the commit of the checkout that this is, if it is one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _bar(combinations: list[Combination], waiting: list[Combination], progress: bool) -> Any:
-    from tqdm import tqdm
-
-    done = len(combinations) - len(waiting)
-    disable = None if progress else True
-    return tqdm(total=len(combinations), initial=done, unit="run", disable=disable, leave=False)
 
 
 def _line(combination: Combination, result: Mapping[str, Any]) -> str:

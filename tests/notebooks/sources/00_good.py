@@ -9,7 +9,7 @@ STEPS = 2
 RATE = 0.5
 
 # %%
-from maunet_lite.course.running.recording import record
+from maunet_lite.course import record
 
 with open("note.txt", "w") as file:
     file.write(PROFILE)

@@ -12,7 +12,7 @@ import sys
 
 import matplotlib.pyplot as plt
 
-from maunet_lite.course.display import show
+from maunet_lite.course import show
 
 fig, ax = plt.subplots(figsize=(3, 2))
 ax.plot([0, STEPS])
