@@ -181,3 +181,12 @@ def test_makefile_names_a_python_that_is_too_old(tmp_path):
     assert out.returncode != 0
     assert "needs Python 3.10 or newer" in out.stdout + out.stderr
     assert "Python 2.7.18" in out.stdout + out.stderr
+
+
+def test_every_file_of_the_package_is_installed():
+    package = REPOSITORY / "maunet_lite"
+    patterns = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = patterns["tool"]["setuptools"]["package-data"]["maunet_lite"]
+    installed = {path for pattern in ("**/*.py", *patterns) for path in package.glob(pattern)}
+    files = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert files - installed == set()

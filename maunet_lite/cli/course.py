@@ -8,47 +8,35 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from maunet_lite.cli.options import (
-    INTERRUPTED,
-    WORK_FAILED,
-    Jobs,
-    Notebooks,
-    OutFolder,
-    Profile,
-    Scheduler,
-    Timeout,
-    Workers,
-    group,
-    parse_assignments,
-)
+from maunet_lite.cli import options
 
-app = group("Run, publish and check the course.")
+app = options.group("Run, publish and check the course.")
 
 
 @app.command("run")
 def run(
-    names: Notebooks = None,
-    profile: Profile = "quick",
+    names: options.Notebooks = None,
+    profile: options.Profile = "quick",
     parameter: Annotated[list[str] | None, Option("--parameter", "-p", metavar="NAME=VALUE")] = None,
     out: Annotated[Path, Option(help="A new folder is made in it.")] = Path("out/notebooks"),
-    jobs: Jobs = 1,
-    timeout: Timeout = None,
+    jobs: options.Jobs = 1,
+    timeout: options.Timeout = None,
 ) -> None:
     """Execute notebooks headless: figures, pages and one report in a new folder."""
     from maunet_lite.course import run_notebooks
 
-    report = run_notebooks(names, profile, parse_assignments(parameter), out, jobs, timeout)
+    report = run_notebooks(names, profile, options.parse_assignments(parameter), out, jobs, timeout)
     typer.echo(report.summary())
     if not report.ok:
-        raise typer.Exit(INTERRUPTED if report.interrupted else WORK_FAILED)
+        raise typer.Exit(options.INTERRUPTED if report.interrupted else options.WORK_FAILED)
 
 
 @app.command("publish")
 def publish(
-    names: Notebooks = None,
-    profile: Profile = "quick",
+    names: options.Notebooks = None,
+    profile: options.Profile = "quick",
     force: Annotated[bool, Option(help="Also those that are fresh.")] = False,
-    jobs: Jobs = 1,
+    jobs: options.Jobs = 1,
 ) -> None:
     """Execute the sources that have changed, and store the notebooks that readers see."""
     from maunet_lite.course import publish_notebooks
@@ -65,12 +53,12 @@ def check() -> None:
     problems = course.check()
     typer.echo("\n".join(map(str, problems)) or "the published notebooks are fresh and in order")
     if problems:
-        raise typer.Exit(WORK_FAILED)
+        raise typer.Exit(options.WORK_FAILED)
 
 
 @app.command("site")
 def site(
-    out: OutFolder = Path("out/site"),
+    out: Annotated[Path, Option(help="Folder to write.")] = Path("out/site"),
     run: Annotated[Path | None, Option(help="Folder of executed notebooks, such as that of a run.")] = None,
 ) -> None:
     """Write the published notebooks as a small website that works offline."""
@@ -83,20 +71,20 @@ def sweep(
     notebook: Annotated[str, Argument(help="Number, name or path of a notebook.")],
     grid: Annotated[Path, Option(help="YAML file: PARAMETER: [value, value, …] per line.")],
     out: Annotated[Path | None, Option(help="Folder of the table; out/sweeps/NOTEBOOK by default.")] = None,
-    profile: Profile = "smoke",
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    timeout: Timeout = None,
+    profile: options.Profile = "smoke",
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    timeout: options.Timeout = None,
 ) -> None:
     """Run a notebook for every combination of parameters; one table out. Run it again to go on."""
     from maunet_lite.course import TABLE, run_sweep, select
 
     (source,) = select([notebook])
     folder = out or Path("out/sweeps") / source.stem
-    options = {"scheduler": scheduler, "workers": workers, "profile": profile, "timeout": timeout}
-    table = run_sweep(source, grid, folder, **options)
+    pool = {"scheduler": scheduler, "workers": workers}
+    table = run_sweep(source, grid, folder, profile=profile, timeout=timeout, **pool)
     good = int((table["status"] == "ok").sum())
     typer.echo(table.drop(columns=["notebook", "error"]).to_string(index=False))
     typer.echo(f"{good} of {len(table)} runs ended well; table: {folder / TABLE}")
     if good < len(table):
-        raise typer.Exit(WORK_FAILED)
+        raise typer.Exit(options.WORK_FAILED)

@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import textwrap
-import time
+import timeit
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +37,6 @@ class Hardware(NamedTuple):
     torch_version: str
     built_for: str | None  # "CUDA 13.0", "ROCm 6.4" or None
     gpus: tuple[str, ...]  # names of the devices that torch can use
-    mps_built: bool
     mps_available: bool
     nvidia_driver: bool  # the program nvidia-smi is there
     visible: str | None  # the environment variable CUDA_VISIBLE_DEVICES
@@ -55,8 +54,7 @@ def diagnose(speed: bool = True) -> list[Finding]:
     -------
     list of Finding
     """
-    checks = [check_device, check_threads, check_room, check_models, check_packages]
-    checks += [check_speed] if speed else []
+    checks = [check_device, check_machine, check_packages, *([check_speed] if speed else [])]
     return [finding for check in checks for finding in check()]
 
 
@@ -75,7 +73,6 @@ def look_at_hardware() -> Hardware:
         torch_version=torch.__version__,
         built_for=f"CUDA {version.cuda}" if version.cuda else f"ROCm {version.hip}" if version.hip else None,
         gpus=tuple(f"{gpu.name} ({gpu.total_memory / _GIB:.0f} GiB)" for gpu in gpus),
-        mps_built=torch.backends.mps.is_built(),
         mps_available=torch.backends.mps.is_available(),
         nvidia_driver=shutil.which("nvidia-smi") is not None,
         visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
@@ -87,20 +84,19 @@ def explain_device(hardware: Hardware) -> Finding:
 
     Examples
     --------
-    >>> hardware = Hardware("2.13.0+cpu", None, (), False, False, True, None)
+    >>> hardware = Hardware("2.13.0+cpu", None, (), False, True, None)
     >>> explain_device(hardware).text
     'CPU: torch 2.13.0+cpu was built without GPU support, though this machine has an NVIDIA driver'
     """
-    version, built_for, gpus, mps_built, mps_available, driver, visible = hardware
+    version, built_for, gpus, mps_available, driver, visible = hardware
     torch = f"torch {version} was built " + (f"for {built_for}" if built_for else "without GPU support")
     hidden = visible is not None and not visible.strip("- 1")
-    mps = ", and MPS needs macOS 12.3 or newer" if mps_built else ""
     cases = [  # the first whose condition holds: condition, state, what, advice
         (gpus, "ok", f"GPU: {', '.join(gpus)}; {torch}", ""),
         (mps_available, "ok", f"GPU of this Mac (MPS); torch {version} can use it", ""),
         (not built_for and driver, "problem", f"CPU: {torch}, though this machine has an NVIDIA driver",
          "install a CUDA build of the same version: choose CUDA in the selector on PyTorch's start page"),
-        (not built_for, "note", f"CPU: no GPU was found{mps}; {torch}",
+        (not built_for, "note", f"CPU: no GPU was found; {torch}",
          "fine for lessons: the profiles smoke and quick are made for it"),
         (driver and hidden, "problem",
          f"CPU: the variable CUDA_VISIBLE_DEVICES={visible!r} hides every GPU from torch",
@@ -113,40 +109,23 @@ def explain_device(hardware: Hardware) -> Finding:
     return next(Finding("device", *rest) for condition, *rest in cases if condition)
 
 
-def check_threads() -> Iterator[Finding]:
-    """Say how many cores there are and how many torch uses."""
+def check_machine() -> Iterator[Finding]:
+    """Say how many cores torch uses, and how much memory and disk are free."""
+    import psutil
     import torch
 
     cores, threads, limit = os.cpu_count() or 1, torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
-    text = f"{cores}, torch uses {threads} threads"
-    if limit and threads < cores // 2:
-        advice = "unset OMP_NUM_THREADS to use all cores"
-        yield Finding("cores", "note", f"{text}: OMP_NUM_THREADS is {limit}", advice)
-    else:
-        yield Finding("cores", "ok", text)
-
-
-def check_room() -> Iterator[Finding]:
-    """Say how much memory and disk are free."""
-    import psutil
-
     memory, disk, here = psutil.virtual_memory(), shutil.disk_usage(Path.cwd()), Path.cwd()
-    for topic, free, text, advice in (
-        ("memory", memory.available, f"of {memory.total / _GIB:.1f} GiB free",
+    for topic, good, text, advice in (
+        ("cores", not limit or threads >= cores // 2, f"{cores}, torch uses {threads} threads",
+         f"OMP_NUM_THREADS is {limit}: unset it to use all cores"),
+        ("memory", memory.available > 2 * _GIB,
+         f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free",
          "close other programs, or run notebooks with --jobs 1 --profile smoke"),
-        ("disk", disk.free, f"GiB free in {here}", "simulated data and runs need some hundred MiB"),
+        ("disk", disk.free > 2 * _GIB, f"{disk.free / _GIB:.1f} GiB free in {here}",
+         "simulated data and runs need some hundred MiB"),
     ):  # fmt: skip
-        yield Finding(topic, "ok" if free > 2 * _GIB else "note", f"{free / _GIB:.1f} {text}", advice)
-
-
-def check_models() -> Iterator[Finding]:
-    """Say which weights come with the package."""
-    from maunet_lite.network import WEIGHTS, shipped_models
-
-    sizes = {name: (WEIGHTS / f"{name}.safetensors").stat().st_size / 1e6 for name in shipped_models()}
-    text = ", ".join(f"{name} ({size:.1f} MB)" for name, size in sizes.items())
-    state, advice = "ok" if sizes else "problem", "install the kit anew, or train your own"
-    yield Finding("models", state, text or "no weights in the package", advice)
+        yield Finding(topic, "ok" if good else "note", text, advice)
 
 
 def check_packages() -> Iterator[Finding]:
@@ -155,15 +134,15 @@ def check_packages() -> Iterator[Finding]:
 
     system = f"Python {platform.python_version()} in {sys.prefix}, {platform.platform()}"
     yield Finding("kit", "ok", f"maunet_lite {__version__}, {system}")
+    found = importlib.metadata.distributions()
+    versions = {re.sub(r"[-_.]+", "-", one.name).lower(): one.version for one in found}
     for extra, names in _requirements().items():
-        topic, state, what = (
-            (f"[{extra}]", "note", f'".[{extra}]"') if extra else ("packages", "problem", ".")
-        )
-        versions = {name: _version(name) for name in names}
-        if installed := [f"{name} {version}" for name, version in versions.items() if version]:
-            yield Finding(topic, "ok", ", ".join(installed))
-        if missing := [name for name, version in versions.items() if not version]:
-            advice = f"pip install -c constraints.txt -e {what} in the folder of the kit"
+        topic, state = (f"[{extra}]", "note") if extra else ("packages", "problem")
+        if there := [f"{name} {versions[name]}" for name in names if name in versions]:
+            yield Finding(topic, "ok", ", ".join(there))
+        if missing := [name for name in names if name not in versions]:
+            what = f".[{extra}]".removesuffix("[]")
+            advice = f"pip install -c constraints.txt -e '{what}' in the folder of the kit"
             yield Finding(topic, state, f"not installed: {', '.join(missing)}", advice)
 
 
@@ -176,13 +155,6 @@ def _requirements() -> dict[str, list[str]]:
     return needed
 
 
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def check_speed(side: int = 512, repeats: int = 3) -> Iterator[Finding]:
     """Measure the `lite` network on a square image, and say what it means for an image of a camera."""
     import numpy as np
@@ -193,12 +165,8 @@ def check_speed(side: int = 512, repeats: int = 3) -> Iterator[Finding]:
     image = np.random.default_rng(0).integers(0, 256, (side, side), dtype=np.uint8)
     model = build_model("lite").eval()
     predict(model, image)  # the first call also prepares memory and kernels
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        predict(model, image)
-        seconds.append(time.perf_counter() - start)
-    rate = side * side / 1e6 / min(seconds)
+    seconds = min(timeit.repeat(lambda: predict(model, image), number=1, repeat=repeats))
+    rate = side * side / 1e6 / seconds
     text = f"lite on {resolve_device()}: {rate:.2g} megapixels per second"
     text += f" (the network alone; an image of 4 megapixels takes about {4 / rate:.2g} s)"
     yield Finding("speed", "ok", text)

@@ -1,4 +1,4 @@
-"""The commands on networks: train, evaluate, describe, convert, doctor."""
+"""The commands on networks: train, evaluate, convert, doctor."""
 
 from __future__ import annotations
 
@@ -8,23 +8,13 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from maunet_lite.cli.options import (
-    INTERRUPTED,
-    WORK_FAILED,
-    Device,
-    Models,
-    Postprocess,
-    Scales,
-    parse_assignments,
-    parse_numbers,
-)
+from maunet_lite.cli import options
 
 
 def train(
+    ctx: typer.Context,
     data: Annotated[str | None, Option(help="Dataset: a name or a folder; the recipe's by default.")] = None,
-    preset: Annotated[
-        str | None, Option(help="Recipe: lite (default), paper-r50, … or a config.json of a run.")
-    ] = None,
+    preset: Annotated[str | None, Option(help="Recipe: lite (default), paper-r50, … or config.json.")] = None,
     out: Annotated[Path, Option(help="Folder of the run.")] = Path("runs/latest"),
     resume: Annotated[bool, Option("--resume", help="Go on with the run in --out.")] = False,
     minutes: Annotated[float | None, Option(help="Budget in minutes; lite without any budget: 15.")] = None,
@@ -38,21 +28,16 @@ def train(
     learning_rate: Annotated[float | None, Option()] = None,
     seed: Annotated[int | None, Option()] = None,
     device: Annotated[str | None, Option(help="auto, cpu, cuda or mps.")] = None,
-    setting: Annotated[
-        list[str] | None, Option("--set", metavar="NAME=VALUE", help="Any other field.")
-    ] = None,
+    setting: Annotated[list[str] | None, Option("--set", metavar="NAME=VALUE")] = None,
 ) -> None:
     """Train a network, or fine-tune one; Ctrl-C stops cleanly and --resume goes on."""
     from accelerate import PartialState
 
     from maunet_lite.training import train as run_training
 
-    given = {
-        "data": data, "minutes": minutes, "steps": steps, "epochs": epochs, "start_from": start_from,
-        "method": method, "labelled_fraction": labelled_fraction, "unlabelled": unlabelled,
-        "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "device": device,
-    }  # fmt: skip
-    changes = {name: value for name, value in given.items() if value is not None} | parse_assignments(setting)
+    apart = ("preset", "out", "resume", "setting")
+    changes = {name: value for name, value in ctx.params.items() if value is not None and name not in apart}
+    changes |= options.parse_assignments(setting)
     result = run_training(_train_config(preset, out, changes, resume), resume=resume)
     if PartialState().is_main_process:  # one of several processes speaks
         best = f"best F1 on {result.split} {result.best_score:.3f}; " if result.best_score >= 0 else ""
@@ -60,7 +45,7 @@ def train(
         if result.interrupted:
             typer.echo(f"interrupted; go on with: maunet-lite train --out {out} --resume")
     if result.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(options.INTERRUPTED)
 
 
 def _train_config(preset: str | None, out: Path, changes: dict[str, Any], resume: bool) -> Any:
@@ -84,30 +69,24 @@ def _train_config(preset: str | None, out: Path, changes: dict[str, Any], resume
 
 def evaluate(
     data: Annotated[str, Option(help="Dataset: a name or a folder.")] = "simulated",
-    model: Models = None,
+    model: options.Models = None,
     split: Annotated[str, Option(help="train, val, test or all.")] = "val",
-    predictions: Annotated[
-        Path | None, Option(help="Score label maps in a folder instead of a model.")
-    ] = None,
-    postprocess: Postprocess = "default",
-    scales: Scales = "1",
-    device: Device = "auto",
+    predictions: Annotated[Path | None, Option(help="Score a folder of label maps instead.")] = None,
+    postprocess: options.Postprocess = "default",
+    scales: options.Scales = "1",
+    device: options.Device = "auto",
     save: Annotated[Path | None, Option(help="Write one row per image to this CSV file.")] = None,
-    with_baseline: Annotated[
-        bool, Option("--baseline/--no-baseline", help="Otsu + watershed beside it.")
-    ] = True,
+    with_baseline: Annotated[bool, Option("--baseline/--no-baseline", help="Otsu + watershed.")] = True,
 ) -> None:
     """Score a model on a dataset: a table per modality with a baseline beside it."""
     from maunet_lite import evaluation
 
-    names = model or ["lite"]
     if predictions:
         label, table = predictions.name, evaluation.evaluate_folder(predictions, data, split)
     else:
+        names, how = model or ["lite"], {"postprocess": postprocess, "scales": options.parse_numbers(scales)}
         label = " + ".join(Path(name).name for name in names)
-        table = evaluation.evaluate(
-            names, data, split, postprocess=postprocess, scales=parse_numbers(scales), device=device
-        )
+        table = evaluation.evaluate(names, data, split, device=device, **how)
     tables = {"Otsu + watershed": evaluation.baseline(data, split)} if with_baseline else {}
     typer.echo(evaluation.format_summary({**tables, label: table}))
     if save:
@@ -117,27 +96,7 @@ def evaluate(
             table.to_csv(temporary, index=False)
         typer.echo(f"one row per image: {save}")
     if (table["error"] != "").any():  # a warning has said how many, and why
-        raise typer.Exit(WORK_FAILED)
-
-
-def describe(
-    preset: Annotated[str, Argument(help="A preset, a shipped model, a file or a run folder.")],
-    side: Annotated[int, Option(help="Count multiply-adds for a square image of this side.")] = 224,
-) -> None:
-    """Say what a network consists of: stages, parameters, multiply-adds, and how its weights came about."""
-    from maunet_lite.network import PRESETS, find_checkpoint, load_model, read_record, shipped_models
-    from maunet_lite.network import describe as table_of
-
-    table = table_of(preset if preset in PRESETS else load_model(preset), (side, side))
-    typer.echo(table.to_string(formatters={name: "{:,}".format for name in ("parameters", "multiply_adds")}))
-    if preset not in PRESETS or preset in shipped_models():
-        record = read_record(preset).get("record", {})
-        typer.echo(
-            "".join(
-                f"{name}: {value}\n" for name, value in record.items() if not isinstance(value, (dict, list))
-            )
-        )
-        typer.echo(f"the whole record: {find_checkpoint(preset).with_suffix('.json')}")
+        raise typer.Exit(options.WORK_FAILED)
 
 
 def convert(
@@ -160,4 +119,4 @@ def doctor(
     findings = diagnose(speed)
     typer.echo(format_findings(findings))
     if any(finding.topic == "packages" and finding.state == "problem" for finding in findings):
-        raise typer.Exit(WORK_FAILED)
+        raise typer.Exit(options.WORK_FAILED)

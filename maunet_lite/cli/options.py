@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -14,8 +14,7 @@ USER_ERROR, WORK_FAILED, INTERRUPTED = 2, 1, 130
 Device = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
 Jobs = Annotated[int, Option(min=1, help="How many run side by side.")]
 Models = Annotated[
-    list[str] | None,
-    Option("--model", help="Shipped name, file or run folder; repeat for an ensemble."),
+    list[str] | None, Option("--model", help="Name, file or run folder; repeat for an ensemble.")
 ]
 Notebooks = Annotated[list[str] | None, Argument(metavar="[NN]...", help="Numbers or names; all by default.")]
 Postprocess = Annotated[str, Option(help="default, paper, authors or none.")]
@@ -24,7 +23,6 @@ Scales = Annotated[str, Option(help="Sizes at which the network sees an image, s
 Scheduler = Annotated[str | None, Option(help="Address of a running Dask scheduler.")]
 Timeout = Annotated[float | None, Option(help="Minutes per notebook; the profile's limit by default.")]
 Workers = Annotated[int | None, Option(min=1, help="Processes on this machine.")]
-OutFolder = Annotated[Path, Option("--out", help="Folder to write.")]
 
 
 def group(text: str, **options: Any) -> typer.Typer:
@@ -40,16 +38,15 @@ def parse_assignments(texts: list[str] | None) -> dict[str, Any]:
     >>> parse_assignments(["STEPS=30", "RATE=1e-3", "PRESET=lite", "PROXY=false", "SCALES=[1, 1.5]"])
     {'STEPS': 30, 'RATE': 0.001, 'PRESET': 'lite', 'PROXY': False, 'SCALES': [1, 1.5]}
     """
-    values: dict[str, Any] = {}
     words = {"true": True, "false": False, "none": None}
+    values: dict[str, Any] = {}
     for text in texts or []:
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
             raise ValueError(f"'{text}' is no NAME=VALUE, such as STEPS=30")
-        try:
-            values[name.strip()] = words[value.lower()] if value.lower() in words else ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            values[name.strip()] = value
+        values[name.strip()] = words.get(value.lower(), value)
+        with suppress(ValueError, SyntaxError):
+            values[name.strip()] = ast.literal_eval(value)
     return values
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _STYLE = {"description_width": "14em"}
+_FAST = {"compress_level": 1}  # not small: the picture is looked at and forgotten
 PAUSE = 0.02  # seconds in which the steps of a dragged slider gather, before one figure is drawn for them all
 
 
@@ -68,14 +69,14 @@ class Choice(NamedTuple):
         value, options, label = self
         if value not in options:
             raise ValueError(f"{name} starts at {value!r}, which is none of {list(options)}")
-        return ipywidgets.Dropdown(
-            options=list(options), value=value, description=label or name, style=_STYLE
-        )
+        text = {"description": label or name, "style": _STYLE}
+        return ipywidgets.Dropdown(options=list(options), value=value, **text)
 
 
-def explorer(
-    draw: Callable[..., Figure], *, alt: str, dpi: int = 100, **controls: Slider | Choice
-) -> Explorer:
+Control = Slider | Choice
+
+
+def explorer(draw: Callable[..., Figure], *, alt: str, dpi: int = 100, **controls: Control) -> Explorer:
     """Show the figure in its starting state and, under it, the same figure with controls.
 
     Parameters
@@ -118,9 +119,7 @@ class Explorer:
         How long that took, or what went wrong.
     """
 
-    def __init__(
-        self, draw: Callable[..., Figure], alt: str, dpi: int, controls: dict[str, Slider | Choice]
-    ) -> None:
+    def __init__(self, draw: Callable[..., Figure], alt: str, dpi: int, controls: dict[str, Control]) -> None:
         import ipywidgets
 
         self._draw, self._dpi, self._waiting = draw, dpi, False
@@ -158,9 +157,7 @@ class Explorer:
         start = time.perf_counter()
         try:
             figure, buffer = self._draw(**self.values), io.BytesIO()
-            figure.savefig(
-                buffer, format="png", dpi=self._dpi, pil_kwargs={"compress_level": 1}
-            )  # fast, not small
+            figure.savefig(buffer, format="png", dpi=self._dpi, pil_kwargs=_FAST)
             plt.close(figure)
             self.picture.value = buffer.getvalue()
         except Exception as error:  # there is no cell whose output could hold it

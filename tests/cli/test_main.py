@@ -16,7 +16,6 @@ import torch
 from typer.testing import CliRunner
 
 from maunet_lite import __version__
-from maunet_lite.cli.doctor import Hardware, check_speed, diagnose, explain_device, format_findings
 from maunet_lite.cli.main import app, is_expected
 from maunet_lite.data.images import read_labels
 from maunet_lite.network.checkpoints import save_model
@@ -180,13 +179,6 @@ def test_train_and_resume_from_the_command_line(dataset, tmp_path):
     assert "3 steps" in more.stdout
 
 
-def test_describe_counts_parameters(model):
-    result = run("describe", "paper-r50")
-    assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1].split()[:3] == ["network", "total", "39,403,021"]
-    assert "steps: 0" in run("describe", model).stdout
-
-
 def test_data_check_lists_problems_or_says_that_all_is_well(dataset, images):
     good = run("data", "check", dataset)
     assert good.exit_code == 0
@@ -263,7 +255,6 @@ def test_help_answers_without_loading_torch():
         "segment",
         "evaluate",
         "doctor",
-        "describe",
         "convert",
         "notebooks",
         "data",
@@ -274,42 +265,3 @@ def test_help_answers_without_loading_torch():
 
 def test_version_is_said():
     assert run("--version").stdout.strip() == f"maunet-lite {__version__}"
-
-
-# doctor
-
-CPU = Hardware("2.13.0+cpu", None, (), False, False, False, None)
-CUDA = Hardware("2.13.0", "CUDA 13.0", ("H200 (139 GiB)",), False, False, True, None)
-
-
-@pytest.mark.parametrize(("hardware", "state", "says", "advises"), [
-    (CUDA, "ok", "GPU: H200", ""),
-    (CPU, "note", "no GPU was found", "quick"),
-    (CPU._replace(mps_built=True, mps_available=True), "ok", "MPS", ""),
-    (CPU._replace(nvidia_driver=True), "problem", "built without GPU support", "CUDA build"),
-    (CUDA._replace(gpus=()), "problem", "driver does not work with it", "nvidia-smi"),
-    (CUDA._replace(gpus=(), nvidia_driver=False), "note", "no NVIDIA driver", "install its driver"),
-    (CUDA._replace(gpus=(), visible=""), "problem", "CUDA_VISIBLE_DEVICES='' hides", "unset"),
-    (CUDA._replace(gpus=(), visible="-1"), "problem", "hides every GPU", "unset"),
-    (CUDA._replace(gpus=(), visible="0"), "problem", "driver does not work with it", "nvidia-smi"),
-])  # fmt: skip
-def test_doctor_says_which_device_is_used_and_why(hardware, state, says, advises):
-    finding = explain_device(hardware)
-    assert finding.state == state
-    assert says in finding.text
-    assert advises in finding.advice
-
-
-def test_doctor_answers():
-    topics = [finding.topic for finding in diagnose(speed=False)]
-    assert topics[0] == "device"
-    assert {"cores", "memory", "disk", "kit", "packages", "[scale]", "[timm]", "models"} <= set(topics)
-    result = run("doctor", "--no-speed")
-    assert result.exit_code == 0
-    assert "device" in result.stdout
-
-
-def test_doctor_measures_speed():
-    (finding,) = check_speed(side=64, repeats=1)
-    assert "megapixels per second" in finding.text
-    assert "→ do this" in format_findings([finding._replace(state="note", advice="do this")])

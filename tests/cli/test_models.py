@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from maunet_lite.cli.main import app
 from maunet_lite.cli.models import _train_config
 from maunet_lite.training.recipes import recipe
 from maunet_lite.training.run import Run
@@ -39,9 +37,3 @@ def test_resume_refuses_other_data_and_another_recipe(tmp_path: Path) -> None:
     Run.open(same, resume=True)
     with pytest.raises(ValueError, match="not made by --preset paper-r50 .*patch 256, now 512"):
         _train_config("paper-r50", out, {}, True)
-
-
-def test_describe_refuses_an_empty_image() -> None:
-    result = CliRunner().invoke(app, ["describe", "lite", "--side", "0"])
-    assert result.exit_code == 2
-    assert "0 × 0 pixels" in result.stderr

@@ -53,7 +53,7 @@ def test_opening(source: Path, cells: list[Any]) -> None:
 
 
 def test_one_cell_of_literal_parameters(source: Path) -> None:
-    parameters = declared_parameters(source, load(source))
+    parameters = declared_parameters(source)
     assert parameters["PROFILE"] == "quick"
     assert ... not in parameters.values()
 

@@ -46,7 +46,7 @@ def test_published_notebooks_are_fresh_small_executed_and_described():
 
 @pytest.mark.parametrize("source", find_sources(COURSE), ids=lambda path: path.stem)
 def test_quick_profile_is_what_the_notebooks_say(source):
-    declared = declared_parameters(source, load(source))
+    declared = declared_parameters(source)
     wanted = parameters_for("quick", source.stem)
     assert {name: declared[name] for name in declared if name in wanted} == {
         name: wanted[name] for name in declared if name in wanted
@@ -55,7 +55,7 @@ def test_quick_profile_is_what_the_notebooks_say(source):
 
 @pytest.mark.parametrize("source", find_sources(COURSE), ids=lambda path: path.stem)
 def test_profiles_name_only_parameters_that_the_notebook_declares(source):
-    declared = set(declared_parameters(source, load(source)))
+    declared = set(declared_parameters(source))
     for profile in PROFILES.values():
         assert set(profile.notebooks.get(source.stem[:2], {})) <= declared
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from maunet_lite.cli.main import app
 from maunet_lite.course.publishing.sources import NotebookError
 from maunet_lite.course.running import sweeps
+from maunet_lite.course.running.report import NotebookRun, Report, write_report
 from maunet_lite.course.running.sweeps import plan_sweep, read_grid, run_sweep
 
 SOURCES = Path(__file__).parents[1] / "notebooks" / "sources"
@@ -28,9 +29,11 @@ def ran(monkeypatch):
         if combination.values.get("STEPS") == 13:
             raise RuntimeError("13 steps")
         records = {"F1": combination.parameters["RATE"], "per modality": {"dic": 0.5}, "curve": [1, 2]}
-        result = {"status": "ok", "minutes": 0.5, "records": records, "notebook": "a.ipynb", "error": ""}
-        sweeps._write_json(out / "results" / f"{combination.key}.json", result)
-        return result
+        folder = out / "runs" / combination.key / "smoke-1"
+        folder.mkdir(parents=True)
+        run = NotebookRun("a", source, {}, "ok", 0.5, records=records, executed=folder / "a.ipynb")
+        write_report(Report(profile, folder, {}, runs=[run]))
+        return sweeps.result_of(combination, out)
 
     monkeypatch.setattr(sweeps, "run_combination", run)
     return calls

@@ -18,21 +18,18 @@ from typing import Any
 
 TEMPLATES = Path(__file__).parent / "templates"
 _CODE = re.compile(r"(^```.*?^```|^~~~.*?^~~~|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
-_MATH = re.compile(
-    r"\$\$(?P<block>.+?)\$\$|(?<![\\$\w])\$(?P<inline>[^\s$](?:[^$\n]*[^\s$\\])?)\$(?![\w$])", re.DOTALL
-)
+_MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\\$\w])\$([^\s$](?:[^$\n]*[^\s$\\])?)\$(?![\w$])", re.DOTALL)
 
 
 def render(template: str, **values: Any) -> str:
     """Fill in one of the templates beside this file; texts are escaped."""
     from jinja2 import Environment, FileSystemLoader
 
-    return (
-        Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True).get_template(template).render(values)
-    )
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    return environment.get_template(template).render(values)
 
 
-def write_page(notebook: Any, page: str | Path, links: Sequence[tuple[str, str]] = ()) -> Path:
+def write_page(notebook: Any, page: str | Path, links: Sequence[tuple[str, str]] = ()) -> None:
     """Write a notebook as one HTML file without links to anything on the network.
 
     Parameters
@@ -43,17 +40,11 @@ def write_page(notebook: Any, page: str | Path, links: Sequence[tuple[str, str]]
         The file to write.
     links : sequence of (str, str)
         Address and text of links to put above and below, such as to the pages before and after.
-
-    Returns
-    -------
-    Path
-        `page`.
     """
     from maunet_lite.data import atomic_path
 
     with atomic_path(Path(page)) as temporary:
         temporary.write_text(to_html(notebook, links), encoding="utf-8")
-    return Path(page)
 
 
 def to_html(notebook: Any, links: Sequence[tuple[str, str]] = ()) -> str:
@@ -107,34 +98,26 @@ def draw_formulas(markdown: str) -> str:
     """
     parts = _CODE.split(markdown)
     for i in range(0, len(parts), 2):  # odd parts are code
-        parts[i] = _MATH.sub(lambda m: _formula(m["block"] or m["inline"], m["block"] is not None), parts[i])
+        parts[i] = _MATH.sub(lambda m: _formula(m[1] or m[2], m[1] is not None), parts[i])
     return "".join(parts)
 
 
 def _formula(tex: str, block: bool) -> str:
-    tex = " ".join(tex.split())
-    kind = "maunet-math maunet-math-block" if block else "maunet-math"
-    try:
-        svg, height, depth = _draw(tex, 15 if block else 12)
-    except ValueError:
-        return f'<code class="{kind}">{html.escape(tex)}</code>'
-    data = base64.b64encode(svg).decode()
-    style = f"height: {height:.2f}em; vertical-align: {-depth:.2f}em"
-    return (
-        f'<img class="{kind}" style="{style}" alt="{html.escape(tex)}" '
-        f'src="data:image/svg+xml;base64,{data}">'
-    )
-
-
-def _draw(tex: str, size: float) -> tuple[bytes, float, float]:
-    """Return the formula as SVG, its height, and how far it reaches below the line, in units of 12 points."""
+    """Return a picture of a formula as HTML; its height and how far it reaches below the line in em."""
     from matplotlib import rc_context
     from matplotlib.font_manager import FontProperties
     from matplotlib.mathtext import math_to_image
 
-    buffer = io.BytesIO()
-    with rc_context({"mathtext.fontset": "cm", "svg.hashsalt": "maunet"}):
-        depth = math_to_image(f"${tex}$", buffer, prop=FontProperties(size=size), format="svg")
+    tex, buffer = " ".join(tex.split()), io.BytesIO()
+    kind = "maunet-math maunet-math-block" if block else "maunet-math"
+    font = FontProperties(size=15 if block else 12)
+    try:
+        with rc_context({"mathtext.fontset": "cm", "svg.hashsalt": "maunet"}):
+            depth = math_to_image(f"${tex}$", buffer, prop=font, format="svg")
+    except ValueError:
+        return f'<code class="{kind}">{html.escape(tex)}</code>'
     svg = re.sub(rb"<metadata>.*?</metadata>", b"", buffer.getvalue(), flags=re.DOTALL)
-    points = float(re.search(rb'height="([\d.]+)pt"', svg)[1])
-    return svg, points / 12, depth / 12
+    height = float(re.search(rb'height="([\d.]+)pt"', svg)[1])
+    style = f"height: {height / 12:.2f}em; vertical-align: {-depth / 12:.2f}em"
+    source = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+    return f'<img class="{kind}" style="{style}" alt="{html.escape(tex)}" src="{source}">'

@@ -13,19 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from maunet_lite.course.publishing import sources
 from maunet_lite.course.publishing.pages import without_widgets
-from maunet_lite.course.publishing.sources import (
-    NOTEBOOK_METADATA,
-    NotebookError,
-    course_folder,
-    declared_parameters,
-    find_sources,
-    load,
-    select,
-    set_stable_ids,
-    source_hash,
-)
-from maunet_lite.course.running.profiles import parameters_for
 from maunet_lite.course.running.runner import run_notebooks
 from maunet_lite.data import atomic_path
 
@@ -82,20 +71,14 @@ def publish_notebooks(
     """
     import nbformat
 
-    folder = course_folder(folder)
-    chosen = [path for path in select(list(names or []), folder) if path.suffix == ".py"]
+    folder = sources.course_folder(folder)
+    chosen = [path for path in sources.select(list(names or []), folder) if path.suffix == ".py"]
     chosen = [path for path in chosen if force or not is_fresh(path, folder)]
     if not chosen:
         return []
-    hashes = {path: source_hash(path) for path in chosen}
-    report = run_notebooks(
-        [str(path) for path in chosen],
-        profile,
-        out=folder.parent / "out" / "publish",  # kept: what a failing notebook produced must be seen
-        jobs=jobs,
-        folder=folder,
-        plans={path: _needed(path, profile) for path in chosen},
-    )
+    hashes = {path: sources.source_hash(path) for path in chosen}
+    out = folder.parent / "out" / "publish"  # kept: what a failing notebook produced must be seen
+    report = run_notebooks([str(path) for path in chosen], profile, out=out, jobs=jobs, folder=folder)
     written, failures = [], []
     for run in report.runs:
         if run.status != "ok":
@@ -107,7 +90,7 @@ def publish_notebooks(
             nbformat.write(notebook, temporary)
     if failures:
         failures = ["not published:", *failures, f"see {report.folder / 'report.html'}"]
-        raise NotebookError("\n".join(failures))
+        raise sources.NotebookError("\n".join(failures))
     return written
 
 
@@ -116,7 +99,7 @@ def is_fresh(source: Path, folder: Path) -> bool:
     published = folder / f"{source.stem}.ipynb"
     if not published.exists():
         return False
-    return _read(published).metadata.get("maunet", {}).get("source_sha256") == source_hash(source)
+    return _read(published).metadata.get("maunet", {}).get("source_sha256") == sources.source_hash(source)
 
 
 def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
@@ -137,13 +120,13 @@ def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
 
     notebook = without_widgets(notebook)
     stamp = {"profile": profile, "source": f"sources/{source.name}", "source_sha256": digest}
-    notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA | {"maunet": stamp})
+    notebook.metadata = nbformat.from_dict(sources.NOTEBOOK_METADATA | {"maunet": stamp})
     for cell in notebook.cells:
         kept = {key: cell.metadata[key] for key in ("tags", "jupyter") if cell.metadata.get(key)}
         cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
             cell.outputs = [_without_addresses(output) for output in cell.outputs if not _is_progress(output)]
-    set_stable_ids(notebook)
+    sources.set_stable_ids(notebook)
     shrink_figures(notebook)
     for width in (FIGURE_WIDTH, 700, 560):
         if len(nbformat.writes(notebook)) > MAX_KILOBYTES * 1000:
@@ -179,16 +162,16 @@ def check(folder: str | Path | None = None) -> list[Problem]:
     hash; the size; every code cell was executed, in order; no output is an error or a warning; every figure
     carries a description.
     """
-    folder = course_folder(folder)
-    sources = {source.stem: source for source in find_sources(folder)}
+    folder = sources.course_folder(folder)
+    course = {source.stem: source for source in sources.find_sources(folder)}
     problems = []
-    for name in sorted({*sources, *(path.stem for path in folder.glob("*.ipynb"))}):
+    for name in sorted({*course, *(path.stem for path in folder.glob("*.ipynb"))}):
         published = folder / f"{name}.ipynb"
-        if name not in sources:
+        if name not in course:
             found = [("has no source", "remove it, or write its source")]
         elif not published.exists():
             found = [("not published", "make publish")]
-        elif not is_fresh(sources[name], folder):
+        elif not is_fresh(course[name], folder):
             found = [("older than its source", "make publish")]
         else:
             found = _content_problems(published)
@@ -205,28 +188,19 @@ def _content_problems(published: Path) -> Iterator[tuple[str, str]]:
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
         yield "cells not executed, or not in order", "publish with --force"
-    for number, output in (
-        (number, output) for number, cell in enumerate(code, 1) for output in cell.outputs
+    for where, output in (
+        (f"cell [{i}]", output) for i, cell in enumerate(code, 1) for output in cell.outputs
     ):
         if output.output_type == "error":
-            yield f"cell [{number}] raised {output.ename}", "mend the source"
+            yield f"{where} raised {output.ename}", "mend the source"
         if output.output_type == "stream" and output.name == "stderr":
-            warning = output.text.strip().splitlines()[-1][:80]
-            yield f"cell [{number}] warns: {warning}", "mend what it warns of"
+            yield f"{where} warns: {output.text.strip().splitlines()[-1][:80]}", "mend what it warns of"
         pictures = [mime for mime in output.get("data", {}) if mime.startswith("image/")]
         if pictures and not any(output.metadata.get(mime, {}).get("alt") for mime in pictures):
-            what = f"cell [{number}] shows a figure without a description"
-            yield what, 'maunet_lite.course.show(fig, alt="…")'
+            yield f"{where} shows a figure without a description", 'maunet_lite.course.show(fig, alt="…")'
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and _EMPTY_ALT.search(cell.source):
             yield "a picture in the text has no description", "![what it shows](…)"
-
-
-def _needed(path: Path, profile: str) -> dict[str, Any]:
-    """Return the profile's values that differ from the notebook's own: only these are injected."""
-    declared = declared_parameters(path, load(path))
-    wanted = parameters_for(profile, path.stem)
-    return {name: value for name, value in wanted.items() if declared.get(name, value) != value}
 
 
 def _without_addresses(output: Any) -> Any:

@@ -33,11 +33,10 @@ def course_folder(start: str | Path | None = None) -> Path:
     """
     start = Path(start or ".").resolve()
     package = Path(__file__).resolve().parents[3]
-    for parent in [start, *start.parents, package]:
-        if parent.name == "notebooks" and (parent / "sources").is_dir():
-            return parent
-        if (parent / "notebooks" / "sources").is_dir():
-            return parent / "notebooks"
+    for parent in (start, *start.parents, package):
+        for folder in (parent, parent / "notebooks"):
+            if folder.name == "notebooks" and (folder / "sources").is_dir():
+                return folder
     raise NotebookError(
         f"no folder notebooks/sources at or above {start}: run this inside a checkout of the kit, "
         "or give the path of a notebook"
@@ -106,14 +105,10 @@ def load(path: Path) -> Any:
     nbformat.NotebookNode
         Equal whenever the file is equal.
     """
+    import jupytext
     import nbformat
 
-    if path.suffix == ".py":
-        import jupytext
-
-        notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
-    else:
-        notebook = nbformat.read(path, as_version=4)
+    notebook = jupytext.read(path, fmt="py:percent" if path.suffix == ".py" else "ipynb")
     notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -135,7 +130,7 @@ def set_stable_ids(notebook: Any) -> None:
         cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
 
 
-def declared_parameters(path: Path, notebook: Any) -> dict[str, Any]:
+def declared_parameters(path: Path) -> dict[str, Any]:
     """Return what the cell tagged ``parameters`` declares: name → default, ``...`` where it is no literal.
 
     Raises
@@ -145,7 +140,7 @@ def declared_parameters(path: Path, notebook: Any) -> dict[str, Any]:
     """
     from papermill.translators import PythonTranslator
 
-    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    tagged = [cell for cell in load(path).cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
         raise NotebookError(
             f"{path.name} has {len(tagged)} cells tagged 'parameters', expected exactly one: "

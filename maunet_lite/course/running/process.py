@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -29,7 +28,6 @@ from maunet_lite.course.running.report import NotebookRun
 
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 20  # for a process whose kernel was ended: to save what there is
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def execute(run: NotebookRun, folder: Path, jobs: int, stop: Callable[[float], str | None]) -> NotebookRun:
@@ -56,11 +54,8 @@ def execute(run: NotebookRun, folder: Path, jobs: int, stop: Callable[[float], s
     files, log = folder / "files" / run.name, folder / f"{run.name}.log"
     files.mkdir(parents=True)
     executed, html = folder / f"{run.name}.ipynb", folder / f"{run.name}.html"
-    job = {"source": run.source, "executed": executed, "html": html, "cwd": files}
-    job = {name: str(path) for name, path in job.items()} | {
-        "parameters": run.parameters,
-        "parent": os.getpid(),
-    }
+    job = {"source": str(run.source), "html": str(html), "parent": os.getpid()}
+    job["papermill"] = {"output_path": str(executed), "cwd": str(files), "parameters": run.parameters}
     with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", __name__, json.dumps(job)],
@@ -73,9 +68,6 @@ def execute(run: NotebookRun, folder: Path, jobs: int, stop: Callable[[float], s
     stopped = _watch(process, run, stop)
     run.executed, run.html = (path if path.exists() else None for path in (executed, html))
     _collect(run, process.returncode == 0, stopped, log)
-    for empty in (files, files.parent):
-        if not any(empty.iterdir()):
-            empty.rmdir()
     return run
 
 
@@ -84,8 +76,8 @@ def _watch(process: subprocess.Popen, run: NotebookRun, stop: Callable[[float], 
     started, stopped, deadline = time.monotonic(), None, float("inf")
     while process.poll() is None:
         now = time.monotonic()
-        kernel = _children(process)
-        run.peak_memory_mib = max(run.peak_memory_mib, round(sum(map(_memory, kernel)) / 2**20))
+        kernel, memory = _kernel(process)
+        run.peak_memory_mib = max(run.peak_memory_mib, round(memory / 2**20))
         if stopped is None and (stopped := stop(now - started)):
             deadline = now + _GRACE_SECONDS
         if stopped:
@@ -99,32 +91,30 @@ def _watch(process: subprocess.Popen, run: NotebookRun, stop: Callable[[float], 
     return stopped
 
 
-def _children(process: subprocess.Popen) -> list[psutil.Process]:
-    try:
-        return psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _memory(process: psutil.Process) -> int:
-    try:
-        return process.memory_info().rss
-    except psutil.Error:  # it has just ended
-        return 0
+def _kernel(process: subprocess.Popen) -> tuple[list[psutil.Process], int]:
+    """Return the kernel with all that it started, and the bytes of memory that they hold together."""
+    family, memory = [], 0
+    with suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+    for member in family:
+        with suppress(psutil.Error):  # it has just ended
+            memory += member.memory_info().rss
+    return family, memory
 
 
 def _environment(folder: Path, jobs: int) -> dict[str, str]:
     """Return the environment of a process: a share of the cores, no display, caches that can be written."""
-    environment = dict(os.environ)
     threads = str(max(1, (os.cpu_count() or 1) // max(1, jobs)))
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        environment.setdefault(name, threads)
-    environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
-    environment.setdefault("MPLCONFIGDIR", str(folder.parent / ".cache" / "matplotlib"))
-    environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-    package = str(Path(__file__).resolve().parents[3])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
-    return environment
+    defaults = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+    defaults["MPLCONFIGDIR"] = str(folder.parent / ".cache" / "matplotlib")
+    paths = [str(Path(__file__).resolve().parents[3]), os.environ.get("PYTHONPATH")]
+    return {
+        **defaults,
+        **os.environ,
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+    }
 
 
 def _collect(run: NotebookRun, ended_well: bool, stopped: str | None, log: Path) -> None:
@@ -140,20 +130,18 @@ def _collect(run: NotebookRun, ended_well: bool, stopped: str | None, log: Path)
     started = _started(notebook)
     raised = [cell for cell in started if cell.metadata.papermill.get("exception")]
     for cell in (raised or started)[-1:]:
-        code = [other for other in notebook.cells if other.cell_type == "code"]
-        run.cell = cell.execution_count or code.index(cell) + 1
+        run.cell = cell.execution_count or started.index(cell) + 1
         run.cell_source = "\n".join([line for line in cell.source.splitlines() if line.strip()][:3])
     errors = [output for cell in raised for output in cell.outputs if output.output_type == "error"]
     run.status = stopped or ("failed" if errors else "died")
-    if stopped == "timeout":
-        name, message = "Timeout", f"stopped after {run.minutes:.3g} minutes"
-    elif stopped:
-        name, message = "Interrupted", "stopped by Ctrl-C"
-    elif errors:
-        name, message = errors[-1].ename, _ANSI.sub("", errors[-1].evalue)
-    else:
-        name, message = "Died", _last_line(log)
-    run.error = {"name": name, "message": message}
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    hint = "often: memory ran out; a smaller --profile or fewer --jobs needs less"
+    run.error = {
+        "timeout": f"Timeout: stopped after {run.minutes:.3g} minutes",
+        "interrupted": "Interrupted: stopped by Ctrl-C",
+        "failed": f"{errors[-1].ename}: {errors[-1].evalue}" if errors else "",
+        "died": f"Died: {lines[-1] if lines else 'its process ended without a word'} ({hint})",
+    }[run.status]
 
 
 def _started(notebook: Any) -> list[Any]:
@@ -162,27 +150,27 @@ def _started(notebook: Any) -> list[Any]:
     return [cell for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    line = lines[-1] if lines else "its process ended without a word"
-    hint = " (often: memory ran out; a smaller --profile or fewer --jobs needs less)"
-    return line + hint if not lines or "DeadKernelError" in line else line
-
-
 # The other side: in the process.
 
 
 def main(text: str) -> None:
     """Execute the notebook of a job, and write its page even if that fails."""
+    import nbformat
+    import papermill
+
     job = json.loads(text)
     threading.Thread(target=_leave_with, args=[job["parent"]], daemon=True).start()
+    how = {"kernel_name": "python3", "language": "python", "start_timeout": 120, "progress_bar": False}
+    how |= {"autosave_cell_every": 10} | job["papermill"]
     try:
         with tempfile.TemporaryDirectory(prefix="maunet-kernel-") as private:
             use_this_python(Path(private))
-            retry_dead_start(lambda: _papermill(job, Path(private)), Path(job["executed"]))
+            source = Path(private, "source.ipynb")
+            nbformat.write(load(Path(job["source"])), source)
+            retry_dead_start(lambda: papermill.execute_notebook(source, **how), Path(how["output_path"]))
     finally:
         try:
-            write_page(job["executed"], job["html"])
+            write_page(how["output_path"], job["html"])
         except Exception as error:  # the page is a courtesy: the executed notebook is there
             print(f"no HTML page: {error}", file=sys.stderr)
 
@@ -224,25 +212,6 @@ def retry_dead_start(execute: Callable[[], None], executed: Path) -> None:
         if executed.exists() and _started(nbformat.read(executed, as_version=4)):
             raise
         execute()
-
-
-def _papermill(job: dict[str, Any], private: Path) -> None:
-    import nbformat
-    import papermill
-
-    source = private / "source.ipynb"
-    nbformat.write(load(Path(job["source"])), source)
-    papermill.execute_notebook(
-        str(source),
-        job["executed"],
-        parameters=job["parameters"],
-        kernel_name="python3",
-        language="python",
-        cwd=job["cwd"],
-        progress_bar=False,
-        autosave_cell_every=10,
-        start_timeout=120,
-    )
 
 
 if __name__ == "__main__":

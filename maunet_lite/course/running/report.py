@@ -35,8 +35,8 @@ class NotebookRun:
     cell : int or None
         The failing cell, as numbered in brackets beside it in the executed notebook; `cell_source` are its
         first lines.
-    error : dict or None
-        ``name`` and ``message``.
+    error : str
+        Kind and message, such as ``"KeyError: 'b'"``.
     records : dict
         What the notebook handed over with `maunet_lite.course.record`.
     executed, html : Path or None
@@ -51,7 +51,7 @@ class NotebookRun:
     peak_memory_mib: int = 0
     cell: int | None = None
     cell_source: str = ""
-    error: dict[str, str] | None = None
+    error: str = ""
     records: dict[str, Any] = field(default_factory=dict)
     executed: Path | None = None
     html: Path | None = None
@@ -64,10 +64,8 @@ class NotebookRun:
 
     def failure(self) -> str:
         """Return where the notebook stopped and why, or an empty text."""
-        if self.error is None:
-            return ""
         where = f"cell [{self.cell}]:\n{indent(self.cell_source, '    ')}\n" if self.cell else ""
-        return f"{where}{self.error['name']}: {self.error['message']}"
+        return where + self.error
 
 
 @dataclass
@@ -80,7 +78,7 @@ class Report:
     jobs: int = 1
     runs: list[NotebookRun] = field(default_factory=list)
     started: datetime = field(default_factory=datetime.now)
-    seconds: float = 0.0
+    minutes: float = 0.0
     interrupted: bool = False
 
     @property
@@ -91,31 +89,23 @@ class Report:
     def summary(self) -> str:
         """Return one line: how many ran, how many did not, how long it took, where the report is."""
         good = sum(run.status == "ok" for run in self.runs)
-        word = "interrupted: " if self.interrupted else ""
-        return (
-            f"{word}{good} of {len(self.runs)} notebooks ran to the end in {self.seconds / 60:.1f} min; "
-            f"report: {self.folder / 'report.html'}"
-        )
+        ran = f"{good} of {len(self.runs)} notebooks ran to the end in {self.minutes:.1f} min"
+        return f"{'interrupted: ' if self.interrupted else ''}{ran}; report: {self.folder / 'report.html'}"
 
 
 def write_report(report: Report) -> None:
     """Write ``report.json`` and ``report.html`` into the folder of the run."""
-    data = {
-        "ok": report.ok,
-        "profile": report.profile,
-        "parameters": report.parameters,
-        "started": report.started.isoformat(timespec="seconds"),
-        "minutes": round(report.seconds / 60, 3),
-        "jobs": report.jobs,
-        "interrupted": report.interrupted,
-        "machine": machine(),
-        "notebooks": [asdict(run) for run in report.runs],
-    }
-    text = json.dumps(data, indent=1, ensure_ascii=False, default=lambda path: path.name)
-    page = render("report.html.j2", report=report, marks=_MARKS, **data)
+    data = {"ok": report.ok, **asdict(report), "machine": machine()}
+    text = json.dumps(data, indent=1, ensure_ascii=False, default=_to_text)
+    page = render("report.html.j2", report=report, marks=_MARKS, machine=data["machine"])
     for name, content in (("report.json", text), ("report.html", page)):
         with atomic_path(report.folder / name) as path:
             path.write_text(content + "\n", encoding="utf-8")
+
+
+def _to_text(value: Path | datetime) -> str:
+    """Name a file relative to the folder of the run, which may be moved."""
+    return value.name if isinstance(value, Path) else value.isoformat(timespec="seconds")
 
 
 def machine() -> dict[str, Any]:

@@ -12,21 +12,14 @@ import difflib
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from maunet_lite.course.publishing.sources import (
-    NotebookError,
-    course_folder,
-    declared_parameters,
-    load,
-    select,
-)
+from maunet_lite.course.publishing import sources
 from maunet_lite.course.running.process import execute
 from maunet_lite.course.running.profiles import PROFILES, parameters_for
 from maunet_lite.course.running.report import NotebookRun, Report, write_report
@@ -41,7 +34,6 @@ def run_notebooks(
     timeout: float | None = None,
     folder: str | Path | None = None,
     progress: bool = True,
-    plans: dict[Path, dict[str, Any]] | None = None,
 ) -> Report:
     """Execute notebooks headless and write a report.
 
@@ -65,8 +57,6 @@ def run_notebooks(
         The folder ``notebooks`` of another course.
     progress : bool
         Show a progress bar.
-    plans : dict, optional
-        The exact parameters of each notebook, instead of the profile's.
 
     Returns
     -------
@@ -82,20 +72,21 @@ def run_notebooks(
     ValueError
         For an unknown profile.
     """
-    parameters_for(profile, "")  # refuses an unknown profile
-    chosen = select(list(names or []), course_folder(folder) if folder else None)
-    plans = plan(chosen, profile, parameters or {}) if plans is None else plans
-    target = _new_folder(Path(out), profile)
-    report = Report(profile=profile, folder=target, parameters=parameters or {}, jobs=jobs)
-    report.runs = [NotebookRun(name=path.stem, source=path, parameters=plans[path]) for path in chosen]
+    parameters = parameters or {}
+    chosen = sources.select(list(names or []), sources.course_folder(folder) if folder else None)
+    plans = plan(chosen, profile, parameters)
+    target = Path(out).resolve() / f"{profile}-{datetime.now():%Y%m%d-%H%M%S-%f}"
+    target.mkdir(parents=True)
+    runs = [NotebookRun(path.stem, path, values) for path, values in plans.items()]
+    report = Report(profile, target, parameters, jobs, runs)
     limit = timeout if timeout is not None else PROFILES[profile].limit_minutes
     try:
         with _interruptible():
-            _run_all(report, jobs, limit * 60, progress)
+            _run_all(report, limit * 60, progress)
     except KeyboardInterrupt:
         report.interrupted = True
     finally:
-        report.seconds = time.time() - report.started.timestamp()
+        report.minutes = round((datetime.now() - report.started).total_seconds() / 60, 3)
         write_report(report)
         point_at_latest(target)
     return report
@@ -113,7 +104,9 @@ def point_at_latest(folder: Path) -> None:
 
 
 def plan(chosen: list[Path], profile: str, given: dict[str, Any]) -> dict[Path, dict[str, Any]]:
-    """Return the parameters of each notebook, or refuse.
+    """Return the parameters to put into each notebook, or refuse.
+
+    What a notebook says itself is not put into it: a run of ``quick`` executes what stands there.
 
     Raises
     ------
@@ -122,12 +115,12 @@ def plan(chosen: list[Path], profile: str, given: dict[str, Any]) -> dict[Path, 
     """
     plans, problems = {}, []
     for path in chosen:
-        declared = declared_parameters(path, load(path))
+        declared = sources.declared_parameters(path)
         problems += [_refusal(path.stem, name, value, declared) for name, value in given.items()]
-        values = {**parameters_for(profile, path.stem), **given}
-        plans[path] = {name: value for name, value in values.items() if name in declared}
+        wanted = parameters_for(profile, path.stem) | given
+        plans[path] = {name: value for name, value in wanted.items() if declared.get(name, value) != value}
     if problems := list(filter(None, problems)):
-        raise NotebookError("nothing was run:\n  " + "\n  ".join(problems))
+        raise sources.NotebookError("nothing was run:\n  " + "\n  ".join(problems))
     return plans
 
 
@@ -141,27 +134,16 @@ def _refusal(notebook: str, name: str, value: Any, declared: dict[str, Any]) -> 
         hint = f"did you mean {close[0]}? " if close else ""
         return f"{notebook} has no parameter {name}: {hint}it has {', '.join(declared) or 'none'}"
     default = declared[name]
-    kinds: tuple[type, ...] = (type(default),)
-    for alike in ((int, float), (list, tuple)):
-        if kinds[0] in alike:
-            kinds = alike
-    fits = isinstance(value, kinds) and isinstance(value, bool) == isinstance(default, bool)
+    alike = {int: (int, float), float: (int, float), list: (list, tuple), tuple: (list, tuple)}
+    fits = isinstance(value, alike.get(type(default), type(default)))
+    fits &= isinstance(value, bool) == isinstance(default, bool)
     if fits or value is None or default is None or default is ...:
         return ""
     return f"{notebook}: {name} is {type(default).__name__} (default {default!r}), got {value!r}"
 
 
-def _new_folder(out: Path, profile: str) -> Path:
-    stamp = f"{profile}-{datetime.now():%Y%m%d-%H%M%S}"
-    for name in [stamp, *(f"{stamp}-{number}" for number in range(2, 100))]:
-        with suppress(FileExistsError):
-            (out.resolve() / name).mkdir(parents=True)
-            return out.resolve() / name
-    raise FileExistsError(f"too many runs at the same second in {out}: give each another --out")
-
-
-def _run_all(report: Report, jobs: int, limit: float, progress: bool) -> None:
-    """Keep `jobs` notebooks running until all have; end their kernels on an interrupt."""
+def _run_all(report: Report, limit: float, progress: bool) -> None:
+    """Keep so many notebooks running until all have; end their kernels on an interrupt."""
     from tqdm import tqdm
 
     interrupted = threading.Event()
@@ -171,8 +153,8 @@ def _run_all(report: Report, jobs: int, limit: float, progress: bool) -> None:
 
     width = max(len(run.name) for run in report.runs)
     bar = tqdm(total=len(report.runs), unit="notebook", disable=None if progress else True, leave=False)
-    with bar, ThreadPoolExecutor(max(1, jobs)) as pool:
-        waiting = {pool.submit(execute, run, report.folder, jobs, stop) for run in report.runs}
+    with bar, ThreadPoolExecutor(max(1, report.jobs)) as pool:
+        waiting = {pool.submit(execute, run, report.folder, report.jobs, stop) for run in report.runs}
         try:
             while waiting:
                 done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maunet_lite.course.publishing.sources import select, source_hash
-from maunet_lite.course.running.report import machine
+from maunet_lite.course.running.report import NotebookRun, machine
 from maunet_lite.course.running.runner import plan, run_notebooks
 from maunet_lite.data import atomic_path
 from maunet_lite.scale import open_pool
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 Grid = Mapping[str, Any]
 TABLE = "sweep.csv"
-_MEASURED, _LAST = ["status", "minutes", "peak_memory_mib"], ["notebook", "error"]
 
 
 class Combination(NamedTuple):
@@ -64,22 +62,17 @@ def read_grid(grid: Grid | list[Grid] | str | Path) -> list[dict[str, Any]]:
     >>> read_grid([{"METHOD": "supervised"}, {"METHOD": "cr", "WEIGHT": [0.1, 1.5]}])[1:]
     [{'METHOD': 'cr', 'WEIGHT': 0.1}, {'METHOD': 'cr', 'WEIGHT': 1.5}]
     """
-    where = "the grid"
-    if isinstance(grid, (str, Path)):
-        where, grid = str(grid), _read_yaml(Path(grid))
-    parts = grid if isinstance(grid, list) else [grid]
-    if not parts or not all(
-        isinstance(part, Mapping) and part and all(map(_is_name, part)) for part in parts
-    ):
-        raise ValueError(f"{where} should say parameter: [values], such as SEED: [1, 2, 3]; got {grid!r}")
+    where, grid = (str(grid), _read_yaml(Path(grid))) if isinstance(grid, (str, Path)) else ("the grid", grid)
     combinations = []
-    for part in parts:
-        axes = {name: v if isinstance(v, (list, tuple)) else [v] for name, v in part.items()}
-        if empty := [name for name, axis in axes.items() if not axis]:
-            raise ValueError(f"{where} has no value for {empty[0]}: give one or more, or leave it out")
-        combinations += [
-            dict(zip(axes, map(_as_number, values), strict=True)) for values in product(*axes.values())
-        ]
+    for part in grid if isinstance(grid, list) and grid else [grid]:
+        names = list(part) if isinstance(part, Mapping) else []
+        if not names or not all(isinstance(name, str) and name.isidentifier() for name in names):
+            raise ValueError(f"{where} should say parameter: [values], such as SEED: [1, 2, 3]; got {grid!r}")
+        axes = [value if isinstance(value, (list, tuple)) else [value] for value in part.values()]
+        if [] in axes:
+            empty = names[axes.index([])]
+            raise ValueError(f"{where} has no value for {empty}: give one or more, or leave it out")
+        combinations += [dict(zip(names, map(_as_number, values), strict=True)) for values in product(*axes)]
     return [c for i, c in enumerate(combinations) if c not in combinations[:i]]
 
 
@@ -90,10 +83,6 @@ def _read_yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-
-
-def _is_name(name: Any) -> bool:
-    return isinstance(name, str) and name.isidentifier()
 
 
 def _as_number(value: Any) -> Any:
@@ -125,7 +114,7 @@ def run_sweep(
         See `read_grid`.
     out : path
         A folder: ``sweep.csv`` is written anew after each run, ``sweep.json`` says how it was made, ``runs``
-        holds the executed notebooks and ``results`` what is known already.
+        holds the executed notebooks and their reports.
     scheduler, workers
         See `scale.open_pool`: without them, one run after another.
     profile : str
@@ -152,33 +141,37 @@ def run_sweep(
     (source,) = select([str(notebook)])
     combinations = plan_sweep(source, grid, profile)
     out = Path(out).resolve()
-    results = {c.key: known for c in combinations if (known := _known(out, c.key))}
-    waiting = [c for c in combinations if results.get(c.key, {}).get("status") != "ok"]
-    _write_json(out / "sweep.json", _description(source, grid, profile))
+    out.mkdir(parents=True, exist_ok=True)
+    about = {"notebook": source.name, "sha256": source_hash(source), "profile": profile, "machine": machine()}
+    about |= {"combinations": [c.values for c in combinations], "started": f"{datetime.now():%Y-%m-%d %H:%M}"}
+    with atomic_path(out / "sweep.json") as path:
+        path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    results = {c.key: known for c in combinations if (known := result_of(c, out))}
+    waiting = [c for c in combinations if c.key not in results or results[c.key].status != "ok"]
     table = _save_table(out / TABLE, combinations, results)
     if not waiting:
         return table
     options = {"source": source, "profile": profile, "out": out, "timeout": timeout}
     bar = tqdm(total=len(waiting), unit="run", disable=None if progress else True, leave=False)
     with open_pool(scheduler, workers, gpu_per_worker=True) as pool, bar:
-        for index, result in pool.map(run_combination, waiting, **options):
-            if isinstance(result, Exception):
-                result = {"status": "died", "error": f"{type(result).__name__}: {result}"}
-            results[waiting[index].key] = result
+        for index, run in pool.map(run_combination, waiting, **options):
+            if isinstance(run, Exception):
+                run = NotebookRun(source.stem, source, {}, "died", error=f"{type(run).__name__}: {run}")
+            results[waiting[index].key] = run
             table = _save_table(out / TABLE, combinations, results)
             bar.update()
             if progress:
-                bar.write(_line(waiting[index], result))
+                settings = ", ".join(f"{name}={value}" for name, value in waiting[index].values.items())
+                bar.write(f"{settings}\n  {run.line()}")
     return table
 
 
 def plan_sweep(source: Path, grid: Grid | list[Grid] | str | Path, profile: str) -> list[Combination]:
     """Return the runs of a sweep, or refuse it as `course.running.runner.plan` does."""
-    digest = source_hash(source)
-    combinations = {}
+    digest, combinations = source_hash(source), {}
     for values in read_grid(grid):
         parameters = plan([source], profile, values)[source]
-        identity = json.dumps([digest, parameters], sort_keys=True, default=str)
+        identity = json.dumps([digest, profile, parameters], sort_keys=True, default=str)
         key = hashlib.sha256(identity.encode()).hexdigest()[:16]
         combinations.setdefault(key, Combination(key, values, parameters))
     return list(combinations.values())
@@ -186,47 +179,40 @@ def plan_sweep(source: Path, grid: Grid | list[Grid] | str | Path, profile: str)
 
 def run_combination(
     combination: Combination, source: Path, profile: str, out: Path, timeout: float | None
-) -> dict[str, Any]:
-    """Run one combination and keep its result in ``out/results``; this is the task of a sweep."""
-    report = run_notebooks(
-        [str(source)], profile, combination.values, out / "runs", timeout=timeout, progress=False,
-        plans={source: combination.parameters},
-    )  # fmt: skip
+) -> NotebookRun:
+    """Run one combination in a folder of its own and return its result; this is the task of a sweep."""
+    how = {"out": out / "runs" / combination.key, "timeout": timeout, "progress": False}
+    report = run_notebooks([str(source)], profile, combination.values, **how)
     if report.interrupted:
         raise KeyboardInterrupt
-    run = report.runs[0]
-    result = {
-        "status": run.status,
-        "minutes": run.minutes,
-        "peak_memory_mib": round(run.peak_memory_mib),
-        "records": run.records,
-        "notebook": str(run.executed.relative_to(out)) if run.executed else "",
-        "error": " ".join(run.failure().split()),
-    }
-    _write_json(out / "results" / f"{combination.key}.json", result)
-    return result
+    return result_of(combination, out)
 
 
-def to_table(combinations: list[Combination], results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def result_of(combination: Combination, out: Path) -> NotebookRun | None:
+    """Return what the newest report of a combination says, if it was run; its files relative to `out`."""
+    reports = sorted((out / "runs" / combination.key).glob("*-*/report.json"))
+    if not reports:
+        return None
+    run = NotebookRun(**json.loads(reports[-1].read_text(encoding="utf-8"))["runs"][0])
+    run.executed = run.executed and (reports[-1].parent / run.executed).relative_to(out)
+    return run
+
+
+def to_table(combinations: list[Combination], results: Mapping[str, NotebookRun]) -> pd.DataFrame:
     """Return one row per combination that has a result, in the order of the grid."""
     import pandas as pd
 
     done = [c for c in combinations if c.key in results]
+    runs = [results[c.key] for c in done]
     values = pd.DataFrame([c.values for c in done])
-    known = pd.DataFrame([results[c.key] for c in done], columns=[*_MEASURED, "records", *_LAST])
-    records = [record if isinstance(record, dict) else {} for record in known["records"]]
-    records = pd.json_normalize(records, sep=" ", max_level=1)  # of a dictionary, one column per key
-    taken = {*values, *_MEASURED}
+    measured = pd.DataFrame(map(vars, runs), columns=["status", "minutes", "peak_memory_mib"])
+    records = pd.json_normalize([run.records for run in runs], sep=" ", max_level=1)  # a column for each key
+    taken = {*values, *measured}
     records = records.rename(columns=lambda name: f"recorded {name}" if name in taken else name)
-    table = pd.concat([values, known[_MEASURED], records, known[_LAST].fillna("")], axis=1)
+    ends = [(str(run.executed or ""), " ".join(run.failure().split())) for run in runs]
+    ends = pd.DataFrame(ends, columns=["notebook", "error"])
+    table = pd.concat([values, measured, records, ends], axis=1)
     return table.map(lambda value: json.dumps(value) if isinstance(value, (list, tuple, dict)) else value)
-
-
-def _known(out: Path, key: str) -> dict[str, Any] | None:
-    try:
-        return json.loads((out / "results" / f"{key}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _save_table(path: Path, combinations: list[Combination], results: dict[str, Any]) -> pd.DataFrame:
@@ -234,33 +220,3 @@ def _save_table(path: Path, combinations: list[Combination], results: dict[str, 
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False)
     return table
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
-
-
-def _description(source: Path, grid: Any, profile: str) -> dict[str, Any]:
-    """Say what a table was made from: notebook, grid, commit of the checkout (if it is one), machine."""
-    commit = None
-    with suppress(OSError):
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-        commit = subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
-    return {
-        "notebook": source.name,
-        "sha256": source_hash(source),
-        "profile": profile,
-        "grid": grid,
-        "combinations": read_grid(grid),
-        "commit": commit,
-        "machine": machine(),
-        "started": datetime.now().isoformat(timespec="seconds"),
-    }
-
-
-def _line(combination: Combination, result: Mapping[str, Any]) -> str:
-    settings = ", ".join(f"{name}={value}" for name, value in combination.values.items())
-    text = f"{result['status']:8} {result.get('minutes', 0):6.1f} min  {settings}"
-    return f"{text}\n    {result['error']}" if result["status"] != "ok" else text

@@ -1,0 +1,55 @@
+"""What doctor says about made-up machines, and about this one."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from maunet_lite.cli.doctor import Hardware, check_speed, diagnose, explain_device, format_findings
+from maunet_lite.cli.main import app
+
+CPU = Hardware("2.13.0+cpu", None, (), False, False, None)
+CUDA = Hardware("2.13.0", "CUDA 13.0", ("H200 (139 GiB)",), False, True, None)
+
+
+@pytest.mark.parametrize(("hardware", "state", "says", "advises"), [
+    (CUDA, "ok", "GPU: H200", ""),
+    (CPU, "note", "no GPU was found", "quick"),
+    (CPU._replace(mps_available=True), "ok", "MPS", ""),
+    (CPU._replace(nvidia_driver=True), "problem", "built without GPU support", "CUDA build"),
+    (CUDA._replace(gpus=()), "problem", "driver does not work with it", "nvidia-smi"),
+    (CUDA._replace(gpus=(), nvidia_driver=False), "note", "no NVIDIA driver", "install its driver"),
+    (CUDA._replace(gpus=(), visible=""), "problem", "CUDA_VISIBLE_DEVICES='' hides", "unset"),
+    (CUDA._replace(gpus=(), visible="-1"), "problem", "hides every GPU", "unset"),
+    (CUDA._replace(gpus=(), visible="0"), "problem", "driver does not work with it", "nvidia-smi"),
+])  # fmt: skip
+def test_doctor_says_which_device_is_used_and_why(hardware, state, says, advises):
+    finding = explain_device(hardware)
+    assert finding.state == state
+    assert says in finding.text
+    assert advises in finding.advice
+
+
+def test_doctor_answers():
+    topics = [finding.topic for finding in diagnose(speed=False)]
+    assert topics[0] == "device"
+    assert {"cores", "memory", "disk", "kit", "packages", "[scale]", "[timm]"} <= set(topics)
+    result = CliRunner().invoke(app, ["doctor", "--no-speed"])
+    assert result.exit_code == 0
+    assert "device" in result.stdout
+
+
+def test_doctor_measures_speed():
+    (finding,) = check_speed(side=64, repeats=1)
+    assert "megapixels per second" in finding.text
+    assert "→ do this" in format_findings([finding._replace(state="note", advice="do this")])
+
+
+def test_doctor_reads_what_the_kit_needs_from_its_own_metadata(monkeypatch):
+    lines = ["numpy>=1.26", "no-such-thing", 'zarr>=3; python_version >= "3.11" and extra == "scale"']
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: lines)
+    findings = {(finding.topic, finding.state): finding for finding in diagnose(speed=False)}
+    assert findings["packages", "ok"].text.startswith("numpy ")
+    assert findings["packages", "problem"].text == "not installed: no-such-thing"
+    assert "-e '.'" in findings["packages", "problem"].advice
+    assert ("[scale]", "ok") in findings or "'.[scale]'" in findings["[scale]", "note"].advice
