@@ -51,7 +51,7 @@ def check() -> None:
     from maunet_lite import course
 
     problems = course.check()
-    typer.echo("\n".join(map(str, problems)) or "the published notebooks are fresh and in order")
+    typer.echo("\n".join(problems) or "the published notebooks are fresh and in order")
     if problems:
         raise typer.Exit(options.WORK_FAILED)
 

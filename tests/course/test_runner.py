@@ -18,7 +18,7 @@ from nbclient.exceptions import DeadKernelError
 
 from maunet_lite.course.display import collect, record
 from maunet_lite.course.publishing.sources import NotebookError, find_sources, load, select
-from maunet_lite.course.running import runner
+from maunet_lite.course.running import process, runner
 from maunet_lite.course.running.process import execute, retry_dead_start
 from maunet_lite.course.running.profiles import PROFILES, parameters_for
 from maunet_lite.course.running.report import NotebookRun
@@ -264,6 +264,14 @@ def test_kernel_that_dies_later_does_not_run_twice(tmp_path):
     with pytest.raises(DeadKernelError):
         retry_dead_start(dies, executed)
     assert len(calls) == 1
+
+
+def test_notebook_that_was_cut_off_while_written_is_reported(tmp_path):
+    (tmp_path / "a.ipynb").write_text('{"cells": [')
+    (tmp_path / "a.log").write_text("Killed\n")
+    run = NotebookRun("a", tmp_path / "a.py", {})
+    process._collect(run, False, None, tmp_path / "a.log")
+    assert (run.status, run.error, run.records) == ("died", "Died: Killed", {})
 
 
 def test_cell_ids_depend_on_nothing_but_the_text(tmp_path):

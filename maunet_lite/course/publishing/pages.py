@@ -84,6 +84,12 @@ def without_widgets(notebook: Any) -> Any:
     return notebook
 
 
+def figures(notebook: Any) -> list[Any]:
+    """Return the outputs of a notebook that hold a PNG, in order."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [output for output in outputs if "image/png" in output.get("data", {})]
+
+
 def draw_formulas(markdown: str) -> str:
     r"""Replace ``$…$`` and ``$$…$$`` outside code by pictures drawn here.
 

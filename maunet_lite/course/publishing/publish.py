@@ -11,10 +11,10 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from maunet_lite.course.publishing import sources
-from maunet_lite.course.publishing.pages import without_widgets
+from maunet_lite.course.publishing.pages import figures, without_widgets
 from maunet_lite.course.running.runner import run_notebooks
 from maunet_lite.data import atomic_path
 
@@ -24,17 +24,6 @@ FIGURE_WIDTH = 900  # pixels: about the width of a notebook's page on GitHub
 _ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 _PROGRESS = re.compile(r"\r|\d%\|")
 _EMPTY_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=)[^>]*>")
-
-
-class Problem(NamedTuple):
-    """Something wrong with a published notebook, and what mends it."""
-
-    notebook: str
-    what: str
-    fix: str
-
-    def __str__(self) -> str:
-        return f"{self.notebook}: {self.what} ({self.fix})"
 
 
 def publish_notebooks(
@@ -136,11 +125,8 @@ def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
 
 def shrink_figures(notebook: Any, width: int | None = None) -> None:
     """Store every PNG with at most 256 colours and, if `width` is given, at most so many pixels wide."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            png = output.get("data", {}).get("image/png")
-            if png:
-                output.data["image/png"] = _shrink(png, width)
+    for output in figures(notebook):
+        output.data["image/png"] = _shrink(output.data["image/png"], width)
 
 
 def _shrink(encoded: str, width: int | None) -> str:
@@ -155,8 +141,8 @@ def _shrink(encoded: str, width: int | None) -> str:
     return base64.b64encode(min(buffer.getvalue(), original, key=len)).decode()
 
 
-def check(folder: str | Path | None = None) -> list[Problem]:
-    """Return everything that is wrong with the published notebooks; an empty list is good news.
+def check(folder: str | Path | None = None) -> list[str]:
+    """Return what is wrong with the published notebooks and what mends it; an empty list is good news.
 
     Checked: each source is published and no published notebook lacks its source; the stamp is the source's
     hash; the size; every code cell was executed, in order; no output is an error or a warning; every figure
@@ -168,39 +154,38 @@ def check(folder: str | Path | None = None) -> list[Problem]:
     for name in sorted({*course, *(path.stem for path in folder.glob("*.ipynb"))}):
         published = folder / f"{name}.ipynb"
         if name not in course:
-            found = [("has no source", "remove it, or write its source")]
+            found = ["has no source (remove it, or write its source)"]
         elif not published.exists():
-            found = [("not published", "make publish")]
+            found = ["not published (make publish)"]
         elif not is_fresh(course[name], folder):
-            found = [("older than its source", "make publish")]
+            found = ["older than its source (make publish)"]
         else:
             found = _content_problems(published)
-        problems += [Problem(name, what, fix) for what, fix in found]
+        problems += [f"{name}: {problem}" for problem in found]
     return problems
 
 
-def _content_problems(published: Path) -> Iterator[tuple[str, str]]:
+def _content_problems(published: Path) -> Iterator[str]:
     """Yield what is wrong with a notebook that is as new as its source, and what mends it."""
     kilobytes = published.stat().st_size / 1000
     if kilobytes > MAX_KILOBYTES:
-        yield f"{kilobytes:.0f} kB, at most {MAX_KILOBYTES}", "fewer or smaller figures"
+        yield f"{kilobytes:.0f} kB, at most {MAX_KILOBYTES} (fewer or smaller figures)"
     notebook = _read(published)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
-        yield "cells not executed, or not in order", "publish with --force"
-    for where, output in (
-        (f"cell [{i}]", output) for i, cell in enumerate(code, 1) for output in cell.outputs
-    ):
+        yield "cells not executed, or not in order (publish with --force)"
+    outputs = [(f"cell [{i}]", output) for i, cell in enumerate(code, 1) for output in cell.outputs]
+    for where, output in outputs:
         if output.output_type == "error":
-            yield f"{where} raised {output.ename}", "mend the source"
+            yield f"{where} raised {output.ename} (mend the source)"
         if output.output_type == "stream" and output.name == "stderr":
-            yield f"{where} warns: {output.text.strip().splitlines()[-1][:80]}", "mend what it warns of"
+            yield f"{where} warns: {output.text.strip().splitlines()[-1][:80]} (mend what it warns of)"
         pictures = [mime for mime in output.get("data", {}) if mime.startswith("image/")]
         if pictures and not any(output.metadata.get(mime, {}).get("alt") for mime in pictures):
-            yield f"{where} shows a figure without a description", 'maunet_lite.course.show(fig, alt="…")'
+            yield f'{where} shows a figure without a description (maunet_lite.course.show(fig, alt="…"))'
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and _EMPTY_ALT.search(cell.source):
-            yield "a picture in the text has no description", "![what it shows](…)"
+            yield "a picture in the text has no description (![what it shows](…))"
 
 
 def _without_addresses(output: Any) -> Any:

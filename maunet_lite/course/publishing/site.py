@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from maunet_lite.course.publishing.pages import draw_formulas, render, title_and_summary, write_page
+from maunet_lite.course.publishing.pages import draw_formulas, figures, render, title_and_summary, write_page
 from maunet_lite.course.publishing.sources import NotebookError, course_folder
 
 _NOTEBOOK = re.compile(r"\]\((?:\./)?([\w-]+)\.ipynb(#[^)]*)?\)")
@@ -80,15 +80,10 @@ def _with_local_links(notebook: Any, folder: Path, out: Path, pages: list[str]) 
 
 def _card(name: str, notebook: Any, title: str, summary: str) -> dict[str, Any]:
     """Return what the cover says about a notebook: page, title, summary with drawn formulas, first figure."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    figures = (
-        {"png": output.data["image/png"].strip(), **output.metadata.get("image/png", {})}
-        for output in outputs
-        if "image/png" in output.get("data", {})
-    )
+    first = figures(notebook)[:1]
     return {
         "page": f"{name}.html",
         "title": re.sub(r"^\d\d · ", "", title),  # the number stands before it, in grey
         "summary": draw_formulas(html.escape(summary, quote=False)),
-        "figure": next(figures, None),
+        "figure": first and first[0],
     }

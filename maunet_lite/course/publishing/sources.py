@@ -64,26 +64,26 @@ def select(names: list[str], folder: Path | None = None) -> list[Path]:
     NotebookError
         If a name fits no notebook or several.
     """
-    paths = [Path(name) for name in names]
-    files = [path for path in paths if path.suffix in (".py", ".ipynb") and path.is_file()]
-    if names and len(files) == len(names):  # anywhere: no course is needed
-        return list(dict.fromkeys(path.resolve() for path in files))
-    folder = folder or course_folder()
-    course = find_sources(folder)
-    if not course:
-        raise NotebookError(f"no notebook in {folder / 'sources'}: expected files NN_name.py")
-    chosen = [path.resolve() if path in files else _by_name(str(path), course) for path in paths]
-    return list(dict.fromkeys(chosen)) or course
+    chosen = [_find(name, folder) for name in names]
+    if not names:
+        folder = folder or course_folder()
+        chosen = find_sources(folder)
+        if not chosen:
+            raise NotebookError(f"no notebook in {folder / 'sources'}: expected files NN_name.py")
+    return list(dict.fromkeys(chosen))
 
 
-def _by_name(name: str, sources: list[Path]) -> Path:
+def _find(name: str, folder: Path | None) -> Path:
+    if name.endswith((".py", ".ipynb")) and Path(name).is_file():
+        return Path(name).resolve()
+    sources = find_sources(folder or course_folder())
     stem = Path(name).stem
     wanted = stem.zfill(2) if stem.isdigit() else stem
     hits = [path for path in sources if path.stem.startswith(wanted) or path.stem[3:].startswith(wanted)]
     hits = [path for path in hits if path.stem == wanted] or hits
     if len(hits) == 1:
         return hits[0]
-    known = ", ".join(path.stem for path in (hits or sources))
+    known = ", ".join(path.stem for path in (hits or sources)) or "none"
     if hits:
         raise NotebookError(f"'{name}' fits several notebooks: {known}; give more of the name")
     close = difflib.get_close_matches(stem, [path.stem for path in sources], 1, 0.5)

@@ -57,14 +57,10 @@ def execute(run: NotebookRun, folder: Path, jobs: int, stop: Callable[[float], s
     job = {"source": str(run.source), "html": str(html), "parent": os.getpid()}
     job["papermill"] = {"output_path": str(executed), "cwd": str(files), "parameters": run.parameters}
     with log.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__, json.dumps(job)],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            env=_environment(folder, jobs),
-            start_new_session=True,  # Ctrl-C is for the runner, which then ends its processes in order
-        )
+        command = [sys.executable, "-m", __name__, json.dumps(job)]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": stream, "stderr": stream}
+        # In a session of its own, for Ctrl-C is for the runner, which then ends its processes in order.
+        process = subprocess.Popen(command, env=_environment(folder, jobs), start_new_session=True, **pipes)
     stopped = _watch(process, run, stop)
     run.executed, run.html = (path if path.exists() else None for path in (executed, html))
     _collect(run, process.returncode == 0, stopped, log)
@@ -121,7 +117,9 @@ def _collect(run: NotebookRun, ended_well: bool, stopped: str | None, log: Path)
     """Fill in records and status and, unless every cell ran, where the notebook stopped and why."""
     import nbformat
 
-    notebook = nbformat.read(run.executed, as_version=4) if run.executed else nbformat.v4.new_notebook()
+    notebook = nbformat.v4.new_notebook()
+    with suppress(OSError, ValueError):  # it is not there, or its process was killed while writing it
+        notebook = nbformat.read(log.with_suffix(".ipynb"), as_version=4)
     run.records = collect(notebook)
     if ended_well and not stopped:
         run.status = "ok"
@@ -135,12 +133,13 @@ def _collect(run: NotebookRun, ended_well: bool, stopped: str | None, log: Path)
     errors = [output for cell in raised for output in cell.outputs if output.output_type == "error"]
     run.status = stopped or ("failed" if errors else "died")
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    hint = "often: memory ran out; a smaller --profile or fewer --jobs needs less"
+    last = lines[-1] if lines else "its process ended without a word"
+    hint = " (often: memory ran out; a smaller --profile or fewer --jobs needs less)"
     run.error = {
         "timeout": f"Timeout: stopped after {run.minutes:.3g} minutes",
         "interrupted": "Interrupted: stopped by Ctrl-C",
         "failed": f"{errors[-1].ename}: {errors[-1].evalue}" if errors else "",
-        "died": f"Died: {lines[-1] if lines else 'its process ended without a word'} ({hint})",
+        "died": f"Died: {last}{hint if 'DeadKernel' in last or not lines else ''}",
     }[run.status]
 
 
