@@ -54,13 +54,8 @@ def diagnose(speed: bool = True) -> list[Finding]:
     -------
     list of Finding
     """
-    checks = [check_device, check_machine, check_packages, *([check_speed] if speed else [])]
-    return [finding for check in checks for finding in check()]
-
-
-def check_device() -> Iterator[Finding]:
-    """Say which device `device="auto"` means on this machine, and why."""
-    yield explain_device(look_at_hardware())
+    findings = [explain_device(look_at_hardware()), *check_machine(), *check_packages()]
+    return findings + [check_speed()] if speed else findings
 
 
 def look_at_hardware() -> Hardware:
@@ -149,13 +144,17 @@ def check_packages() -> Iterator[Finding]:
 def _requirements() -> dict[str, list[str]]:
     """Return the distributions that the kit names in its own metadata, by extra; "" for the required."""
     needed: dict[str, list[str]] = defaultdict(list)
-    for line in importlib.metadata.requires("maunet-lite") or []:
+    try:
+        lines = importlib.metadata.requires("maunet-lite") or []
+    except importlib.metadata.PackageNotFoundError:
+        lines = ["maunet-lite"]  # it runs from a folder, and is itself what is missing
+    for line in lines:
         extra = re.search(r"extra == ['\"](\w+)", line)
         needed[extra[1] if extra else ""].append(re.match(r"[\w.-]+", line)[0])
     return needed
 
 
-def check_speed(side: int = 512, repeats: int = 3) -> Iterator[Finding]:
+def check_speed(side: int = 512, repeats: int = 3) -> Finding:
     """Measure the `lite` network on a square image, and say what it means for an image of a camera."""
     import numpy as np
 
@@ -169,7 +168,7 @@ def check_speed(side: int = 512, repeats: int = 3) -> Iterator[Finding]:
     rate = side * side / 1e6 / seconds
     text = f"lite on {resolve_device()}: {rate:.2g} megapixels per second"
     text += f" (the network alone; an image of 4 megapixels takes about {4 / rate:.2g} s)"
-    yield Finding("speed", "ok", text)
+    return Finding("speed", "ok", text)
 
 
 def format_findings(findings: list[Finding], width: int = 100) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+
 import pytest
 from typer.testing import CliRunner
 
@@ -40,7 +42,7 @@ def test_doctor_answers():
 
 
 def test_doctor_measures_speed():
-    (finding,) = check_speed(side=64, repeats=1)
+    finding = check_speed(side=64, repeats=1)
     assert "megapixels per second" in finding.text
     assert "→ do this" in format_findings([finding._replace(state="note", advice="do this")])
 
@@ -53,3 +55,13 @@ def test_doctor_reads_what_the_kit_needs_from_its_own_metadata(monkeypatch):
     assert findings["packages", "problem"].text == "not installed: no-such-thing"
     assert "-e '.'" in findings["packages", "problem"].advice
     assert ("[scale]", "ok") in findings or "'.[scale]'" in findings["[scale]", "note"].advice
+
+
+def test_doctor_says_when_the_kit_itself_is_not_installed(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.requires", missing)
+    monkeypatch.setattr("importlib.metadata.distributions", list)
+    packages = next(finding for finding in diagnose(speed=False) if finding.topic == "packages")
+    assert (packages.state, packages.text) == ("problem", "not installed: maunet-lite")

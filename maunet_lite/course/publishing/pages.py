@@ -16,6 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from jinja2 import Environment, FileSystemLoader
+
+from maunet_lite.data import atomic_path
+
 TEMPLATES = Path(__file__).parent / "templates"
 _CODE = re.compile(r"(^```.*?^```|^~~~.*?^~~~|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
 _MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\\$\w])\$([^\s$](?:[^$\n]*[^\s$\\])?)\$(?![\w$])", re.DOTALL)
@@ -23,8 +28,6 @@ _MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\\$\w])\$([^\s$](?:[^$\n]*[^\s$\\])?)\$(
 
 def render(template: str, **values: Any) -> str:
     """Fill in one of the templates beside this file; texts are escaped."""
-    from jinja2 import Environment, FileSystemLoader
-
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     return environment.get_template(template).render(values)
 
@@ -41,15 +44,12 @@ def write_page(notebook: Any, page: str | Path, links: Sequence[tuple[str, str]]
     links : sequence of (str, str)
         Address and text of links to put above and below, such as to the pages before and after.
     """
-    from maunet_lite.data import atomic_path
-
     with atomic_path(Path(page)) as temporary:
         temporary.write_text(to_html(notebook, links), encoding="utf-8")
 
 
 def to_html(notebook: Any, links: Sequence[tuple[str, str]] = ()) -> str:
     """Return a notebook as one HTML page; parameters as for `write_page`."""
-    import nbformat
     from nbconvert import HTMLExporter
 
     if isinstance(notebook, (str, Path)):

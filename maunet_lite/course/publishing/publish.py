@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from PIL import Image
+
 from maunet_lite.course.publishing import sources
 from maunet_lite.course.publishing.pages import figures, without_widgets
 from maunet_lite.course.running.runner import run_notebooks
@@ -58,8 +61,6 @@ def publish_notebooks(
     NotebookError
         If a notebook does not run to its end; those that do are published.
     """
-    import nbformat
-
     folder = sources.course_folder(folder)
     chosen = [path for path in sources.select(list(names or []), folder) if path.suffix == ".py"]
     chosen = [path for path in chosen if force or not is_fresh(path, folder)]
@@ -73,7 +74,7 @@ def publish_notebooks(
         if run.status != "ok":
             failures.append(f"{run.name}: {run.failure()}")
             continue
-        notebook = clean(_read(run.executed), run.source, hashes[run.source], profile)
+        notebook = clean(nbformat.read(run.executed, as_version=4), run.source, hashes[run.source], profile)
         written.append(folder / f"{run.name}.ipynb")
         with atomic_path(written[-1]) as temporary:
             nbformat.write(notebook, temporary)
@@ -88,7 +89,8 @@ def is_fresh(source: Path, folder: Path) -> bool:
     published = folder / f"{source.stem}.ipynb"
     if not published.exists():
         return False
-    return _read(published).metadata.get("maunet", {}).get("source_sha256") == sources.source_hash(source)
+    stamp = nbformat.read(published, as_version=4).metadata.get("maunet", {})
+    return stamp.get("source_sha256") == sources.source_hash(source)
 
 
 def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
@@ -105,8 +107,6 @@ def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
     profile : str
         How it was executed.
     """
-    import nbformat
-
     notebook = without_widgets(notebook)
     stamp = {"profile": profile, "source": f"sources/{source.name}", "source_sha256": digest}
     notebook.metadata = nbformat.from_dict(sources.NOTEBOOK_METADATA | {"maunet": stamp})
@@ -130,8 +130,6 @@ def shrink_figures(notebook: Any, width: int | None = None) -> None:
 
 
 def _shrink(encoded: str, width: int | None) -> str:
-    from PIL import Image
-
     original = base64.b64decode(encoded)
     picture = Image.open(io.BytesIO(original)).convert("RGB")
     if width:
@@ -170,7 +168,7 @@ def _content_problems(published: Path) -> Iterator[str]:
     kilobytes = published.stat().st_size / 1000
     if kilobytes > MAX_KILOBYTES:
         yield f"{kilobytes:.0f} kB, at most {MAX_KILOBYTES} (fewer or smaller figures)"
-    notebook = _read(published)
+    notebook = nbformat.read(published, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
         yield "cells not executed, or not in order (publish with --force)"
@@ -201,9 +199,3 @@ def _without_addresses(output: Any) -> Any:
 def _is_progress(output: Any) -> bool:
     """Tell whether an output is a progress bar, which says nothing once the work is done."""
     return output.output_type == "stream" and output.name == "stderr" and bool(_PROGRESS.search(output.text))
-
-
-def _read(path: Path) -> Any:
-    import nbformat
-
-    return nbformat.read(path, as_version=4)

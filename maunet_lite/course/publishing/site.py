@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from maunet_lite.course.publishing.pages import draw_formulas, figures, render, title_and_summary, write_page
 from maunet_lite.course.publishing.sources import NotebookError, course_folder
 
@@ -35,8 +37,6 @@ def write_site(out: str | Path = "out/site", folder: str | Path | None = None) -
     NotebookError
         If there is no executed notebook.
     """
-    import nbformat
-
     folder = Path(folder) if folder and any(Path(folder).glob("*.ipynb")) else course_folder(folder)
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in sorted(folder.glob("*.ipynb"))}
     if not notebooks:

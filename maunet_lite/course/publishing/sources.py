@@ -8,6 +8,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import jupytext
+import nbformat
+from papermill.translators import PythonTranslator
+
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -105,9 +109,6 @@ def load(path: Path) -> Any:
     nbformat.NotebookNode
         Equal whenever the file is equal.
     """
-    import jupytext
-    import nbformat
-
     notebook = jupytext.read(path, fmt="py:percent" if path.suffix == ".py" else "ipynb")
     notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
     for cell in notebook.cells:
@@ -138,8 +139,6 @@ def declared_parameters(path: Path) -> dict[str, Any]:
     NotebookError
         If there is no such cell or more than one: papermill would put parameters where they do nothing.
     """
-    from papermill.translators import PythonTranslator
-
     tagged = [cell for cell in load(path).cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
         raise NotebookError(

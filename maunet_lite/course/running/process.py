@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import nbformat
+import papermill
 import psutil
 
 from maunet_lite.course.display import collect
@@ -115,8 +117,6 @@ def _environment(folder: Path, jobs: int) -> dict[str, str]:
 
 def _collect(run: NotebookRun, ended_well: bool, stopped: str | None, log: Path) -> None:
     """Fill in records and status and, unless every cell ran, where the notebook stopped and why."""
-    import nbformat
-
     notebook = nbformat.v4.new_notebook()
     with suppress(OSError, ValueError):  # it is not there, or its process was killed while writing it
         notebook = nbformat.read(log.with_suffix(".ipynb"), as_version=4)
@@ -154,9 +154,6 @@ def _started(notebook: Any) -> list[Any]:
 
 def main(text: str) -> None:
     """Execute the notebook of a job, and write its page even if that fails."""
-    import nbformat
-    import papermill
-
     job = json.loads(text)
     threading.Thread(target=_leave_with, args=[job["parent"]], daemon=True).start()
     how = {"kernel_name": "python3", "language": "python", "start_timeout": 120, "progress_bar": False}
@@ -203,8 +200,6 @@ def retry_dead_start(execute: Callable[[], None], executed: Path) -> None:
     Kernels that start side by side sometimes choose the same port, and one of them dies; the second try
     succeeds.
     """
-    import nbformat
-
     try:
         execute()
     except RuntimeError:  # nbclient's DeadKernelError is one

@@ -11,6 +11,8 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+import psutil
+
 from maunet_lite import __version__
 from maunet_lite.course.publishing.pages import render
 from maunet_lite.data import atomic_path
@@ -110,8 +112,6 @@ def _to_text(value: Path | datetime) -> str:
 
 def machine() -> dict[str, Any]:
     """Return what a reader of a table of minutes and memory asks for: system, versions, cores, memory."""
-    import psutil
-
     return {
         "system": platform.platform(),
         "python": platform.python_version(),

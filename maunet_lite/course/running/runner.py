@@ -19,6 +19,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from maunet_lite.course.publishing import sources
 from maunet_lite.course.running.process import execute
 from maunet_lite.course.running.profiles import PROFILES, parameters_for
@@ -144,8 +146,6 @@ def _refusal(notebook: str, name: str, value: Any, declared: dict[str, Any]) -> 
 
 def _run_all(report: Report, limit: float, progress: bool) -> None:
     """Keep so many notebooks running until all have; end their kernels on an interrupt."""
-    from tqdm import tqdm
-
     interrupted = threading.Event()
 
     def stop(seconds: float) -> str | None:

@@ -13,16 +13,17 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+from tqdm import tqdm
 
 from maunet_lite.course.publishing.sources import select, source_hash
 from maunet_lite.course.running.report import NotebookRun, machine
 from maunet_lite.course.running.runner import plan, run_notebooks
 from maunet_lite.data import atomic_path
 from maunet_lite.scale import open_pool
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Grid = Mapping[str, Any]
 TABLE = "sweep.csv"
@@ -77,8 +78,6 @@ def read_grid(grid: Grid | list[Grid] | str | Path) -> list[dict[str, Any]]:
 
 
 def _read_yaml(path: Path) -> Any:
-    import yaml
-
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -136,8 +135,6 @@ def run_sweep(
     NotebookError, ValueError
         For an unknown notebook, parameter, profile or kind of value; before anything runs.
     """
-    from tqdm import tqdm
-
     (source,) = select([str(notebook)])
     combinations = plan_sweep(source, grid, profile)
     out = Path(out).resolve()
@@ -200,8 +197,6 @@ def result_of(combination: Combination, out: Path) -> NotebookRun | None:
 
 def to_table(combinations: list[Combination], results: Mapping[str, NotebookRun]) -> pd.DataFrame:
     """Return one row per combination that has a result, in the order of the grid."""
-    import pandas as pd
-
     done = [c for c in combinations if c.key in results]
     runs = [results[c.key] for c in done]
     values = pd.DataFrame([c.values for c in done])
