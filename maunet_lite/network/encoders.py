@@ -7,40 +7,68 @@ H/strides[i], W/strides[i]). The decoders follow from these lists; nothing else 
 
 from __future__ import annotations
 
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+from urllib.error import URLError
+
 import torch
 from torch import Tensor, nn
 
-from maunet_lite.network.blocks import ResidualBlock, norm_layer
-from maunet_lite.network.resnet import VARIANTS, ResNetEncoder, load_imagenet
+from maunet_lite.network.blocks import ResidualBlock
 
-__all__ = ["LITE_CHANNELS", "RESNETS", "LiteEncoder", "ResNetEncoder", "TimmEncoder", "build_encoder"]
-
-RESNETS = tuple(VARIANTS)
 LITE_CHANNELS = (24, 48, 96, 144, 192)  # the shipped weights have these; chosen by speed per parameter
+
+
+class Variant(NamedTuple):
+    """One residual network.
+
+    depths : blocks in each of the four layers.
+    block : its kind, see `_monai_block`.
+    weights : torchvision's file; the eight characters after the dash begin its SHA-256.
+    """
+
+    depths: tuple[int, int, int, int]
+    block: str
+    weights: str
+
+
+VARIANTS = {
+    "resnet18": Variant((2, 2, 2, 2), "basic", "resnet18-f37072fd.pth"),
+    "resnet34": Variant((3, 4, 6, 3), "basic", "resnet34-b627a593.pth"),
+    "resnet50": Variant((3, 4, 6, 3), "bottleneck", "resnet50-0676ba61.pth"),
+    "wide_resnet50_2": Variant((3, 4, 6, 3), "wide bottleneck", "wide_resnet50_2-95faca4d.pth"),
+}
+WEIGHTS_URL = "https://download.pytorch.org/models/"
 
 
 class LiteEncoder(nn.Module):
     """A small residual encoder that trains on two CPU cores.
 
     The first convolution already halves the resolution: full resolution is where a CPU spends its time.
+
+    Parameters
+    ----------
+    channels : tuple of int
+        Of the stem and of each further stage; each halves the resolution.
+    depth : int
+        Residual blocks in each stage behind the stem.
     """
 
-    def __init__(
-        self, channels: tuple[int, ...] = LITE_CHANNELS, norm: str = "batch", depth: int = 1
-    ) -> None:
+    def __init__(self, channels: tuple[int, ...] = LITE_CHANNELS, depth: int = 1) -> None:
         super().__init__()
         self.channels = tuple(channels)
         self.strides = tuple(2 ** (i + 1) for i in range(len(channels)))
         self.stem = nn.Sequential(
             nn.Conv2d(3, channels[0], 5, stride=2, padding=2, bias=False),
-            norm_layer(norm, channels[0]),
+            nn.BatchNorm2d(channels[0]),
             nn.LeakyReLU(0.01, inplace=True),
         )
         self.stages = nn.ModuleList()
         for before, after in zip(channels[:-1], channels[1:], strict=True):
-            blocks = [ResidualBlock(before, after, norm, stride=2)]
-            blocks += [ResidualBlock(after, after, norm) for _ in range(depth - 1)]
-            self.stages.append(nn.Sequential(*blocks))
+            more = [ResidualBlock(after, after, "batch") for _ in range(depth - 1)]
+            self.stages.append(nn.Sequential(ResidualBlock(before, after, "batch", stride=2), *more))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return one feature map per stage, finest first."""
@@ -50,21 +78,85 @@ class LiteEncoder(nn.Module):
         return features
 
 
+class ResNetEncoder(nn.Module):
+    """MONAI's residual network without its classifier, cut after `stages` stages (2 to 5, the stem is first).
+
+    Layers and names are torchvision's, too, so that its weights fit (He et al. 2016, arXiv:1512.03385;
+    Zagoruyko and Komodakis 2016, arXiv:1605.07146).
+
+    Parameters
+    ----------
+    name : str
+        One of `VARIANTS`.
+    stages : int
+        How many to keep; the paper leaves out the last one of ``wide_resnet50_2``.
+    """
+
+    def __init__(self, name: str, stages: int = 5) -> None:
+        super().__init__()
+        from monai.networks.nets.resnet import ResNet  # takes seconds, and lite does without
+
+        depths, block = VARIANTS[name].depths, _monai_block(VARIANTS[name].block)
+        whole = ResNet(
+            block,
+            [*depths[: stages - 1], *[1] * (5 - stages)],  # what is cut off is built as small as can be
+            block_inplanes=[64, 128, 256, 512],
+            spatial_dims=2,
+            conv1_t_size=7,
+            conv1_t_stride=2,
+            shortcut_type="B",
+            bias_downsample=False,
+            feed_forward=False,
+        )
+        self.layers = [f"layer{i}" for i in range(1, stages)]
+        for part in ("conv1", "bn1", "act", "maxpool", *self.layers):
+            self.add_module(part, getattr(whole, part))
+        self.channels = (64, *(64 * 2**i * block.expansion for i in range(stages - 1)))
+        self.strides = tuple(2 ** (i + 1) for i in range(stages))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the stem's features and one feature map per layer, finest first."""
+        features = [self.act(self.bn1(self.conv1(x)))]  # (B, 64, H/2, W/2)
+        x = self.maxpool(features[0])  # (B, 64, H/4, W/4)
+        for layer in self.layers:
+            x = getattr(self, layer)(x)
+            features.append(x)
+        return features
+
+
+def _monai_block(kind: str) -> type[nn.Module]:
+    """Return MONAI's block of two 3×3 convolutions, its bottleneck, or one twice as wide inside."""
+    from monai.networks.nets.resnet import ResNetBlock, ResNetBottleneck
+
+    class WideBottleneck(ResNetBottleneck):
+        def __init__(self, in_planes: int, planes: int, **options: object) -> None:
+            self.expansion = 2  # from twice the channels to the same number as in a bottleneck
+            super().__init__(in_planes, 2 * planes, **options)
+
+    return {"basic": ResNetBlock, "bottleneck": ResNetBottleneck, "wide bottleneck": WideBottleneck}[kind]
+
+
 class TimmEncoder(nn.Module):
     """Any network of the timm library that can return the features of its stages."""
 
     def __init__(self, name: str, stages: int | None = None, pretrained: bool = False) -> None:
         super().__init__()
-        timm = _import_timm()
+        try:
+            import timm
+        except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not fit torch
+            raise ImportError(
+                f"encoders named timm:NAME need the timm library ({error}). Install it with "
+                "`pip install 'maunet-lite[timm]'` beside a torchvision that matches the installed torch "
+                f"({torch.__version__}), or use {', '.join(VARIANTS)}, which need nothing"
+            ) from error
         keep = {} if stages is None else {"out_indices": tuple(range(stages))}
         try:
             self.net = timm.create_model(name, pretrained=pretrained, features_only=True, in_chans=3, **keep)
         except Exception as error:  # timm raises anything from RuntimeError to IndexError and HTTP errors
-            advice = (
-                "are its weights downloaded? timm keeps them in its own cache"
-                if pretrained
-                else _similar(timm, name)
-            )
+            similar = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5])
+            advice = f"similar names: {similar or 'none; `timm.list_models()` lists what there is'}"
+            if pretrained:
+                advice = "are its weights downloaded? timm keeps them in its own cache"
             raise ValueError(f"timm cannot build the encoder {name!r} ({error}); {advice}") from error
         self.channels = tuple(self.net.feature_info.channels())
         self.strides = tuple(self.net.feature_info.reduction())
@@ -105,70 +197,87 @@ def build_encoder(name: str, imagenet: bool = False) -> nn.Module:
 
     Examples
     --------
-    >>> encoder = build_encoder("resnet18:4")
+    >>> encoder = build_encoder("lite:16-32-64x2")
     >>> encoder.channels, encoder.strides
-    ((64, 64, 128, 256), (2, 4, 8, 16))
+    ((16, 32, 64), (2, 4, 8))
     """
+    base, _, cut = name.removeprefix("timm:").partition(":")
     if name.startswith("timm:"):
-        base, _, cut = name.removeprefix("timm:").partition(":")
-        return TimmEncoder(base, _stages(name, cut, most=9) if cut else None, pretrained=imagenet)
-    base, _, cut = name.partition(":")
+        return TimmEncoder(base, _stages(name, cut, most=9), pretrained=imagenet)
     if base == "lite":
         if imagenet:
             raise ValueError(
-                f"there are no ImageNet weights for the encoder 'lite': use imagenet=False, or {RESNETS}"
+                "there are no ImageNet weights for the encoder 'lite': use imagenet=False, or one of "
+                f"{', '.join(VARIANTS)}"
             )
         if "-" in cut:
-            channels, depth = _lite_stages(name, cut)
-            return LiteEncoder(channels, depth=depth)
+            return LiteEncoder(*_lite_stages(name, cut))
         return LiteEncoder(LITE_CHANNELS[: _stages(name, cut, most=len(LITE_CHANNELS))])
-    if base not in RESNETS:
+    if base not in VARIANTS:
         raise ValueError(
-            f"encoder {name!r} is not known; choose one of lite, {', '.join(RESNETS)} or timm:NAME"
+            f"encoder {name!r} is not known; choose one of lite, {', '.join(VARIANTS)} or timm:NAME"
         )
-    encoder = ResNetEncoder(base, _stages(name, cut, most=5))
+    encoder = ResNetEncoder(base, _stages(name, cut, most=5) or 5)
     if imagenet:
-        load_imagenet(encoder, base)
+        _load_imagenet(encoder, VARIANTS[base].weights)
     return encoder
 
 
-def _stages(name: str, cut: str, most: int) -> int:
-    """Return the number of stages asked for behind the colon, all of them if nothing is there."""
-    if not cut:
-        return most
-    if not cut.isdecimal() or not 2 <= int(cut) <= most:
+def _stages(name: str, cut: str, most: int) -> int | None:
+    """Return the number of stages asked for behind the colon, None if nothing is there."""
+    if cut and not (cut.isdecimal() and 2 <= int(cut) <= most):
         raise ValueError(f"encoder {name!r}: the stages to keep, {cut!r}, must be a number from 2 to {most}")
-    return int(cut)
+    return int(cut) if cut else None
 
 
 def _lite_stages(name: str, cut: str) -> tuple[tuple[int, ...], int]:
     """Return channels and blocks per stage of a name such as ``"lite:16-32-64x2"``."""
-    stages, _, depth = cut.partition("x")
-    numbers = [*stages.split("-"), depth or "1"]
-    if not all(number.isdecimal() and int(number) > 0 for number in numbers):
+    found = re.fullmatch(r"([1-9]\d*(?:-[1-9]\d*)+)(?:x([1-9]\d*))?", cut)
+    if not found:
         raise ValueError(
             f"encoder {name!r}: expected the channels of each stage such as 'lite:16-32-64', and behind an x "
             "the residual blocks in each"
         )
-    *channels, depth = map(int, numbers)
-    return tuple(channels), depth
+    return tuple(map(int, found[1].split("-"))), int(found[2] or 1)
 
 
-def _import_timm():  # noqa: ANN202 - a module
+def _load_imagenet(encoder: nn.Module, filename: str) -> None:
+    """Fill `encoder` with torchvision's weights, as far as it has a place for them."""
+    weights, wanted = imagenet_weights(filename), encoder.state_dict()
+    missing = [key for key in wanted if key not in weights and not key.endswith("num_batches_tracked")]
+    if missing:
+        raise ValueError(f"{filename} lacks {len(missing)} weights of the encoder, first {missing[0]!r}")
+    encoder.load_state_dict({key: value for key, value in weights.items() if key in wanted}, strict=False)
+
+
+def imagenet_weights(filename: str) -> dict[str, Tensor]:
+    """Return torchvision's weights from torch's cache, downloaded if need be; the hash is always checked.
+
+    Parameters
+    ----------
+    filename : str
+        Such as ``"resnet18-f37072fd.pth"``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not there and cannot be downloaded; the message says which file to put where.
+    ValueError
+        If the file's SHA-256 is not the one in its name.
+    """
+    url, cached = WEIGHTS_URL + filename, Path(torch.hub.get_dir()) / "checkpoints" / filename
+    if cached.is_file():  # torch checks what it downloads, not what it finds
+        expected, found = cached.stem.rpartition("-")[2], hashlib.sha256(cached.read_bytes()).hexdigest()
+        if not found.startswith(expected):
+            raise ValueError(
+                f"{cached} is damaged or something else: its SHA-256 begins with {found[: len(expected)]}, "
+                f"not {expected}. Delete it; it will be downloaded again from {url}"
+            )
+    options = {"map_location": "cpu", "check_hash": True, "weights_only": True, "progress": False}
     try:
-        import timm
-    except (
-        ImportError,
-        RuntimeError,
-    ) as error:  # RuntimeError: a torchvision that does not fit the installed torch
-        raise ImportError(
-            f"encoders named timm:NAME need the timm library ({error}). Install it with "
-            "`pip install 'maunet-lite[timm]'` beside a torchvision that matches the installed torch "
-            f"({torch.__version__}), or use {', '.join(RESNETS)}, which need nothing"
+        return torch.hub.load_state_dict_from_url(url, **options)
+    except (URLError, OSError) as error:
+        raise FileNotFoundError(
+            f"ImageNet weights cannot be downloaded ({error}). Fetch {url} on a machine with internet access "
+            f"and put it to {cached}, or use imagenet=False"
         ) from error
-    return timm
-
-
-def _similar(timm: object, name: str) -> str:
-    similar = timm.list_models(f"*{name.split('_')[0]}*")[:5]
-    return f"similar names: {', '.join(similar)}" if similar else "`timm.list_models()` lists what there is"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 from urllib.error import URLError
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from maunet_lite.network import resnet
+from maunet_lite.network import encoders
 from maunet_lite.network.encoders import LITE_CHANNELS, build_encoder
 from maunet_lite.network.maunet import build_model
 from maunet_lite.training.losses import supervised_loss
@@ -75,31 +76,32 @@ def test_impossible_names_are_explained(name, message):
         build_encoder(name)
 
 
-@pytest.mark.slow  # MONAI alone takes seconds to import
-@pytest.mark.parametrize(("name", "depths"), [("resnet18", (2, 2, 2, 2)), ("resnet34", (3, 4, 6, 3))])
-def test_same_keys_and_values_as_monai(name, depths):
-    from monai.networks.nets.resnet import ResNet, ResNetBlock, get_inplanes
+@pytest.mark.parametrize(
+    ("name", "parameters", "inner"),
+    [  # parameters of torchvision's networks less those of their classifiers, (512 or 2048 + 1) × 1000
+        ("resnet18", 11_689_512 - 513_000, 512),
+        ("resnet34", 21_797_672 - 513_000, 512),
+        ("resnet50", 25_557_032 - 2_049_000, 512),
+        ("wide_resnet50_2", 68_883_240 - 2_049_000, 1024),
+    ],
+)
+def test_networks_are_torchvisions(name, parameters, inner):
+    with torch.device("meta"):
+        encoder = build_encoder(name)
+    assert sum(p.numel() for p in encoder.parameters()) == parameters
+    assert encoder.state_dict()["layer4.1.conv2.weight"].shape == (inner, inner, 3, 3)
 
-    options = {"spatial_dims": 2, "n_input_channels": 3, "conv1_t_size": 7, "conv1_t_stride": 2}
-    theirs = ResNet(
-        ResNetBlock,
-        list(depths),
-        get_inplanes(),
-        shortcut_type="B",
-        feed_forward=False,
-        bias_downsample=False,
-        **options,
-    ).eval()
-    ours = build_encoder(name).eval()
-    ours.load_state_dict(theirs.state_dict())  # strict
-    x = torch.rand(1, 3, 64, 64)
-    with torch.no_grad():
-        deepest = theirs.layer4(
-            theirs.layer3(
-                theirs.layer2(theirs.layer1(theirs.maxpool(theirs.act(theirs.bn1(theirs.conv1(x))))))
-            )
-        )
-        torch.testing.assert_close(ours(x)[-1], deepest)
+
+def test_what_is_cut_off_leaves_nothing_behind():
+    keys = build_encoder("wide_resnet50_2:4").state_dict()
+    assert {key.split(".")[0] for key in keys} == {"conv1", "bn1", "layer1", "layer2", "layer3"}
+
+
+def test_lite_does_without_monai():
+    load = "from maunet_lite.network import load_model; load_model('lite')"
+    code = f"import sys; {load}; print('monai' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 # --- ImageNet --------------------------------------------------
@@ -118,8 +120,8 @@ def imagenet_file(tmp_path, monkeypatch):
     torch.save(state, folder / "new.pth")
     digest = hashlib.sha256((folder / "new.pth").read_bytes()).hexdigest()
     path = (folder / "new.pth").rename(folder / f"resnet18-{digest[:8]}.pth")
-    variant = resnet.VARIANTS["resnet18"]._replace(weights=path.name)
-    monkeypatch.setitem(resnet.VARIANTS, "resnet18", variant)
+    variant = encoders.VARIANTS["resnet18"]._replace(weights=path.name)
+    monkeypatch.setitem(encoders.VARIANTS, "resnet18", variant)
     return path
 
 
@@ -158,8 +160,8 @@ def test_offline_says_which_file_to_put_where(imagenet_file, monkeypatch):
 def test_a_file_without_all_weights_is_refused(imagenet_file, monkeypatch):
     stored = torch.load(imagenet_file, weights_only=True)
     del stored["layer1.0.conv1.weight"]
-    monkeypatch.setattr(resnet, "imagenet_weights", lambda filename: stored)
-    with pytest.raises(ValueError, match=r"lacks 1 weights of resnet18, first 'layer1.0.conv1.weight'"):
+    monkeypatch.setattr(encoders, "imagenet_weights", lambda filename: stored)
+    with pytest.raises(ValueError, match=r"lacks 1 weights of the encoder, first 'layer1.0.conv1.weight'"):
         build_encoder("resnet18", imagenet=True)
 
 
@@ -168,9 +170,9 @@ def test_lite_has_no_imagenet_weights():
         build_model("lite", imagenet=True)
 
 
-@pytest.mark.parametrize("name", sorted(resnet.VARIANTS))
+@pytest.mark.parametrize("name", sorted(encoders.VARIANTS))
 def test_names_of_the_weights_hold_their_hash(name):
-    stem, _, digest = resnet.VARIANTS[name].weights.removesuffix(".pth").rpartition("-")
+    stem, _, digest = encoders.VARIANTS[name].weights.removesuffix(".pth").rpartition("-")
     assert stem == name
     assert len(digest) == 8
     assert int(digest, 16)
