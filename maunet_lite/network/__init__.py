@@ -13,10 +13,10 @@ from maunet_lite import Room
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "authors": ["convert_authors", "import_authors"],
         "blocks": ["ResidualBlock", "UpBlock", "fold_batch_norm"],
         "checkpoints": [
-            "WEIGHTS", "convert_authors", "find_checkpoint", "import_authors", "load_model",
-            "read_record", "save_model", "shipped_models",
+            "WEIGHTS", "find_checkpoint", "load_model", "read_record", "save_model", "shipped_models",
         ],
         "describe": ["describe"],
         "diagram": ["INCHES", "draw"],

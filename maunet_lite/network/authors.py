@@ -1,4 +1,4 @@
-"""The authors' published checkpoints: their key names, and what is wrong with a file that does not fit.
+"""The authors' published checkpoints: read safely, with their key names translated, converted once.
 
 The published code names parts after MONAI's blocks; this table is all there is to translate:
 
@@ -17,6 +17,7 @@ published                        here
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import pickle
 import re
 from collections.abc import Mapping
@@ -27,14 +28,115 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maunet_lite.network.checkpoints import CheckpointError, empty_model, filled, mismatch, save_model
+from maunet_lite.network.maunet import PRESETS, MAUNet, preset_config
+
+PAPER_PRESETS = tuple(preset for preset in PRESETS if preset.startswith("paper-"))
 LAYERS = {"conv1": "conv1", "conv2": "conv2", "conv3": "shortcut.0"}  # of a residual block
 SKIP = re.compile(r"encoder(\d+)\.layer\.(conv[123])\.conv\.weight")
 DECODER = re.compile(r"decoder(\d)(_2)?\.(?:(transp_conv)|conv_block\.(conv[123]))\.conv\.weight")
 HEAD = re.compile(r"out(_2)?\.conv\.conv\.(weight|bias)")
 
 
-class CheckpointError(ValueError):
-    """A file of weights cannot be used; the message says why and what to do."""
+def import_authors(
+    path_or_state_dict: str | Path | Mapping[str, Any], preset: str, proxy: bool = True, **overrides: object
+) -> MAUNet:
+    """Build `preset` with the weights that the paper's authors published, or others in their format.
+
+    Their repository has no licence, so this kit cannot ship them: download the file yourself, and convert it
+    once (`convert_authors`, or ``maunet-lite convert``).
+
+    Parameters
+    ----------
+    path_or_state_dict : str, Path or mapping
+        The authors' file, what ``torch.load`` returns for it, or the state dict inside.
+    preset : {"paper-r50", "paper-wr50"}
+        The network the weights are for.
+    proxy, **overrides
+        As in `build_model`, for weights of an ablation: ``proxy=False``, ``distance=False``.
+
+    Returns
+    -------
+    MAUNet
+        In evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no torch file or would run code, if any key or shape differs from the preset's, or if a
+        weight is not finite. The message names keys, the likely cause and what to do.
+    """
+    if preset not in PAPER_PRESETS:
+        raise CheckpointError(f"the authors published no {preset!r}, only {' and '.join(PAPER_PRESETS)}")
+    published = read_published(path_or_state_dict)
+    model = empty_model(preset_config(preset, proxy=proxy, **overrides))
+    state = _translated(published, model)
+    if difference := mismatch(state, model.state_dict()):
+        cause = _likely_cause(published, preset, n_logits=model.n_classes + model.config.proxy)
+        raise CheckpointError(
+            f"the weights do not fit {preset}. {difference[0].upper()}{difference[1:]}. {cause}."
+        )
+    broken = [key for key, value in published.items() if not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{broken[0]} and {len(broken) - 1} more weights are not a number or infinite")
+    return filled(model, state).eval()
+
+
+def _translated(published: Mapping[str, Tensor], model: MAUNet) -> dict[str, Tensor]:
+    return {translate(key, len(model.skips) - 1): value for key, value in published.items()}
+
+
+def _likely_cause(published: Mapping[str, Tensor], preset: str, n_logits: int) -> str:
+    """Guess why a state dict does not fit a network with `n_logits` class channels, and say what to do."""
+    for other in PAPER_PRESETS:
+        model = empty_model(PRESETS[other])
+        if other != preset and not mismatch(_translated(published, model), model.state_dict()):
+            return f"These are the weights of {other!r}: name that preset"
+    if not any(key.startswith(("encoder1.", "decoder1.")) for key in published):
+        return (
+            "There are no decoders: this looks like an encoder alone. For ImageNet weights use "
+            "build_model(preset, imagenet=True)"
+        )
+    head = published.get("out.conv.conv.bias")
+    if head is not None and len(head) != n_logits:
+        advice = {
+            3: "It was trained without the proxy: pass proxy=False",
+            4: "It was trained with the proxy: pass proxy=True",
+        }.get(
+            len(head),
+            "It was fine-tuned for other classes, which MAUNet does not have: train that head again",
+        )
+        return f"The class head has {len(head)} channels, the network asked for has {n_logits}. {advice}"
+    if not any(key.startswith("out_2.") for key in published):
+        return "There is no distance decoder: pass distance=False"
+    return (
+        "The file is incomplete, or the network in it was changed: compare it with the published one "
+        "(380 tensors for paper-r50, 309 for paper-wr50), or download it again"
+    )
+
+
+def convert_authors(path: str | Path, preset: str, folder: str | Path, half: bool = False) -> Path:
+    """Import the authors' file and save it as ``folder/PRESET.safetensors``; name and SHA-256 go on record.
+
+    Parameters
+    ----------
+    path : str or Path
+    preset : {"paper-r50", "paper-wr50"}
+    folder : str or Path
+        Created if need be; `load_model` takes it from there.
+    half : bool
+        See `save_model`.
+
+    Returns
+    -------
+    Path
+        The written file.
+    """
+    model = import_authors(path, preset)
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    origin = "weights published by the paper's authors"
+    record = {"source": Path(path).name, "sha256": digest, "format": origin}
+    return save_model(model, Path(folder) / f"{preset}.safetensors", record, half=half)
 
 
 def read_published(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
@@ -59,14 +161,10 @@ def read_published(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
     state = {str(key).removeprefix("module."): value for key, value in content.items()}
     others = [key for key, value in state.items() if not isinstance(value, Tensor)]
     if not state or others:
-        raise CheckpointError(
-            "expected a dictionary of tensors, or one under 'model_state_dict'; "
-            + (
-                f"{others[0]!r} is a {type(state[others[0]]).__name__}"
-                if others
-                else "got an empty dictionary"
-            )
+        found = (
+            f"{others[0]!r} is a {type(state[others[0]]).__name__}" if others else "got an empty dictionary"
         )
+        raise CheckpointError(f"expected a dictionary of tensors, or one under 'model_state_dict'; {found}")
     return state
 
 
@@ -129,64 +227,3 @@ def translate(key: str, deepest: int) -> str:
     if match := HEAD.fullmatch(key):
         return f"{'distance' if match[1] else 'class'}_head.conv.{match[2]}"
     return key
-
-
-def mismatch(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Say in which keys and shapes translated weights differ from the `wanted` ones; "" if in none.
-
-    Examples
-    --------
-    >>> mismatch({"a": torch.zeros(2)}, {"a": torch.zeros(3), "b": torch.zeros(1)})
-    'missing: b; of another shape: a (2,), expected (3,)'
-    """
-    parts = {
-        "missing": [key for key in wanted if key not in state],
-        "not known": [key for key in state if key not in wanted],
-        "of another shape": [
-            f"{key} {tuple(state[key].shape)}, expected {tuple(value.shape)}"
-            for key, value in wanted.items()
-            if key in state and state[key].shape != value.shape
-        ],
-    }
-    return "; ".join(f"{what}: {_few(keys)}" for what, keys in parts.items() if keys)
-
-
-def _few(keys: list[str]) -> str:
-    more = f", … ({len(keys)} in all)" if len(keys) > 3 else ""
-    return ", ".join(keys[:3]) + more
-
-
-def likely_cause(published: Mapping[str, Tensor], fitting: list[str], n_logits: int) -> str:
-    """Guess why a published state dict does not fit, and say what to do.
-
-    Parameters
-    ----------
-    published : mapping
-        With the published names.
-    fitting : list of str
-        Presets that the weights do fit.
-    n_logits : int
-        Class channels, proxy included, that the wanted network has.
-    """
-    if fitting:
-        return f"These are the weights of {fitting[0]!r}: name that preset"
-    if not any(key.startswith(("encoder1.", "decoder1.")) for key in published):
-        return (
-            "There are no decoders: this looks like an encoder alone. For ImageNet weights use "
-            "build_model(preset, imagenet=True)"
-        )
-    head = published.get("out.conv.conv.bias")
-    if head is not None and len(head) != n_logits:
-        return f"The class head has {len(head)} channels, the network asked for has {n_logits}. " + {
-            3: "It was trained without the proxy: pass proxy=False",
-            4: "It was trained with the proxy: pass proxy=True",
-        }.get(
-            len(head),
-            "It was fine-tuned for other classes, which MAUNet does not have: train that head again",
-        )
-    if not any(key.startswith("out_2.") for key in published):
-        return "There is no distance decoder: pass distance=False"
-    return (
-        "The file is incomplete, or the network in it was changed: compare it with the published one "
-        "(380 tensors for paper-r50, 309 for paper-wr50), or download it again"
-    )

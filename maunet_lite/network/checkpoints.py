@@ -7,7 +7,6 @@ unpickled.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,25 +16,17 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from maunet_lite.data import atomic_path
-from maunet_lite.network.authors import CheckpointError, likely_cause, mismatch, read_published, translate
-from maunet_lite.network.maunet import PRESETS, MAUNet, ModelConfig, preset_config
-
-__all__ = [
-    "CheckpointError",
-    "convert_authors",
-    "find_checkpoint",
-    "import_authors",
-    "load_model",
-    "read_record",
-    "save_model",
-    "shipped_models",
-]
+from maunet_lite.network.maunet import MAUNet, ModelConfig
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-PAPER_PRESETS = tuple(preset for preset in PRESETS if preset.startswith("paper-"))
 CANDIDATES = ("best.safetensors", "last.safetensors")
+
+
+class CheckpointError(ValueError):
+    """A file of weights cannot be used; the message says why and what to do."""
 
 
 def save_model(
@@ -76,7 +67,15 @@ def save_model(
     path = Path(path)
     if path.suffix != ".safetensors":
         raise CheckpointError(f"a model is saved to a file that ends with .safetensors, got {str(path)!r}")
-    weights = {key: _stored(key, value, half) for key, value in model.state_dict().items()}
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    if half:
+        weights = {
+            key: value.half() if value.is_floating_point() else value for key, value in weights.items()
+        }
+        if broken := [key for key, value in weights.items() if not value.isfinite().all()]:
+            raise CheckpointError(
+                f"{broken[0]} holds values that do not fit into float16: save with half=False"
+            )
     config = asdict(model.config)
     text = json.dumps({"config": config, "record": record or {}}, indent=2)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,16 +85,6 @@ def save_model(
         # save_file would make a file that nobody else may read
         temporary.write_bytes(save(weights, metadata={"config": json.dumps(config)}))
     return path
-
-
-def _stored(key: str, value: torch.Tensor, half: bool) -> torch.Tensor:
-    value = value.detach().cpu().contiguous()
-    if not (half and value.is_floating_point()):
-        return value
-    small = value.half()
-    if not small.isfinite().all():
-        raise CheckpointError(f"{key} holds values that do not fit into float16: save with half=False")
-    return small
 
 
 def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> MAUNet:
@@ -132,26 +121,51 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     config = ModelConfig(**read_record(path)["config"])
     with safe_open(path, framework="pt") as file:
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    model = _empty(config)
+    model = empty_model(config)
     if difference := mismatch(weights, model.state_dict()):
         raise CheckpointError(
             f"{path} does not fit its own architecture {config}: {difference}. The file "
             "was changed by hand, or written by another version of maunet_lite"
         )
-    return _filled(model, weights).to(device).eval()
+    return filled(model, weights).to(device).eval()
 
 
-def _empty(config: ModelConfig) -> MAUNet:
+def empty_model(config: ModelConfig) -> MAUNet:
     """Build a network without spending time on random weights."""
     # timm's networks may have buffers that no file holds.
     with torch.device("cpu" if config.encoder.startswith("timm:") else "meta"):
         return MAUNet(config)
 
 
-def _filled(model: MAUNet, weights: Mapping[str, torch.Tensor]) -> MAUNet:
+def filled(model: MAUNet, weights: Mapping[str, Tensor]) -> MAUNet:
+    """Give a network copies of `weights`, which fit it (see `mismatch`), in its own precision."""
     own = {key: weights[key].to(value.dtype, copy=True) for key, value in model.state_dict().items()}
     model.load_state_dict(own, assign=True)
     return model
+
+
+def mismatch(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Say in which keys and shapes weights differ from the `wanted` ones; "" if in none.
+
+    Examples
+    --------
+    >>> mismatch({"a": torch.zeros(2)}, {"a": torch.zeros(3), "b": torch.zeros(1)})
+    'missing: b; of another shape: a (2,), expected (3,)'
+    """
+    found = {
+        "missing": [key for key in wanted if key not in state],
+        "not known": [key for key in state if key not in wanted],
+        "of another shape": [
+            f"{key} {tuple(state[key].shape)}, expected {tuple(value.shape)}"
+            for key, value in wanted.items()
+            if key in state and state[key].shape != value.shape
+        ],
+    }
+    parts = []
+    for what, keys in found.items():
+        more = f", … ({len(keys)} in all)" if len(keys) > 3 else ""
+        parts += [f"{what}: {', '.join(keys[:3])}{more}"] if keys else []
+    return "; ".join(parts)
 
 
 def shipped_models() -> list[str]:
@@ -165,17 +179,11 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     if isinstance(name_or_path, str) and name_or_path in shipped_models():
         return WEIGHTS / f"{name_or_path}.safetensors"
     if path.is_dir():
-        for candidate in CANDIDATES:
-            if (path / candidate).is_file():
-                return path / candidate
-        others = sorted(path.glob("*.safetensors"))
-        if len(others) == 1:
-            return others[0]
-        hint = (
-            f"it holds {', '.join(o.name for o in others)}: name one"
-            if others
-            else "it holds no model at all"
-        )
+        inside = {file.name: file for file in sorted(path.glob("*.safetensors"))}
+        for candidate in (*CANDIDATES, *(inside if len(inside) == 1 else ())):
+            if candidate in inside:
+                return inside[candidate]
+        hint = f"it holds {', '.join(inside)}: name one" if inside else "it holds no model at all"
         raise FileNotFoundError(f"folder {path} has neither {' nor '.join(CANDIDATES)}; {hint}")
     if not path.is_file():
         raise FileNotFoundError(
@@ -208,81 +216,3 @@ def read_record(name_or_path: str | Path) -> dict[str, Any]:
             f"{path} says nothing about its architecture and {beside.name} is not beside it"
         )
     return record
-
-
-def import_authors(
-    path_or_state_dict: str | Path | Mapping[str, Any], preset: str, proxy: bool = True, **overrides: object
-) -> MAUNet:
-    """Build `preset` with the weights that the paper's authors published, or others in their format.
-
-    Their repository has no licence, so this kit cannot ship them: download the file yourself, and convert it
-    once (`convert_authors`, or ``maunet-lite convert``).
-
-    Parameters
-    ----------
-    path_or_state_dict : str, Path or mapping
-        The authors' file, what ``torch.load`` returns for it, or the state dict inside.
-    preset : {"paper-r50", "paper-wr50"}
-        The network the weights are for.
-    proxy, **overrides
-        As in `build_model`, for weights of an ablation: ``proxy=False``, ``distance=False``.
-
-    Returns
-    -------
-    MAUNet
-        In evaluation mode.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is no torch file or would run code, if any key or shape differs from the preset's, or if a
-        weight is not finite. The message names keys, the likely cause and what to do.
-    """
-    if preset not in PAPER_PRESETS:
-        raise CheckpointError(f"the authors published no {preset!r}, only {' and '.join(PAPER_PRESETS)}")
-    published = read_published(path_or_state_dict)
-    model = _empty(preset_config(preset, proxy=proxy, **overrides))
-    state = {translate(key, len(model.skips) - 1): value for key, value in published.items()}
-    if difference := mismatch(state, model.state_dict()):
-        fitting = [other for other in PAPER_PRESETS if other != preset and _fits(published, other)]
-        cause = likely_cause(published, fitting, n_logits=model.n_classes + model.config.proxy)
-        raise CheckpointError(
-            f"the weights do not fit {preset}. {difference[0].upper()}{difference[1:]}. {cause}."
-        )
-    broken = [key for key, value in published.items() if not value.isfinite().all()]
-    if broken:
-        raise CheckpointError(f"{broken[0]} and {len(broken) - 1} more weights : not a number or infinite")
-    return _filled(model, state).eval()
-
-
-def _fits(published: Mapping[str, torch.Tensor], preset: str) -> bool:
-    model = _empty(PRESETS[preset])
-    translated = {translate(key, len(model.skips) - 1): value for key, value in published.items()}
-    return not mismatch(translated, model.state_dict())
-
-
-def convert_authors(path: str | Path, preset: str, folder: str | Path, half: bool = False) -> Path:
-    """Import the authors' file and save it as ``folder/PRESET.safetensors``; name and SHA-256 go on record.
-
-    Parameters
-    ----------
-    path : str or Path
-    preset : {"paper-r50", "paper-wr50"}
-    folder : str or Path
-        Created if need be; `load_model` takes it from there.
-    half : bool
-        See `save_model`.
-
-    Returns
-    -------
-    Path
-        The written file.
-    """
-    model = import_authors(path, preset)
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    record = {
-        "source": Path(path).name,
-        "sha256": digest,
-        "format": "weights published by the paper's authors",
-    }
-    return save_model(model, Path(folder) / f"{preset}.safetensors", record, half=half)

@@ -69,28 +69,21 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.widths is not None:
-            object.__setattr__(self, "widths", _checked_widths(self.widths))
+            fine = isinstance(self.widths, (list, tuple)) and all(type(w) is int for w in self.widths)
+            if not fine or len(self.widths) < 2 or self.widths[0] < 0 or min(self.widths[1:]) < 1:
+                raise ValueError(
+                    "widths must be whole numbers of channels such as (24, 24, 48, 96), full resolution "
+                    f"first (0 leaves it out), got {self.widths!r}"
+                )
+            object.__setattr__(self, "widths", tuple(self.widths))
         if not isinstance(self.encoder, str) or not self.encoder:
             raise ValueError(f"encoder must be a name such as 'resnet50', got {self.encoder!r}")
         for name in ("proxy", "distance", "boundary"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
-        if self.norm not in NORMS:
-            raise ValueError(f"norm={self.norm!r} is not known; choose one of {NORMS}")
-        if self.intensity not in METHODS:
-            raise ValueError(f"intensity={self.intensity!r} is not known; choose one of {METHODS}")
-
-
-def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
-    fine = not isinstance(widths, (str, int)) and all(
-        isinstance(w, int) and not isinstance(w, bool) for w in widths
-    )
-    if not fine or len(widths) < 2 or widths[0] < 0 or min(widths[1:]) < 1:
-        raise ValueError(
-            f"widths must be whole numbers of channels such as (24, 24, 48, 96), full resolution first "
-            f"(0 leaves it out), got {widths!r}"
-        )
-    return tuple(widths)
+        for name, choices in (("norm", NORMS), ("intensity", METHODS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {choices}")
 
 
 def default_widths(strides: Sequence[int], full_resolution: bool = True) -> tuple[int, ...]:

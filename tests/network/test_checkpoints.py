@@ -16,11 +16,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from maunet_lite.network import checkpoints
-from maunet_lite.network.authors import HEAD, CheckpointError, read_published, translate
+from maunet_lite.network.authors import HEAD, convert_authors, import_authors, read_published, translate
 from maunet_lite.network.checkpoints import (
-    convert_authors,
+    CheckpointError,
     find_checkpoint,
-    import_authors,
     load_model,
     read_record,
     save_model,

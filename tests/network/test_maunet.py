@@ -95,6 +95,36 @@ def test_up_block_by_hand():
     assert seen[0][0].tolist() == [[[1, 1, 2, 2], [1, 1, 2, 2]], [[7] * 4] * 2]
 
 
+@pytest.mark.parametrize("channels", [(5, 8), (8, 8)])
+def test_residual_block_is_monais(channels):
+    from monai.networks.blocks import UnetrBasicBlock
+
+    theirs = UnetrBasicBlock(2, *channels, 3, stride=1, norm_name="instance", res_block=True)
+    ours = ResidualBlock(*channels)
+    names = {"layer.conv1.conv": "conv1", "layer.conv2.conv": "conv2", "layer.conv3.conv": "shortcut.0"}
+    load_renamed(ours, theirs, names)
+    x = torch.rand(2, channels[0], 24, 16)
+    assert torch.equal(ours(x), theirs(x))
+
+
+def test_up_block_is_monais():
+    from monai.networks.blocks import UnetrUpBlock
+
+    theirs = UnetrUpBlock(2, 8, 4, 3, upsample_kernel_size=2, norm_name="instance", res_block=True)
+    ours = UpBlock(8, 4)
+    names = {"transp_conv.conv": "up", "conv_block.conv1.conv": "block.conv1"}
+    names |= {"conv_block.conv2.conv": "block.conv2", "conv_block.conv3.conv": "block.shortcut.0"}
+    load_renamed(ours, theirs, names)
+    x, skip = torch.rand(2, 8, 12, 8), torch.rand(2, 4, 24, 16)
+    assert torch.equal(ours(x, skip), theirs(x, skip))
+
+
+def load_renamed(ours: nn.Module, theirs: nn.Module, names: dict[str, str]) -> None:
+    """Give `ours` the weights of `theirs`, every one of which must find its place."""
+    state = {key.removesuffix(".weight"): value for key, value in theirs.state_dict().items()}
+    ours.load_state_dict({f"{names[key]}.weight": value for key, value in state.items()})
+
+
 def test_subpixel_head_starts_without_checkerboard():
     head = SubpixelHead(3, 2, ratio=4)
     out = head(torch.rand(1, 3, 2, 5))
