@@ -15,9 +15,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "baseline": ["otsu_watershed"],
         "errors": ["Errors", "errors"],
-        "evaluate": ["Rules", "Scored", "baseline", "evaluate", "evaluate_folder", "tolerance_seconds"],
+        "evaluate": ["Rules", "baseline", "evaluate", "evaluate_folder"],
         "matching": ["Match"],
-        "metrics": ["ap_curve", "dice", "match_cells", "panoptic_quality"],
+        "metrics": ["ap_curve", "dice", "match_cells"],
         "scoreboard": ["format_summary", "summary"],
     },
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
@@ -56,18 +57,17 @@ def otsu_watershed(image: np.ndarray, blur: float = 1.0, min_size: int = 20) -> 
     """
     grey = normalize(image).mean(axis=2)
     grey = cv2.GaussianBlur(grey, (0, 0), blur, borderType=cv2.BORDER_REFLECT)
-    if grey.max() - grey.min() < 1e-6:
-        empty = np.zeros(grey.shape, dtype=np.int32)
-        return OtsuCells(empty, empty)
+    if np.ptp(grey) < 1e-6:
+        return OtsuCells(*np.zeros((2, *grey.shape), dtype=np.int32))
     mask = grey > threshold_otsu(grey)
     if np.count_nonzero(mask) > mask.size / 2:
         mask = ~mask
     pieces = _cleaned(mask, min_size)
     depth = cv2.distanceTransform((pieces > 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     depth = cv2.GaussianBlur(depth, (0, 0), 1.0)
-    peaks = peak_local_max(
-        depth, min_distance=_typical_radius(depth, pieces), labels=pieces, exclude_border=False
-    )
+    deepest = ndimage.maximum(depth, pieces, np.arange(1, pieces.max() + 1))  # of each piece
+    radius = max(2, int(np.median(deepest))) if deepest.size else 2
+    peaks = peak_local_max(depth, min_distance=radius, labels=pieces, exclude_border=False)
     markers = np.zeros(pieces.shape, dtype=np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     return OtsuCells(watershed(-depth, markers, mask=pieces > 0).astype(np.int32), pieces)
@@ -81,10 +81,3 @@ def _cleaned(mask: np.ndarray, min_size: int) -> np.ndarray:
     keep = statistics[:, cv2.CC_STAT_AREA] >= min_size
     keep[0] = False
     return np.where(keep, np.cumsum(keep), 0)[pieces].astype(np.int32)
-
-
-def _typical_radius(depth: np.ndarray, pieces: np.ndarray) -> int:
-    """Median over the pieces of the largest distance to the background, in pixels, at least 2."""
-    deepest = np.zeros(int(pieces.max()) + 1, dtype=depth.dtype)
-    np.maximum.at(deepest, pieces.ravel(), depth.ravel())
-    return max(2, int(np.median(deepest[1:]))) if deepest.size > 1 else 2

@@ -82,50 +82,38 @@ def errors(truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: 
     ([5, 6], [7], [2, 3])
     """
     table = overlaps(*validated_pair(truth, prediction), border)
+    cells, predictions, rows, columns = table.truth, table.prediction, table.rows, table.columns
     pairs = matched_pairs(table, iou)
-    rows, columns = table.rows, table.columns
-    inside_cell = 2 * table.shared > table.prediction_area[columns]
-    inside_prediction = 2 * table.shared > table.truth_area[rows]
-    split, pieces = _several(
-        rows, columns, inside_cell, table.shared, table.truth_area, table.prediction.size
-    )
-    mergers, merged = _several(
-        columns, rows, inside_prediction, table.shared, table.prediction_area, table.truth.size
-    )
+    split, pieces = _several(rows, columns, table.shared, table.truth_area, table.prediction_area)
+    mergers, merged = _several(columns, rows, table.shared, table.prediction_area, table.truth_area)
     merged &= ~split
     mergers &= ~pieces
-    matched_truth, matched_prediction = np.zeros_like(split), np.zeros_like(pieces)
-    matched_truth[rows[pairs]] = matched_prediction[columns[pairs]] = True
-    wrong_truth, wrong_prediction = split | merged, pieces | mergers
+    whole, single = ~(split | merged), ~(pieces | mergers)
+    has_partner = np.isin(np.arange(cells.size), rows[pairs])
+    is_partner = np.isin(np.arange(predictions.size), columns[pairs])
     return Errors(
-        matched=np.stack([table.truth[rows[pairs]], table.prediction[columns[pairs]]], axis=1),
-        found=table.truth[matched_truth & ~wrong_truth],
-        split=table.truth[split],
-        merged=table.truth[merged],
-        missed=table.truth[~matched_truth & ~wrong_truth],
-        right=table.prediction[matched_prediction & ~wrong_prediction],
-        pieces=table.prediction[pieces],
-        mergers=table.prediction[mergers],
-        invented=table.prediction[~matched_prediction & ~wrong_prediction],
+        matched=np.stack([cells[rows[pairs]], predictions[columns[pairs]]], axis=1),
+        found=cells[whole & has_partner],
+        split=cells[split],
+        merged=cells[merged],
+        missed=cells[whole & ~has_partner],
+        right=predictions[single & is_partner],
+        pieces=predictions[pieces],
+        mergers=predictions[mergers],
+        invented=predictions[single & ~is_partner],
     )
 
 
 def _several(
-    wholes: np.ndarray,
-    parts: np.ndarray,
-    inside: np.ndarray,
-    shared: np.ndarray,
-    area: np.ndarray,
-    n_parts: int,
+    wholes: np.ndarray, parts: np.ndarray, shared: np.ndarray, area: np.ndarray, part_area: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find wholes that at least two parts, mostly inside, cover by more than half; and those parts.
 
-    `wholes`, `parts`, `inside` and `shared` describe the overlapping pairs, (K,). Returns two masks, over all
-    wholes and over all parts.
+    `wholes` and `parts` number the cells of each overlapping pair, (K,), and `shared` counts its pixels;
+    `area` is that of each whole, `part_area` that of each part. Returns two masks, over wholes and parts.
     """
+    inside = 2 * shared > part_area[parts]
     count = np.bincount(wholes[inside], minlength=area.size)
     covered = np.bincount(wholes[inside], weights=shared[inside], minlength=area.size)
     divided = (count >= 2) & (2 * covered > area)
-    is_part = np.zeros(n_parts, dtype=bool)
-    is_part[parts[inside & divided[wholes]]] = True
-    return divided, is_part
+    return divided, np.isin(np.arange(part_area.size), parts[inside & divided[wholes]])

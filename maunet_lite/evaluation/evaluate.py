@@ -11,35 +11,19 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from maunet_lite.data import CellDataset, load_dataset, read_labels
 from maunet_lite.evaluation.baseline import otsu_watershed
-from maunet_lite.evaluation.errors import Errors, errors
 from maunet_lite.evaluation.matching import check_shapes
 from maunet_lite.evaluation.metrics import dice, match_cells, mean_dice
-from maunet_lite.evaluation.scoreboard import format_summary, summary
-from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales, predict, resolve_device
-from maunet_lite.network import load_model
+from maunet_lite.inference import MULTI_SCALE_LIMIT, Model, as_models, checked_scales, predict, resolve_device
 from maunet_lite.postprocessing import PostprocessConfig, connected_interiors, segment
 from maunet_lite.preprocessing import class_map
-
-if TYPE_CHECKING:
-    from maunet_lite.network import MAUNet
-
-__all__ = [
-    "Errors",
-    "baseline",
-    "errors",
-    "evaluate",
-    "evaluate_folder",
-    "format_summary",
-    "summary",
-    "tolerance_seconds",
-]
 
 PREDICTION_SUFFIXES = ("_label.tiff", "_label.tif", "_label.png", ".tiff", ".tif", ".png")
 
@@ -62,17 +46,18 @@ class Rules(NamedTuple):
     challenge_compatible: bool = False
 
 
+CHALLENGE = Rules()
+
+
 def evaluate(
-    model: MAUNet | str | Path | Sequence[MAUNet | str | Path],
+    model: Model | Sequence[Model],
     dataset: CellDataset | str | Path,
     split: str = "val",
     *,
     postprocess: str | PostprocessConfig = "default",
     scales: Sequence[float] = (1.0,),
     device: str = "auto",
-    iou: float = 0.5,
-    border: int = 2,
-    challenge_compatible: bool = False,
+    rules: Rules = CHALLENGE,
     progress: bool = True,
     **options: Any,
 ) -> pd.DataFrame:
@@ -91,8 +76,8 @@ def evaluate(
     scales : sequence of float
         Sizes at which the network sees the image.
     device : str, default "auto"
-    iou, border, challenge_compatible
-        Rules of `match_cells`.
+    rules : Rules
+        Of `match_cells`, such as ``Rules(iou=0.7)``; by default the challenge's.
     progress : bool, default True
         Show a progress bar over the images.
     **options
@@ -121,15 +106,11 @@ def evaluate(
     FileNotFoundError, LabelError
         If the model does not exist, or a label map of the dataset is damaged.
     """
-    models = [model] if isinstance(model, (str, Path)) or not isinstance(model, Sequence) else list(model)
     checked_scales(scales, 0, MULTI_SCALE_LIMIT)
-    target = resolve_device(device)
-    models = [load_model(m, target) if isinstance(m, (str, Path)) else m for m in models]
+    target, models = resolve_device(device), as_models(model)
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
 
-    data = _labelled(dataset, split)
-
-    def method(index: int) -> Scored:
+    def method(data: CellDataset, index: int) -> Scored:
         image = data.image(index)
         start = time.perf_counter()
         maps = predict(models, image, scales=scales, device=target, **options)
@@ -138,16 +119,14 @@ def evaluate(
         classes = maps.probabilities[:3]  # the proxy, the fourth, is never the class of a pixel
         return Scored(labels, seconds, connected_interiors(maps), classes.argmax(axis=0), len(classes))
 
-    return _table(data, method, Rules(iou, border, challenge_compatible), progress)
+    return _table(dataset, split, method, rules, progress)
 
 
 def baseline(
     dataset: CellDataset | str | Path,
     split: str = "val",
     *,
-    iou: float = 0.5,
-    border: int = 2,
-    challenge_compatible: bool = False,
+    rules: Rules = CHALLENGE,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Score Otsu's threshold with a watershed (`otsu_watershed`).
@@ -158,15 +137,14 @@ def baseline(
         The columns of :func:`evaluate`. ``f1_plain`` is the score without the watershed, ``class_dice`` that
         of the class map which follows from the labels.
     """
-    data = _labelled(dataset, split)
 
-    def method(index: int) -> Scored:
+    def method(data: CellDataset, index: int) -> Scored:
         image = data.image(index)
         start = time.perf_counter()
         cells = otsu_watershed(image)
         return Scored(cells.labels, time.perf_counter() - start, cells.pieces)
 
-    return _table(data, method, Rules(iou, border, challenge_compatible), progress)
+    return _table(dataset, split, method, rules, progress)
 
 
 def evaluate_folder(
@@ -174,9 +152,7 @@ def evaluate_folder(
     dataset: CellDataset | str | Path,
     split: str = "val",
     *,
-    iou: float = 0.5,
-    border: int = 2,
-    challenge_compatible: bool = False,
+    rules: Rules = CHALLENGE,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Score label maps that lie in a folder as ``NAME_label.tiff`` (or .tif, .png, or without ``_label``).
@@ -192,16 +168,15 @@ def evaluate_folder(
     folder = Path(predictions)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder, expected one with files such as NAME_label.tiff")
-    data = _labelled(dataset, split)
 
-    def method(index: int) -> Scored:
+    def method(data: CellDataset, index: int) -> Scored:
         stem = Path(data.table["image"].iloc[index]).stem
         found = [path for suffix in PREDICTION_SUFFIXES if (path := folder / f"{stem}{suffix}").exists()]
         if not found:
             raise FileNotFoundError(f"no prediction {stem}{PREDICTION_SUFFIXES[0]} in {folder}")
         return Scored(read_labels(found[0]), float("nan"))
 
-    return _table(data, method, Rules(iou, border, challenge_compatible), progress)
+    return _table(dataset, split, method, rules, progress)
 
 
 def tolerance_seconds(height: int, width: int) -> float:
@@ -215,27 +190,27 @@ def tolerance_seconds(height: int, width: int) -> float:
     return 10.0 * max(1.0, height * width / 1e6)
 
 
-def _labelled(dataset: CellDataset | str | Path, split: str) -> CellDataset:
-    data = dataset if isinstance(dataset, CellDataset) else load_dataset(dataset)
-    labelled = data.split(split).labelled()
-    if not len(labelled):
+def _table(
+    dataset: CellDataset | str | Path,
+    split: str,
+    method: Callable[[CellDataset, int], Scored],
+    rules: Rules,
+    progress: bool,
+) -> pd.DataFrame:
+    """Run a method on every image and score it; what fails is a row of missed cells, with the reason."""
+    whole = dataset if isinstance(dataset, CellDataset) else load_dataset(dataset)
+    data = whole.split(split).labelled()
+    if not len(data):
         raise ValueError(
             f"no image of split {split!r} of {data.name!r} has a label map, expected files such as "
             f"{data.folder / 'labels'}/NAME_label.tiff: without a truth there is nothing to score"
         )
-    return labelled
-
-
-def _table(data: CellDataset, method: Callable[[int], Scored], rules: Rules, progress: bool) -> pd.DataFrame:
-    """Run a method on every image and score it; what fails is a row of missed cells, with the reason."""
-    from tqdm.auto import tqdm
-
     rows = []
     for index in tqdm(range(len(data)), desc=f"scoring {data.name}", unit="image", disable=not progress):
         truth = data.labels(index)
         start = time.perf_counter()
         try:
-            scored, reason = method(index), ""
+            scored, reason = method(data, index), ""
             check_shapes(truth, scored.labels)
         except Exception as problem:  # whatever it is, the image must not leave the mean
             nothing = np.zeros_like(truth)
@@ -243,9 +218,7 @@ def _table(data: CellDataset, method: Callable[[int], Scored], rules: Rules, pro
             reason = f"{type(problem).__name__}: {problem}"
         info = data.table.iloc[index]
         names = {"image": info["image"], "modality": info["modality"], "source": info.get("source", "")}
-        rows.append(names | _scores(truth, scored, rules, bool(reason)) | {"error": reason})
-    table = pd.DataFrame(rows)
-    table["within_tolerance"] = table["within_tolerance"].astype("boolean")
+        rows.append(names | _scores(truth, scored, rules, reason))
     if failed := [row for row in rows if row["error"]]:
         warnings.warn(
             f"{len(failed)} of {len(rows)} images failed and count as missed, first {failed[0]['image']}: "
@@ -253,35 +226,34 @@ def _table(data: CellDataset, method: Callable[[int], Scored], rules: Rules, pro
             RuntimeWarning,
             stacklevel=3,
         )
-    return table
+    return pd.DataFrame(rows).astype({"within_tolerance": "boolean"})
 
 
-def _scores(truth: np.ndarray, scored: Scored, rules: Rules, failed: bool) -> dict[str, Any]:
-    height, width = truth.shape
+def _scores(truth: np.ndarray, scored: Scored, rules: Rules, reason: str) -> dict[str, Any]:
     match = match_cells(truth, scored.labels, *rules)
-    plain = float("nan") if scored.plain is None else match_cells(truth, scored.plain, *rules).f1
     classes = class_map(scored.labels) if scored.classes is None else scored.classes
-    true_classes = np.minimum(class_map(truth), scored.n_classes - 1)
     scores = {
         "f1": match.f1,
-        "f1_plain": plain,
+        "f1_plain": np.nan if scored.plain is None else match_cells(truth, scored.plain, *rules).f1,
         "dice": dice(truth, scored.labels),
-        "class_dice": mean_dice(true_classes, classes),
+        "class_dice": mean_dice(np.minimum(class_map(truth), scored.n_classes - 1), classes),
         "precision": match.precision,
         "recall": match.recall,
         "pq": match.pq,
     }
-    if failed:  # even where there was nothing to find
+    if reason:  # even where there was nothing to find
         scores = dict.fromkeys(scores, 0.0)
-    tolerance = tolerance_seconds(height, width)
-    in_time = None if np.isnan(scored.seconds) else not failed and scored.seconds <= tolerance
-    return (
-        {"height": height, "width": width, "tp": match.tp, "fp": match.fp, "fn": match.fn}
-        | scores
-        | {"cells": _number_of_cells(truth), "cells_predicted": _number_of_cells(scored.labels)}
-        | {"seconds": scored.seconds, "tolerance_s": tolerance, "within_tolerance": in_time}
-    )
-
-
-def _number_of_cells(labels: np.ndarray) -> int:
-    return int(np.count_nonzero(np.unique(labels)))
+    tolerance = tolerance_seconds(*truth.shape)
+    cells, cells_predicted = (np.count_nonzero(np.unique(labels)) for labels in (truth, scored.labels))
+    in_time = None if np.isnan(scored.seconds) else not reason and scored.seconds <= tolerance
+    return {
+        **dict(zip(("height", "width"), truth.shape, strict=True)),
+        **{"tp": match.tp, "fp": match.fp, "fn": match.fn},
+        **scores,
+        "cells": cells,
+        "cells_predicted": cells_predicted,
+        "seconds": scored.seconds,
+        "tolerance_s": tolerance,
+        "within_tolerance": in_time,
+        "error": reason,
+    }

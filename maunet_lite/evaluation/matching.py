@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -50,13 +51,8 @@ class Match:
     empty_score: float = field(default=1.0, compare=False, repr=False)
 
     def __add__(self, other: Match) -> Match:
-        return Match(
-            self.tp + other.tp,
-            self.fp + other.fp,
-            self.fn + other.fn,
-            self.iou_sum + other.iou_sum,
-            min(self.empty_score, other.empty_score),
-        )
+        counts = (self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
+        return Match(*counts, self.iou_sum + other.iou_sum, min(self.empty_score, other.empty_score))
 
     def _ratio(self, part: float, whole: float) -> float:
         if self.tp == self.fp == self.fn == 0:
@@ -156,18 +152,18 @@ def blocks(
         yield truth, prediction
         return
     height, width = truth.shape
-    for top in range(0, height, edge):
-        for left in range(0, width, edge):
-            window = np.s_[top : top + edge, left : left + edge]
-            fill = ((0, max(0, top + edge - height)), (0, max(0, left + edge - width)))
-            yield np.pad(truth[window], fill), np.pad(prediction[window], fill)
+    for top, left in product(range(0, height, edge), range(0, width, edge)):
+        window = np.s_[top : top + edge, left : left + edge]
+        fill = ((0, max(0, top + edge - height)), (0, max(0, left + edge - width)))
+        yield np.pad(truth[window], fill), np.pad(prediction[window], fill)
 
 
 def overlaps(truth: np.ndarray, prediction: np.ndarray, border: int = 0) -> Overlaps:
     """Return the areas of all cells and the pixels that each overlapping pair shares.
 
-    Works on runs of equal pixels, which are a tenth or less of all pixels: seconds and megabytes for tens of
-    thousands of cells.
+    The same as `skimage.metrics.contingency_table`, from runs of equal pixels, which are a tenth or less of
+    all pixels: in half the time, and for ids of any size, where that table has a row for each number up to
+    the largest.
 
     Parameters
     ----------
@@ -190,30 +186,21 @@ def overlaps(truth: np.ndarray, prediction: np.ndarray, border: int = 0) -> Over
     lengths = np.diff(starts, append=flat_truth.size)
     truth_ids, rows = np.unique(flat_truth[starts], return_inverse=True)
     prediction_ids, columns = np.unique(flat_prediction[starts], return_inverse=True)
-    shape = (truth_ids.size, prediction_ids.size)
-    shared = csr_array((lengths, (rows, columns)), shape=shape)  # adds the runs of a pair
+    shared = csr_array((lengths, (rows, columns)))  # (T, P), adds the runs of a pair
     truth_area, prediction_area = shared.sum(axis=1), shared.sum(axis=0)
     keep_truth = (truth_ids > 0) & ~np.isin(truth_ids, _border_ids(truth, border))
     keep_prediction = (prediction_ids > 0) & ~np.isin(prediction_ids, _border_ids(prediction, border))
     kept = shared[keep_truth][:, keep_prediction].tocoo()
-    return Overlaps(
-        truth_ids[keep_truth],
-        prediction_ids[keep_prediction],
-        truth_area[keep_truth],
-        prediction_area[keep_prediction],
-        *kept.coords,
-        kept.data,
-    )
+    ids = (truth_ids[keep_truth], prediction_ids[keep_prediction])
+    areas = (truth_area[keep_truth], prediction_area[keep_prediction])
+    return Overlaps(*ids, *areas, *kept.coords, kept.data)
 
 
 def _border_ids(labels: np.ndarray, border: int) -> np.ndarray:
-    """Return the ids in the frame of `border` pixels; of all pixels where the frame leaves no inside."""
-    height, width = labels.shape
-    if 2 * border >= min(height, width):
-        return np.unique(labels)
-    far_row, far_column = height - border, width - border
-    frame = (labels[:border], labels[far_row:], labels[:, :border], labels[:, far_column:])
-    return np.unique(np.concatenate([side.ravel() for side in frame]))
+    """Return the ids in the frame of `border` pixels; of all pixels where it leaves no inside."""
+    frame = np.ones(labels.shape, dtype=bool)
+    frame[border : labels.shape[0] - border, border : labels.shape[1] - border] = False
+    return np.unique(labels[frame])
 
 
 def _assign(rows: np.ndarray, columns: np.ndarray, quality: np.ndarray) -> np.ndarray:
@@ -230,8 +217,5 @@ def _assign(rows: np.ndarray, columns: np.ndarray, quality: np.ndarray) -> np.nd
     nobody = np.arange(n_rows)
     cost = np.concatenate([2 - quality, np.full(n_rows, n_rows + 3.0)])  # pairs cost 1 to 2
     position = (np.concatenate([rows, nobody]), np.concatenate([columns, n_columns + nobody]))
-    costs = csr_array((cost, position), shape=(n_rows, n_columns + n_rows))
-    best_rows, best_columns = min_weight_full_bipartite_matching(costs)
-    partner = np.empty(n_rows, dtype=np.int64)
-    partner[best_rows] = best_columns
+    _, partner = min_weight_full_bipartite_matching(csr_array((cost, position)))  # of every row, in order
     return partner[rows] == columns

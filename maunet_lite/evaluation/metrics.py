@@ -4,19 +4,17 @@ Scores of cells (F1, AP, PQ) are read from the table of overlaps of `matching`; 
 pixels (Dice) compare the maps directly.
 
 Three ways to average are kept apart by name: the *mean* and the *median* of the scores of single images, and
-the *pooled* score of all cells of all images together (:func:`summarize`).
+the *pooled* score of all cells of all images together, that of the sum of their matches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
 from maunet_lite.evaluation.matching import (
     Match,
-    Overlaps,
     blocks,
     check_shapes,
     matched_pairs,
@@ -27,23 +25,6 @@ from maunet_lite.evaluation.matching import (
 IOUS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))  # 0.5, 0.55 … 0.95
 BLOCK = 2000  # the challenge scores large images in blocks of this edge …
 BLOCKS_FROM = 25_000_000  # … from this many pixels on
-
-
-class PanopticQuality(NamedTuple):
-    """Panoptic, segmentation and recognition quality; ``pq == sq * rq``, and `rq` is the F1."""
-
-    pq: float
-    sq: float
-    rq: float
-
-
-class Summary(NamedTuple):
-    """F1 of several images in the three ways that must not be mixed up."""
-
-    images: int
-    mean_f1: float
-    median_f1: float
-    pooled_f1: float
 
 
 def match_cells(
@@ -137,7 +118,10 @@ def match_curve(
         table = overlaps(*pair, border)
         if challenge_compatible and table.prediction.size == 0:
             continue
-        totals = [total + _count(table, iou) for total, iou in zip(totals, ious, strict=True)]
+        for i, iou in enumerate(ious):
+            chosen = matched_pairs(table, iou)
+            unmatched = (table.prediction.size - chosen.size, table.truth.size - chosen.size)
+            totals[i] += Match(chosen.size, *unmatched, float(table.iou[chosen].sum()))
     return totals
 
 
@@ -159,51 +143,6 @@ def ap_curve(
     array([1.  , 1.  , 0.33])
     """
     return np.array([match.ap for match in match_curve(truth, prediction, ious, border)])
-
-
-def panoptic_quality(
-    truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: int = 2
-) -> PanopticQuality:
-    """Panoptic quality: how many cells were found (RQ, the F1) times how well they were outlined (SQ).
-
-    The default border makes RQ equal to the F1 of :func:`match_cells`; use ``border=0`` to compare with
-    published values. Both maps empty: all three are 1.
-
-    Examples
-    --------
-    >>> panoptic_quality(np.array([[1, 1, 1, 0, 2]]), np.array([[1, 1, 0, 0, 0]]), border=0)
-    PanopticQuality(pq=0.444..., sq=0.666..., rq=0.666...)
-    """
-    match = match_cells(truth, prediction, iou, border)
-    return PanopticQuality(match.pq, match.sq, match.f1)
-
-
-def pool(matches: Iterable[Match]) -> Match:
-    """Add the counts of several images: one score for all their cells together."""
-    return sum(matches, Match(0, 0, 0, 0.0))
-
-
-def summarize(matches: Iterable[Match]) -> Summary:
-    """Mean and median of the images' F1, and the pooled F1 of all their cells.
-
-    The mean gives every image the same weight, the pooled value every cell. An image that failed belongs into
-    the list as ``Match(0, 0, number of cells)``: left out, it would raise the score.
-
-    Raises
-    ------
-    ValueError
-        If there is no image.
-
-    Examples
-    --------
-    >>> summarize([Match(1, 0, 0), Match(0, 0, 1), Match(8, 1, 1)])
-    Summary(images=3, mean_f1=0.629..., median_f1=0.888..., pooled_f1=0.857...)
-    """
-    matches = list(matches)
-    if not matches:
-        raise ValueError("there is no image to summarize, expected at least one Match")
-    scores = [match.f1 for match in matches]
-    return Summary(len(scores), float(np.mean(scores)), float(np.median(scores)), pool(matches).f1)
 
 
 def dice(truth: np.ndarray, prediction: np.ndarray) -> float:
@@ -230,41 +169,23 @@ def dice(truth: np.ndarray, prediction: np.ndarray) -> float:
     return float(2 * np.count_nonzero(truth & prediction) / total) if total else 1.0
 
 
-def dice_per_class(truth: np.ndarray, prediction: np.ndarray, n_classes: int = 3) -> np.ndarray:
-    """Dice coefficient of each semantic class (0 background, 1 interior, 2 boundary).
-
-    Returns
-    -------
-    (n_classes,) float64
-        NaN for a class that occurs in neither map.
-
-    Examples
-    --------
-    >>> dice_per_class(np.array([[0, 1, 1, 1]]), np.array([[0, 0, 1, 1]])).round(2)
-    array([0.67, 0.8 ,  nan])
-    """
-    truth, prediction = np.asarray(truth), np.asarray(prediction)
-    check_shapes(truth, prediction)
-    for name, classes in (("truth", truth), ("prediction", prediction)):
-        if classes.size and not 0 <= int(classes.min()) <= int(classes.max()) < n_classes:
-            raise ValueError(
-                f"{name} has classes {classes.min()} to {classes.max()}, expected 0 to {n_classes - 1}: "
-                "pass class maps, not label maps"
-            )
-    pairs = truth.astype(np.int64).ravel() * n_classes + prediction.ravel()
-    confusion = np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)  # → (truth, pred.)
-    total = confusion.sum(axis=0) + confusion.sum(axis=1)
-    return np.divide(2.0 * confusion.diagonal(), total, out=np.full(n_classes, np.nan), where=total > 0)
-
-
-def mean_dice(
-    truth: np.ndarray, prediction: np.ndarray, n_classes: int = 3, include_background: bool = False
-) -> float:
+def mean_dice(truth: np.ndarray, prediction: np.ndarray, n_classes: int = 3) -> float:
     """Mean Dice coefficient of the semantic classes, the "Mean Dice" of the paper's Table 4.
 
     The paper does not say over which classes. Here they are interior and boundary: background is easy and
     lifts every model alike. The boundary, a few pixels wide, keeps this number far below the :func:`dice` of
     the foreground. A class that occurs in neither map does not take part; with none left the value is 1.
+
+    Parameters
+    ----------
+    truth, prediction : (H, W) integer arrays
+        Class maps: 0 background, 1 interior, 2 boundary.
+    n_classes : int, default 3
+
+    Raises
+    ------
+    ValueError
+        If there are other classes, or the shapes differ.
 
     Examples
     --------
@@ -272,12 +193,12 @@ def mean_dice(
     >>> mean_dice(truth, prediction).__round__(3)  # interior 2/3, boundary 1/2
     0.583
     """
-    scores = dice_per_class(truth, prediction, n_classes)[0 if include_background else 1 :]
-    present = scores[~np.isnan(scores)]
-    return float(present.mean()) if present.size else 1.0
-
-
-def _count(table: Overlaps, iou: float) -> Match:
-    chosen = matched_pairs(table, iou)
-    tp = int(chosen.size)
-    return Match(tp, table.prediction.size - tp, table.truth.size - tp, float(table.iou[chosen].sum()))
+    for name, classes in (("truth", truth), ("prediction", prediction)):
+        if classes.size and not 0 <= int(classes.min()) <= int(classes.max()) < n_classes:
+            raise ValueError(
+                f"{name} has classes {classes.min()} to {classes.max()}, expected 0 to {n_classes - 1}: "
+                "pass class maps, not label maps"
+            )
+    masks = [(truth == k, prediction == k) for k in range(1, n_classes)]
+    scores = [dice(true, predicted) for true, predicted in masks if true.any() or predicted.any()]
+    return float(np.mean(scores)) if scores else 1.0

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from maunet_lite.evaluation.matching import Match
-from maunet_lite.evaluation.metrics import summarize
 
 # column of the summary: how it is headed
 _COLUMNS = {
@@ -50,9 +48,19 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """
     if table.empty:
         raise ValueError("the table has no rows: nothing to sum up")
-    groups = [*table.groupby("modality", sort=True), ("all", table)]
-    rows = pd.DataFrame([_sums(group) for _, group in groups])
-    return rows.set_index(pd.Index([name for name, _ in groups], name="modality"))
+    both = pd.concat([table.sort_values("modality", kind="stable"), table.assign(modality="all")])
+    groups = both.groupby("modality", sort=False)
+    counts = groups[["tp", "fp", "fn"]].sum().itertuples(index=False)
+    sums = pd.DataFrame({"images": groups.size(), "mean_f1": groups["f1"].mean()})
+    sums["median_f1"], sums["pooled_f1"] = groups["f1"].median(), [Match(*count).f1 for count in counts]
+    for column in ("f1_plain", "dice", "class_dice", "pq", "precision", "recall", "seconds"):
+        if column in table:
+            sums[f"mean_{column}"] = groups[column].mean()
+    if "error" in table:
+        sums["failed"] = (both["error"].fillna("") != "").groupby(both["modality"]).sum()
+        late = ~both["within_tolerance"].astype("boolean").fillna(True)
+        sums["late"] = late.groupby(both["modality"]).sum().astype(int)
+    return sums
 
 
 def format_summary(tables: pd.DataFrame | Mapping[str, pd.DataFrame]) -> str:
@@ -75,53 +83,29 @@ def format_summary(tables: pd.DataFrame | Mapping[str, pd.DataFrame]) -> str:
     for modality in [*sorted(modalities), "all"]:
         rows = [(name, one.loc[modality]) for name, one in sums.items() if modality in one.index]
         for number, (name, row) in enumerate(rows):
-            head = [modality, f"{row['images']:.0f}"] if number == 0 else ["", ""]
-            lines.append([*head, name, *(_number(row.get(column)) for column in _COLUMNS)])
-    notes = [f"{name}: {text}" for name, one in sums.items() if (text := _note(one.loc["all"]))]
-    return "\n".join(_aligned(lines) + [""] * bool(notes) + notes)
+            head = ["", ""] if number else [modality, f"{row['images']:.0f}"]
+            values = row.reindex(list(_COLUMNS)).astype(float)
+            lines.append([*head, name, *("–" if pd.isna(value) else f"{value:.3f}" for value in values)])
+    notes = [note for name, one in sums.items() if (note := _note(name, one.loc["all"]))]
+    return "\n".join([*_markdown(lines), *[""] * bool(notes), *notes])
 
 
-def _sums(table: pd.DataFrame) -> dict[str, float]:
-    """One row of the summary. Means skip nothing: a failed image has scores of 0."""
-    scores = summarize(Match(*counts) for counts in table[["tp", "fp", "fn"]].itertuples(index=False))
-    row: dict[str, float] = {
-        "images": len(table),
-        "mean_f1": float(table["f1"].mean()),
-        "median_f1": float(table["f1"].median()),
-        "pooled_f1": scores.pooled_f1,
-    }
-    for column in ("f1_plain", "dice", "class_dice", "pq", "precision", "recall", "seconds"):
-        if column in table:
-            row[f"mean_{column}"] = float(table[column].mean())
-    if "error" in table:
-        row["failed"] = int((table["error"].fillna("") != "").sum())
-        row["late"] = int((~table["within_tolerance"].astype("boolean").fillna(True)).sum())
-    return row
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or np.isnan(value) else f"{value:.3f}"
-
-
-def _note(row: pd.Series) -> str:
-    notes = []
-    if row.get("failed"):
-        notes.append(f"{row['failed']:.0f} of {row['images']:.0f} images failed and count as missed")
-    if row.get("late"):
-        notes.append(f"{row['late']:.0f} of {row['images']:.0f} images took longer than the challenge allows")
-    return "; ".join(notes)
-
-
-def _aligned(lines: list[list[str]]) -> list[str]:
-    """Lay out cells as a Markdown table in columns of even width, text to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    is_text = [name in ("modality", "method") for name in lines[0]]
-    rule = ["-" * w if text else "-" * (w - 1) + ":" for w, text in zip(widths, is_text, strict=True)]
-    padded = [
-        [
-            cell.ljust(w) if text else cell.rjust(w)
-            for cell, w, text in zip(line, widths, is_text, strict=True)
-        ]
-        for line in (lines[0], rule, *lines[1:])
+def _note(name: str, row: pd.Series) -> str:
+    """Say how many images failed and how many were late, "" if none."""
+    reasons = {"failed": "failed and count as missed", "late": "took longer than the challenge allows"}
+    parts = [
+        f"{row[kind]:.0f} of {row['images']:.0f} images {what}"
+        for kind, what in reasons.items()
+        if row.get(kind)
     ]
-    return ["| " + " | ".join(line) + " |" for line in padded]
+    return f"{name}: {'; '.join(parts)}" if parts else ""
+
+
+def _markdown(lines: list[list[str]]) -> list[str]:
+    """Lay out cells in columns of even width, text to the left, numbers to the right."""
+    columns = [
+        (max(map(len, column)), column[0] in ("modality", "method")) for column in zip(*lines, strict=True)
+    ]
+    rule = ["-" * width if text else "-" * (width - 1) + ":" for width, text in columns]
+    formats = [f"{'<' if text else '>'}{width}" for width, text in columns]
+    return ["| " + " | ".join(map(format, line, formats)) + " |" for line in (lines[0], rule, *lines[1:])]

@@ -16,7 +16,7 @@ from maunet_lite.data.folder import load_dataset
 from maunet_lite.data.images import write_image, write_labels
 from maunet_lite.evaluation.baseline import otsu_watershed
 from maunet_lite.evaluation.errors import errors
-from maunet_lite.evaluation.evaluate import baseline, evaluate, evaluate_folder, tolerance_seconds
+from maunet_lite.evaluation.evaluate import Rules, baseline, evaluate, evaluate_folder, tolerance_seconds
 from maunet_lite.evaluation.matching import Match
 from maunet_lite.evaluation.metrics import match_cells
 from maunet_lite.evaluation.scoreboard import format_summary, summary
@@ -76,7 +76,7 @@ def ideal_network(monkeypatch):
 
 
 def test_a_perfect_model_scores_one_everywhere(dataset, ideal_network):
-    table = evaluate([], dataset, progress=False, scales=(1.0, 1.5), window=256)
+    table = evaluate([None], dataset, progress=False, scales=(1.0, 1.5), window=256)
     assert set(table) == COLUMNS
     assert table["image"].tolist() == [
         "a.png",
@@ -103,7 +103,7 @@ def test_a_failing_image_counts_as_missed_and_says_why(dataset, monkeypatch):
 
     monkeypatch.setattr(MODULE, "predict", predict)
     with pytest.warns(RuntimeWarning, match=r"1 of 3 images failed .* b.png: MemoryError: out of memory"):
-        table = evaluate([], dataset, progress=False)
+        table = evaluate([None], dataset, progress=False)
     row = table.iloc[1]
     assert (row["tp"], row["fp"], row["fn"], row["f1"], row["dice"], row["f1_plain"]) == (0, 0, 4, 0, 0, 0)
     assert row["error"] == "MemoryError: out of memory"
@@ -118,7 +118,7 @@ def test_a_failing_image_without_cells_is_no_success(dataset, ideal_network):
     write_labels(dataset / "labels" / "a_label.tiff", np.zeros((60, 80), dtype=np.int32))
     (dataset / "images" / "a.png").write_bytes(b"no picture")
     with pytest.warns(RuntimeWarning, match="ImageError"):
-        table = evaluate([], dataset, progress=False)
+        table = evaluate([None], dataset, progress=False)
     assert (table["f1"][0], table["dice"][0]) == (0, 0)
     assert ImageError.__name__ in table["error"][0]
 
@@ -126,7 +126,7 @@ def test_a_failing_image_without_cells_is_no_success(dataset, ideal_network):
 def test_a_damaged_label_map_is_no_failure_of_the_model(dataset, ideal_network):
     write_image(dataset / "labels" / "a_label.tiff", np.eye(60, 80, dtype=np.uint8) * 255)
     with pytest.raises(LabelError, match="mask"):
-        evaluate([], dataset, progress=False)
+        evaluate([None], dataset, progress=False)
 
 
 def test_without_labels_there_is_nothing_to_score(dataset):
@@ -171,9 +171,9 @@ def test_rules_reach_the_matching(dataset, monkeypatch):
 
     monkeypatch.setattr(MODULE, "predict", predict)
     monkeypatch.setattr(MODULE, "connected_interiors", lambda maps: maps.probabilities[1].astype(int) * 3)
-    strict = evaluate([], dataset, progress=False, postprocess="none", iou=0.9)
+    strict = evaluate([None], dataset, progress=False, postprocess="none", rules=Rules(iou=0.9))
     assert (strict["f1_plain"] == 0).all()
-    forgiving = evaluate([], dataset, progress=False, postprocess="none", iou=0.1)
+    forgiving = evaluate([None], dataset, progress=False, postprocess="none", rules=Rules(iou=0.1))
     assert (forgiving["f1_plain"] > 0).all()
 
 
@@ -182,7 +182,7 @@ def test_a_network_without_boundary_is_scored_on_two_classes(dataset, monkeypatc
         return Maps(np.stack([image == 0, image > 0]).astype(np.float32), None)
 
     monkeypatch.setattr(MODULE, "predict", predict)
-    np.testing.assert_array_equal(evaluate([], dataset, progress=False)["class_dice"], 1)
+    np.testing.assert_array_equal(evaluate([None], dataset, progress=False)["class_dice"], 1)
 
 
 def test_models_by_path_and_ensembles_run(dataset, tmp_path):
