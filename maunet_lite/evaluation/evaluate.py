@@ -25,6 +25,7 @@ from maunet_lite.inference import MULTI_SCALE_LIMIT, Model, as_models, checked_s
 from maunet_lite.postprocessing import PostprocessConfig, connected_interiors, segment
 from maunet_lite.preprocessing import class_map
 
+Data = CellDataset | str | Path
 PREDICTION_SUFFIXES = ("_label.tiff", "_label.tif", "_label.png", ".tiff", ".tif", ".png")
 
 
@@ -36,6 +37,9 @@ class Scored(NamedTuple):
     plain: np.ndarray | None = None  # labels without post-processing
     classes: np.ndarray | None = None  # semantic classes; None: those that follow from the labels
     n_classes: int = 3  # 2 for a network without the boundary
+
+
+Method = Callable[[CellDataset, int], Scored]  # of a dataset and the number of an image
 
 
 class Rules(NamedTuple):
@@ -51,7 +55,7 @@ CHALLENGE = Rules()
 
 def evaluate(
     model: Model | Sequence[Model],
-    dataset: CellDataset | str | Path,
+    dataset: Data,
     split: str = "val",
     *,
     postprocess: str | PostprocessConfig = "default",
@@ -123,11 +127,7 @@ def evaluate(
 
 
 def baseline(
-    dataset: CellDataset | str | Path,
-    split: str = "val",
-    *,
-    rules: Rules = CHALLENGE,
-    progress: bool = True,
+    dataset: Data, split: str = "val", *, rules: Rules = CHALLENGE, progress: bool = True
 ) -> pd.DataFrame:
     """Score Otsu's threshold with a watershed (`otsu_watershed`).
 
@@ -149,7 +149,7 @@ def baseline(
 
 def evaluate_folder(
     predictions: str | Path,
-    dataset: CellDataset | str | Path,
+    dataset: Data,
     split: str = "val",
     *,
     rules: Rules = CHALLENGE,
@@ -190,13 +190,7 @@ def tolerance_seconds(height: int, width: int) -> float:
     return 10.0 * max(1.0, height * width / 1e6)
 
 
-def _table(
-    dataset: CellDataset | str | Path,
-    split: str,
-    method: Callable[[CellDataset, int], Scored],
-    rules: Rules,
-    progress: bool,
-) -> pd.DataFrame:
+def _table(dataset: Data, split: str, method: Method, rules: Rules, progress: bool) -> pd.DataFrame:
     """Run a method on every image and score it; what fails is a row of missed cells, with the reason."""
     whole = dataset if isinstance(dataset, CellDataset) else load_dataset(dataset)
     data = whole.split(split).labelled()
@@ -244,16 +238,13 @@ def _scores(truth: np.ndarray, scored: Scored, rules: Rules, reason: str) -> dic
     if reason:  # even where there was nothing to find
         scores = dict.fromkeys(scores, 0.0)
     tolerance = tolerance_seconds(*truth.shape)
-    cells, cells_predicted = (np.count_nonzero(np.unique(labels)) for labels in (truth, scored.labels))
     in_time = None if np.isnan(scored.seconds) else not reason and scored.seconds <= tolerance
+    cells, cells_predicted = (np.count_nonzero(np.unique(labels)) for labels in (truth, scored.labels))
     return {
         **dict(zip(("height", "width"), truth.shape, strict=True)),
         **{"tp": match.tp, "fp": match.fp, "fn": match.fn},
         **scores,
-        "cells": cells,
-        "cells_predicted": cells_predicted,
-        "seconds": scored.seconds,
-        "tolerance_s": tolerance,
-        "within_tolerance": in_time,
+        **{"cells": cells, "cells_predicted": cells_predicted},
+        **{"seconds": scored.seconds, "tolerance_s": tolerance, "within_tolerance": in_time},
         "error": reason,
     }
