@@ -71,15 +71,11 @@ def check_maps(maps: Maps) -> Maps:
     fine = all(cv2.checkRange(p, minVal=-_TOLERANCE, maxVal=1 + _TOLERANCE)[0] for p in probabilities)
     if fine and (distance is None or cv2.checkRange(distance)[0]):
         return Maps(probabilities, distance)
-    return _mended(Maps(probabilities, distance))
-
-
-def _mended(maps: Maps) -> Maps:
-    """Turn pixels that are not finite into background; refuse probabilities outside of [0, 1]."""
-    finite = np.isfinite(maps.probabilities).all(axis=0)  # (C, H, W) → (H, W)
-    if maps.distance is not None:
-        finite &= np.isfinite(maps.distance)
-    probabilities = np.where(finite, maps.probabilities, np.float32(0))
+    finite = np.isfinite(probabilities).all(axis=0)  # (C, H, W) → (H, W)
+    if distance is not None:
+        finite &= np.isfinite(distance)
+        distance = np.where(finite, distance, np.float32(0))
+    probabilities = np.where(finite, probabilities, np.float32(0))
     probabilities[0][~finite] = 1
     low, high = float(probabilities.min()), float(probabilities.max())
     if low < -_TOLERANCE or high > 1 + _TOLERANCE:
@@ -87,7 +83,6 @@ def _mended(maps: Maps) -> Maps:
             f"probabilities run from {low:.3g} to {high:.3g}; expected 0 to 1. Logits must go through a "
             "softmax over all channels, the proxy included"
         )
-    distance = None if maps.distance is None else np.where(finite, maps.distance, np.float32(0))
     return Maps(probabilities, distance)
 
 
@@ -118,15 +113,10 @@ def interior_distance(pieces: np.ndarray) -> np.ndarray:
     >>> field[1].round(2)
     array([0.82, 1.  , 0.88, 0.82, 0.82, 0.88, 1.  , 0.82], dtype=float32)
     """
-    framed = np.zeros((pieces.shape[0] + 2, pieces.shape[1] + 2), dtype=np.uint8)
-    framed[1:-1, 1:-1] = pieces > 0
-    depth = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    depth = np.ascontiguousarray(depth[1:-1, 1:-1])
-    runs = Runs.of(pieces)
-    n = int(pieces.max())
-    deepest = np.zeros(n + 1, dtype=np.float32)
-    np.maximum.at(deepest, runs.value, np.maximum.reduceat(depth.ravel(), runs.start))
+    framed = np.pad(pieces > 0, 1).astype(np.uint8)
+    depth = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    runs, n = Runs.of(pieces), int(pieces.max())
     width = np.sqrt(np.maximum(runs.areas(n), 1)).astype(np.float32)
-    gamma = runs.painted(deepest, pieces.shape) - depth
+    gamma = runs.painted(runs.largest(depth, n), pieces.shape) - depth
     field = 1 / (1 + gamma / runs.painted(width, pieces.shape))
     return field * (pieces > 0)

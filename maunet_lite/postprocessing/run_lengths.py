@@ -60,6 +60,12 @@ class Runs(NamedTuple):
         first[self.value[::-1]] = self.start[::-1]  # of several values for one place, the last one stays
         return first
 
+    def largest(self, values: np.ndarray, n: int) -> np.ndarray:
+        """Largest of `values`, (H, W) and 0 or more, in each of the labels 0 … `n`, (n + 1,); 0 if absent."""
+        largest = np.zeros(n + 1, dtype=values.dtype)
+        np.maximum.at(largest, self.value, np.maximum.reduceat(values.ravel(), self.start))
+        return largest
+
     def painted(self, table: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """Return the map with every label k replaced by ``table[k]``."""
         return np.repeat(table[self.value], self.length).reshape(shape)

@@ -10,7 +10,7 @@ whatever lies beyond the image's edge counts as background.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,25 +26,6 @@ from maunet_lite.postprocessing.steps import (
     mean_cell_width,
     threshold_maps,
 )
-
-__all__ = [
-    "Maps",
-    "PostprocessConfig",
-    "Segmentation",
-    "Yardstick",
-    "blur_distance",
-    "connected_interiors",
-    "grow_cells",
-    "interior_distance",
-    "make_relief",
-    "mark_peaks",
-    "mark_skeletons",
-    "mean_cell_width",
-    "segment",
-    "threshold_maps",
-]
-
-Step = TypeVar("Step", bound=tuple[Any, ...])
 
 
 class Segmentation(NamedTuple):
@@ -108,21 +89,20 @@ def segment(
     """
     if not isinstance(config, PostprocessConfig):
         config = PostprocessConfig.named("default" if config is None else config)
-    maps = check_maps(maps)
     steps: dict[str, np.ndarray] = {}
 
-    def kept(step: Step) -> Step:
+    def kept(step: Any) -> Any:
         if keep_steps:
             steps.update(step._asdict())
         return step
 
     if not config.refine:
-        labels = _connected_interiors(maps)
+        labels = connected_interiors(maps)
         return Segmentation(labels, {"final": labels} if keep_steps else {})
+    maps = check_maps(maps)
     foreground, interior = kept(threshold_maps(maps, config))
     pieces, _ = label_components(interior)
-    width = yardstick.width if yardstick else mean_cell_width(pieces)
-    highest, highest_blurred, mean_area = yardstick[1:] if yardstick else (None, None, None)
+    width, highest, highest_blurred, mean_area = yardstick or (mean_cell_width(pieces), None, None, None)
     distance = interior_distance(pieces) if maps.distance is None else maps.distance
     relief = make_relief(distance, config, highest)
     blurred = blur_distance(distance, width, config)
@@ -162,11 +142,8 @@ def connected_interiors(maps: Maps) -> np.ndarray:
     >>> connected_interiors(Maps(np.stack([background, 1 - background]), None))
     array([[1, 0, 2, 0]], dtype=int32)
     """
-    return _connected_interiors(check_maps(maps))
-
-
-def _connected_interiors(maps: Maps) -> np.ndarray:
-    mask = maps.probabilities[1] > maps.probabilities[0]
-    if len(maps.probabilities) > 2:
-        mask &= maps.probabilities[1] >= maps.probabilities[2]
+    probabilities = check_maps(maps).probabilities
+    mask = probabilities[1] > probabilities[0]
+    if len(probabilities) > 2:
+        mask &= probabilities[1] >= probabilities[2]
     return number_in_reading_order(label_components(mask)[0])

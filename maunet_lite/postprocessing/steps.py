@@ -73,11 +73,8 @@ def threshold_maps(maps: Maps, config: PostprocessConfig) -> Masks:
     pieces, n = label_components(interior)
     runs = Runs.of(pieces)
     kept = runs.areas(n) >= config.min_interior
+    kept &= runs.largest(maps.probabilities[1], n) > config.sure_interior
     kept[0] = False
-    if config.sure_interior > config.interior:
-        surest = np.zeros(n + 1, dtype=np.float32)
-        np.maximum.at(surest, runs.value, np.maximum.reduceat(maps.probabilities[1].ravel(), runs.start))
-        kept &= surest > config.sure_interior
     return Masks(foreground, runs.painted(kept, interior.shape))
 
 

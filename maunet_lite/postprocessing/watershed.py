@@ -14,6 +14,8 @@ Two pixels are connected if they share a side or a corner (8-connectivity) throu
 
 from __future__ import annotations
 
+from itertools import product
+
 import cv2
 import numpy as np
 
@@ -60,8 +62,7 @@ def flood(
     array([[1, 1, 2, 2, 2, 2, 0, 3]], dtype=int32)
     """
     components = label_components(mask)[0] if mask.dtype == bool else mask
-    n_components = int(components.max())
-    n_markers = int(markers.max())
+    n_components, n_markers = int(components.max()), int(markers.max())
     first = Runs.of(markers).first_pixels(n_markers)
     names = 1 + np.flatnonzero(first[1:] >= 0)
     home = components.ravel()[first[names]]  # the component in which each marker lies
@@ -91,15 +92,16 @@ def _flood_crowded(
         labels += _flood_sheet(markers, runs.painted(crowded, labels.shape), heights)
         return
     here, there = _all_pixels(pieces.start, pieces.length), _all_pixels(start, pieces.length)
-    sheet_mask = np.zeros(shape, dtype=bool)
-    sheet_mask.reshape(-1)[there] = True
-    sheet_markers = np.zeros(shape, dtype=np.int32)
-    sheet_markers.reshape(-1)[there] = markers.ravel()[here]
-    sheet_heights = None
-    if heights is not None:
-        sheet_heights = np.zeros(shape, dtype=np.uint8)
-        sheet_heights.reshape(-1)[there] = heights.ravel()[here]
-    labels.reshape(-1)[here] = _flood_sheet(sheet_markers, sheet_mask, sheet_heights).ravel()[there]
+
+    def moved(values: np.ndarray) -> np.ndarray:
+        sheet = np.zeros(shape, dtype=values.dtype)
+        sheet.reshape(-1)[there] = values.ravel()[here]
+        return sheet
+
+    mask = np.zeros(shape, dtype=bool)
+    mask.reshape(-1)[there] = True
+    flooded = _flood_sheet(moved(markers), mask, None if heights is None else moved(heights))
+    labels.reshape(-1)[here] = flooded.ravel()[there]
 
 
 def _pack(runs: Runs, width: int) -> tuple[np.ndarray, tuple[int, int]]:
@@ -177,10 +179,9 @@ def _heights_as_differences(heights: np.ndarray) -> np.ndarray:
     the two heights: the order of a watershed.
     """
     colors = np.zeros((*heights.shape, 3), dtype=np.uint8)
-    for row in (0, 1):
-        for column in (0, 1):
-            field = np.s_[row::2, column::2]
-            colors[(*field, (row + column) % 2)] = heights[field]
+    for row, column in product((0, 1), repeat=2):
+        field = np.s_[row::2, column::2]
+        colors[(*field, (row + column) % 2)] = heights[field]
     return colors
 
 
