@@ -13,13 +13,15 @@ from maunet_lite import Room
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "ensembles": ["Heads"],
-        "gpu_memory": ["left_for_maps", "left_for_windows", "zeros"],
-        "memory": ["current_memory", "parse_bytes", "peak_memory", "show_bytes"],
+        "devices": ["checked_half", "resolve_device"],
+        "ensembles": ["Heads", "Model", "as_models", "intensity_of"],
+        "memory": [
+            "current_memory", "left_for_maps", "left_for_windows", "parse_bytes", "peak_memory", "show_bytes",
+            "zeros",
+        ],
         "predict": [
-            "Grid", "MULTI_SCALE_LIMIT", "Model", "PUBLISHED_SCALES", "as_models",
-            "checked_half", "checked_scales", "intensity_of", "plan_windows", "predict",
-            "resolve_device", "segment",
+            "Grid", "MULTI_SCALE_LIMIT", "PUBLISHED_SCALES", "checked_scales", "plan_windows", "predict",
+            "segment",
         ],
         "prepared": ["Prepared", "prepare", "run_windows"],
         "windows": ["AxisWindow", "Taps", "mirrored", "plan_axis", "resample", "window_starts"],

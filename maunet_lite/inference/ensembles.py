@@ -1,18 +1,44 @@
-"""What the networks of an ensemble have in common, and how their outputs become one set of maps."""
+"""The networks of an ensemble: which they are, what they have in common, how their outputs become one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from maunet_lite.network import MAUNet, Output
+from maunet_lite.network import MAUNet, Output, find_checkpoint, load_model
 from maunet_lite.postprocessing import Maps
 
 SOFTMAX_ROWS = 256  # rows turned into probabilities at a time
+
+Model = MAUNet | str | Path
+
+
+def as_models(models: Model | Sequence[Model]) -> list[MAUNet]:
+    """Return the networks that are meant by a name, a path, a network or a sequence of them."""
+    models = [models] if isinstance(models, (nn.Module, str, Path)) else list(models)
+    if not models:
+        raise ValueError("no model was given: name one, such as 'lite', or pass a network")
+    paths = [find_checkpoint(m).resolve() if isinstance(m, (str, Path)) else m for m in models]
+    return [_load(path, path.stat().st_mtime_ns) if isinstance(path, Path) else path for path in paths]
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, modified: int) -> MAUNet:
+    return load_model(path)
+
+
+def intensity_of(models: Sequence[MAUNet]) -> str:
+    """Return how images are scaled for `models`; refuse an ensemble that does not agree on it."""
+    ways = sorted({model.config.intensity for model in models})
+    if len(ways) > 1:
+        raise ValueError(f"the networks were trained on differently scaled images ({', '.join(ways)})")
+    return ways[0]
 
 
 class Heads(NamedTuple):

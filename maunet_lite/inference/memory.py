@@ -1,12 +1,17 @@
-"""Amounts of memory: read them as people write them, write them as people read them, measure them."""
+"""Memory: amounts as people write and read them, what a process holds, and what a GPU's budget leaves."""
 
 from __future__ import annotations
 
+import math
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-_UNITS = {"k": 1, "m": 2, "g": 3, "t": 4}
+import torch
+from torch import Tensor
+
+from maunet_lite.network import MAUNet
 
 
 def parse_bytes(size: str | int | float) -> int:
@@ -33,12 +38,11 @@ def parse_bytes(size: str | int | float) -> int:
     >>> parse_bytes("4GiB") == 4 * 2**30, parse_bytes("500 MB"), parse_bytes(2**20)
     (True, 500000000, 1048576)
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt]?)(i?)(b?))\s*", str(size), re.IGNORECASE)
-    unit = found[2].lower() if found else ""
-    if not found or (found[3] and not unit):
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?b?)|b)?", str(size).strip().lower())
+    if not found:
         raise ValueError(f"{size!r} is no amount of memory: write it as 4GiB, 500MB or a number of bytes")
-    base = 1000 if found[4] and not found[3] else 1024
-    n_bytes = int(float(found[1]) * base ** _UNITS.get(unit, 0))
+    base = 1000 if found[3] == "b" else 1024
+    n_bytes = int(float(found[1]) * base ** " kmgt".index(found[2] or " "))
     if n_bytes < 1:
         raise ValueError(f"{size!r} is no memory at all: give more than 0 bytes")
     return n_bytes
@@ -94,3 +98,49 @@ def current_memory() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
+
+
+def left_for_maps(memory: float | None, models: Sequence[MAUNet], device: torch.device) -> float | None:
+    """Return what weights leave of `memory` GiB on a device; None if there is no limit.
+
+    `prepare` copies each network; a network that lies on the device itself counts twice.
+
+    Raises
+    ------
+    ValueError
+        If a GPU's memory does not even hold the weights.
+    """
+    if memory is None:
+        return None
+    weights = 0
+    for model in set(models):
+        tensors = [*model.parameters(), *model.buffers()]
+        copies = 2 if any(tensor.device.type == device.type for tensor in tensors) else 1
+        weights += copies * sum(tensor.nbytes for tensor in tensors)
+    if device.type != "cpu" and weights >= memory * 2**30:
+        raise ValueError(
+            f"{show_bytes(memory * 2**30)} of a GPU's memory do not hold the weights, which take "
+            f"{show_bytes(weights)}: give more"
+        )
+    return memory - weights / 2**30
+
+
+def left_for_windows(room: float | None, total: Tensor, device: torch.device) -> float | None:
+    """Return what the sum of maps leaves of `room` GiB, if it lies on the device."""
+    if room is None or total.device.type != device.type:
+        return room
+    return max(0.0, room - total.nbytes / 2**30)
+
+
+def zeros(shape: tuple[int, int, int], device: torch.device, room: float | None = None) -> Tensor:
+    """Return zeros to sum into: on the GPU where they take less than a quarter of what is free.
+
+    `room` is a limit in GiB: they must take less than a quarter of that, too.
+    """
+    free = min(_free(device), math.inf if room is None else room * 2**30)
+    return torch.zeros(shape, device=device if 16 * math.prod(shape) < free else "cpu")
+
+
+def _free(device: torch.device) -> float:
+    """Return the free bytes of a CUDA device; 0 of any other."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0

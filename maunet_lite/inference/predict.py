@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import product
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from maunet_lite.inference.ensembles import Heads
-from maunet_lite.inference.gpu_memory import left_for_maps, left_for_windows, zeros
+from maunet_lite.inference.devices import checked_half, resolve_device
+from maunet_lite.inference.ensembles import Heads, Model, as_models, intensity_of
+from maunet_lite.inference.memory import left_for_maps, left_for_windows, zeros
 from maunet_lite.inference.prepared import prepare, run_windows
 from maunet_lite.inference.windows import AxisWindow, plan_axis, resample
-from maunet_lite.network import MAUNet, find_checkpoint, load_model
+from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import Maps, PostprocessConfig
 from maunet_lite.postprocessing import segment as segment_maps
 from maunet_lite.preprocessing import normalize
@@ -32,48 +31,6 @@ MULTI_SCALE_LIMIT = 25_000_000  # pixels; above, the authors use a single scale
 WINDOW = 512  # the authors' window, and the size of their training patches
 WIDE_WINDOW = 1024  # where results do not depend on the window, a larger one wastes less on overlaps
 OVERLAP = 128  # pixels
-
-Model = MAUNet | str | Path
-
-
-def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """Return the device to compute on: for ``"auto"`` CUDA, else Apple's MPS, else the CPU.
-
-    Raises
-    ------
-    ValueError
-        If `device` is no device, or one that is not there: CUDA, MPS, or the number of a GPU.
-
-    Examples
-    --------
-    >>> resolve_device("cpu")
-    device(type='cpu')
-    """
-    if device == "auto":
-        name = "mps" if torch.backends.mps.is_available() else "cpu"
-        return torch.device("cuda" if torch.cuda.is_available() else name)
-    try:
-        resolved = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(
-            f"device {device!r} is not known: use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'"
-        ) from error
-    name = {"cuda": "CUDA", "mps": "MPS"}.get(resolved.type)
-    if name is None:
-        return resolved
-    if resolved.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    else:
-        count = int(torch.backends.mps.is_available())
-    if not count:
-        raise ValueError(
-            f"device {str(device)!r}: torch {torch.__version__} sees no {name} device here; "
-            "use 'auto' or 'cpu'"
-        )
-    if (resolved.index or 0) >= count:
-        known = ", ".join(f"'{resolved.type}:{index}'" for index in range(count))
-        raise ValueError(f"device {str(device)!r} is not there: torch sees {known} here")
-    return resolved
 
 
 def segment(
@@ -253,14 +210,6 @@ def default_window(model: MAUNet) -> int:
     return WIDE_WINDOW if local and not model.config.encoder.startswith("timm:") else WINDOW
 
 
-def intensity_of(models: Sequence[MAUNet]) -> str:
-    """Return how images are scaled for `models`; refuse an ensemble that does not agree on it."""
-    ways = sorted({model.config.intensity for model in models})
-    if len(ways) > 1:
-        raise ValueError(f"the networks were trained on differently scaled images ({', '.join(ways)})")
-    return ways[0]
-
-
 def _planes(image: np.ndarray, intensity: str) -> Tensor:
     """Return the normalised image as (3, H, W), or (1, H, W) if it is grey."""
     normalized = normalize(image, intensity)
@@ -276,33 +225,9 @@ def _blend(total: Tensor, values: Tensor, row: AxisWindow, column: AxisWindow) -
     total[:, row.target, column.target].addcmul_(restored, weight)
 
 
-def as_models(models: Model | Sequence[Model]) -> list[MAUNet]:
-    """Return the networks that are meant by a name, a path, a network or a sequence of them."""
-    models = [models] if isinstance(models, (nn.Module, str, Path)) else list(models)
-    if not models:
-        raise ValueError("no model was given: name one, such as 'lite', or pass a network")
-    return [_load(find_checkpoint(model)) if isinstance(model, (str, Path)) else model for model in models]
-
-
-def _load(path: Path) -> MAUNet:
-    return _load_cached(path.resolve(), path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=4)
-def _load_cached(path: Path, modified: int) -> MAUNet:
-    return load_model(path)
-
-
 def checked_scales(scales: Sequence[float], n_pixels: int, limit: int) -> list[float]:
     """Return the scales at which an image of `n_pixels` is seen: above `limit` only the one closest to 1."""
     scales = [float(scale) for scale in scales]
     if not scales or not all(0 < scale < math.inf for scale in scales):
         raise ValueError(f"scales must be one or more positive numbers such as (1, 1.25, 1.5), got {scales}")
     return [min(scales, key=lambda scale: abs(math.log(scale)))] if n_pixels > limit else scales
-
-
-def checked_half(half: bool | None, device: torch.device) -> bool:
-    """Return whether to compute in half precision; by default on CUDA only."""
-    if half and device.type != "cuda":
-        raise ValueError(f"half=True needs a CUDA device, but the device is {device}: leave half out")
-    return device.type == "cuda" if half is None else half

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from maunet_lite.data.checks import ImageError
-from maunet_lite.inference import gpu_memory, prepared
+from maunet_lite.inference import ensembles, memory, prepared
+from maunet_lite.inference.devices import resolve_device
 from maunet_lite.inference.ensembles import Heads
-from maunet_lite.inference.predict import default_window, predict, resolve_device, segment
+from maunet_lite.inference.predict import default_window, predict, segment
 from maunet_lite.inference.prepared import prepare, run_windows
 from maunet_lite.inference.windows import (
     blending_profile,
@@ -393,8 +394,8 @@ def test_the_copy_says_what_the_model_says():
 
 def test_models_by_name_are_read_once_and_again_when_the_file_changes(tmp_path, monkeypatch):
     loaded = []
-    monkeypatch.setattr(MODULE, "load_model", lambda path: loaded.append(path) or small())
-    MODULE._load_cached.cache_clear()
+    monkeypatch.setattr(ensembles, "load_model", lambda path: loaded.append(path) or small())
+    ensembles._load.cache_clear()
     path = save_model(small(), tmp_path / "best.safetensors")
     for source in (path, str(path), tmp_path):
         predict(source, picture(8, 8), device="cpu")
@@ -404,7 +405,7 @@ def test_models_by_name_are_read_once_and_again_when_the_file_changes(tmp_path, 
     os.utime(path, ns=(1, 1))
     predict(path, picture(8, 8), device="cpu")
     assert len(loaded) == 2
-    MODULE._load_cached.cache_clear()
+    ensembles._load.cache_clear()
 
 
 def test_default_window_follows_the_normalisation():
@@ -545,22 +546,22 @@ def test_memory_counts_weights_and_maps(monkeypatch):
 
 def test_maps_are_summed_on_a_gpu_only_within_the_budget(monkeypatch):
     device = torch.device("meta")  # in place of a GPU
-    monkeypatch.setattr(gpu_memory, "_free", lambda device: 2**40)
+    monkeypatch.setattr(memory, "_free", lambda device: 2**40)
     gib = 4 * 5 * 1000 * 1000 / 2**30  # of these maps
-    assert gpu_memory.zeros((5, 1000, 1000), device).device == device
-    assert gpu_memory.zeros((5, 1000, 1000), device, 4.1 * gib).device == device
-    total = gpu_memory.zeros((5, 1000, 1000), device, 3.9 * gib)
+    assert memory.zeros((5, 1000, 1000), device).device == device
+    assert memory.zeros((5, 1000, 1000), device, 4.1 * gib).device == device
+    total = memory.zeros((5, 1000, 1000), device, 3.9 * gib)
     assert total.device == CPU
-    assert gpu_memory.left_for_windows(1.0, total, device) == 1.0
-    assert gpu_memory.left_for_windows(1.0, total.to(device), device) == 1.0 - gib
-    monkeypatch.setattr(gpu_memory, "_free", lambda device: 2**20)
-    assert gpu_memory.zeros((5, 1000, 1000), device, 100.0).device == CPU, "less is free than allowed"
+    assert memory.left_for_windows(1.0, total, device) == 1.0
+    assert memory.left_for_windows(1.0, total.to(device), device) == 1.0 - gib
+    monkeypatch.setattr(memory, "_free", lambda device: 2**20)
+    assert memory.zeros((5, 1000, 1000), device, 100.0).device == CPU, "less is free than allowed"
 
 
 def test_memory_that_does_not_hold_the_weights_is_refused():
     with pytest.raises(ValueError, match="do not hold the weights"):
-        gpu_memory.left_for_maps(1e-6, [small()], torch.device("cuda"))
-    assert gpu_memory.left_for_maps(None, [small()], torch.device("cuda")) is None
+        memory.left_for_maps(1e-6, [small()], torch.device("cuda"))
+    assert memory.left_for_maps(None, [small()], torch.device("cuda")) is None
 
 
 @pytest.mark.gpu
