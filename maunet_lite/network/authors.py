@@ -99,14 +99,13 @@ def _likely_cause(published: Mapping[str, Tensor], preset: str, n_logits: int) -
         )
     head = published.get("out.conv.conv.bias")
     if head is not None and len(head) != n_logits:
-        advice = {
-            3: "It was trained without the proxy: pass proxy=False",
-            4: "It was trained with the proxy: pass proxy=True",
-        }.get(
-            len(head),
-            "It was fine-tuned for other classes, which MAUNet does not have: train that head again",
-        )
-        return f"The class head has {len(head)} channels, the network asked for has {n_logits}. {advice}"
+        made = {
+            3: "trained without the proxy: pass proxy=False",
+            4: "trained with the proxy: pass proxy=True",
+        }
+        other = "fine-tuned for other classes, which MAUNet does not have: train that head again"
+        made_so = made.get(len(head), other)
+        return f"The class head has {len(head)} channels, the network asked for has {n_logits}. It was {made_so}"
     if not any(key.startswith("out_2.") for key in published):
         return "There is no distance decoder: pass distance=False"
     return (
@@ -161,17 +160,17 @@ def read_published(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
     state = {str(key).removeprefix("module."): value for key, value in content.items()}
     others = [key for key, value in state.items() if not isinstance(value, Tensor)]
     if not state or others:
-        found = (
+        what = (
             f"{others[0]!r} is a {type(state[others[0]]).__name__}" if others else "got an empty dictionary"
         )
-        raise CheckpointError(f"expected a dictionary of tensors, or one under 'model_state_dict'; {found}")
+        raise CheckpointError(f"expected a dictionary of tensors, or one under 'model_state_dict'; {what}")
     return state
 
 
 def _load(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(
-            f"no file {path}: download the authors' weights from the page that their README links"
+            f"no file {path}: download the authors' weights from the page in their README"
         )
     try:
         with _numpy_scalars_allowed():
@@ -185,9 +184,7 @@ def _load(path: Path) -> Mapping[str, Any]:
             "torch.save(torch.load(FILE, weights_only=False)['model_state_dict'], NEW_FILE)\nand use NEW_FILE"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is no file that torch.save wrote, or is cut short ({error})"
-        ) from error
+        raise CheckpointError(f"{path} is no file of torch.save, or is cut short ({error})") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}; expected a dictionary of tensors")
     return content
@@ -199,9 +196,8 @@ def _numpy_scalars_allowed() -> contextlib.AbstractContextManager:
         return contextlib.nullcontext()
     scalar = np.float64(0).__reduce__()[0]
     kinds = [type(np.dtype(kind)) for kind in (np.float16, np.float32, np.float64, np.int32, np.int64)]
-    return torch.serialization.safe_globals(
-        [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *kinds]
-    )
+    allowed = [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *kinds]
+    return torch.serialization.safe_globals(allowed)
 
 
 def translate(key: str, deepest: int) -> str:

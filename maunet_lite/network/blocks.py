@@ -11,8 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-NORMS = ("instance", "batch")
-
 
 class InstanceNorm(nn.InstanceNorm2d):
     """Give every feature map of every image mean 0 and variance 1 (Ulyanov et al. 2016, arXiv:1607.08022).
@@ -30,6 +28,9 @@ class InstanceNorm(nn.InstanceNorm2d):
         return torch.cat(images) if len(images) > 1 else images[0]
 
 
+NORMS = {"instance": InstanceNorm, "batch": nn.BatchNorm2d}
+
+
 def norm_layer(name: str, channels: int) -> nn.Module:
     """Return the normalisation layer called `name` for `channels` feature maps.
 
@@ -37,11 +38,9 @@ def norm_layer(name: str, channels: int) -> nn.Module:
     learned. ``"batch"`` uses running statistics, so that a pixel's result does not depend on how far the
     window reaches, and it can be folded into the convolution before it (`fold_batch_norm`).
     """
-    if name == "instance":
-        return InstanceNorm(channels)
-    if name == "batch":
-        return nn.BatchNorm2d(channels)
-    raise ValueError(f"norm={name!r} is not known; choose one of {NORMS}")
+    if name not in NORMS:
+        raise ValueError(f"norm={name!r} is not known; choose one of {', '.join(NORMS)}")
+    return NORMS[name](channels)
 
 
 class ResidualBlock(nn.Module):
@@ -101,10 +100,9 @@ class SubpixelHead(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels * ratio * ratio, 1)
         self.unfold = nn.PixelShuffle(ratio) if ratio > 1 else nn.Identity()
         if ratio > 1:
-            # All sub-pixels start equal: no checkerboard at the first step.
-            with torch.no_grad():
-                weight = self.conv.weight[:: ratio * ratio].clone()
-                self.conv.weight.copy_(weight.repeat_interleave(ratio * ratio, dim=0))
+            with torch.no_grad():  # all sub-pixels start equal: no checkerboard at the first step
+                first = self.conv.weight[:: ratio * ratio]
+                self.conv.weight.copy_(first.repeat_interleave(ratio * ratio, dim=0))
                 self.conv.bias.zero_()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -69,13 +69,9 @@ def save_model(
         raise CheckpointError(f"a model is saved to a file that ends with .safetensors, got {str(path)!r}")
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     if half:
-        weights = {
-            key: value.half() if value.is_floating_point() else value for key, value in weights.items()
-        }
+        weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
         if broken := [key for key, value in weights.items() if not value.isfinite().all()]:
-            raise CheckpointError(
-                f"{broken[0]} holds values that do not fit into float16: save with half=False"
-            )
+            raise CheckpointError(f"{broken[0]} holds values that do not fit float16: save with half=False")
     config = asdict(model.config)
     text = json.dumps({"config": config, "record": record or {}}, indent=2)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,11 +157,10 @@ def mismatch(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
             if key in state and state[key].shape != value.shape
         ],
     }
-    parts = []
-    for what, keys in found.items():
-        more = f", … ({len(keys)} in all)" if len(keys) > 3 else ""
-        parts += [f"{what}: {', '.join(keys[:3])}{more}"] if keys else []
-    return "; ".join(parts)
+    shown = {
+        what: ", ".join([*keys[:3], f"… ({len(keys)} in all)"][: len(keys)]) for what, keys in found.items()
+    }
+    return "; ".join(f"{what}: {keys}" for what, keys in shown.items() if keys)
 
 
 def shipped_models() -> list[str]:
@@ -187,9 +182,8 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         raise FileNotFoundError(f"folder {path} has neither {' nor '.join(CANDIDATES)}; {hint}")
     if not path.is_file():
         raise FileNotFoundError(
-            f"no model {str(name_or_path)!r}: it is neither a shipped model "
-            f"({', '.join(shipped_models()) or 'there is none'}) nor a "
-            ".safetensors file nor a folder with best.safetensors"
+            f"no model {str(name_or_path)!r}: it is no shipped model ({', '.join(shipped_models())}), no "
+            ".safetensors file and no folder with best.safetensors"
         )
     if path.suffix != ".safetensors":
         raise CheckpointError(

@@ -83,7 +83,9 @@ class ModelConfig:
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         for name, choices in (("norm", NORMS), ("intensity", METHODS)):
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {choices}")
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is not known; choose one of {', '.join(choices)}"
+                )
 
 
 def default_widths(strides: Sequence[int], full_resolution: bool = True) -> tuple[int, ...]:
@@ -195,7 +197,13 @@ class MAUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Output:
         """Return logits and distance for images (B, 3, H, W) in [0.01, 0.99], sides multiples of `stride`."""
-        self._check(x)
+        if x.ndim != 4 or x.shape[1] != 3:
+            raise ValueError(f"expected images of shape (B, 3, H, W), got {tuple(x.shape)}")
+        if x.shape[2] % self.stride or x.shape[3] % self.stride:
+            raise ValueError(
+                f"image sides {tuple(x.shape[2:])} are not multiples of {self.stride}: pad them, or call "
+                "maunet_lite.inference.predict, which takes images of any size"
+            )
         skips = self.skip_features(x)
         logits = self.class_head(self.class_decoder(skips))
         distance = self.distance_head(self.distance_decoder(skips)) if self.config.distance else None
@@ -207,15 +215,6 @@ class MAUNet(nn.Module):
         if self.config.widths[0]:
             features = [x, *features]
         return [skip(feature) for skip, feature in zip(self.skips, features, strict=True)]
-
-    def _check(self, x: Tensor) -> None:
-        if x.ndim != 4 or x.shape[1] != 3:
-            raise ValueError(f"expected images of shape (B, 3, H, W), got {tuple(x.shape)}")
-        if x.shape[2] % self.stride or x.shape[3] % self.stride:
-            raise ValueError(
-                f"image sides {tuple(x.shape[2:])} are not multiples of {self.stride}: pad them, or call "
-                "maunet_lite.inference.predict, which takes images of any size"
-            )
 
 
 def build_model(preset: str, proxy: bool = True, imagenet: bool = False, **overrides: object) -> MAUNet:
@@ -272,8 +271,7 @@ def preset_config(preset: str, **overrides: object) -> ModelConfig:
     if preset not in PRESETS:
         raise ValueError(f"preset {preset!r} is not known; choose one of {', '.join(PRESETS)}")
     base = PRESETS[preset]
-    unknown = set(overrides) - {field.name for field in fields(base)}
-    if unknown:
-        names = ", ".join(field.name for field in fields(base))
-        raise ValueError(f"{', '.join(sorted(unknown))} is no field of ModelConfig; its fields are {names}")
+    names = [field.name for field in fields(base)]
+    if unknown := ", ".join(sorted(set(overrides) - set(names))):
+        raise ValueError(f"{unknown} is no field of ModelConfig; its fields are {', '.join(names)}")
     return replace(base, **overrides)

@@ -111,21 +111,17 @@ def _pack(runs: Runs, width: int) -> tuple[np.ndarray, tuple[int, int]]:
     """
     row, column = np.divmod(runs.start, width)
     _, component = np.unique(runs.value, return_inverse=True)
-    n = component.max() + 1
-    top, left = np.full(n, np.iinfo(np.int64).max), np.full(n, width)
-    bottom, right = np.zeros((2, n), dtype=np.int64)
-    np.minimum.at(top, component, row)
-    np.minimum.at(left, component, column)
-    np.maximum.at(bottom, component, row + 1)
-    np.maximum.at(right, component, column + runs.length)
-
-    tall, wide = bottom - top + 1, right - left + 1
+    together = np.argsort(component, kind="stable")  # runs, component after component
+    begins = np.flatnonzero(np.diff(component[together], prepend=-1))
+    top, left = (np.minimum.reduceat(x[together], begins) for x in (row, column))
+    bottom, right = (np.maximum.reduceat(x[together], begins) for x in (row, column + runs.length))
+    tall, wide = bottom - top + 2, right - left + 1
     order = np.argsort(-tall, kind="stable")
     goal = max(int(np.sqrt((tall * wide).sum())), int(wide.max()))
     begin = np.cumsum(wide[order]) - wide[order]  # all in one long line …
     shelf = begin // goal  # … which is cut into shelves
     first = np.flatnonzero(np.diff(shelf, prepend=-1))
-    x, y = np.empty((2, n), dtype=np.int64)
+    x, y = np.empty((2, tall.size), dtype=np.int64)
     x[order] = begin - begin[first][shelf]
     floors = np.cumsum(tall[order][first])
     y[order] = (floors - tall[order][first])[shelf]

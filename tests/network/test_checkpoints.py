@@ -135,7 +135,7 @@ def test_folder_means_best_then_last_then_the_only_one(small, tmp_path):
 
 
 def test_what_is_not_found_is_explained(small, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no model 'nothing': it is neither a shipped model"):
+    with pytest.raises(FileNotFoundError, match="no model 'nothing': it is no shipped model"):
         load_model("nothing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="it holds no model at all"):

@@ -303,7 +303,7 @@ def test_config_survives_json():
         ({"widths": (4.5, 4, 6, 8)}, "widths must be whole numbers"),
         ({"widths": 24}, "widths must be whole numbers"),
         ({"widths": "auto"}, "widths must be whole numbers"),
-        ({"norm": "layer"}, r"norm='layer' is not known; choose one of \('instance', 'batch'\)"),
+        ({"norm": "layer"}, r"norm='layer' is not known; choose one of instance, batch"),
         ({"proxy": 1}, "proxy must be True or False, got 1"),
         ({"encoder": None}, "encoder must be a name"),
     ],
