@@ -104,8 +104,8 @@ def _likely_cause(published: Mapping[str, Tensor], preset: str, n_logits: int) -
             4: "trained with the proxy: pass proxy=True",
         }
         other = "fine-tuned for other classes, which MAUNet does not have: train that head again"
-        made_so = made.get(len(head), other)
-        return f"The class head has {len(head)} channels, the network asked for has {n_logits}. It was {made_so}"
+        how = made.get(len(head), other)
+        return f"The class head has {len(head)} channels, the network asked for has {n_logits}. It was {how}"
     if not any(key.startswith("out_2.") for key in published):
         return "There is no distance decoder: pass distance=False"
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.optimize import linear_sum_assignment
+from skimage.metrics import contingency_table
 
 from maunet_lite.data.checks import LabelError
-from maunet_lite.evaluation.matching import Match
+from maunet_lite.evaluation.matching import Match, overlaps
 from maunet_lite.evaluation.metrics import (
     IOUS,
     ap_curve,
@@ -30,7 +32,11 @@ TRUTH = np.array([[1, 1, 0, 2, 2], [1, 1, 0, 0, 0]])
 
 
 def dense_judge(truth, prediction, iou=0.5, border=0, challenge_compatible=False):
-    """Count matches the slow way: one mask per cell, one dense matrix, one assignment of all to all."""
+    """Count matches the slow way: one mask per cell, one dense matrix, one assignment of all to all.
+
+    The rule is that of `stardist.matching.matching`: as many pairs of IoU ≥ `iou` as possible, then the
+    highest total IoU.
+    """
     inside = np.zeros(truth.shape, dtype=bool)
     inside[border : truth.shape[0] - border, border : truth.shape[1] - border] = True
 
@@ -298,6 +304,40 @@ def test_many_candidates_at_a_low_iou():
     truth, prediction = truth[None, :1900], prediction[None, :1900]
     for iou in (0.05, 0.1, 0.3):
         assert match_cells(truth, prediction, iou, border=0) == dense_judge(truth, prediction, iou)
+
+
+# --- other programs ----------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(label_pairs())
+def test_overlaps_are_scikit_images_contingency_table(pair):
+    table = overlaps(*pair)
+    expected = contingency_table(*pair, sparse_type="array").toarray()
+    assert expected[1:, 1:].sum() == table.shared.sum()
+    shared = expected[table.truth[table.rows], table.prediction[table.columns]]
+    np.testing.assert_array_equal(table.shared, shared)
+    np.testing.assert_array_equal(table.truth_area, expected.sum(axis=1)[table.truth])
+
+
+def test_panoptic_quality_is_monais():
+    import torch
+    from monai.metrics import PanopticQualityMetric
+
+    truth, prediction = np.zeros((2, 60, 100), dtype=np.int64)
+    rows, columns = np.indices(truth.shape)
+    for i, (row, column) in enumerate(product(range(10, 60, 20), range(10, 100, 20))):
+        truth[(rows - row) ** 2 + (columns - column) ** 2 < 49] = i + 1
+        prediction[(rows - row) ** 2 + (columns - column - i // 2) ** 2 < 49] = (
+            i + 1
+        )  # further and further off
+    metric = PanopticQualityMetric(num_classes=1, metric_name="pq")
+    tensors = [torch.from_numpy(np.stack([x, x > 0]).astype(np.int64))[None] for x in (prediction, truth)]
+    metric(*tensors)  # (1, 2, H, W): instances and classes
+    pair = truth, prediction
+    match = match_cells(*pair, border=0)
+    assert match.tp > 3
+    assert match.pq == pytest.approx(float(metric.aggregate()), abs=1e-4)
 
 
 # --- scores over thresholds, pixels and images ----------------------------------------

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from maunet_lite.data.checks import ImageError
+from maunet_lite.data.images import read_image
+from maunet_lite.evaluation.metrics import match_cells
 from maunet_lite.inference import ensembles, memory, prepared
 from maunet_lite.inference.devices import resolve_device
 from maunet_lite.inference.ensembles import Heads
@@ -25,8 +27,9 @@ from maunet_lite.inference.windows import (
     taps,
     window_starts,
 )
-from maunet_lite.network.checkpoints import save_model
+from maunet_lite.network.checkpoints import load_model, save_model
 from maunet_lite.network.maunet import MAUNet, ModelConfig, Output
+from maunet_lite.postprocessing.maps import Maps
 from maunet_lite.postprocessing.segment import connected_interiors
 from maunet_lite.postprocessing.segment import segment as postprocess
 from maunet_lite.preprocessing.intensity import normalize
@@ -462,6 +465,24 @@ def test_progress_counts_windows(capsys):
     assert "window" in capsys.readouterr().err
     predict(small(), picture(100, 200), window=64, device="cpu")
     assert capsys.readouterr().err == ""
+
+
+def test_monais_sliding_window_finds_the_same_cells(repository):
+    from monai.inferers import SlidingWindowInferer
+
+    sample = read_image(repository / "data" / "samples" / "images" / "fluorescence_0000.png")
+    image = np.tile(sample, (2, 2))[: sample.shape[0] + 64]
+    model = load_model("lite")
+    x = torch.from_numpy(normalize(image)).permute(2, 0, 1)[None]  # (1, 3, H, W)
+    theirs = SlidingWindowInferer((256, 256), overlap=0.25, mode="gaussian")
+    with torch.inference_mode():
+        output = theirs(x, lambda window: torch.cat(model(window), dim=1))[0]  # five channels, one tensor
+    maps = Maps(output[:4].softmax(dim=0).numpy(), output[4].numpy())
+    ours = predict(model, image, window=256, device="cpu")
+    match = match_cells(postprocess(maps).labels, postprocess(ours).labels, border=0)
+    assert match.tp > 10
+    assert (match.fp, match.fn) == (0, 0)
+    assert match.sq > 0.97
 
 
 def test_segment_returns_labels():
