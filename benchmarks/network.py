@@ -11,6 +11,9 @@
 - **StarDist's, re-stated**: the network of StarDist's default configuration (2D, grid 2), re-stated in torch,
   channels-last. Not the package itself.
 - **paper-r50, paper-wr50, lite**: this kit, as `predict` and `train` run them.
+- **MONAI block**: MONAI's `UnetrUpBlock`, of the width of the finest decoder block, beside the kit's.
+- **SlidingWindowInferer**: MONAI's, windows of 512 that overlap by a quarter and blend as Gaussians, with
+  `lite` as it is trained and as the kit prepares it, beside `predict`.
 
 All networks of a table run in turn, round after round, in one process, and the fastest round counts: what
 slows the machine down slows all of them down, so that ratios travel further than seconds. Memory is the peak
@@ -34,7 +37,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maunet_lite.inference import PUBLISHED_SCALES, Prepared, predict, resolve_device
-from maunet_lite.network import PRESETS, MAUNet, Output, build_encoder, build_model, import_authors
+from maunet_lite.network import (
+    PRESETS,
+    MAUNet,
+    Output,
+    UpBlock,
+    build_encoder,
+    build_model,
+    import_authors,
+)
 from maunet_lite.preprocessing import normalize
 from maunet_lite.training import supervised_loss
 
@@ -213,10 +224,56 @@ def published_recipe(networks: list[nn.Module], image: np.ndarray, device: torch
     return total.cpu()
 
 
+BLOCKS = ("MONAI block", "kit's block")
+
+
+def block_job(name: str, size: int, device: torch.device) -> Callable[[], object]:
+    """Return a call that joins 48 channels at half resolution with 24 at full resolution."""
+    from monai.networks.blocks import UnetrUpBlock
+
+    options = {"kernel_size": 3, "upsample_kernel_size": 2, "norm_name": "instance", "res_block": True}
+    block = UnetrUpBlock(2, 48, 24, **options) if name == BLOCKS[0] else UpBlock(48, 24)
+    layout = torch.channels_last if name == BLOCKS[1] and device.type == "cpu" else torch.contiguous_format
+    block = block.to(device, memory_format=layout).eval()
+    x, skip = torch.rand(1, 48, size // 2, size // 2), torch.rand(1, 24, size, size)
+    x, skip = (features.to(device, memory_format=layout) for features in (x, skip))
+
+    def run() -> object:
+        with torch.inference_mode():
+            return block(x, skip)
+
+    return run
+
+
+WINDOWS = ("SlidingWindowInferer", "… with kit's network", "kit's windows")
+
+
+def window_job(name: str, size: int, device: torch.device) -> Callable[[], object]:
+    """Return a call that sends one image through `lite` in windows of 512 pixels."""
+    from monai.inferers import SlidingWindowInferer
+
+    image = np.random.default_rng(0).integers(0, 255, (size, size), dtype=np.uint8)
+    model = build("lite").eval()
+    if name == WINDOWS[2]:
+        return lambda: predict(model, image, window=512, device=device)
+    network = model.to(device) if name == WINDOWS[0] else Prepared(model, device, half=device.type == "cuda")
+    slide = SlidingWindowInferer((512, 512), overlap=0.25, mode="gaussian")
+
+    def run() -> Tensor:
+        x = torch.from_numpy(normalize(image)).permute(2, 0, 1)[None].to(device)
+        with torch.inference_mode():
+            maps = slide(x, lambda window: torch.cat(network(window), dim=1))
+        return torch.cat([maps[:, :4].softmax(dim=1), maps[:, 4:]], dim=1).cpu()
+
+    return run
+
+
 JOBS = {
     "inference": (inference_job, NETWORKS),
     "training": (training_job, NETWORKS[:-1]),
     "recipe": (recipe_job, RECIPES),
+    "block": (block_job, BLOCKS),
+    "windows": (window_job, WINDOWS),
 }
 
 
@@ -292,12 +349,12 @@ def table(kind: str, size: int, rounds: int, device: torch.device, memory: bool)
     times = seconds({name: make(name, size, device) for name in names}, rounds, device)
     what = {"training": f"training step, 2 × {size // 2} × {size // 2}"}.get(kind, f"{kind}, {size} × {size}")
     print(f"\n{what} pixels, {device.type}, {torch.get_num_threads()} threads, best of {rounds}\n")
-    print(f"| {'':24} | seconds / MP | ratio to {names[0]:16} | MiB |")
-    print("|--------------------------|-------------:|--------------------------:|------:|")
+    print(f"| {'':24} | seconds / MP | ratio to {names[0]:20} | MiB |")
+    print("|--------------------------|-------------:|------------------------------:|------:|")
     for name in names:
         peak_mib = f"{peak(kind, name, size, device):6,.0f}" if memory else "–"
         ratio = times[name] / times[names[0]]
-        print(f"| {name:24} | {times[name] / megapixels:12.3f} | {ratio:25.3f} | {peak_mib:>5} |", flush=True)
+        print(f"| {name:24} | {times[name] / megapixels:12.3f} | {ratio:29.3f} | {peak_mib:>5} |", flush=True)
     if kind == "inference":
         print(f"\nlite / {STARDIST}: {times['lite'] / times[STARDIST]:.2f}")
         print(f"paper-wr50 / published wr50: {times['paper-wr50'] / times['published wr50']:.3f}")
@@ -337,15 +394,10 @@ def main() -> None:
     device = resolve_device(options.device)
     kinds = options.only or list(JOBS)
     check_peers(min(size, 256))
+    sizes = {"recipe": recipe_size, "windows": 2 * recipe_size}
     for kind in kinds:
-        recipe = kind == "recipe"
-        table(
-            kind,
-            recipe_size if recipe else size,
-            max(1, rounds // 3) if recipe else rounds,
-            device,
-            not options.no_memory,
-        )
+        repeat = max(1, rounds // 3) if kind == "recipe" else rounds
+        table(kind, sizes.get(kind, size), repeat, device, not options.no_memory)
 
 
 if __name__ == "__main__":
