@@ -123,7 +123,7 @@ def matched_pairs(table: Overlaps, iou: float = 0.5) -> np.ndarray:
     candidates = np.flatnonzero(quality >= iou)
     rows, columns = table.rows[candidates], table.columns[candidates]
     # Only cells with several candidates need an assignment: none above an IoU of 0.5.
-    contested = (np.bincount(rows)[rows] > 1) | (np.bincount(columns)[columns] > 1) if rows.size else rows > 0
+    contested = (np.bincount(rows)[rows] > 1) | (np.bincount(columns)[columns] > 1)
     chosen = _assign(rows[contested], columns[contested], quality[candidates][contested])
     return np.sort(np.concatenate([candidates[~contested], candidates[contested][chosen]]))
 

@@ -91,7 +91,10 @@ def run_windows(
     done, size = 0, batch_size or 1
     while done < len(places):
         batch = places[done : done + size]
-        before = _start_measuring(network.device)
+        measured = batch_size is None and done == 0 and network.device.type == "cuda"
+        if measured:
+            torch.cuda.reset_peak_memory_stats(network.device)
+            before = torch.cuda.memory_allocated(network.device)
         try:
             output = network(torch.stack([_cut(planes, *place) for place in batch]))
         except torch.cuda.OutOfMemoryError:
@@ -100,7 +103,7 @@ def run_windows(
             size //= 2
             torch.cuda.empty_cache()
             continue
-        if batch_size is None and done == 0 and network.device.type == "cuda":
+        if measured:
             size = _fitting(network.device, before, memory)
         yield batch, output
         done += len(batch)
@@ -109,13 +112,6 @@ def run_windows(
 def _cut(planes: Tensor, row: AxisWindow, column: AxisWindow) -> Tensor:
     crop = planes[:, row.source, column.source]
     return resample(resample(crop, row.sample, -2), column.sample, -1).expand(3, -1, -1)
-
-
-def _start_measuring(device: torch.device) -> int:
-    if device.type != "cuda":
-        return 0
-    torch.cuda.reset_peak_memory_stats(device)
-    return torch.cuda.memory_allocated(device)
 
 
 def _fitting(device: torch.device, before: int, memory: float | None) -> int:

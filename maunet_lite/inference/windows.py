@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MIN_SIDE = (
-    128  # a smaller window is filled up by mirroring: instance normalisation needs some pixels to count
-)
+# A smaller window is filled up by mirroring: instance normalisation needs some pixels to count.
+MIN_SIDE = 128
 
 
 class Taps(NamedTuple):
