@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maunet_lite.evaluation.matching import matched_pairs, overlaps, validated_pair
+from maunet_lite.evaluation.matching import matched_pairs, overlaps, valid_pair
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def errors(truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: 
     >>> found.pieces.tolist(), found.mergers.tolist(), found.merged.tolist()
     ([5, 6], [7], [2, 3])
     """
-    table = overlaps(*validated_pair(truth, prediction), border)
+    table = overlaps(*valid_pair(truth, prediction), border)
     cells, predictions, rows, columns = table.truth, table.prediction, table.rows, table.columns
     pairs = matched_pairs(table, iou)
     split, pieces = _several(rows, columns, table.shared, table.truth_area, table.prediction_area)

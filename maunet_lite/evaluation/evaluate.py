@@ -148,12 +148,7 @@ def baseline(
 
 
 def evaluate_folder(
-    predictions: str | Path,
-    dataset: Data,
-    split: str = "val",
-    *,
-    rules: Rules = CHALLENGE,
-    progress: bool = True,
+    folder: str | Path, dataset: Data, split: str = "val", *, rules: Rules = CHALLENGE, progress: bool = True
 ) -> pd.DataFrame:
     """Score label maps that lie in a folder as ``NAME_label.tiff`` (or .tif, .png, or without ``_label``).
 
@@ -165,7 +160,7 @@ def evaluate_folder(
         The columns of :func:`evaluate`. ``seconds``, ``within_tolerance`` and ``f1_plain`` are unknown (NaN),
         ``class_dice`` is that of the class map which follows from the labels.
     """
-    folder = Path(predictions)
+    folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder, expected one with files such as NAME_label.tiff")
 

@@ -137,7 +137,7 @@ def check_shapes(truth: np.ndarray, prediction: np.ndarray) -> None:
         )
 
 
-def validated_pair(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def valid_pair(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return both label maps as int32, or raise if one is no label map or the shapes differ."""
     truth, prediction = validate_labels(truth), validate_labels(prediction)
     check_shapes(truth, prediction)
@@ -168,7 +168,7 @@ def overlaps(truth: np.ndarray, prediction: np.ndarray, border: int = 0) -> Over
     Parameters
     ----------
     truth, prediction : (H, W) int32
-        Valid label maps of one shape (see :func:`validated_pair`).
+        Valid label maps of one shape (see :func:`valid_pair`).
     border : int, default 0
         Cells with a pixel in the outermost `border` pixels are left out, in each map for itself.
 

@@ -13,14 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maunet_lite.evaluation.matching import (
-    Match,
-    blocks,
-    check_shapes,
-    matched_pairs,
-    overlaps,
-    validated_pair,
-)
+from maunet_lite.evaluation.matching import Match, blocks, check_shapes, matched_pairs, overlaps, valid_pair
 
 IOUS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))  # 0.5, 0.55 … 0.95
 BLOCK = 2000  # the challenge scores large images in blocks of this edge …
@@ -107,7 +100,7 @@ def match_curve(
     list of Match
         One per entry of `ious`, in their order.
     """
-    truth, prediction = validated_pair(truth, prediction)
+    truth, prediction = valid_pair(truth, prediction)
     if border < 0:
         raise ValueError(f"border is {border}, expected a width in pixels of 0 (keep all cells) or more")
     if wrong := [iou for iou in ious if not 0 < iou <= 1]:
