@@ -15,9 +15,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "baseline": ["otsu_watershed"],
         "errors": ["Errors", "errors"],
-        "evaluate": ["Rules", "baseline", "evaluate", "evaluate_folder"],
+        "evaluate": ["baseline", "evaluate", "evaluate_folder"],
         "matching": ["Match"],
-        "metrics": ["ap_curve", "dice", "match_cells"],
+        "metrics": ["Rules", "ap_curve", "dice", "match_cells"],
         "scoreboard": ["format_summary", "summary"],
     },
 )  # fmt: skip

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from maunet_lite.data import CellDataset, load_dataset, read_labels
 from maunet_lite.evaluation.baseline import otsu_watershed
 from maunet_lite.evaluation.matching import check_shapes
-from maunet_lite.evaluation.metrics import dice, match_cells, mean_dice
+from maunet_lite.evaluation.metrics import CHALLENGE, Rules, dice, match_cells, mean_dice
 from maunet_lite.inference import MULTI_SCALE_LIMIT, Model, as_models, checked_scales, predict, resolve_device
 from maunet_lite.postprocessing import PostprocessConfig, connected_interiors, segment
 from maunet_lite.preprocessing import class_map
@@ -40,17 +40,6 @@ class Scored(NamedTuple):
 
 
 Method = Callable[[CellDataset, int], Scored]  # of a dataset and the number of an image
-
-
-class Rules(NamedTuple):
-    """How cells are matched; see `match_cells`."""
-
-    iou: float = 0.5
-    border: int = 2
-    challenge_compatible: bool = False
-
-
-CHALLENGE = Rules()
 
 
 def evaluate(

@@ -10,6 +10,7 @@ the *pooled* score of all cells of all images together, that of the sum of their
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,19 @@ from maunet_lite.evaluation.matching import Match, blocks, check_shapes, matched
 IOUS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))  # 0.5, 0.55 … 0.95
 BLOCK = 2000  # the challenge scores large images in blocks of this edge …
 BLOCKS_FROM = 25_000_000  # … from this many pixels on
+
+
+class Rules(NamedTuple):
+    """How cells are matched; see :func:`match_cells`."""
+
+    iou: float = 0.5
+    border: int = 2
+    challenge_compatible: bool = False
+    block: int | None = BLOCK
+    blocks_from: int = BLOCKS_FROM
+
+
+CHALLENGE = Rules()
 
 
 def match_cells(
@@ -81,25 +95,21 @@ def match_cells(
     >>> match_cells(truth, prediction, iou=0.6, border=0).f1
     0.5
     """
-    return match_curve(truth, prediction, (iou,), border, challenge_compatible, block, blocks_from)[0]
+    rules = Rules(iou, border, challenge_compatible, block, blocks_from)
+    return match_curve(truth, prediction, (iou,), rules)[0]
 
 
 def match_curve(
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    ious: Sequence[float] = IOUS,
-    border: int = 2,
-    challenge_compatible: bool = False,
-    block: int | None = BLOCK,
-    blocks_from: int = BLOCKS_FROM,
+    truth: np.ndarray, prediction: np.ndarray, ious: Sequence[float] = IOUS, rules: Rules = CHALLENGE
 ) -> list[Match]:
     """Do :func:`match_cells` at several IoUs for the price of one.
 
     Returns
     -------
     list of Match
-        One per entry of `ious`, in their order.
+        One per entry of `ious`, in their order; the IoU of the `rules` is not used.
     """
+    _, border, challenge_compatible, block, blocks_from = rules
     truth, prediction = valid_pair(truth, prediction)
     if border < 0:
         raise ValueError(f"border is {border}, expected a width in pixels of 0 (keep all cells) or more")
@@ -135,7 +145,7 @@ def ap_curve(
     >>> ap_curve(truth, prediction, ious=(0.5, 0.75, 0.9), border=0).round(2)
     array([1.  , 1.  , 0.33])
     """
-    return np.array([match.ap for match in match_curve(truth, prediction, ious, border)])
+    return np.array([match.ap for match in match_curve(truth, prediction, ious, Rules(border=border))])
 
 
 def dice(truth: np.ndarray, prediction: np.ndarray) -> float:

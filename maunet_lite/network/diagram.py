@@ -30,21 +30,13 @@ INCHES = 0.76  # of paper per unit: small, so that letters can be read when the 
 
 
 class Box(NamedTuple):
-    """A drawn box."""
+    """The edges of a drawn box, and the height of its middle."""
 
     left: float
     right: float
+    bottom: float
     y: float
-
-    @property
-    def bottom(self) -> float:
-        """Lower edge."""
-        return self.y - BOX / 2
-
-    @property
-    def top(self) -> float:
-        """Upper edge."""
-        return self.y + BOX / 2
+    top: float
 
 
 def draw(preset_or_model: str | MAUNet, ax: Axes | None = None) -> Figure:
@@ -114,10 +106,11 @@ def _column(
     boxes = {}
     for stride, n in channels.items():
         half = (0.75 + (WIDEST - 0.75) * math.log2(1 + n) / math.log2(1 + most)) / 2
-        box = boxes[stride] = Box(COLUMNS[kind] - half, COLUMNS[kind] + half, rows[stride])
+        x, y = COLUMNS[kind], rows[stride]
+        box = boxes[stride] = Box(x - half, x + half, y - BOX / 2, y, y + BOX / 2)
         image = kind == "encoder" and stride == 1
         _patch(ax, "image" if image else kind, box.left, box.bottom, 2 * half, BOX)
-        _text(ax, COLUMNS[kind], box.y, "image · 3" if image else str(n), size=8.5)
+        _text(ax, x, y, "image · 3" if image else str(n), size=8.5)
     return boxes
 
 

@@ -96,18 +96,11 @@ class ResNetEncoder(nn.Module):
         super().__init__()
         from monai.networks.nets.resnet import ResNet  # takes seconds, and lite does without
 
-        depths, block = VARIANTS[name].depths, _monai_block(VARIANTS[name].block)
-        whole = ResNet(
-            block,
-            [*depths[: stages - 1], *[1] * (5 - stages)],  # what is cut off is built as small as can be
-            block_inplanes=[64, 128, 256, 512],
-            spatial_dims=2,
-            conv1_t_size=7,
-            conv1_t_stride=2,
-            shortcut_type="B",
-            bias_downsample=False,
-            feed_forward=False,
-        )
+        block = _monai_block(VARIANTS[name].block)
+        depths = [*VARIANTS[name].depths[: stages - 1], *[1] * (5 - stages)]  # cut off: as small as can be
+        stem = {"n_input_channels": 3, "conv1_t_size": 7, "conv1_t_stride": 2}  # torchvision's
+        rest = {"shortcut_type": "B", "bias_downsample": False, "feed_forward": False}
+        whole = ResNet(block, depths, [64, 128, 256, 512], spatial_dims=2, **stem, **rest)
         self.layers = [f"layer{i}" for i in range(1, stages)]
         for part in ("conv1", "bn1", "act", "maxpool", *self.layers):
             self.add_module(part, getattr(whole, part))
@@ -206,9 +199,9 @@ def build_encoder(name: str, imagenet: bool = False) -> nn.Module:
         return TimmEncoder(base, _stages(name, cut, most=9), pretrained=imagenet)
     if base == "lite":
         if imagenet:
+            known = ", ".join(VARIANTS)
             raise ValueError(
-                "there are no ImageNet weights for the encoder 'lite': use imagenet=False, or one of "
-                f"{', '.join(VARIANTS)}"
+                f"there are no ImageNet weights for the encoder 'lite': use imagenet=False, or {known}"
             )
         if "-" in cut:
             return LiteEncoder(*_lite_stages(name, cut))
@@ -243,11 +236,9 @@ def _lite_stages(name: str, cut: str) -> tuple[tuple[int, ...], int]:
 
 def _load_imagenet(encoder: nn.Module, filename: str) -> None:
     """Fill `encoder` with torchvision's weights, as far as it has a place for them."""
-    weights, wanted = imagenet_weights(filename), encoder.state_dict()
-    missing = [key for key in wanted if key not in weights and not key.endswith("num_batches_tracked")]
+    missing = encoder.load_state_dict(imagenet_weights(filename), strict=False).missing_keys
     if missing:
         raise ValueError(f"{filename} lacks {len(missing)} weights of the encoder, first {missing[0]!r}")
-    encoder.load_state_dict({key: value for key, value in weights.items() if key in wanted}, strict=False)
 
 
 def imagenet_weights(filename: str) -> dict[str, Tensor]:

@@ -16,9 +16,9 @@ from maunet_lite.data.folder import load_dataset
 from maunet_lite.data.images import write_image, write_labels
 from maunet_lite.evaluation.baseline import otsu_watershed
 from maunet_lite.evaluation.errors import errors
-from maunet_lite.evaluation.evaluate import Rules, baseline, evaluate, evaluate_folder, tolerance_seconds
+from maunet_lite.evaluation.evaluate import baseline, evaluate, evaluate_folder, tolerance_seconds
 from maunet_lite.evaluation.matching import Match
-from maunet_lite.evaluation.metrics import match_cells
+from maunet_lite.evaluation.metrics import Rules, match_cells
 from maunet_lite.evaluation.scoreboard import format_summary, summary
 from maunet_lite.network.checkpoints import save_model
 from maunet_lite.network.maunet import build_model
