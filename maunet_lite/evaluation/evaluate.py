@@ -7,6 +7,7 @@ can put them side by side.
 
 from __future__ import annotations
 
+import inspect
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -96,10 +97,13 @@ def evaluate(
     ------
     ValueError
         If the split has no labelled image, or `scales` are no positive numbers.
+    TypeError
+        If `inference.predict` does not know an option.
     FileNotFoundError, LabelError
         If the model does not exist, or a label map of the dataset is damaged.
     """
     checked_scales(scales, 0, MULTI_SCALE_LIMIT)
+    inspect.signature(predict).bind_partial(**options)  # refuses unknown ones before the first image
     target, models = resolve_device(device), as_models(model)
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
 

@@ -141,6 +141,11 @@ def test_impossible_scales_are_refused_at_once(dataset):
         evaluate("lite", dataset, progress=False, scales=(0,))
 
 
+def test_unknown_options_are_refused_at_once(dataset):
+    with pytest.raises(TypeError, match="'windoww'"):
+        evaluate("lite", dataset, progress=False, windoww=256)
+
+
 @pytest.mark.parametrize("failing", [True, False])
 def test_the_command_fails_if_an_image_does(failing, dataset, monkeypatch):
     from typer.testing import CliRunner
