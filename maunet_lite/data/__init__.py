@@ -10,7 +10,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "catalogue": ["CATALOGUE", "data_home", "format_catalogue"],
-        "checks": ["ImageError", "LabelError", "validate_image", "validate_labels"],
+        "checks": [
+            "DatasetError", "ImageError", "LabelError", "validate_image", "validate_labels",
+            "validate_pixel_size",
+        ],
         "downloads": ["get"],
         "folder": ["CellDataset", "Sample", "load_dataset"],
         "images": [
@@ -24,6 +27,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "simulation.recipes": ["MODALITIES", "VARIANTS"],
         "simulation.scene": ["place_cells"],
         "simulation.shapes": ["round_outline"],
-        "table": ["DatasetError"],
     },
 )  # fmt: skip

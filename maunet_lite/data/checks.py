@@ -16,6 +16,10 @@ class LabelError(ValueError):
     """A label map, or the file that should hold one, cannot be used; the message says why and what to do."""
 
 
+class DatasetError(ValueError):
+    """A folder that is no dataset, or a part of it that does not exist; the message says what to do."""
+
+
 def validate_image(image: np.ndarray) -> np.ndarray:
     """Return `image` as an array if it is one that this package can work with.
 
@@ -124,6 +128,13 @@ def validate_labels(labels: np.ndarray, *, masks: bool = False) -> np.ndarray:
     if largest in (1, 255) and not masks:
         _refuse_mask(labels, int(largest))
     return labels
+
+
+def validate_pixel_size(pixel_size: float) -> float:
+    """Return micrometres per pixel if they are a positive number, or raise ValueError."""
+    if not 0 < pixel_size < float("inf"):
+        raise ValueError(f"pixel_size is {pixel_size}; expected micrometres per pixel, such as 0.325")
+    return float(pixel_size)
 
 
 def _check_label_layout(labels: np.ndarray) -> None:

@@ -21,7 +21,13 @@ import imageio.v3 as iio
 import numpy as np
 import tifffile
 
-from maunet_lite.data.checks import ImageError, LabelError, validate_image, validate_labels
+from maunet_lite.data.checks import (
+    ImageError,
+    LabelError,
+    validate_image,
+    validate_labels,
+    validate_pixel_size,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -284,8 +290,13 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
         )
 
 
-def write_labels(path: str | Path, labels: np.ndarray) -> None:
+def write_labels(path: str | Path, labels: np.ndarray, *, pixel_size: float | None = None) -> None:
     """Write a label map as a compressed TIFF of uint16 or, for ids above 65,535, uint32.
+
+    Fiji and napari open it by dropping it on their window. In *Fiji*, choose Image › Lookup Tables ›
+    glasbey to tell cells apart; LabelToROIs or MorphoLibJ take it as it is. Fiji shows uint32 as 32-bit
+    floats, which are exact up to 16,777,216. In *napari*, turn the layer into labels: right click ›
+    Convert to Labels.
 
     Parameters
     ----------
@@ -293,6 +304,8 @@ def write_labels(path: str | Path, labels: np.ndarray) -> None:
         The file to write, ``.tif`` or ``.tiff``. It appears complete or not at all.
     labels : numpy.ndarray
         (H, W) label map.
+    pixel_size : float, optional
+        Micrometres per pixel, stored as the resolution.
 
     Raises
     ------
@@ -311,5 +324,11 @@ def write_labels(path: str | Path, labels: np.ndarray) -> None:
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         raise LabelError(f"{path}: label maps are written as TIFF; give it the suffix .tiff")
     stored = labels.astype(np.uint16 if labels.max() < 2**16 else np.uint32)
+    scale = {}
+    if pixel_size is not None:
+        per_centimetre = 10_000 / validate_pixel_size(pixel_size)
+        scale = {"resolution": (per_centimetre, per_centimetre), "resolutionunit": "CENTIMETER"}
     with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, stored, photometric="minisblack", compression="zlib", metadata=None)
+        tifffile.imwrite(
+            temporary, stored, photometric="minisblack", compression="zlib", metadata=None, **scale
+        )

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.images import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test", "unlabelled")
@@ -34,10 +35,6 @@ _MODALITY_NAMES = {
     "": "unknown",
 }
 _MODALITIES = ("brightfield", "fluorescence", "phase-contrast", "dic")
-
-
-class DatasetError(ValueError):
-    """A folder that is no dataset, or a part of it that does not exist."""
 
 
 def read_table(folder: Path) -> pd.DataFrame:

@@ -438,6 +438,17 @@ def test_labels_are_written_in_the_smallest_safe_type(tmp_path, largest, dtype):
     assert [p.name for p in path.parent.iterdir()] == ["ä_label.tiff"]
 
 
+def test_pixel_size_is_the_resolution(tmp_path):
+    write_labels(tmp_path / "a.tif", np.array([[0, 70_000]]), pixel_size=0.25)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        tags = file.pages[0].tags
+    assert tags["XResolution"].value == (40_000, 1)  # 0.25 µm: forty thousand pixels per centimetre
+    assert tags["ResolutionUnit"].value == 3
+    with pytest.raises(ValueError, match="pixel_size is -1; expected micrometres per pixel"):
+        write_labels(tmp_path / "b.tif", np.array([[0, 1]]), pixel_size=-1)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
 def test_labels_from_other_programs(tmp_path):
     labels = np.array([[0, 300, 300, 0], [0, 0, 7, 7], [9, 0, 0, 0]])
     iio.imwrite(tmp_path / "a.png", labels.astype(np.uint16))
