@@ -19,13 +19,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from maunet_lite.data.catalogue import CATALOGUE, catalogued_folder, data_home
+from maunet_lite.data.catalogue import CATALOGUE, catalogued_folder
+from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.images import read_image, read_labels
-from maunet_lite.data.problems import Problem, advise, check_folder
-from maunet_lite.data.table import SPLITS, DatasetError, find_label, read_table
-
-__all__ = ["CATALOGUE", "SPLITS", "CellDataset", "DatasetError", "Problem", "Sample"]
-__all__ += ["check_folder", "data_home", "find_label", "load_dataset", "read_table"]
+from maunet_lite.data.problems import advise
+from maunet_lite.data.table import read_table
 
 
 class Sample(NamedTuple):

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from maunet_lite.data.catalogue import CATALOGUE, data_home, format_catalogue
+from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.folder import CellDataset, load_dataset
 from maunet_lite.data.images import write_image, write_labels
 from maunet_lite.data.problems import check_folder
-from maunet_lite.data.table import DatasetError, find_label, label_files, read_listing, read_table
+from maunet_lite.data.table import label_files, read_listing, read_table
 
 CELLS = np.array([[1, 1, 0, 0], [0, 0, 5, 5]])
 
@@ -119,7 +120,7 @@ def test_names_of_digits_stay_names(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"\n\n", "is empty"),
         (b"image,split\nz.png,val\n", r"no image that .* names is in .* a\.png"),
-        (b"image,split\na.png,val,extra\n", r"line 2 of the table has 3 fields, but there are 2"),
+        (b"image,split\na.png,val,extra\n", "Expected 2 fields in line 2, saw 3; put quotes around"),
         (b"image,modality\na.png,L\xf6ffler\n", r"no UTF-8 text \(byte 22\).*CSV UTF-8"),
         (b"image,split,Split\na.png,val,val\n", r"two columns of the same name: image, split, split"),
     ],
@@ -160,8 +161,8 @@ def test_hidden_and_foreign_files_are_no_images(tmp_path: Path) -> None:
 )
 def test_label_maps_by_their_usual_names(tmp_path: Path, name: str) -> None:
     touch(tmp_path, "images/a.png", f"labels/{name}")
-    assert find_label(tmp_path, "a.png") == tmp_path / "labels" / name
-    assert find_label(tmp_path, "b.png") is None
+    assert label_files(tmp_path)["a"] == name
+    assert "b" not in label_files(tmp_path)
 
 
 def test_of_several_label_maps_the_kits_own_name_wins(tmp_path: Path) -> None:
@@ -177,8 +178,8 @@ def test_of_several_label_maps_the_kits_own_name_wins(tmp_path: Path) -> None:
 
 def test_dots_in_names_belong_to_the_name(tmp_path: Path) -> None:
     touch(tmp_path, "images/a.v1.png", "images/a.v2.png", "labels/a.v2_label.tif")
-    assert find_label(tmp_path, "a.v1.png") is None
-    assert find_label(tmp_path, "a.v2.png").name == "a.v2_label.tif"
+    assert "a.v1" not in label_files(tmp_path)
+    assert label_files(tmp_path)["a.v2"] == "a.v2_label.tif"
 
 
 # --- the dataset --------------------------------------------------------------------------------------
