@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from maunet_lite.data.catalogue import CATALOGUE, data_home, format_catalogue
+from maunet_lite.data.catalogue import CATALOGUE, CHECKSUMS, data_home, format_catalogue
 from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.folder import CellDataset, load_dataset
 from maunet_lite.data.images import write_image, write_labels
@@ -301,10 +301,10 @@ def test_catalogue_is_complete_and_says_what_is_here(tmp_path: Path, monkeypatch
     for name, entry in CATALOGUE.items():
         assert entry.about
         assert entry.how
-        assert bool(entry.archives) == bool(entry.licence) == (f"data get {name}" in entry.how)
-        for archive in entry.archives:
-            assert archive.url.startswith("https://")
-            assert len(bytes.fromhex(archive.sha256)) == 32
+        assert bool(entry.parts) == bool(entry.licence) == (f"data get {name}" in entry.how)
+        for url in entry.urls:
+            assert url.startswith("https://")
+            assert len(bytes.fromhex(CHECKSUMS[url.rsplit("/", 1)[1]])) == 32
     assert f"not here; {CATALOGUE['dsb2018'].how}" in format_catalogue()
     dataset(tmp_path / "dsb2018")
     assert f"here: {tmp_path / 'dsb2018'}" in format_catalogue()
