@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from maunet_lite.data.images import atomic_path, write_image, write_labels
-from maunet_lite.data.simulation.pictures import simulate
-from maunet_lite.data.simulation.recipes import MODALITIES, VARIANTS
+from maunet_lite.data.simulation.pictures import MODALITIES, VARIANTS, simulate
 
 UNLABELLED = "unlabelled"  # the split whose pictures get no label file
-COLUMNS = ("image", "modality", "source", "split", "height", "width", "channels", "cells", "licence")
-LICENCE = "MIT"
+SPLITS = {"train": 0.7, "val": 0.15, "test": 0.15}
 
 
 def simulate_dataset(
@@ -25,7 +23,7 @@ def simulate_dataset(
     n_per_modality: int = 20,
     shape: tuple[int, int] = (256, 256),
     seed: int = 0,
-    splits: Mapping[str, float] | None = None,
+    splits: Mapping[str, float] = SPLITS,
     light_leak: float = 0.0,
     progress: bool = True,
 ) -> Path:
@@ -45,9 +43,9 @@ def simulate_dataset(
     shape : (height, width)
         Of every picture.
     seed : int, 0 or more
-    splits : mapping of name to share, optional
-        Shares sum to 1; by default train 0.7, val 0.15, test 0.15. Every split gets a picture before any gets
-        a second one. Pictures of a split called "unlabelled" get no label file.
+    splits : mapping of name to share
+        Shares sum to 1. Every split gets a picture before any gets a second one. Pictures of a split called
+        "unlabelled" get no label file.
     light_leak : float, 0 to 1
         Share of pictures with stray light; their source ends in "-leak".
     progress : bool
@@ -73,47 +71,30 @@ def simulate_dataset(
     ['images', 'labels', 'metadata.csv']
     """
     folder = Path(folder)
-    splits = dict(splits or {"train": 0.7, "val": 0.15, "test": 0.15})
     if n_per_modality < 1 or seed < 0 or not 0 <= light_leak <= 1:
         raise ValueError(
             f"n_per_modality, seed, light_leak are {n_per_modality}, {seed}, {light_leak}; "
             "expected at least 1, at least 0, and a share between 0 and 1"
         )
     if min(splits.values()) < 0 or abs(sum(splits.values()) - 1) > 1e-6:
-        raise ValueError(f"splits are {splits}; expected shares that sum to 1")
+        raise ValueError(f"splits are {dict(splits)}; expected shares that sum to 1")
     if folder.exists():
         if any(folder.iterdir()):
             raise FileExistsError(f"{folder} is not empty; choose a new folder, or remove this one first")
         folder.rmdir()  # not every system can rename a folder over an empty one
+    todo = [(modality, i) for modality in MODALITIES for i in range(n_per_modality)]
+    split_of = split_names(n_per_modality, splits)
     try:
         with atomic_path(folder) as unfinished:
-            _write_dataset(unfinished, n_per_modality, shape, seed, splits, light_leak, progress)
+            rows = [
+                _write_picture(unfinished, modality, i, shape, seed, split_of[i], light_leak)
+                for modality, i in tqdm(todo, desc="simulating", unit="image", disable=not progress)
+            ]
+            pd.DataFrame(rows).to_csv(unfinished / "metadata.csv", index=False, lineterminator="\n")
     except OSError:
         if not (folder / "metadata.csv").exists():  # otherwise another process finished the same folder first
             raise
     return folder
-
-
-def _write_dataset(
-    folder: Path,
-    n_per_modality: int,
-    shape: tuple[int, int],
-    seed: int,
-    splits: dict[str, float],
-    light_leak: float,
-    progress: bool,
-) -> None:
-    """Write all pictures, then the table of them."""
-    split_of = _split_names(n_per_modality, splits)
-    todo = [(modality, i) for modality in MODALITIES for i in range(n_per_modality)]
-    rows = [
-        _write_picture(folder, modality, i, shape, seed, split_of[i], light_leak)
-        for modality, i in tqdm(todo, desc="simulating", unit="image", disable=not progress)
-    ]
-    with open(folder / "metadata.csv", "w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
 
 
 def _write_picture(
@@ -139,14 +120,14 @@ def _write_picture(
         "width": shape[1],
         "channels": 1 if image.ndim == 2 else image.shape[2],
         "cells": "" if split == UNLABELLED else labels.max(),
-        "licence": LICENCE,
+        "licence": "MIT",
     }
 
 
-def _split_names(n: int, splits: dict[str, float]) -> list[str]:
+def split_names(n: int, splits: Mapping[str, float]) -> list[str]:
     """Name the split of each of ``n`` pictures: first one of each, then whichever lacks most of its share."""
-    shares = {name: share for name, share in splits.items() if share > 0}
-    names = list(shares)
+    names = [name for name, share in splits.items() if share > 0]
     for i in range(len(names), n):
-        names.append(max(shares, key=lambda name: round(shares[name] * (i + 1) - names.count(name), 9)))  # noqa: B023
+        lacking = {name: round(share * (i + 1) - names.count(name), 9) for name, share in splits.items()}
+        names.append(max(lacking, key=lacking.get))
     return names[:n]
