@@ -22,7 +22,7 @@ class Part:
         Of the archive, a zip file.
     images : str
         Files without their suffix, such as ``train/images/NAME``, in a folder of the archive or at its root.
-        NAME is what an image and its label map have in common, ``*`` is anything.
+        NAME is what an image and its label map have in common.
     source : str
         What the table says of its images.
     split : str
@@ -30,8 +30,6 @@ class Part:
         ``"val"``.
     labels : str
         Where the label maps are; empty if there are none.
-    masks : bool
-        There is a mask for each cell in place of a label map: they are to be joined.
     modality : str
         What the table says of its images.
     prefix : str
@@ -43,7 +41,6 @@ class Part:
     source: str
     split: str = "train"
     labels: str = ""
-    masks: bool = False
     modality: str = "unknown"
     prefix: str = ""
 
@@ -83,7 +80,6 @@ class Entry:
 
 _CHALLENGE = "https://zenodo.org/records/10719375/files"
 _STARDIST = "https://github.com/stardist/stardist/releases/download/0.1.0/dsb2018.zip"
-_BBBC038 = "https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip"
 _NO_DERIVATIVES = "CC BY-NC-ND: not for commercial use, and changed versions may not be passed on"
 
 # SHA-256 of each archive
@@ -94,7 +90,6 @@ CHECKSUMS = {
     "train-unlabeled-part1.zip": "390b38b398b05e9e5306a024a3bd48ab22e49592cfab3c1a119eab3636b38e0d",
     "train-unlabeled-part2.zip": "d1e68eba2918305eab8b846e7578ac14683de970e3fa6a7c2a4a55753be56204",
     "dsb2018.zip": "e44921950edce378063aa4457e625581ba35b4c2dbd9a07c19d48900129f386f",
-    "stage1_train.zip": "dcb6edc2690f137406638b2309581a71522c4dff19157d118453b448dcddcb68",
 }
 
 
@@ -140,12 +135,6 @@ CATALOGUE: dict[str, Entry] = {
             _pairs(_STARDIST, split, split, "dsb2018", "masks/NAME", modality="fluorescence")
             for split in ("train", "test")
         ),
-    ),
-    "bbbc038": Entry(
-        "nuclei of many kinds, fluorescent and stained: the whole first stage of the Data Science Bowl 2018",
-        "maunet-lite data get bbbc038",
-        licence="CC0: free for any use",
-        parts=(Part(_BBBC038, "NAME/images/*", "bbbc038", labels="NAME/masks/*", masks=True),),
     ),
 }
 

@@ -13,11 +13,8 @@ import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-import imageio.v3 as iio
-import numpy as np
 import pandas as pd
 import pooch
 from tqdm import tqdm
@@ -25,7 +22,7 @@ from tqdm import tqdm
 from maunet_lite import __version__
 from maunet_lite.data.catalogue import CATALOGUE, CHECKSUMS, Entry, Part, catalogued_folder, data_home
 from maunet_lite.data.checks import DatasetError
-from maunet_lite.data.images import IMAGE_SUFFIXES, atomic_path, write_labels
+from maunet_lite.data.images import IMAGE_SUFFIXES, atomic_path
 from maunet_lite.data.table import LABEL_SUFFIXES
 
 VAL_SEED = 2022  # of the choice of validation images
@@ -96,21 +93,14 @@ def get(
     return folder
 
 
-def _downloader(progress: bool) -> Callable:
-    # Zenodo refuses Python's default user agent.
-    agent = {"User-Agent": f"maunet-lite/{__version__}"}
-    return pooch.HTTPDownloader(headers=agent, progressbar=progress, timeout=60)
-
-
 def _fetch(url: str, progress: bool) -> Path:
     """Download an archive into the folder ``downloads``, or take the verified one that is there."""
     folder, file = data_home() / "downloads", url.rsplit("/", 1)[1]
-    known = f"sha256:{CHECKSUMS[file]}"
+    agent = {"User-Agent": f"maunet-lite/{__version__}"}  # Zenodo refuses Python's own
+    downloader = pooch.HTTPDownloader(headers=agent, progressbar=progress, timeout=60)
     try:
-        return Path(pooch.retrieve(url, known, file, folder, downloader=_downloader(progress)))
-    except ValueError as error:
-        if "hash" not in str(error):
-            raise
+        return Path(pooch.retrieve(url, f"sha256:{CHECKSUMS[file]}", file, folder, downloader=downloader))
+    except ValueError as error:  # pooch found another checksum
         raise DatasetError(
             f"{url} is damaged or was changed, and was not kept: its SHA-256 is not {CHECKSUMS[file]}. "
             f"Try again later, and update this kit ({error})"
@@ -160,7 +150,7 @@ def unpack(
 ) -> list[tuple[str, str, str, str]]:
     """Bring a part of an archive into a dataset folder.
 
-    Images and label maps are copied as they are; masks of single cells are joined into a label map.
+    Images and label maps are copied as they are.
 
     Returns
     -------
@@ -173,60 +163,33 @@ def unpack(
         If there are no such images in the archive.
     """
     images = _members(archive, part.images, IMAGE_SUFFIXES)
-    labels = _members(archive, part.labels, LABEL_SUFFIXES) if part.labels else {}
+    labels = dict(_members(archive, part.labels, LABEL_SUFFIXES)) if part.labels else {}
     if not images:
         folders = sorted({str(PurePosixPath(name).parent) for name in archive.namelist()})
         raise DatasetError(
             f"{archive.filename} holds no images {part.images}; its folders are {', '.join(folders[:8])}"
         )
-    splits = with_validation(list(images)) if part.labels and part.split == "train" else {}
-    found = [(stem, member) for stem, members in images.items() for member in members]
+    splits = with_validation([stem for stem, _ in images]) if labels and part.split == "train" else {}
     rows = []
-    for stem, member in tqdm(found, desc=f"unpacking {part.source}", unit="image", disable=not progress):
+    for stem, member in tqdm(images, desc=f"unpacking {part.source}", unit="image", disable=not progress):
         path = folder / "images" / _plain(part.prefix + PurePosixPath(member).name)
         if path.exists():  # the same name in another folder of the archive, or in another archive
             path = path.with_name(_plain(f"{part.source}_{member}"))
         _copy(archive, member, path)
-        label = folder / "labels" / f"{path.stem}_label.tiff"
-        if part.masks and stem in labels:
-            masks = [iio.imread(archive.read(mask), extension=".png") for mask in labels[stem]]
-            write_labels(label, join_masks(masks))
-        elif stem in labels:
-            _copy(archive, labels[stem][0], label.with_suffix(PurePosixPath(labels[stem][0]).suffix.lower()))
+        if label := labels.get(stem):
+            suffix = PurePosixPath(label).suffix.lower()
+            _copy(archive, label, folder / "labels" / f"{path.stem}_label{suffix}")
         rows.append((path.name, part.modality, part.source, splits.get(stem, part.split)))
     return rows
 
 
-def _members(archive: zipfile.ZipFile, layout: str, suffixes: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return the files of a layout by their NAME, in order; folders, and what macOS adds, are left out."""
-    text = re.escape(layout).replace("NAME", "(?P<name>[^/]+?)").replace(r"\*", "[^/]+")
+def _members(archive: zipfile.ZipFile, layout: str, suffixes: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the NAME and the path of files of a layout; what macOS adds is left out."""
+    text = re.escape(layout).replace("NAME", "([^/]+)")
     wanted = re.compile(rf"(?:.*/)?{text}(?:{'|'.join(map(re.escape, suffixes))})", re.IGNORECASE)
     hidden = re.compile(r"(^|/)(__MACOSX/|\.)")
-    found: dict[str, list[str]] = {}
-    for member in sorted(archive.namelist()):
-        match = wanted.fullmatch(member)
-        if match and not hidden.search(member):
-            found.setdefault(match["name"], []).append(member)
-    return found
-
-
-def join_masks(masks: Iterable[np.ndarray]) -> np.ndarray:
-    """Join masks of single cells, (H, W), into a label map (H, W) int32; where two overlap, the first wins.
-
-    Examples
-    --------
-    >>> join_masks(np.array([[[255, 255, 0]], [[0, 255, 255]]]))
-    array([[2, 2, 3]], dtype=int32)
-    """
-    insides = [np.atleast_3d(mask).any(axis=2) for mask in masks]
-    sizes = {inside.shape for inside in insides}
-    if len(sizes) != 1:
-        raise DatasetError(f"masks of one image differ in size: {sorted(sizes)}")
-    labels = np.zeros(insides[0].shape, dtype=np.int32)
-    # From 2 on: a map of nothing but 1, in pieces, would be taken for a mask of foreground.
-    for cell, inside in reversed([*enumerate(insides, start=2)]):
-        labels[inside] = cell
-    return labels
+    matches = [wanted.fullmatch(name) for name in sorted(archive.namelist()) if not hidden.search(name)]
+    return [(match[1], match[0]) for match in matches if match]
 
 
 def with_validation(names: list[str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from maunet_lite import __version__
 from maunet_lite.data import downloads
 from maunet_lite.data.catalogue import CATALOGUE, CHECKSUMS
 from maunet_lite.data.checks import DatasetError
-from maunet_lite.data.downloads import LicenceError, get, join_masks, with_validation
+from maunet_lite.data.downloads import LicenceError, get, with_validation
 from maunet_lite.data.folder import load_dataset
 from maunet_lite.data.problems import check_folder
 
@@ -53,7 +53,7 @@ class Web:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.monkeypatch, self.fetched = folder, monkeypatch, []
         folder.mkdir()
-        monkeypatch.setattr(downloads, "_downloader", lambda progress: self.fetch)
+        monkeypatch.setattr("pooch.HTTPDownloader", lambda **options: self.fetch)
 
     def put(self, name: str, contents: dict[str, dict[str, bytes]]) -> None:
         """Offer archives, given as file name → members, as the ones of dataset `name`."""
@@ -144,34 +144,6 @@ def test_stardist_archive(web: Web) -> None:
     assert data.modalities == ["fluorescence"]
     assert data.table.set_index("image").loc["t.tif", "split"] == "test"
     assert check_folder(data.folder) == []
-
-
-def test_masks_of_single_cells_are_joined(web: Web) -> None:
-    members = {}
-    for name, alpha in (("one", False), ("two", True)):
-        picture = np.zeros((*CELLS.shape, 4), dtype=np.uint8)
-        members[f"{name}/images/{name}.png"] = png(picture)
-        for cell in (1, 5):
-            mask = (255 * (cell == CELLS)).astype(np.uint8)
-            members[f"{name}/masks/{cell}.png"] = png(np.dstack([mask] * 3) if alpha else mask)
-    web.put("bbbc038", {"stage1_train.zip": members})
-    data = load_dataset(get("bbbc038", progress=False))
-    assert list(data.table["image"]) == ["one.png", "two.png"]
-    for sample in data:
-        np.testing.assert_array_equal(sample.labels > 0, CELLS > 0)
-        assert len(np.unique(sample.labels)) == 3
-    assert check_folder(data.folder) == []
-
-
-def test_a_single_cell_in_pieces_is_no_mask_of_foreground(web: Web) -> None:
-    pieces = (255 * (CELLS > 0)).astype(np.uint8)
-    web.put("bbbc038", {"stage1_train.zip": {"a/images/a.png": png(1), "a/masks/0.png": png(pieces)}})
-    assert check_folder(get("bbbc038", progress=False)) == []
-
-
-def test_masks_that_cannot_be_joined() -> None:
-    with pytest.raises(DatasetError, match=r"differ in size: \[\(1, 2\), \(2, 1\)\]"):
-        join_masks([np.ones((2, 1)), np.ones((1, 2))])
 
 
 def test_unlabelled_images_lie_in_a_dataset_of_their_own(web: Web) -> None:
