@@ -128,8 +128,6 @@ def _find(url: str, folder: Path) -> Path:
 
 def _build(folder: Path, name: str, entry: Entry, paths: dict[str, Path], progress: bool) -> None:
     """Unpack the archives of a dataset into `folder`, which appears complete or not at all."""
-    if folder.exists():
-        folder.rmdir()  # it is empty; not every system can rename a folder over an empty one
     rows = []
     with atomic_path(folder) as unfinished:
         for part in entry.parts:

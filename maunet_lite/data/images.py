@@ -202,12 +202,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path`, and rename what was written there to `path` at the end.
 
     Readers see the old file or the whole new one, never a part; if the block raises, the temporary file is
-    removed and `path` stays as it was.
+    removed and `path` stays as it was. A folder takes the place of an empty one, too.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        The file to write. Its folder is created if need be.
+        The file or folder to write. Its folder is created if need be.
 
     Yields
     ------
@@ -227,6 +227,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".part-{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
+        if temporary.is_dir() and path.is_dir() and not any(path.iterdir()):
+            path.rmdir()  # not every system can rename a folder over an empty one
         os.replace(temporary, path)
     finally:  # there is something left only if it failed
         if temporary.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 
@@ -520,6 +521,13 @@ def test_atomic_path_for_a_folder(tmp_path):
         temporary.mkdir()
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["set"]
+    (tmp_path / "empty").mkdir()
+    for name, replaced in (("empty", True), ("set", False)):
+        with contextlib.suppress(OSError), atomic_path(tmp_path / name) as temporary:
+            temporary.mkdir()
+            (temporary / "y").write_text("2")
+        assert (tmp_path / name / "y").exists() == replaced
+    assert (tmp_path / "set" / "x").exists(), "a folder that holds something stays"
 
 
 def test_real_files(cells_folder):

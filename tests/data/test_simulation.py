@@ -418,22 +418,6 @@ def test_same_seed_same_bytes_and_more_begin_alike(dataset, tmp_path) -> None:
     assert (other / name).read_bytes() != (dataset / name).read_bytes()
 
 
-def test_unlabelled_split_has_no_labels_and_leaks_are_named(tmp_path) -> None:
-    folder = simulate_dataset(
-        tmp_path / "set",
-        n_per_modality=2,
-        shape=(32, 40),
-        splits={"train": 0.5, "unlabelled": 0.5},
-        light_leak=1.0,
-        progress=False,
-    )
-    table = pd.read_csv(folder / "metadata.csv")
-    labelled = {path.name.removesuffix("_label.tiff") for path in (folder / "labels").iterdir()}
-    assert labelled == {name.rsplit(".", 1)[0] for name in table.image[table.split == "train"]}
-    assert table.cells[table.split == "unlabelled"].isna().all()
-    assert table.source.str.endswith("-leak").all()
-
-
 def test_progress_is_shown(tmp_path, capsys) -> None:
     simulate_dataset(tmp_path / "set", n_per_modality=1, shape=(32, 32))
     assert "4/4" in capsys.readouterr().err
@@ -464,10 +448,8 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_per_modality": 0}, "expected at least 1"),
-        ({"seed": -1}, "at least 0"),
-        ({"light_leak": 2}, "a share between 0 and 1"),
-        ({"splits": {"train": 0.5, "val": 0.4}}, "shares that sum to 1"),
+        ({"n_per_modality": 0}, "n_per_modality is 0, seed 0; expected at least 1"),
+        ({"seed": -1}, "seed -1; expected at least 1, at least 0"),
         ({"shape": (16, 16)}, "at least 32"),
     ],
 )
@@ -478,12 +460,9 @@ def test_wrong_dataset_options_are_named(tmp_path, options: dict, message: str) 
 
 
 def test_split_names_by_eye() -> None:
-    shares = {"train": 0.7, "val": 0.15, "test": 0.15}
-    assert split_names(2, shares) == ["train", "val"]
-    assert split_names(5, shares) == ["train", "val", "test", "train", "train"]
-    assert split_names(20, shares)[:5] == split_names(5, shares)
-    assert [split_names(20, shares).count(name) for name in shares] == [14, 3, 3]
-    assert split_names(3, {"train": 0.0, "val": 1.0}) == ["val"] * 3
+    assert split_names(2) == ["train", "val"]
+    assert split_names(20)[:5] == split_names(5) == ["train", "val", "test", "train", "train"]
+    assert [split_names(20).count(name) for name in ("train", "val", "test")] == [14, 3, 3]
 
 
 # --- the samples in the repository -----------------------------------------------------------------------
