@@ -55,8 +55,6 @@ class Entry:
         What it shows, in a line.
     how : str
         How to get it.
-    images : int or None
-        How many images it holds; None if that depends or was not counted.
     licence : str
         Licence of what is downloaded; empty for what is made here or lies here already.
     restricted : bool
@@ -67,7 +65,6 @@ class Entry:
 
     about: str
     how: str
-    images: int | None = None
     licence: str = ""
     restricted: bool = False
     parts: tuple[Part, ...] = ()
@@ -101,8 +98,10 @@ def _pairs(
 
 
 CATALOGUE: dict[str, Entry] = {
-    "simulated": Entry("four simulated microscopes with exact labels", "made here on first use", 48),
-    "samples": Entry("simulated images of the four modalities", "comes with the kit", 8),
+    "simulated": Entry(
+        "48 images of four simulated microscopes, with exact labels", "made here on first use"
+    ),
+    "samples": Entry("8 simulated images of the four modalities", "comes with the kit"),
     "cells": Entry(
         "real images of four modalities, each under a free licence that its table names",
         "a folder of your own: put it into the folder of datasets, or set MAUNET_CELLS to its path",
@@ -127,9 +126,8 @@ CATALOGUE: dict[str, Entry] = {
         parts=tuple(Part(f"{_CHALLENGE}/train-unlabeled-{n}.zip", "NAME", n) for n in ("part1", "part2")),
     ),
     "dsb2018": Entry(
-        "nuclei in fluorescence, Data Science Bowl 2018: the subset that StarDist's examples use",
+        "497 images of nuclei in fluorescence, Data Science Bowl 2018: the subset of StarDist's examples",
         "maunet-lite data get dsb2018",
-        497,
         licence="CC0: free for any use",
         parts=tuple(
             _pairs(_STARDIST, split, split, "dsb2018", "masks/NAME", modality="fluorescence")
@@ -196,15 +194,14 @@ def format_catalogue() -> str:
     Examples
     --------
     >>> print(format_catalogue().splitlines()[1].strip())
-    four simulated microscopes with exact labels (48 images)
+    48 images of four simulated microscopes, with exact labels
     """
     width = max(len(name) for name in CATALOGUE)
     lines = []
     for name, entry in CATALOGUE.items():
         here = (find_folder(name) / "images").is_dir()
         lines.append(f"{name:{width}}  {f'here: {find_folder(name)}' if here else f'not here; {entry.how}'}")
-        count = f" ({entry.images:,} images)" if entry.images else ""
-        lines.append(f"{'':{width}}  {entry.about}{count}")
+        lines.append(f"{'':{width}}  {entry.about}")
         if entry.licence:
             lines.append(f"{'':{width}}  licence: {entry.licence}")
     lines.append(

@@ -22,7 +22,6 @@ from maunet_lite.data.table import (
     read_table,
 )  # fmt: skip
 
-_LITTER = {"thumbs.db", "desktop.ini"}  # what file managers leave behind
 _IMAGE_FOLDERS = {"images", "image", "imgs", "img", "raw", "pictures"}
 _LABEL_FOLDERS = {"labels", "label", "masks", "mask", "gt", "groundtruth", "ground_truth", "annotations"}
 
@@ -34,7 +33,7 @@ class Problem(NamedTuple):
     problem: str
 
 
-def check_folder(folder: str | Path, progress: bool = False) -> list[Problem]:
+def check_folder(folder: str | Path) -> list[Problem]:
     """List every problem of a dataset folder at once.
 
     Found are: no folder ``images`` (with advice where the images seem to be), unreadable files and files of
@@ -45,8 +44,7 @@ def check_folder(folder: str | Path, progress: bool = False) -> list[Problem]:
     Parameters
     ----------
     folder : str or Path
-    progress : bool
-        Show a progress bar: every file is read.
+        Every file in it is read.
 
     Returns
     -------
@@ -63,8 +61,6 @@ def check_folder(folder: str | Path, progress: bool = False) -> list[Problem]:
     images/a.png
     labels
     """
-    from tqdm import tqdm
-
     folder = Path(folder)
     if advice := advise(folder):
         return [Problem(str(folder), advice)]
@@ -73,17 +69,7 @@ def check_folder(folder: str | Path, progress: bool = False) -> list[Problem]:
         table = read_table(folder)
     except (DatasetError, OSError) as error:
         return [Problem(str(folder), str(error)), *problems]
-    problems += [*_in_the_table(folder, table), *_among_labels(folder)]
-    rows = zip(table["image"], table["label"], table["split"], strict=True)
-    for name, label, split in tqdm(rows, total=len(table), unit="image", disable=not progress):
-        problems += _in_a_pair(folder, name, label)
-        if label is None and split != "unlabelled" and table["labelled"].any():
-            expected = f"labels/{Path(name).stem}_label.tiff"
-            problems.append(Problem(f"images/{name}", f"no label map ({expected}): it counts as unlabelled"))
-    if not table["labelled"].any() and not (table["split"] == "unlabelled").all():
-        nothing = "no image has a label map (labels/NAME_label.tiff): all are unlabelled"
-        problems.append(Problem("labels", nothing))
-    return problems
+    return [*problems, *_in_the_table(folder, table), *_among_labels(folder), *_in_files(folder, table)]
 
 
 def advise(folder: Path) -> str | None:
@@ -100,7 +86,7 @@ def advise(folder: Path) -> str | None:
 
 def _guess(folder: Path) -> str:
     """Say where the images of a folder without ``images`` seem to be."""
-    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    inside = _seen(folder)
     loose = [path.name for path in inside if path.suffix.lower() in IMAGE_SUFFIXES]
     if loose:
         return (
@@ -115,12 +101,18 @@ def _guess(folder: Path) -> str:
     return ""
 
 
+def _seen(folder: Path) -> list[Path]:
+    """Return what is in a folder, in order, but for what file managers leave behind."""
+    litter = {"thumbs.db", "desktop.ini"}
+    return sorted(p for p in folder.iterdir() if p.name[0] != "." and p.name.lower() not in litter)
+
+
 def _among_images(folder: Path) -> Iterator[Problem]:
     """Find what is no image, and names that clash."""
-    for path in sorted((folder / "images").iterdir()):
+    for path in _seen(folder / "images"):
         if path.is_dir():
             yield Problem(f"images/{path.name}", "a folder: what is in it is ignored; move images up")
-        elif not _is_litter(path) and path.suffix.lower() not in IMAGE_SUFFIXES:
+        elif path.suffix.lower() not in IMAGE_SUFFIXES:
             kinds = ", ".join(IMAGE_SUFFIXES)
             yield Problem(f"images/{path.name}", f"not read, only {kinds} are: export it as TIFF")
     names = image_files(folder)
@@ -130,16 +122,14 @@ def _among_images(folder: Path) -> Iterator[Problem]:
             shared = f"{count} images share this name and so one label map; rename all but one"
             yield Problem(f"images/{stem}.*", shared)
     for name in names:
-        if any(end and stem in stems for end, stem in _without_endings(name)):
+        if stems.keys() & (_images_of(name) - {Path(name).stem}):
             yield Problem(f"images/{name}", "seems to be a label map: move it into the folder 'labels'")
 
 
 def _in_the_table(folder: Path, table: pd.DataFrame) -> Iterator[Problem]:
     """Compare ``metadata.csv`` with the folder."""
     path, names = folder / "metadata.csv", image_files(folder)
-    if not path.exists():
-        return
-    listed = Counter(read_listing(path, names)["image"])
+    listed = Counter(read_listing(path, names)["image"] if path.exists() else names)
     for name in sorted(set(names) - set(listed)):
         yield Problem(f"images/{name}", "not in metadata.csv and so ignored; add a row for it")
     for name, count in listed.items():
@@ -158,46 +148,49 @@ def _in_the_table(folder: Path, table: pd.DataFrame) -> Iterator[Problem]:
 def _among_labels(folder: Path) -> Iterator[Problem]:
     """Find label maps that belong to no image, or to one that has another."""
     if not (folder / "labels").is_dir():
-        for path in sorted(folder.iterdir()):
+        for path in _seen(folder):
             if path.is_dir() and path.name.lower() in _LABEL_FOLDERS:
                 yield Problem(path.name, "not read: rename this folder to 'labels'")
         return
-    stems, used = {Path(name).stem for name in image_files(folder)}, label_files(folder)
-    matched = {used[stem] for stem in stems & set(used)}
-    for path in sorted((folder / "labels").iterdir()):
-        if path.is_dir() or _is_litter(path) or path.name in matched:
+    label_of, stems = label_files(folder), {Path(name).stem for name in image_files(folder)}
+    for path in _seen(folder / "labels"):
+        rivals = {label_of.get(stem) for stem in stems & _images_of(path.name)}
+        if path.is_dir() or path.name in rivals:
             continue
-        rivals = stems & {stem for _, stem in _without_endings(path.name)}
         reason = "no image in the folder 'images' belongs to it"
         if path.suffix.lower() not in LABEL_SUFFIXES:
             reason = f"not read, only {', '.join(LABEL_SUFFIXES)} are: save it as TIFF"
         elif rivals:
-            reason = f"not used: labels/{used[rivals.pop()]} is taken for the same image"
+            reason = f"not used: labels/{rivals.pop()} is taken for the same image"
         yield Problem(f"labels/{path.name}", reason)
 
 
-def _in_a_pair(folder: Path, name: str, label: str | None) -> Iterator[Problem]:
-    """Read an image and its label map."""
-    shapes = []
-    for file, read in ((f"images/{name}", read_image), (f"labels/{label}", read_labels)):
-        if label is None and read is read_labels:
-            return
-        try:
-            shapes.append(read(folder / file).shape[:2])
-        except (ImageError, LabelError, OSError) as error:
-            yield Problem(file, str(error).removeprefix(f"{folder / file}: "))
-    if len(shapes) == 2 and shapes[0] != shapes[1]:
-        image_size, label_size = (f"{height} × {width}" for height, width in shapes)
-        differ = f"the label map is {label_size} pixels, but images/{name} is {image_size}"
-        swapped = ": its axes are swapped, transpose it (labels.T)" if shapes[0] == shapes[1][::-1] else ""
-        yield Problem(f"labels/{label}", f"{differ}{swapped}")
+def _in_files(folder: Path, table: pd.DataFrame) -> Iterator[Problem]:
+    """Read every image and its label map."""
+    unlabelled = table["split"] == "unlabelled"
+    none_labelled = not table["labelled"].any()
+    for name, label, fine in zip(table["image"], table["label"], unlabelled | none_labelled, strict=True):
+        files = {f"images/{name}": read_image} | ({f"labels/{label}": read_labels} if label else {})
+        shapes = []
+        for file, read in files.items():
+            try:
+                shapes.append(read(folder / file).shape[:2])
+            except (ImageError, LabelError, OSError) as error:
+                yield Problem(file, str(error).removeprefix(f"{folder / file}: "))
+        if len(set(shapes)) == 2:
+            image_size, label_size = (f"{height} × {width}" for height, width in shapes)
+            differ = f"the label map is {label_size} pixels, but images/{name} is {image_size}"
+            turned = shapes[0] == shapes[1][::-1]
+            advice = ": its axes are swapped, transpose it (labels.T)" if turned else ""
+            yield Problem(f"labels/{label}", differ + advice)
+        if not label and not fine:
+            missing = f"no label map (labels/{Path(name).stem}_label.tiff): it counts as unlabelled"
+            yield Problem(f"images/{name}", missing)
+    if none_labelled and not unlabelled.all():
+        yield Problem("labels", "no image has a label map (labels/NAME_label.tiff): all are unlabelled")
 
 
-def _without_endings(name: str) -> list[tuple[str, str]]:
-    """Return the endings of label maps that a file name has, each with the stem before it."""
+def _images_of(name: str) -> set[str]:
+    """Return the stems of images whose label map a file of this name could be."""
     stem = Path(name).stem
-    return [(end, stem.removesuffix(end)) for end in LABEL_ENDINGS if stem.endswith(end)]
-
-
-def _is_litter(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.lower() in _LITTER
+    return {stem.removesuffix(ending) for ending in LABEL_ENDINGS if stem.endswith(ending)}

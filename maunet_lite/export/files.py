@@ -15,7 +15,7 @@ smaller than it is. Whatever is written appears complete or not at all.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -83,7 +83,6 @@ def export(
     ['a_label.tiff', 'a.geojson']
     """
     names = parse_formats(formats)
-    require_packages(names)
     labels, stem = validate_labels(labels, masks=True), Path(stem)
     if pixel_size is not None:
         validate_pixel_size(pixel_size)
@@ -113,6 +112,8 @@ def parse_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
     ------
     ValueError
         If one is not known; the message lists those that are.
+    ImportError
+        If one needs a package that is not installed; the message holds the line to type.
 
     Examples
     --------
@@ -125,21 +126,13 @@ def parse_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
     """
     names = formats.split(",") if isinstance(formats, str) else formats
     names = [name.strip().lower() for name in names if name.strip()]
-    if unknown := [name for name in names if name not in FORMATS]:
-        raise ValueError(
-            f"no export format {unknown[0]!r}: there are tiff, rois (Fiji), geojson (QuPath) and zarr "
-            "(napari); several are joined by commas"
-        )
+    for name in names:
+        if name not in FORMATS:
+            raise ValueError(
+                f"no export format {name!r}: there are tiff, rois (Fiji), geojson (QuPath) and zarr "
+                "(napari); several are joined by commas"
+            )
+        package, extra = _PACKAGES.get(name, (None, None))
+        if package and importlib.util.find_spec(package) is None:
+            raise ImportError(f"{package} is needed to write {name}: pip install 'maunet-lite[{extra}]'")
     return tuple(dict.fromkeys(names))
-
-
-def require_packages(formats: Iterable[str]) -> None:
-    """Raise an ImportError with the line to type if a format needs a package that is not installed."""
-    for name in _PACKAGES.keys() & formats:
-        package, extra = _PACKAGES[name]
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise ImportError(
-                f"{package} is needed to write {name}: pip install 'maunet-lite[{extra}]'"
-            ) from error

@@ -128,13 +128,13 @@ def _rings(follower: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def fill(polygons: Mapping[int, list[Polygon]], shape: tuple[int, int]) -> np.ndarray:
-    """Turn polygons along pixel edges back into a label map: the inverse of `trace`.
+    """Turn polygons back into a label map: the inverse of `trace`.
 
     Parameters
     ----------
     polygons : mapping of int to list of Polygon
         Rings may run either way round, their first corner may be repeated at the end, and coordinates may be
-        floats if they are whole numbers.
+        floats. A pixel belongs to a cell if its centre lies inside.
     shape : (int, int)
         (H, W) of the map.
 
@@ -146,7 +146,7 @@ def fill(polygons: Mapping[int, list[Polygon]], shape: tuple[int, int]) -> np.nd
     Raises
     ------
     LabelError
-        If an edge is oblique, a corner lies between pixels' edges or outside the map, or polygons overlap.
+        If a corner lies outside the map, or polygons overlap.
 
     Examples
     --------
@@ -159,8 +159,11 @@ def fill(polygons: Mapping[int, list[Polygon]], shape: tuple[int, int]) -> np.nd
     for name, parts in polygons.items():
         for part in parts:
             for ring, sign in ((part.shell, 1), *((hole, -1) for hole in part.holes)):
-                _check_ring(name, ring, shape)
                 x, y = np.asarray(ring).T
+                if min(x.min(), y.min()) < 0 or x.max() > shape[1] or y.max() > shape[0]:
+                    raise LabelError(
+                        f"a polygon of cell {name} leaves the map of {shape[0]} × {shape[1]} pixels"
+                    )
                 inside = draw.polygon(y - 0.5, x - 0.5, shape)  # there a pixel's centre is a whole number
                 filled[inside] += sign * name
                 covers[inside] += sign
@@ -170,14 +173,3 @@ def fill(polygons: Mapping[int, list[Polygon]], shape: tuple[int, int]) -> np.nd
             f"polygons overlap at row {row}, column {column}: a pixel belongs to one cell at most"
         )
     return filled.astype(np.int32)
-
-
-def _check_ring(name: int, ring: np.ndarray, shape: tuple[int, int]) -> None:
-    corners = np.asarray(ring)
-    steps = corners - np.roll(corners, 1, axis=0)
-    if (corners != np.rint(corners)).any() or (steps != 0).all(axis=1).any():
-        raise LabelError(
-            f"a polygon of cell {name} does not follow the edges of pixels; draw it with skimage.draw.polygon"
-        )
-    if corners.min() < 0 or (corners > shape[::-1]).any():
-        raise LabelError(f"a polygon of cell {name} leaves the map of {shape[0]} × {shape[1]} pixels")

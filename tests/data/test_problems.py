@@ -39,7 +39,7 @@ def test_a_folder_in_order_has_no_problems(tmp_path: Path) -> None:
 
 def test_simulated_data_are_in_order(tmp_path: Path) -> None:
     folder = simulate_dataset(tmp_path / "tiny", n_per_modality=2, shape=(32, 40), progress=False)
-    assert check_folder(folder, progress=False) == []
+    assert check_folder(folder) == []
 
 
 def test_a_messy_folder_is_listed_at_once(tmp_path: Path) -> None:

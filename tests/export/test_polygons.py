@@ -110,14 +110,19 @@ def test_filling_takes_rings_either_way_round_and_closed():
         assert fill({7: [Polygon(shell)]}, (2, 4)).tolist() == [[0, 7, 7, 0]] * 2
 
 
-@pytest.mark.parametrize(("shell", "message"), [
-    ([[0, 0], [2, 2], [0, 2]], "does not follow the edges"),
-    ([[0, 0], [1.5, 0], [1.5, 1], [0, 1]], "does not follow the edges"),
-    ([[0, 0], [5, 0], [5, 1], [0, 1]], "leaves the map of 2 × 3"),
-])  # fmt: skip
-def test_other_polygons_are_refused(shell, message):
-    with pytest.raises(LabelError, match=message):
-        fill({1: [Polygon(np.array(shell))]}, (2, 3))
+def test_a_pixel_belongs_to_the_cell_around_its_centre():
+    triangle = np.array([[0, 0], [3.2, 0], [0, 3.2]])
+    assert fill({4: [Polygon(triangle)]}, (4, 4)).tolist() == [
+        [4, 4, 4, 0],
+        [4, 4, 0, 0],
+        [4, 0, 0, 0],
+        [0] * 4,
+    ]
+
+
+def test_polygons_outside_the_map_are_refused():
+    with pytest.raises(LabelError, match="cell 1 leaves the map of 2 × 3"):
+        fill({1: [Polygon(np.array([[0, 0], [5, 0], [5, 1], [0, 1]]))]}, (2, 3))
 
 
 def test_overlapping_cells_are_refused():
