@@ -1,8 +1,7 @@
-"""Read and write images and label maps.
+"""Read and write images and label maps, which are told apart by their content.
 
-Files are told apart by their content. TIFF is read by tifffile, PNG by imagecodecs (Pillow cuts
-16-bit colours to 8 bit), JPEG and BMP by Pillow. What an image and a label map may be stands in
-`checks`.
+TIFF is read by tifffile, PNG by imagecodecs (Pillow cuts 16-bit colours to 8 bit), JPEG and BMP by Pillow.
+What an image and a label map may be stands in `checks`.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     with _naming(path, ImageError):
         image = _decode(Path(path))
-        if image.dtype == bool:
+        if image.dtype.kind == "b":
             return image.astype(np.uint8) * 255
         if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind in "iuf":
             with np.errstate(over="ignore"):  # too large for float32 means infinite, which is refused below
@@ -99,13 +98,6 @@ def read_labels(path: str | Path) -> np.ndarray:
         return validate_labels(_decode(Path(path), labels=True))
 
 
-_REASONS = {
-    FileNotFoundError: "there is no such file",
-    PermissionError: "you are not allowed to read it",
-    IsADirectoryError: "this is a folder; expected one file",
-}
-
-
 @contextmanager
 def _naming(path: str | Path, kind: type[ValueError]) -> Iterator[None]:
     """Turn whatever goes wrong while a file is read into an error of one kind that names the file."""
@@ -115,12 +107,12 @@ def _naming(path: str | Path, kind: type[ValueError]) -> Iterator[None]:
         raise kind(f"{path}: {error}") from error
     except Exception as error:  # decoders raise whatever they like on damaged files
         damaged = f"the file is damaged, truncated or of an unsupported kind ({error})"
-        raise kind(f"{path}: {_REASONS.get(type(error), damaged)}") from error
+        raise kind(f"{path}: {getattr(error, 'strerror', None) or damaged}") from error
 
 
 def _decode(path: Path, labels: bool = False) -> np.ndarray:
     if path.is_dir():
-        raise IsADirectoryError(path)  # Windows would call it a missing permission
+        raise ImageError("this is a folder; expected one file")
     with path.open("rb") as file:
         start = file.read(8)
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
@@ -166,9 +158,7 @@ def _decode_tiff(path: Path, labels: bool) -> np.ndarray:
         if colours not in ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "YCBCR"):
             raise ImageError(f"colours are stored as {colours}; expected grey, RGB or a palette")
         pages = [page for page in series.pages if page is not None]
-        ends = [
-            sum(part) for page in pages for part in zip(page.dataoffsets, page.databytecounts, strict=True)
-        ]
+        ends = [np.add(page.dataoffsets, page.databytecounts).max() for page in pages]
         if max(ends) > file.filehandle.size:  # the JPEG decoder would fill up the missing part in silence
             raise ImageError("the file is truncated")
         palette = page.colormap
@@ -271,8 +261,8 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 def write_labels(path: str | Path, labels: np.ndarray, *, pixel_size: float | None = None) -> None:
     """Write a label map as a compressed TIFF of uint16 or, for ids above 65,535, uint32.
 
-    Drop it on the window of *Fiji* (Image › Lookup Tables › glasbey tells cells apart; uint32 becomes floats,
-    exact up to 16,777,216) or *napari* (right click on the layer › Convert to Labels).
+    Drop it on *Fiji* (Lookup Tables › glasbey; uint32 becomes floats, exact up to 16,777,216) or on *napari*
+    (right click on the layer › Convert to Labels).
 
     Parameters
     ----------

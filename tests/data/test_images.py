@@ -356,7 +356,7 @@ def test_truncated_tiffs_are_never_filled_up(tmp_path, compression):
 
 def test_missing_files_and_folders(tmp_path):
     for read, error in ((read_image, ImageError), (read_labels, LabelError)):
-        with pytest.raises(error, match=r"none\.png: there is no such file"):
+        with pytest.raises(error, match=r"none\.png: No such file"):
             read(tmp_path / "none.png")
         with pytest.raises(error, match="this is a folder"):
             read(str(tmp_path))
@@ -369,7 +369,7 @@ def test_unreadable_files(tmp_path):
     path = tmp_path / "a.png"
     write_image(path, noise(3, 4))
     path.chmod(0)
-    with pytest.raises(ImageError, match="not allowed"):
+    with pytest.raises(ImageError, match="Permission denied"):
         read_image(path)
 
 

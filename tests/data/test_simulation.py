@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
+from maunet_lite.data import MODALITIES, VARIANTS, Simulated, simulate, simulate_dataset
 from maunet_lite.data.checks import validate_labels
 from maunet_lite.data.images import read_image, read_labels
-from maunet_lite.data.simulation import MODALITIES, VARIANTS, Simulated, simulate, simulate_dataset
 from maunet_lite.data.simulation.fields import blur, illumination, smooth_noise, specks
 from maunet_lite.data.simulation.folder import split_names
 from maunet_lite.data.simulation.microscopes import _propagate, phase_contrast

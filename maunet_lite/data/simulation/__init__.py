@@ -10,17 +10,8 @@ A picture is made in four steps, each a module short enough to open and read:
 ``folder`` writes whole datasets.
 
 >>> import numpy as np
+>>> from maunet_lite.data import simulate
 >>> image, labels = simulate("dic", (64, 96), rng=np.random.default_rng(0))
 >>> image.shape, image.dtype, labels.shape, labels.dtype
 ((64, 96), dtype('uint8'), (64, 96), dtype('int32'))
 """
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "folder": ["simulate_dataset"],
-        "pictures": ["MODALITIES", "VARIANTS", "Simulated", "simulate"],
-    },
-)

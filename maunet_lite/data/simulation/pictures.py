@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -65,8 +65,7 @@ def _spread(rng: Generator) -> Outline:
     most_concave = rng.uniform(0.3, 0.9)
 
     def outline(rng: Generator) -> np.ndarray:
-        kind = rng.random()
-        if kind < 0.1:
+        if (kind := rng.random()) < 0.1:
             return round_outline(rng, 1.1, 0.03)
         if kind < 0.3:
             return spindle_outline(rng, rng.uniform(2, 4))
@@ -186,9 +185,12 @@ def simulate(
     True
     """
     _check_choice("modality", modality, MODALITIES)
-    _check_choice(f"variant of {modality}", variant, (*VARIANTS[modality], None))
-    _check_choice("dtype", dtype, FULL_SCALE)
-    _check_numbers(shape, rng, n_cells, cell_diameter, clustering)
+    if variant is not None:
+        _check_choice(f"variant of {modality}", variant, VARIANTS[modality])
+    _check_choice("dtype", dtype, tuple(FULL_SCALE))
+    _check_numbers(shape, n_cells, cell_diameter, clustering)
+    if not isinstance(rng, Generator):
+        raise TypeError(f"rng is {rng!r}; expected a generator. Pass rng=np.random.default_rng(seed)")
     height, width = map(int, shape)
     variant = variant or str(rng.choice(VARIANTS[modality]))
     recipe = RECIPES[modality][variant]
@@ -196,16 +198,13 @@ def simulate(
     if n_cells is None:
         covered = rng.uniform(*recipe.coverage) * height * width
         n_cells = max(1, round(covered / (np.pi / 4 * diameter**2)))
+    population, size_spread = recipe.population(rng), rng.uniform(0.05, 0.25)
+    if clustering is None:
+        clustering = rng.uniform(0, 0.8)
     scene = place_cells(
-        (height, width),
-        recipe.population(rng),
-        rng,
-        n_cells=n_cells,
-        diameter=diameter,
-        size_spread=rng.uniform(0.05, 0.25),
-        clustering=rng.uniform(0, 0.8) if clustering is None else clustering,
-        alignment=rng.uniform(*recipe.alignment),
-    )
+        (height, width), population, rng, n_cells=n_cells, diameter=diameter, size_spread=size_spread,
+        clustering=clustering, alignment=rng.uniform(*recipe.alignment),
+    )  # fmt: skip
     form_image = getattr(microscopes, modality.replace("-", "_"))
     radiance = scene.crop(form_image(scene, rng, variant))
     leak = _stray_light((height, width), rng)
@@ -216,36 +215,25 @@ def simulate(
     return Simulated(image, np.ascontiguousarray(scene.crop(scene.labels)))
 
 
-def _check_choice(name: str, value: str | None, choices: Collection[str | None]) -> None:
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        known = ", ".join(choice for choice in choices if choice)
-        raise ValueError(f"unknown {name} {value!r}; expected one of {known}")
+        raise ValueError(f"unknown {name} {value!r}; expected one of {', '.join(choices)}")
 
 
-def _check_numbers(
-    shape: Sequence[int],
-    rng: Generator,
-    n_cells: int | None,
-    diameter: float | None,
-    clustering: float | None,
-) -> None:
+def _check_numbers(shape: Any, n_cells: int | None, diameter: float | None, clustering: float | None) -> None:
     """Refuse numbers that make no picture."""
-    if not isinstance(rng, Generator):
-        raise TypeError(f"rng is {rng!r}; expected a generator. Pass rng=np.random.default_rng(seed)")
     small, side = SMALLEST_SIDE, min(shape)
-    rules = {
-        f"shape is {shape}; expected (height, width) in whole pixels, each at least {small}":
-            len(shape) == 2 and side >= small and all(int(length) == length for length in shape),
-        f"n_cells is {n_cells}; expected a whole number, 0 or more":
-            n_cells is None or 0 <= n_cells == int(n_cells),
-        f"cell_diameter is {diameter}; expected pixels between 4 and {side}, the shorter side":
-            diameter is None or 4 <= diameter <= side,
-        f"clustering is {clustering}; expected a share between 0 and 1":
-            clustering is None or 0 <= clustering <= 1,
-    }  # fmt: skip
-    for message, kept in rules.items():
-        if not kept:
-            raise ValueError(message)
+    if len(shape) != 2 or any(int(length) != length or length < small for length in shape):
+        fault = f"shape is {shape}; expected (height, width) in whole pixels, each at least {small}"
+    elif n_cells is not None and (int(n_cells) != n_cells or n_cells < 0):
+        fault = f"n_cells is {n_cells}; expected a whole number, 0 or more"
+    elif diameter is not None and not 4 <= diameter <= side:
+        fault = f"cell_diameter is {diameter}; expected pixels between 4 and {side}, the shorter side"
+    elif clustering is not None and not 0 <= clustering <= 1:
+        fault = f"clustering is {clustering}; expected a share between 0 and 1"
+    else:
+        return
+    raise ValueError(fault)
 
 
 def _log_uniform(rng: Generator, limits: tuple[float, float]) -> float:
