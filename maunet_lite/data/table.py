@@ -8,7 +8,6 @@ with the reason.
 from __future__ import annotations
 
 import io
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -122,10 +121,7 @@ def label_files(folder: Path) -> dict[str, str]:
 
 
 def _files(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.is_file() and not e.name.startswith("."))
+    return sorted(path.name for path in folder.glob("[!.]*") if path.is_file())
 
 
 def read_listing(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
@@ -194,7 +190,7 @@ def _read_text(path: Path) -> pd.DataFrame:
 def _completed(listed: Iterable[str], names: Sequence[str]) -> list[str]:
     """Return file names without folders; one that is no file becomes the only file of its stem."""
     stems = Counter(Path(name).stem for name in names)
-    by_stem = {Path(name).stem: name for name in names if stems[Path(name).stem] == 1}
+    complete = {Path(name).stem: name for name in names if stems[Path(name).stem] == 1}
+    complete |= {name: name for name in names}
     plain = [PurePosixPath(name.replace("\\", "/")).name for name in listed]
-    files = set(names)
-    return [n if n in files else by_stem.get(n) or by_stem.get(Path(n).stem, n) for n in plain]
+    return [complete.get(name) or complete.get(Path(name).stem, name) for name in plain]

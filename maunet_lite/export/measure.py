@@ -129,9 +129,6 @@ def _outlines(polygons: dict[int, list[Polygon]], area: pd.Series) -> dict[str, 
     """Solidity, pieces and holes, from the cells' polygons."""
     shells = [np.concatenate([part.shell for part in parts]) for parts in polygons.values()]
     hulls = np.array([cv2.contourArea(cv2.convexHull(corners)) for corners in shells], dtype=float)
+    pieces = [len(parts) for parts in polygons.values()]
     holes = [sum(len(part.holes) for part in parts) for parts in polygons.values()]
-    return {
-        "solidity": area / hulls,
-        "n_pieces": np.array([len(parts) for parts in polygons.values()], dtype=np.int64),
-        "n_holes": np.array(holes, dtype=np.int64),
-    }
+    return {"solidity": area / hulls, "n_pieces": np.array(pieces, int), "n_holes": np.array(holes, int)}

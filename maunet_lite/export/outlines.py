@@ -58,8 +58,7 @@ def write_geojson(path: str | Path, polygons: dict[int, list[Polygon]], measurem
     features = []
     for cell, parts in polygons.items():
         rings = [[[*ring.tolist(), ring[0].tolist()] for ring in (part.shell, *part.holes)] for part in parts]
-        whole = len(rings) == 1
-        kind, coordinates = ("Polygon", rings[0]) if whole else ("MultiPolygon", rings)
+        kind, coordinates = ("Polygon", rings[0]) if len(rings) == 1 else ("MultiPolygon", rings)
         feature = {
             "type": "Feature",
             "geometry": {"type": kind, "coordinates": coordinates},
