@@ -75,8 +75,8 @@ def write_ome_zarr(
             _write_levels(group, planes, _halve_by_mean, name, pixel_size)
             model = "greyscale" if image.ndim == 2 else "color"
             group.attrs["omero"] = {"channels": _channels(image), "rdefs": {"model": model}}
-            group = group.create_group("labels")
-            group.attrs["labels"] = [name := "cells"]
+            group, name = group.create_group("labels"), "cells"
+            group.attrs["labels"] = [name]
             group = group.create_group(name)
         _write_levels(group, labels, lambda level: level[::2, ::2], name, pixel_size)
         group.attrs["image-label"] = {"version": "0.4"}
