@@ -9,16 +9,15 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "catalogue": ["CATALOGUE", "data_home", "format_catalogue"],
+        "catalogue.downloads": ["get"],
+        "catalogue.entries": ["CATALOGUE", "data_home", "format_catalogue"],
         "checks": [
-            "DatasetError", "ImageError", "LabelError", "validate_image", "validate_labels",
-            "validate_pixel_size",
+            "DatasetError", "ImageError", "LabelError",
+            "validate_image", "validate_labels", "validate_pixel_size",
         ],
-        "downloads": ["get"],
         "folder": ["CellDataset", "Sample", "load_dataset"],
         "images": [
-            "IMAGE_SUFFIXES", "atomic_path", "read_image", "read_labels", "write_image",
-            "write_labels",
+            "IMAGE_SUFFIXES", "atomic_path", "read_image", "read_labels", "write_image", "write_labels",
         ],
         "problems": ["check_folder"],
         "simulation.fields": ["blur", "smooth_noise"],

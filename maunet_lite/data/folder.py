@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from maunet_lite.data.catalogue import CATALOGUE, catalogued_folder
+from maunet_lite.data.catalogue.entries import CATALOGUE, catalogued_folder
 from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.images import read_image, read_labels
 from maunet_lite.data.problems import advise

@@ -18,10 +18,10 @@ import pytest
 import tifffile
 
 from maunet_lite import __version__
-from maunet_lite.data import downloads
-from maunet_lite.data.catalogue import CATALOGUE, CHECKSUMS
+from maunet_lite.data.catalogue import downloads
+from maunet_lite.data.catalogue.downloads import LicenceError, get, with_validation
+from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS
 from maunet_lite.data.checks import DatasetError
-from maunet_lite.data.downloads import LicenceError, get, with_validation
 from maunet_lite.data.folder import load_dataset
 from maunet_lite.data.problems import check_folder
 

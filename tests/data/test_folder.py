@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from maunet_lite.data.catalogue import CATALOGUE, CHECKSUMS, data_home, format_catalogue
+from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, data_home, format_catalogue
 from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.folder import CellDataset, load_dataset
 from maunet_lite.data.images import write_image, write_labels
@@ -292,7 +292,9 @@ def test_data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert data_home() == tmp_path
     monkeypatch.setenv("MAUNET_DATA", "")
     assert data_home().name == "data"
-    monkeypatch.setattr("maunet_lite.data.catalogue._CHECKOUT", tmp_path)  # installed: no checkout around
+    monkeypatch.setattr(
+        "maunet_lite.data.catalogue.entries._CHECKOUT", tmp_path
+    )  # installed: no checkout around
     assert "maunet-lite" in str(data_home())
 
 

@@ -20,7 +20,7 @@ import pooch
 from tqdm import tqdm
 
 from maunet_lite import __version__
-from maunet_lite.data.catalogue import CATALOGUE, CHECKSUMS, Entry, Part, catalogued_folder, data_home
+from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, Entry, Part, catalogued_folder, data_home
 from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.images import IMAGE_SUFFIXES, atomic_path
 from maunet_lite.data.table import LABEL_SUFFIXES

@@ -136,7 +136,7 @@ CATALOGUE: dict[str, Entry] = {
     ),
 }
 
-_CHECKOUT = Path(__file__).resolve().parents[2]  # if the package runs from one
+_CHECKOUT = Path(__file__).resolve().parents[3]  # if the package runs from one
 
 
 def data_home() -> Path:
