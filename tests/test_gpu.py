@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from maunet_lite.data import simulate
 from maunet_lite.data.folder import load_dataset
-from maunet_lite.data.simulation import simulate
 from maunet_lite.features.mean_features import mean_features
 from maunet_lite.inference.predict import predict, segment
 from maunet_lite.network.checkpoints import load_model

@@ -33,13 +33,12 @@ def segment(
 
     Run the same line again to go on after an interruption, or with another --export to add formats.
     """
-    from maunet_lite.export import parse_formats, require_packages
+    from maunet_lite.export import parse_formats
     from maunet_lite.inference import resolve_device
     from maunet_lite.network import find_checkpoint, load_model
     from maunet_lite.scale import has_parquet, open_pool, segment_files
 
     formats = parse_formats(export)
-    require_packages(formats)
     names = model or ["lite"]
     how = {
         "postprocess": postprocess, "export": formats, "table": table, "overlay": overlay,

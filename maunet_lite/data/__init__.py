@@ -9,21 +9,21 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "catalogue": ["CATALOGUE", "data_home", "format_catalogue"],
-        "checks": ["ImageError", "LabelError", "validate_image", "validate_labels"],
-        "downloads": ["get"],
+        "catalogue.downloads": ["get"],
+        "catalogue.entries": ["CATALOGUE", "data_home", "format_catalogue"],
+        "checks": [
+            "DatasetError", "ImageError", "LabelError",
+            "validate_image", "validate_labels", "validate_pixel_size",
+        ],
         "folder": ["CellDataset", "Sample", "load_dataset"],
         "images": [
-            "IMAGE_SUFFIXES", "atomic_path", "read_image", "read_labels", "write_image",
-            "write_labels",
+            "IMAGE_SUFFIXES", "atomic_path", "read_image", "read_labels", "write_image", "write_labels",
         ],
         "problems": ["check_folder"],
         "simulation.fields": ["blur", "smooth_noise"],
         "simulation.folder": ["simulate_dataset"],
-        "simulation.pictures": ["Simulated", "simulate"],
-        "simulation.recipes": ["MODALITIES", "VARIANTS"],
+        "simulation.pictures": ["MODALITIES", "VARIANTS", "Simulated", "simulate"],
         "simulation.scene": ["place_cells"],
         "simulation.shapes": ["round_outline"],
-        "table": ["DatasetError"],
     },
 )  # fmt: skip

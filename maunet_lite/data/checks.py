@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 MAX_ID = 2**31 - 1
+_MASK = "a mask of foreground, which does not tell cells apart; expected one integer id per cell. "
 
 
 class ImageError(ValueError):
@@ -14,6 +15,10 @@ class ImageError(ValueError):
 
 class LabelError(ValueError):
     """A label map, or the file that should hold one, cannot be used; the message says why and what to do."""
+
+
+class DatasetError(ValueError):
+    """A folder that is no dataset, or a part of it that does not exist; the message says what to do."""
 
 
 def validate_image(image: np.ndarray) -> np.ndarray:
@@ -42,36 +47,36 @@ def validate_image(image: np.ndarray) -> np.ndarray:
     maunet_lite.data.checks.ImageError: the image has shape (3, 60, 80): channels come first; ...
     """
     image = np.asarray(image)
-    if image.dtype == bool:
-        raise ImageError(
-            "the image is boolean: a mask, not intensities. If meant, pass image.astype(np.uint8)"
-        )
-    if image.dtype.kind not in "uif":
-        raise ImageError(f"the image has type {image.dtype}; expected integers or floating-point numbers")
-    if image.ndim not in (2, 3):
-        raise ImageError(
-            f"the image has shape {image.shape}; expected (H, W) or (H, W, C). Pass a single image or slice"
-        )
-    if image.size == 0:
-        raise ImageError(f"the image has shape {image.shape}: it has no pixels")
-    if image.ndim == 3 and image.shape[0] <= 4 < image.shape[2]:
-        raise ImageError(
-            f"the image has shape {image.shape}: channels come first; expected (H, W, C). "
-            "Convert it with np.moveaxis(image, 0, -1)"
-        )
-    if image.ndim == 3 and image.shape[2] > 4:
-        raise ImageError(
-            f"the image has {image.shape[2]} channels, shape {image.shape}; expected 1 to 4. "
-            "Choose up to three of them, for example image[..., :3]"
-        )
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinite
-        infinite = image.dtype.kind == "f" and np.isinf(image.astype(np.float32, copy=False)).any()
-    if infinite:
-        raise ImageError(
-            "the image holds values infinite or beyond the range of float32; expected finite numbers "
-            "or NaN (black). Replace them, for example with np.where(np.abs(image) < 1e30, image, 0)"
-        )
+    if fault := _fault_of_image(image):
+        raise ImageError(f"the image {fault}")
     return image
+
+
+def _fault_of_image(image: np.ndarray) -> str | None:
+    """Say what keeps an array from being an image, and what to do."""
+    shape, dtype = image.shape, image.dtype
+    if dtype.kind == "b":
+        return "is boolean: a mask, not intensities. If meant, pass image.astype(np.uint8)"
+    if dtype.kind not in "uif":
+        return f"has type {dtype}; expected integers or floating-point numbers"
+    if image.ndim not in (2, 3):
+        return f"has shape {shape}; expected (H, W) or (H, W, C). Pass a single image or slice"
+    if image.size == 0:
+        return f"has shape {shape}: it has no pixels"
+    if image.ndim == 3 and shape[0] <= 4 < shape[2]:
+        advice = "Convert it with np.moveaxis(image, 0, -1)"
+        return f"has shape {shape}: channels come first; expected (H, W, C). {advice}"
+    if image.ndim == 3 and shape[2] > 4:
+        advice = "Choose up to three of them, for example image[..., :3]"
+        return f"has {shape[2]} channels, shape {shape}; expected 1 to 4. {advice}"
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite
+        infinite = dtype.kind == "f" and np.isinf(image.astype(np.float32, copy=False)).any()
+    if infinite:
+        return (
+            "holds values infinite or beyond the range of float32; expected finite numbers or NaN (black). "
+            "Replace them, for example with np.where(np.abs(image) < 1e30, image, 0)"
+        )
+    return None
 
 
 def validate_labels(labels: np.ndarray, *, masks: bool = False) -> np.ndarray:
@@ -103,61 +108,62 @@ def validate_labels(labels: np.ndarray, *, masks: bool = False) -> np.ndarray:
            [70000,     0,     4]], dtype=int32)
     """
     labels = np.asarray(labels)
-    _check_label_layout(labels)
-    if labels.dtype.kind == "f" and (labels != np.rint(labels)).any():  # also true of NaN
-        raise LabelError(
-            f"the label map has type {labels.dtype} with fractions or NaN; expected one whole id per cell. "
-            "Was it resized by interpolation? Resize label maps to the nearest neighbour (order=0)"
+    if fault := _fault_of_labels(labels) or (None if masks else _fault_of_mask(labels)):
+        raise LabelError(f"the label map {fault}")
+    return labels.astype(np.int32, copy=False)
+
+
+def _fault_of_labels(labels: np.ndarray) -> str | None:
+    """Say what keeps an array from being a label map, and what to do."""
+    shape, dtype = labels.shape, labels.dtype
+    if dtype.kind == "b":
+        return f"is boolean: {_MASK}If no cells touch, number them: skimage.measure.label(mask)"
+    if dtype.kind not in "uif":
+        return f"has type {dtype}; expected integers, one id per cell"
+    if labels.ndim == 3 and shape[2] in (3, 4):
+        return (
+            f"has shape {shape}: a colour picture; expected (H, W), one integer id per cell. If each cell "
+            "has its own 8-bit colour on black, make them ids: labels[..., :3].astype(int) @ [65536, 256, 1]"
+        )
+    if labels.ndim != 2:
+        advice = "Pass one slice, or drop axes of length 1: np.squeeze(labels)"
+        return f"has shape {shape}; expected (H, W). {advice}"
+    if labels.size == 0:
+        return f"has shape {shape}: it has no pixels"
+    if dtype.kind == "f" and (labels != np.rint(labels)).any():  # also true of NaN
+        return (
+            f"has type {dtype} with fractions or NaN; expected one whole id per cell. Was it resized by "
+            "interpolation? Resize label maps to the nearest neighbour (order=0)"
         )
     smallest, largest = labels.min().item(), labels.max().item()
     if smallest < 0:
-        raise LabelError(
-            f"the label map holds negative values (smallest {smallest}); expected 0 for background and "
-            "positive ids. If they mark outlines or pixels to ignore, clear them: labels[labels < 0] = 0"
+        return (
+            f"holds negative values (smallest {smallest}); expected 0 for background and positive ids. If "
+            "they mark outlines or pixels to ignore, clear them: labels[labels < 0] = 0"
         )
     if largest > MAX_ID:
-        raise LabelError(
-            f"the label map holds the id {largest}; the largest possible is {MAX_ID}. "
-            "Renumber it: skimage.segmentation.relabel_sequential(labels)[0]"
-        )
-    labels = labels.astype(np.int32, copy=False)
-    if largest in (1, 255) and not masks:
-        _refuse_mask(labels, int(largest))
-    return labels
+        advice = "Renumber it: skimage.segmentation.relabel_sequential(labels)[0]"
+        return f"holds the id {largest}; the largest possible is {MAX_ID}. {advice}"
+    return None
 
 
-def _check_label_layout(labels: np.ndarray) -> None:
-    if labels.dtype == bool:
-        raise LabelError(
-            "the label map is boolean: a mask of foreground, which does not tell cells apart; expected one "
-            "integer id per cell. If no cells touch, number them: skimage.measure.label(mask)"
-        )
-    if labels.dtype.kind not in "uif":
-        raise LabelError(f"the label map has type {labels.dtype}; expected integers, one id per cell")
-    if labels.ndim == 3 and labels.shape[2] in (3, 4):
-        raise LabelError(
-            f"the label map has shape {labels.shape}: a colour picture; expected (H, W), one integer id per "
-            "cell. If each cell has its own 8-bit colour on black, make them ids: "
-            "labels[..., :3].astype(int) @ [65536, 256, 1]"
-        )
-    if labels.ndim != 2:
-        raise LabelError(
-            f"the label map has shape {labels.shape}; expected (H, W). "
-            "Pass one slice, or drop axes of length 1: np.squeeze(labels)"
-        )
-    if labels.size == 0:
-        raise LabelError(f"the label map has shape {labels.shape}: it has no pixels")
-
-
-def _refuse_mask(labels: np.ndarray, only: int) -> None:
-    """Raise if the map is a mask of foreground: 0 and 255, or 0 and 1 in several pieces."""
+def _fault_of_mask(labels: np.ndarray) -> str | None:
+    """Say that a map is a mask of foreground, if it is: 0 and 255, or 0 and 1 in several pieces."""
+    only = int(labels.max())
+    if only not in (1, 255):
+        return None
     foreground = labels == only
-    if np.count_nonzero(foreground) != np.count_nonzero(labels):
-        return  # there are other ids
     pieces = cv2.connectedComponents(foreground.view(np.uint8), connectivity=8)[0] - 1
-    if only == 255 or pieces > 1:
-        raise LabelError(
-            f"the label map holds no id but {only}, in {pieces} piece{'s' * (pieces > 1)}: a mask of "
-            "foreground, which does not tell cells apart; expected one integer id per cell. "
-            f"If no cells touch, number them: skimage.measure.label(labels == {only})"
-        )
+    if (labels[~foreground] != 0).any() or only == pieces == 1:
+        return None
+    return (
+        f"holds no id but {only}, in {pieces} piece{'s' * (pieces > 1)}: {_MASK}If no cells touch, number "
+        f"them: skimage.measure.label(labels == {only})"
+    )
+
+
+def validate_pixel_size(pixel_size: float) -> float:
+    """Return micrometres per pixel if they are a positive number, or raise ValueError."""
+    if not 0 < pixel_size < float("inf"):
+        raise ValueError(f"pixel_size is {pixel_size}; expected micrometres per pixel, such as 0.325")
+    return float(pixel_size)

@@ -19,13 +19,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from maunet_lite.data.catalogue import CATALOGUE, catalogued_folder, data_home
+from maunet_lite.data.catalogue.entries import CATALOGUE, catalogued_folder
+from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.images import read_image, read_labels
-from maunet_lite.data.problems import Problem, advise, check_folder
-from maunet_lite.data.table import SPLITS, DatasetError, find_label, read_table
-
-__all__ = ["CATALOGUE", "SPLITS", "CellDataset", "DatasetError", "Problem", "Sample"]
-__all__ += ["check_folder", "data_home", "find_label", "load_dataset", "read_table"]
+from maunet_lite.data.problems import advise
+from maunet_lite.data.table import read_table
 
 
 class Sample(NamedTuple):
@@ -101,7 +99,7 @@ class CellDataset:
     def select(self, mask: np.ndarray | pd.Series | list[int]) -> CellDataset:
         """Return the images chosen by a boolean mask or by positions."""
         mask = np.asarray(mask)
-        rows = self.table[mask] if mask.dtype == bool else self.table.iloc[mask.astype(int)]
+        rows = self.table.iloc[mask if mask.dtype == bool else mask.astype(int)]
         return CellDataset(self.folder, self.name, rows.reset_index(drop=True))
 
     def split(self, name: str) -> CellDataset:
@@ -114,7 +112,7 @@ class CellDataset:
         """
         if name == "all":
             return self
-        found = self.select((self.table["split"] == name).to_numpy())
+        found = self.select(self.table["split"] == name)
         if not len(found):
             there = ", ".join(sorted(set(self.table["split"])))
             raise DatasetError(
@@ -124,7 +122,7 @@ class CellDataset:
 
     def labelled(self) -> CellDataset:
         """Return the images that have a label map."""
-        return self.select(self.table["labelled"].to_numpy(dtype=bool))
+        return self.select(self.table["labelled"])
 
     def without(self, names: Sequence[str]) -> CellDataset:
         """Return the images of all modalities and sources but those called `names`.
@@ -134,16 +132,16 @@ class CellDataset:
         DatasetError
             If a name occurs neither as a modality nor as a source, or nothing is left.
         """
-        known = [*self.modalities, *dict.fromkeys(self.table["source"])]
+        known = dict.fromkeys([*self.table["modality"], *self.table["source"]])
         if unknown := [name for name in names if name not in known]:
             raise DatasetError(
-                f"dataset {self.name!r} has no modality or source {unknown[0]!r} to leave out; there are: "
-                + ", ".join(dict.fromkeys(map(str, known)))
+                f"dataset {self.name!r} has no modality or source {unknown[0]!r} to leave out; "
+                f"there are: {', '.join(known)}"
             )
         keep = ~(self.table["modality"].isin(names) | self.table["source"].isin(names))
         if not keep.any():
             raise DatasetError(f"without {', '.join(names)} no image of {self.name!r} is left")
-        return self.select(keep.to_numpy())
+        return self.select(keep)
 
     def fraction(self, fraction: float, rng: np.random.Generator) -> tuple[CellDataset, CellDataset]:
         """Divide at random, source by source.
@@ -156,9 +154,8 @@ class CellDataset:
         if not 0 < fraction <= 1:
             raise DatasetError(f"fraction is {fraction}; expected a number above 0 and up to 1")
         chosen = np.zeros(len(self), dtype=bool)
-        for positions in self.table.groupby("source", sort=True).indices.values():
-            count = max(1, round(fraction * len(positions)))
-            chosen[rng.permutation(positions)[:count]] = True
+        for positions in self.table.groupby("source").indices.values():
+            chosen[rng.permutation(positions)[: max(1, round(fraction * len(positions)))]] = True
         return self.select(chosen), self.select(~chosen)
 
 

@@ -1,8 +1,7 @@
-"""Read and write images and label maps.
+"""Read and write images and label maps, which are told apart by their content.
 
-Files are told apart by their content. TIFF is read by tifffile, PNG by imagecodecs (Pillow cuts
-16-bit colours to 8 bit), JPEG and BMP by imageio. What an image and a label map may be stands in
-`checks`.
+TIFF is read by tifffile, PNG by imagecodecs (Pillow cuts 16-bit colours to 8 bit), JPEG and BMP by Pillow.
+What an image and a label map may be stands in `checks`.
 """
 
 from __future__ import annotations
@@ -17,22 +16,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import imagecodecs
-import imageio.v3 as iio
 import numpy as np
 import tifffile
+from PIL import Image
 
-from maunet_lite.data.checks import ImageError, LabelError, validate_image, validate_labels
+from maunet_lite.data.checks import (
+    ImageError,
+    LabelError,
+    validate_image,
+    validate_labels,
+    validate_pixel_size,
+)
 
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
-_PICK_ONE = (
-    "expected one. Pick one, for example tifffile.imread(path, key=0), and save it as a file of its own"
-)
-
-
-# --- reading ------------------------------------------------------------------------------------------
+_PICK_ONE = "expected one. Pick one, for example tifffile.imread(path, key=0), and save it as its own file"
+_TIFF = {"compression": "zlib", "metadata": None}
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -66,7 +67,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     with _naming(path, ImageError):
         image = _decode(Path(path))
-        if image.dtype == bool:
+        if image.dtype.kind == "b":
             return image.astype(np.uint8) * 255
         if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind in "iuf":
             with np.errstate(over="ignore"):  # too large for float32 means infinite, which is refused below
@@ -104,29 +105,25 @@ def _naming(path: str | Path, kind: type[ValueError]) -> Iterator[None]:
         yield
     except (ImageError, LabelError) as error:
         raise kind(f"{path}: {error}") from error
-    except FileNotFoundError as error:
-        raise kind(f"{path}: there is no such file") from error
-    except PermissionError as error:
-        raise kind(f"{path}: you are not allowed to read it") from error
-    except IsADirectoryError as error:
-        raise kind(f"{path}: this is a folder; expected one file") from error
     except Exception as error:  # decoders raise whatever they like on damaged files
-        raise kind(f"{path}: the file is damaged, truncated or of an unsupported kind ({error})") from error
+        damaged = f"the file is damaged, truncated or of an unsupported kind ({error})"
+        raise kind(f"{path}: {getattr(error, 'strerror', None) or damaged}") from error
 
 
 def _decode(path: Path, labels: bool = False) -> np.ndarray:
     if path.is_dir():
-        raise IsADirectoryError(path)  # Windows would call it a missing permission
+        raise ImageError("this is a folder; expected one file")
     with path.open("rb") as file:
         start = file.read(8)
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return _decode_tiff(path, labels)
-    if start[:4] == b"\x89PNG" and not labels:
+    png, jpeg = start[:4] == b"\x89PNG", start[:3] == b"\xff\xd8\xff"
+    if png and not labels:
         return _without_alpha(imagecodecs.png_decode(path.read_bytes()))
-    if start[:3] == b"\xff\xd8\xff" and labels:
+    if jpeg and labels:
         raise LabelError("this is a JPEG, whose compression changes ids; expected a label map as TIFF or PNG")
-    if start[:4] == b"\x89PNG" or start[:3] == b"\xff\xd8\xff" or start[:2] == b"BM":
-        return _decode_by_imageio(path, labels)
+    if png or jpeg or start[:2] == b"BM":
+        return _decode_by_pillow(path, labels)
     if not start:
         raise ImageError("the file is empty")
     raise ImageError(
@@ -134,16 +131,12 @@ def _decode(path: Path, labels: bool = False) -> np.ndarray:
     )
 
 
-def _decode_by_imageio(path: Path, labels: bool) -> np.ndarray:
+def _decode_by_pillow(path: Path, labels: bool) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Image size")  # more than 89 megapixels is no attack here
-        with iio.imopen(path, "r", plugin="pillow") as file:
-            mode = file.metadata()["mode"]
-            if mode == "P":
-                return file.read(index=0, mode="P" if labels else "RGB")
-            if mode == "CMYK":
-                return file.read(index=0, mode="RGB")
-            image = file.read(index=0)
+        with Image.open(path) as picture:
+            coded = picture.mode == "CMYK" or (picture.mode == "P" and not labels)
+            image = np.array(picture.convert("RGB") if coded else picture)
     return image if labels else _without_alpha(image)
 
 
@@ -160,56 +153,38 @@ def _decode_tiff(path: Path, labels: bool) -> np.ndarray:
         if len(file.series) != 1:
             raise ImageError(f"the file holds {len(file.series)} images; {_PICK_ONE}")
         series = file.series[0]
-        page = series.keyframe
-        first = _channels_first(series)
-        if page.photometric.name not in ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "YCBCR"):
-            raise ImageError(
-                f"colours are stored as {page.photometric.name}; expected grey, RGB or a palette"
-            )
-        if _ends(series) > file.filehandle.size:  # the JPEG decoder would fill up the missing part in silence
+        page, colours = series.keyframe, series.keyframe.photometric.name
+        shape, channels_first = _layout(series)
+        if colours not in ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "YCBCR"):
+            raise ImageError(f"colours are stored as {colours}; expected grey, RGB or a palette")
+        pages = [page for page in series.pages if page is not None]
+        ends = [np.add(page.dataoffsets, page.databytecounts).max() for page in pages]
+        if max(ends) > file.filehandle.size:  # the JPEG decoder would fill up the missing part in silence
             raise ImageError("the file is truncated")
         palette = page.colormap
-        image = series.asarray()
-    image = image.reshape([n for _, n in _long_axes(series)])
-    if first:
+        image = series.asarray().reshape(shape)
+    if channels_first:
         logger.warning("%s: channels come first, shape %s; read as (H, W, C)", path, image.shape)
         image = np.moveaxis(image, 0, -1)
     if labels:
         return image
-    if page.photometric.name == "PALETTE":
+    if colours == "PALETTE":
         shift = 8 if palette.max() > 255 else 0  # some programs store 8 bit where the format asks for 16
         return (palette.T[image] >> shift).astype(np.uint8)
     return _without_alpha(image, sum(kind in (1, 2) for kind in page.extrasamples))
 
 
-def _ends(series: tifffile.TiffPageSeries) -> int:
-    """Position in the file where the last byte of an image should be."""
-    pages = [page for page in series.pages if page is not None]
-    return max(sum(end) for page in pages for end in zip(page.dataoffsets, page.databytecounts, strict=True))
-
-
-def _long_axes(series: tifffile.TiffPageSeries) -> list[tuple[str, int]]:
-    """Letter and length of the axes of a TIFF, rows and columns and whatever else is longer than 1."""
-    return [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if n > 1 or axis in "YX"]
-
-
-def _channels_first(series: tifffile.TiffPageSeries) -> bool:
-    """Tell whether the channels of a TIFF come before its rows, and refuse what is no single image."""
-    axes = "".join(axis for axis, _ in _long_axes(series))
-    lengths = [n for _, n in _long_axes(series)]
-    if axes in ("YX", "YXS", "YXC"):
-        return False
-    if axes in ("SYX", "CYX"):
-        return True
+def _layout(series: tifffile.TiffPageSeries) -> tuple[list[int], bool]:
+    """Return the shape without needless axes, and whether channels come first; refuse several images."""
+    long = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if n > 1 or axis in "YX"]
+    axes, shape = "".join(axis for axis, _ in long), [n for _, n in long]
     if axes == "QYX" and series.kind == "shaped":  # one array with nameless axes: only their lengths tell
-        if lengths[0] <= 4 < lengths[2]:
-            return True
-        if lengths[2] <= 4:
-            return False
-    raise ImageError(f"the file holds several pages (axes {series.axes}, shape {series.shape}); {_PICK_ONE}")
-
-
-# --- writing ------------------------------------------------------------------------------------------
+        axes = "CYX" if shape[0] <= 4 < shape[2] else "YXC" if shape[2] <= 4 else axes
+    if axes not in ("YX", "YXS", "YXC", "SYX", "CYX"):
+        raise ImageError(
+            f"the file holds several pages (axes {series.axes}, shape {series.shape}); {_PICK_ONE}"
+        )
+    return shape, axes in ("SYX", "CYX")
 
 
 @contextmanager
@@ -217,12 +192,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path`, and rename what was written there to `path` at the end.
 
     Readers see the old file or the whole new one, never a part; if the block raises, the temporary file is
-    removed and `path` stays as it was.
+    removed and `path` stays as it was. A folder takes the place of an empty one, too.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        The file to write. Its folder is created if need be.
+        The file or folder to write. Its folder is created if need be.
 
     Yields
     ------
@@ -242,13 +217,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".part-{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
+        if temporary.is_dir() and path.is_dir() and not any(path.iterdir()):
+            path.rmdir()  # not every system can rename a folder over an empty one
         os.replace(temporary, path)
-    except BaseException:
+    finally:  # there is something left only if it failed
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -277,15 +253,16 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     with atomic_path(path) as temporary:
         if suffix == ".png":
             temporary.write_bytes(imagecodecs.png_encode(image))
-            return
-        kind = "rgb" if image.ndim == 3 and image.shape[2] == 3 else "minisblack"
-        tifffile.imwrite(
-            temporary, image, photometric=kind, planarconfig="contig", compression="zlib", metadata=None
-        )
+        else:
+            kind = "rgb" if image.shape[2:] == (3,) else "minisblack"
+            tifffile.imwrite(temporary, image, photometric=kind, planarconfig="contig", **_TIFF)
 
 
-def write_labels(path: str | Path, labels: np.ndarray) -> None:
+def write_labels(path: str | Path, labels: np.ndarray, *, pixel_size: float | None = None) -> None:
     """Write a label map as a compressed TIFF of uint16 or, for ids above 65,535, uint32.
+
+    Drop it on *Fiji* (Lookup Tables › glasbey; uint32 becomes floats, exact up to 16,777,216) or on *napari*
+    (right click on the layer › Convert to Labels).
 
     Parameters
     ----------
@@ -293,6 +270,8 @@ def write_labels(path: str | Path, labels: np.ndarray) -> None:
         The file to write, ``.tif`` or ``.tiff``. It appears complete or not at all.
     labels : numpy.ndarray
         (H, W) label map.
+    pixel_size : float, optional
+        Micrometres per pixel, stored as the resolution.
 
     Raises
     ------
@@ -311,5 +290,9 @@ def write_labels(path: str | Path, labels: np.ndarray) -> None:
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         raise LabelError(f"{path}: label maps are written as TIFF; give it the suffix .tiff")
     stored = labels.astype(np.uint16 if labels.max() < 2**16 else np.uint32)
+    scale = {}
+    if pixel_size is not None:
+        per_centimetre = 10_000 / validate_pixel_size(pixel_size)
+        scale = {"resolution": (per_centimetre, per_centimetre), "resolutionunit": "CENTIMETER"}
     with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, stored, photometric="minisblack", compression="zlib", metadata=None)
+        tifffile.imwrite(temporary, stored, photometric="minisblack", **_TIFF, **scale)

@@ -7,15 +7,14 @@ with the reason.
 
 from __future__ import annotations
 
-import csv
 import io
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.images import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test", "unlabelled")
@@ -23,21 +22,18 @@ UNASSIGNED = "unassigned"  # split of images for which the table names none
 LABEL_SUFFIXES = (".tiff", ".tif", ".png", ".bmp")
 LABEL_ENDINGS = ("_label", "_labels", "_mask", "_masks", "_cp_masks", "")  # the first that is there counts
 
-_SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
-_SPLIT_NAMES |= {"unlabeled": "unlabelled", "": UNASSIGNED}
-_MODALITY_NAMES = {
-    "bright-field": "brightfield",
-    "fluorescent": "fluorescence",
-    "phase": "phase-contrast",
-    "phasecontrast": "phase-contrast",
-    "differential-interference-contrast": "dic",
-    "": "unknown",
-}
-_MODALITIES = ("brightfield", "fluorescence", "phase-contrast", "dic")
-
-
-class DatasetError(ValueError):
-    """A folder that is no dataset, or a part of it that does not exist."""
+# how people write it, and what the kit calls it; anything else keeps its name
+_SPLITS = {name: name for name in (*SPLITS, UNASSIGNED)} | {
+    "training": "train", "validation": "val", "valid": "val", "testing": "test", "unlabeled": "unlabelled",
+    "": UNASSIGNED,
+}  # fmt: skip
+_MODALITIES = {
+    "brightfield": "brightfield", "bright-field": "brightfield", "fluorescence": "fluorescence",
+    "fluorescent": "fluorescence", "phase-contrast": "phase-contrast", "phase": "phase-contrast",
+    "phasecontrast": "phase-contrast", "dic": "dic", "differential-interference-contrast": "dic",
+    "unknown": "unknown", "": "unknown",
+}  # fmt: skip
+_TEXTS = {"image", "modality", "source", "split", "licence"}  # never taken for numbers
 
 
 def read_table(folder: Path) -> pd.DataFrame:
@@ -89,28 +85,18 @@ def read_table(folder: Path) -> pd.DataFrame:
 
 def _fill_in(table: pd.DataFrame) -> pd.DataFrame:
     """Add the columns that the table lacks, and write splits and modalities as the kit does."""
-    table["modality"] = [_modality(text) for text in table.get("modality", [""] * len(table))]
+    given = table.get("modality", pd.Series("", table.index))
+    slugs = ("-".join(text.lower().replace("_", " ").split()) for text in given)
+    table["modality"] = [_MODALITIES.get(slug, text) for slug, text in zip(slugs, given, strict=True)]
     if "split" in table:
-        table["split"] = [_split(text) for text in table["split"]]
+        table["split"] = [_SPLITS.get(text.lower(), text) for text in table["split"]]
     else:
         table["split"] = "train"
-        labelled = table.index[table["labelled"]]
-        in_order = table.loc[labelled, "image"].sort_values().index
+        in_order = table[table["labelled"]].sort_values("image").index
         table.loc[in_order[4::5], "split"] = "val"
-    source = table["source"] if "source" in table else table["modality"]
+    source = table.get("source", table["modality"])
     table["source"] = source.where(source != "", "unknown")
     return table
-
-
-def _split(text: str) -> str:
-    name = _SPLIT_NAMES.get(text.lower(), text.lower())
-    return name if name in (*SPLITS, UNASSIGNED) else text
-
-
-def _modality(text: str) -> str:
-    slug = "-".join(text.lower().replace("_", " ").split())
-    slug = _MODALITY_NAMES.get(slug, slug)
-    return slug if slug in (*_MODALITIES, "unknown") else text
 
 
 def image_files(folder: Path) -> list[str]:
@@ -124,30 +110,18 @@ def label_files(folder: Path) -> dict[str, str]:
     ``NAME_label.tiff`` is the kit's own name; see `LABEL_ENDINGS` and `LABEL_SUFFIXES` for what else is
     understood.
     """
-    found: dict[str, tuple[tuple[int, int], str]] = {}
-    for name in _files(folder / "labels"):
-        path = Path(name)
-        if path.suffix.lower() not in LABEL_SUFFIXES:
-            continue
-        for rank, ending in enumerate(LABEL_ENDINGS):
+    paths = [Path(name) for name in _files(folder / "labels") if Path(name).suffix.lower() in LABEL_SUFFIXES]
+    paths.sort(key=lambda path: LABEL_SUFFIXES.index(path.suffix.lower()))
+    found: dict[str, str] = {}
+    for ending in LABEL_ENDINGS:
+        for path in paths:
             if path.stem.endswith(ending):
-                order = (rank, LABEL_SUFFIXES.index(path.suffix.lower()))
-                stem = path.stem.removesuffix(ending)
-                found[stem] = min(found.get(stem, (order, name)), (order, name))
-    return {stem: name for stem, (_, name) in found.items()}
-
-
-def find_label(folder: Path, image_name: str) -> Path | None:
-    """Return the label map that belongs to an image's file name, or None."""
-    name = label_files(folder).get(Path(image_name).stem)
-    return None if name is None else folder / "labels" / name
+                found.setdefault(path.stem.removesuffix(ending), path.name)
+    return found
 
 
 def _files(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.is_file() and not e.name.startswith("."))
+    return sorted(path.name for path in folder.glob("[!.]*") if path.is_file())
 
 
 def read_listing(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
@@ -171,8 +145,7 @@ def read_listing(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
     DatasetError
         If the file is no such table or has no column ``image``.
     """
-    header, rows = _read_rows(path)
-    table = pd.DataFrame(rows, columns=header, dtype=object).drop(columns="", errors="ignore")
+    table = _read_text(path)
     if "image" not in table:
         raise DatasetError(
             f"{path} has no column 'image' for the file names; its columns are {', '.join(table)}. "
@@ -183,47 +156,41 @@ def read_listing(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
             f"{path} has two columns of the same name: {', '.join(table)}. Rename or remove one of them"
         )
     table["image"] = _completed(table["image"], names)
-    for column in set(table) - {"image", "modality", "source", "split", "licence"}:
+    for column in set(table) - _TEXTS:
         numbers = pd.to_numeric(table[column], errors="coerce")
         if numbers.notna().sum() == (table[column] != "").sum():
             table[column] = numbers
     return table[table["image"] != ""].reset_index(drop=True)
 
 
-def _completed(listed: Iterable[str], names: Sequence[str]) -> list[str]:
-    """Return file names without folders; one that is no file becomes the only file of its stem."""
-    stems = Counter(Path(name).stem for name in names)
-    by_stem = {Path(name).stem: name for name in names if stems[Path(name).stem] == 1}
-    plain = [PurePosixPath(name.replace("\\", "/")).name for name in listed]
-    files = set(names)
-    return [n if n in files else by_stem.get(n) or by_stem.get(Path(n).stem, n) for n in plain]
-
-
-def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of a table of text, all rows as long as the header."""
+def _read_text(path: Path) -> pd.DataFrame:
+    """Read a table of text; columns without a name are left out."""
     try:
         text = path.read_text(encoding="utf-8-sig")
+        separator = max(",;\t", key=text.lstrip().split("\n", 1)[0].count)
+        table = pd.read_csv(
+            io.StringIO(text), sep=separator, header=None, dtype=str, na_filter=False, skipinitialspace=True
+        )
     except UnicodeDecodeError as error:
         raise DatasetError(
             f"{path} is no UTF-8 text (byte {error.start}); in a spreadsheet, save it as 'CSV UTF-8'"
         ) from error
-    first = text.lstrip().split("\n", 1)[0]
-    separator = max(",;\t", key=first.count)
-    lines = []
-    for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True):
-        fields = [field.strip() for field in line]
-        while fields and not fields[-1]:  # spreadsheets pad rows with empty fields
-            fields.pop()
-        lines.append(fields)
-    numbered = [(number, fields) for number, fields in enumerate(lines, start=1) if fields]
-    if not numbered:
-        raise DatasetError(f"{path} is empty; its first line must name the columns, at least 'image'")
-    header = [name.lower() for name in numbered[0][1]]
-    for number, fields in numbered[1:]:
-        if len(fields) > len(header):
-            raise DatasetError(
-                f"{path}: line {number} of the table has {len(fields)} fields, but there are {len(header)} "
-                "columns; put quotes around a field that holds a separator"
-            )
-        fields += [""] * (len(header) - len(fields))
-    return header, [fields for _, fields in numbered[1:]]
+    except pd.errors.EmptyDataError as error:
+        raise DatasetError(
+            f"{path} is empty; its first line must name the columns, at least 'image'"
+        ) from error
+    except pd.errors.ParserError as error:
+        reason = str(error).rsplit(": ", 1)[-1].strip()  # "Expected 2 fields in line 7, saw 3"
+        raise DatasetError(f"{path}: {reason}; put quotes around a field that holds a separator") from error
+    table = table.fillna("").map(str.strip)
+    rows = table.iloc[1:].set_axis(table.iloc[0].str.lower(), axis="columns").reset_index(drop=True)
+    return rows.loc[:, rows.columns != ""].rename_axis(columns=None)
+
+
+def _completed(listed: Iterable[str], names: Sequence[str]) -> list[str]:
+    """Return file names without folders; one that is no file becomes the only file of its stem."""
+    stems = Counter(Path(name).stem for name in names)
+    complete = {Path(name).stem: name for name in names if stems[Path(name).stem] == 1}
+    complete |= {name: name for name in names}
+    plain = [PurePosixPath(name.replace("\\", "/")).name for name in listed]
+    return [complete.get(name) or complete.get(Path(name).stem, name) for name in plain]

@@ -9,9 +9,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "files": ["export"],
-        "formats": ["FORMATS", "checked_pixel_size", "parse_formats", "require_packages"],
+        "files": ["FORMATS", "export", "parse_formats"],
         "measure": ["measure_cells"],
         "polygons": ["Polygon", "fill"],
     },
-)  # fmt: skip
+)

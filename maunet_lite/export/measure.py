@@ -1,30 +1,28 @@
-"""Measure cells: size, shape, place and intensity, one row per cell.
-
-The columns are named as in scikit-image's ``regionprops_table`` and mean the same; tests compare the two.
-They are computed from the runs of the label map (`postprocessing.run_lengths`), for all cells at once:
-ten thousand cells take about as long as ten.
-"""
+"""Measure cells: size, shape, place and intensity, one row per cell."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 import pandas as pd
+from skimage.measure import regionprops_table
+from skimage.segmentation import relabel_sequential
 
-from maunet_lite.data import validate_image, validate_labels
-from maunet_lite.export.formats import checked_pixel_size
+from maunet_lite.data import validate_image, validate_labels, validate_pixel_size
 from maunet_lite.export.polygons import Polygon, trace
-from maunet_lite.postprocessing import Runs
 
-_ROWS = 512  # rows of the image that are squared at once
+# what scikit-image calls it, and what it is called here
+_NAMES = {
+    "centroid_0": "centroid_row", "centroid_1": "centroid_column",
+    "bbox_0": "row_from", "bbox_1": "column_from", "bbox_2": "row_to", "bbox_3": "column_to",
+    "equivalent_diameter_area": "equivalent_diameter",
+}  # fmt: skip
+_SHAPE = ("label", "area", "centroid", "bbox", "equivalent_diameter_area", "perimeter")
+_INTENSITY = ("intensity_mean", "intensity_std", "intensity_min", "intensity_max")
 
 
 def measure_cells(
-    labels: np.ndarray,
-    image: np.ndarray | None = None,
-    pixel_size: float | None = None,
-    *,
-    polygons: dict[int, list[Polygon]] | None = None,
+    labels: np.ndarray, image: np.ndarray | None = None, pixel_size: float | None = None
 ) -> pd.DataFrame:
     """Measure each cell of a label map.
 
@@ -37,13 +35,12 @@ def measure_cells(
         counts as 0.
     pixel_size : float, optional
         Micrometres per pixel: adds columns that end in ``_um`` and ``_um2``.
-    polygons : dict, optional
-        ``export.polygons.trace(labels)``, if you have it already.
 
     Returns
     -------
     pandas.DataFrame
-        One row per cell in the order of the ids; empty, with all columns, if there is none.
+        One row per cell in the order of the ids; empty, with all columns, if there is none. Columns that
+        scikit-image's ``regionprops_table`` has, too, mean the same.
 
         - ``label``; ``area`` in pixels; ``centroid_row``, ``centroid_column``; ``row_from``, ``row_to``,
           ``column_from``, ``column_to``: the box, its end not included, as slices have it
@@ -82,125 +79,56 @@ def measure_cells(
             raise ValueError(
                 f"the image is {image.shape[:2]} pixels, the label map {labels.shape}: expected the same"
             )
-    runs = Runs.of(labels)
-    ids, cell = np.unique(runs.value, return_inverse=True)
-    background = int(ids[0] == 0)
-    ids, cell = ids[background:], cell - background  # a background's runs have the cell -1
-    table = _sizes(runs, ids, cell, labels.shape)
-    table |= _outlines(trace(labels) if polygons is None else polygons, table["area"])
-    table["perimeter"] = _perimeters(labels, ids)
-    if image is not None:
-        table |= _intensities(image, runs, cell, table["area"])
+        if image.dtype.kind == "f":
+            image = np.nan_to_num(image.astype(np.float64))
+    polygons = trace(labels)
+    numbered = relabel_sequential(labels)[0]  # scikit-image makes a list as long as the largest id
+    properties = _SHAPE if image is None else _SHAPE + _INTENSITY
+    sums = () if image is None else (intensity_sum,)
+    table = pd.DataFrame(
+        regionprops_table(numbered, image, properties, separator="_", extra_properties=sums)
+    ).rename(columns=_NAMES)
+    table = table.astype({"area": np.int64}).assign(label=np.array(list(polygons), dtype=np.int32))
+    box = table[["row_from", "column_from", "row_to", "column_to"]].to_numpy()
+    table["touches_border"] = (box == (0, 0, *labels.shape)).any(axis=1)
+    table = table.assign(**_ellipses(numbered, table), **_outlines(polygons, table["area"]))
     if pixel_size is not None:
-        size = checked_pixel_size(pixel_size)
+        size = validate_pixel_size(pixel_size)
         table["area_um2"] = table["area"] * size**2
         for name in ("equivalent_diameter", "axis_major_length", "axis_minor_length", "perimeter"):
             table[f"{name}_um"] = table[name] * size
-    return pd.DataFrame(table)
-
-
-def _sizes(runs: Runs, ids: np.ndarray, cell: np.ndarray, shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Area, place, box and ellipse, from sums over runs."""
-    inside = cell >= 0
-    of, n = cell[inside], ids.size
-    length, start = runs.length[inside], runs.start[inside]
-    row, first = start // shape[1], start % shape[1]
-    last = first + length - 1
-
-    def total(values: np.ndarray) -> np.ndarray:
-        return np.bincount(of, weights=values, minlength=n)
-
-    area = total(length)
-    rows, columns = total(length * row) / area, total(length * (first + last) / 2) / area
-    # second moments about the centre; a run of n pixels has (n³ - n) / 12 about its own
-    dy, dx = row - rows[of], (first + last) / 2 - columns[of]
-    yy = total(length * dy**2) / area
-    xx = total(length * dx**2 + (length.astype(float) ** 3 - length) / 12) / area
-    xy = total(length * dy * dx) / area
-    spread = np.sqrt((xx - yy) ** 2 + 4 * xy**2)
-    major, minor = (xx + yy + spread) / 2, np.maximum((xx + yy - spread) / 2, 0)
-    box = {"row_from": np.full(n, shape[0]), "row_to": np.zeros(n, int),
-           "column_from": np.full(n, shape[1]), "column_to": np.zeros(n, int)}  # fmt: skip
-    for name, values in (("row_from", row), ("column_from", first)):
-        np.minimum.at(box[name], of, values)
-    for name, values in (("row_to", row + 1), ("column_to", last + 1)):
-        np.maximum.at(box[name], of, values)
-    touches = (box["row_from"] == 0) | (box["column_from"] == 0)
-    touches |= (box["row_to"] == shape[0]) | (box["column_to"] == shape[1])
-    angle = 0.5 * np.arctan2(2 * xy, yy - xx)  # 0 if there is no long axis
-    return {
-        "label": ids, "area": area.astype(np.int64), "centroid_row": rows, "centroid_column": columns, **box,
-        "touches_border": touches, "equivalent_diameter": 2 * np.sqrt(area / np.pi),
-        "axis_major_length": 4 * np.sqrt(major), "axis_minor_length": 4 * np.sqrt(minor),
-        "eccentricity": np.sqrt(1 - np.divide(minor, major, out=np.ones(n), where=major > 0)),
-        "orientation": angle,
-    }  # fmt: skip
-
-
-def _outlines(polygons: dict[int, list[Polygon]], area: np.ndarray) -> dict[str, np.ndarray]:
-    """Solidity, pieces and holes, from the cells' polygons."""
-    hulls = [
-        cv2.contourArea(cv2.convexHull(np.concatenate([part.shell for part in parts])))
-        for parts in polygons.values()
-    ]
-    holes = [sum(len(part.holes) for part in parts) for parts in polygons.values()]
-    return {
-        "solidity": area / np.array(hulls, dtype=float),
-        "n_pieces": np.array([len(parts) for parts in polygons.values()], dtype=np.int64),
-        "n_holes": np.array(holes, dtype=np.int64),
-    }
-
-
-def _perimeters(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Length of each outline: 1 for a straight step, √2 for an oblique one, their mean for a mixture.
-
-    The method of Benkrid and Crookes (2003), as in scikit-image: each pixel of the outline counts by how
-    many of its neighbours, beside it and across a corner, belong to the outline too.
-    """
-    wide = np.zeros((labels.shape[0] + 2, labels.shape[1] + 2), dtype=labels.dtype)
-    wide[1:-1, 1:-1] = labels
-    row, flat = wide.shape[1], wide.ravel()
-    edge = np.zeros(wide.shape, dtype=bool)
-    for dy, dx in ((-1, 0), (0, 1), (1, 0), (0, -1)):
-        edge[1:-1, 1:-1] |= labels != wide[1 + dy : wide.shape[0] - 1 + dy, 1 + dx : wide.shape[1] - 1 + dx]
-    outline = np.flatnonzero((edge & (wide > 0)).ravel())
-    edge = edge.ravel()
-    code = np.ones(outline.size, dtype=np.int64)
-    for weight, steps in ((2, (-row, 1, row, -1)), (10, (-row - 1, -row + 1, row - 1, row + 1))):
-        for step in steps:
-            code += weight * (edge[outline + step] & (flat[outline + step] == flat[outline]))
-    lengths = np.zeros(64)
-    lengths[[5, 7, 15, 17, 25, 27]] = 1
-    lengths[[21, 33]] = np.sqrt(2)
-    lengths[[13, 23]] = (1 + np.sqrt(2)) / 2
-    return np.bincount(np.searchsorted(ids, flat[outline]), weights=lengths[code], minlength=ids.size)
-
-
-def _intensities(image: np.ndarray, runs: Runs, cell: np.ndarray, area: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean, deviation, extremes and sum of each channel inside each cell."""
-    channels = image[..., None] if image.ndim == 2 else image
-    table: dict[str, np.ndarray] = {}
-    for number in range(channels.shape[2]):
-        ending = "" if image.ndim == 2 else f"_{number}"
-        for name, values in _channel(channels[..., number], runs, cell, area).items():
-            table[f"intensity_{name}{ending}"] = values
     return table
 
 
-def _channel(plane: np.ndarray, runs: Runs, cell: np.ndarray, area: np.ndarray) -> dict[str, np.ndarray]:
-    n = area.size
-    sums, squares = np.zeros(n), np.zeros(n)
-    low, high = np.full(n, np.inf), np.full(n, -np.inf)
-    inside = cell >= 0
-    for top in range(0, plane.shape[0], _ROWS):  # a run never leaves its row, so blocks of rows cut none
-        values = np.nan_to_num(plane[top : top + _ROWS].astype(np.float64).ravel())
-        first, end = np.searchsorted(runs.start, [top * plane.shape[1], top * plane.shape[1] + values.size])
-        starts, mine = runs.start[first:end] - top * plane.shape[1], inside[first:end]
-        of = cell[first:end][mine]
-        sums += np.bincount(of, weights=np.add.reduceat(values, starts)[mine], minlength=n)
-        np.minimum.at(low, of, np.minimum.reduceat(values, starts)[mine])
-        np.maximum.at(high, of, np.maximum.reduceat(values, starts)[mine])
-        squares += np.bincount(of, weights=np.add.reduceat(values**2, starts)[mine], minlength=n)
-    mean = sums / area
-    deviation = np.sqrt(np.maximum(squares / area - mean**2, 0))
-    return {"mean": mean, "std": deviation, "min": low, "max": high, "sum": sums}
+def intensity_sum(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Sum of each channel over one cell, for ``regionprops_table``."""
+    return image[mask].sum(axis=0, dtype=np.float64)
+
+
+def _ellipses(numbered: np.ndarray, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Axes, eccentricity and orientation: as from regionprops, eight times as fast for all cells at once."""
+    rows, columns = np.nonzero(numbered)
+    cell = numbered[rows, columns] - 1
+    dy = rows - table["centroid_row"].to_numpy()[cell]
+    dx = columns - table["centroid_column"].to_numpy()[cell]
+    yy, xx, xy = (
+        np.bincount(cell, weights=product, minlength=len(table)) / table["area"].to_numpy()
+        for product in (dy * dy, dx * dx, dy * dx)
+    )
+    spread = np.hypot(xx - yy, 2 * xy)
+    major, minor = (xx + yy + spread) / 2, np.maximum((xx + yy - spread) / 2, 0)
+    return {
+        "axis_major_length": 4 * np.sqrt(major),
+        "axis_minor_length": 4 * np.sqrt(minor),
+        "eccentricity": np.sqrt(1 - np.divide(minor, major, out=np.ones_like(major), where=major > 0)),
+        "orientation": 0.5 * np.arctan2(2 * xy, yy - xx),  # 0 if there is no long axis
+    }
+
+
+def _outlines(polygons: dict[int, list[Polygon]], area: pd.Series) -> dict[str, np.ndarray]:
+    """Solidity, pieces and holes, from the cells' polygons."""
+    shells = [np.concatenate([part.shell for part in parts]) for parts in polygons.values()]
+    hulls = np.array([cv2.contourArea(cv2.convexHull(corners)) for corners in shells], dtype=float)
+    pieces = [len(parts) for parts in polygons.values()]
+    holes = [sum(len(part.holes) for part in parts) for parts in polygons.values()]
+    return {"solidity": area / hulls, "n_pieces": np.array(pieces, int), "n_holes": np.array(holes, int)}

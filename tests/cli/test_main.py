@@ -205,7 +205,7 @@ TO = ("segment", "{images}", "--out", "{out}", "--model")
     ([*TO, "nowhere"], "no model 'nowhere'"),
     ([*TO, "{model}", "--scales", "big"], "no list of numbers"),
     ([*TO, "{model}", "--postprocess", "magic"], "'magic'"),
-    ([*TO, "{model}", "--export", "tiff,imagej"], "no export format 'imagej' (did you mean rois?)"),
+    ([*TO, "{model}", "--export", "tiff,imagej"], "no export format 'imagej': there are tiff, rois (Fiji)"),
     ([*TO, "{model}", "--memory", "much"], "no amount of memory"),
     ([*TO, "nowhere", "--workers", "2"], "no model 'nowhere'"),
     (["train", "--set", "speed=9", "--minutes", "1"], "'speed' is not known"),

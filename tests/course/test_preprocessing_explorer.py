@@ -16,8 +16,8 @@ from maunet_lite.course.figures.preprocessing_explorer import (
 )
 from maunet_lite.course.figures.preprocessing_shapes import from_digits, show_numbers, six_shapes
 from maunet_lite.course.widgets import Choice, Explorer, Slider, explorer
+from maunet_lite.data import simulate
 from maunet_lite.data.checks import LabelError
-from maunet_lite.data.simulation import simulate
 from maunet_lite.preprocessing.targets import distance_field, make_targets
 
 

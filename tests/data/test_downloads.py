@@ -9,7 +9,6 @@ import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -19,13 +18,12 @@ import pytest
 import tifffile
 
 from maunet_lite import __version__
-from maunet_lite.data import downloads
-from maunet_lite.data.catalogue import CATALOGUE, Archive
-from maunet_lite.data.downloads import LicenceError, get
+from maunet_lite.data.catalogue import downloads
+from maunet_lite.data.catalogue.downloads import LicenceError, get, with_validation
+from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS
+from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.folder import load_dataset
 from maunet_lite.data.problems import check_folder
-from maunet_lite.data.table import DatasetError
-from maunet_lite.data.unpacking import join_masks, with_validation
 
 CELLS = np.array([[1, 1, 0, 0, 0], [0, 0, 0, 5, 5], [0, 0, 0, 5, 5]], dtype=np.uint16)
 
@@ -55,16 +53,16 @@ class Web:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.monkeypatch, self.fetched = folder, monkeypatch, []
         folder.mkdir()
-        monkeypatch.setattr(downloads, "_downloader", lambda progress: self.fetch)
+        monkeypatch.setattr("pooch.HTTPDownloader", lambda **options: self.fetch)
 
     def put(self, name: str, contents: dict[str, dict[str, bytes]]) -> None:
         """Offer archives, given as file name → members, as the ones of dataset `name`."""
+        assert set(contents) == {url.rsplit("/", 1)[1] for url in CATALOGUE[name].urls}
         for file, members in contents.items():
             with zipfile.ZipFile(self.folder / file, "w", zipfile.ZIP_DEFLATED) as archive:
                 for member, content in members.items():
                     archive.writestr(member, content)
-        archives = tuple(replace(a, sha256=self.sha256(a.file)) for a in CATALOGUE[name].archives)
-        self.monkeypatch.setitem(CATALOGUE, name, replace(CATALOGUE[name], archives=archives))
+            self.monkeypatch.setitem(CHECKSUMS, file, self.sha256(file))
 
     def sha256(self, file: str) -> str:
         return hashlib.sha256((self.folder / file).read_bytes()).hexdigest()
@@ -146,36 +144,6 @@ def test_stardist_archive(web: Web) -> None:
     assert data.modalities == ["fluorescence"]
     assert data.table.set_index("image").loc["t.tif", "split"] == "test"
     assert check_folder(data.folder) == []
-
-
-def test_masks_of_single_cells_are_joined(web: Web) -> None:
-    members = {}
-    for name, alpha in (("one", False), ("two", True)):
-        picture = np.zeros((*CELLS.shape, 4), dtype=np.uint8)
-        members[f"{name}/images/{name}.png"] = png(picture)
-        for cell in (1, 5):
-            mask = (255 * (cell == CELLS)).astype(np.uint8)
-            members[f"{name}/masks/{cell}.png"] = png(np.dstack([mask] * 3) if alpha else mask)
-    web.put("bbbc038", {"stage1_train.zip": members})
-    data = load_dataset(get("bbbc038", progress=False))
-    assert list(data.table["image"]) == ["one.png", "two.png"]
-    for sample in data:
-        np.testing.assert_array_equal(sample.labels > 0, CELLS > 0)
-        assert len(np.unique(sample.labels)) == 3
-    assert check_folder(data.folder) == []
-
-
-def test_a_single_cell_in_pieces_is_no_mask_of_foreground(web: Web) -> None:
-    pieces = (255 * (CELLS > 0)).astype(np.uint8)
-    web.put("bbbc038", {"stage1_train.zip": {"a/images/a.png": png(1), "a/masks/0.png": png(pieces)}})
-    assert check_folder(get("bbbc038", progress=False)) == []
-
-
-def test_masks_that_cannot_be_joined() -> None:
-    with pytest.raises(DatasetError, match=r"differ in size: \(1, 2\) and \(2, 1\)"):
-        join_masks([np.ones((2, 1)), np.ones((1, 2))])
-    with pytest.raises(DatasetError, match="no masks"):
-        join_masks([])
 
 
 def test_unlabelled_images_lie_in_a_dataset_of_their_own(web: Web) -> None:
@@ -260,9 +228,7 @@ def test_archives_fetched_by_hand_are_verified_too(web: Web, home: Path, tmp_pat
 
 def test_nothing_half_done_is_left(web: Web, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     web.put("dsb2018", nuclei())
-    from maunet_lite.data import unpacking
-
-    copy, copied = unpacking._copy, []
+    copy, copied = downloads._copy, []
 
     def interrupted(*arguments: object) -> None:
         if len(copied) == 5:
@@ -271,7 +237,7 @@ def test_nothing_half_done_is_left(web: Web, home: Path, monkeypatch: pytest.Mon
         copy(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(unpacking, "_copy", interrupted)
+        patch.setattr(downloads, "_copy", interrupted)
         with pytest.raises(KeyboardInterrupt):
             get("dsb2018", progress=False)
     assert len(copied) == 5
@@ -302,8 +268,8 @@ def test_names_in_archives_lead_nowhere(web: Web, home: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"elsewhere/a.tif": b""}, r"holds no images in train/images; its folders are elsewhere"),
-        ({"dsb2018/train/images/a.txt": b""}, "holds no images in train/images"),
+        ({"elsewhere/a.tif": b""}, "holds no images train/images/NAME; its folders are elsewhere"),
+        ({"dsb2018/train/images/a.txt": b""}, "holds no images train/images/NAME"),
     ],
 )
 def test_an_archive_of_another_layout_is_refused(web: Web, home: Path, members: dict, message: str) -> None:
@@ -316,8 +282,7 @@ def test_an_archive_of_another_layout_is_refused(web: Web, home: Path, members: 
 def test_what_is_no_zip_file_is_said(web: Web, home: Path) -> None:
     web.put("dsb2018", nuclei())
     (web.folder / "dsb2018.zip").write_bytes(b"<html>not today</html>")
-    archive = Archive(CATALOGUE["dsb2018"].archives[0].url, web.sha256("dsb2018.zip"))
-    web.monkeypatch.setitem(CATALOGUE, "dsb2018", replace(CATALOGUE["dsb2018"], archives=(archive,)))
+    web.monkeypatch.setitem(CHECKSUMS, "dsb2018.zip", web.sha256("dsb2018.zip"))
     with pytest.raises(DatasetError, match=r"dsb2018\.zip cannot be unpacked .*not a zip file"):
         get("dsb2018", progress=False)
 
@@ -342,12 +307,6 @@ def test_names_that_are_no_download(home: Path) -> None:
         get("cells")
     (home / "cells" / "images").mkdir(parents=True)
     assert get("cells") == home / "cells"
-
-
-def test_every_archive_has_a_way_to_be_unpacked() -> None:
-    assert {archive.file for entry in CATALOGUE.values() for archive in entry.archives} == set(
-        downloads.UNPACK
-    )
 
 
 # --- the real downloader ------------------------------------------------------------------------------
@@ -386,12 +345,14 @@ def test_pooch_fetches_under_our_name(
     url, agents = server
     content = b"an archive"
     (tmp_path / "served" / "data.zip").write_bytes(content)
-    archive = Archive(f"{url}/data.zip", hashlib.sha256(content).hexdigest())
-    path = downloads._fetch(archive, progress=True)
+    monkeypatch.setitem(CHECKSUMS, "data.zip", hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(CHECKSUMS, "gone.zip", "0" * 64)
+    path = downloads._fetch(f"{url}/data.zip", progress=True)
     assert path == home / "downloads" / "data.zip"
     assert path.read_bytes() == content
     assert agents == [f"maunet-lite/{__version__}"]
     with pytest.raises(DatasetError, match=r"gone\.zip cannot be fetched \(HTTPError: 404"):
-        downloads._fetch(replace(archive, url=f"{url}/gone.zip"), progress=False)
+        downloads._fetch(f"{url}/gone.zip", progress=False)
+    monkeypatch.setitem(CHECKSUMS, "data.zip", "0" * 64)
     with pytest.raises(DatasetError, match="damaged or was changed"):
-        downloads._fetch(Archive(f"{url}/data.zip", "0" * 64), progress=False)
+        downloads._fetch(f"{url}/data.zip", progress=False)

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from maunet_lite.data.catalogue import CATALOGUE, data_home, format_catalogue
+from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, data_home, format_catalogue
+from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.folder import CellDataset, load_dataset
 from maunet_lite.data.images import write_image, write_labels
 from maunet_lite.data.problems import check_folder
-from maunet_lite.data.table import DatasetError, find_label, label_files, read_listing, read_table
+from maunet_lite.data.table import label_files, read_listing, read_table
 
 CELLS = np.array([[1, 1, 0, 0], [0, 0, 5, 5]])
 
@@ -119,7 +120,7 @@ def test_names_of_digits_stay_names(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"\n\n", "is empty"),
         (b"image,split\nz.png,val\n", r"no image that .* names is in .* a\.png"),
-        (b"image,split\na.png,val,extra\n", r"line 2 of the table has 3 fields, but there are 2"),
+        (b"image,split\na.png,val,extra\n", "Expected 2 fields in line 2, saw 3; put quotes around"),
         (b"image,modality\na.png,L\xf6ffler\n", r"no UTF-8 text \(byte 22\).*CSV UTF-8"),
         (b"image,split,Split\na.png,val,val\n", r"two columns of the same name: image, split, split"),
     ],
@@ -160,8 +161,8 @@ def test_hidden_and_foreign_files_are_no_images(tmp_path: Path) -> None:
 )
 def test_label_maps_by_their_usual_names(tmp_path: Path, name: str) -> None:
     touch(tmp_path, "images/a.png", f"labels/{name}")
-    assert find_label(tmp_path, "a.png") == tmp_path / "labels" / name
-    assert find_label(tmp_path, "b.png") is None
+    assert label_files(tmp_path)["a"] == name
+    assert "b" not in label_files(tmp_path)
 
 
 def test_of_several_label_maps_the_kits_own_name_wins(tmp_path: Path) -> None:
@@ -177,8 +178,8 @@ def test_of_several_label_maps_the_kits_own_name_wins(tmp_path: Path) -> None:
 
 def test_dots_in_names_belong_to_the_name(tmp_path: Path) -> None:
     touch(tmp_path, "images/a.v1.png", "images/a.v2.png", "labels/a.v2_label.tif")
-    assert find_label(tmp_path, "a.v1.png") is None
-    assert find_label(tmp_path, "a.v2.png").name == "a.v2_label.tif"
+    assert "a.v1" not in label_files(tmp_path)
+    assert label_files(tmp_path)["a.v2"] == "a.v2_label.tif"
 
 
 # --- the dataset --------------------------------------------------------------------------------------
@@ -270,7 +271,7 @@ def test_simulated_data_are_made_on_first_use(tmp_path: Path, monkeypatch: pytes
     assert load_dataset("simulated").folder == tmp_path / "home" / "simulated"
     assert len(load_dataset("simulated")) == 1
     assert len(made) == 1
-    assert 4 * made[0]["n_per_modality"] == CATALOGUE["simulated"].images, "the catalogue says how many"
+    assert CATALOGUE["simulated"].about.startswith(f"{4 * made[0]['n_per_modality']} images")
 
 
 def test_datasets_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +292,9 @@ def test_data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert data_home() == tmp_path
     monkeypatch.setenv("MAUNET_DATA", "")
     assert data_home().name == "data"
-    monkeypatch.setattr("maunet_lite.data.catalogue._CHECKOUT", tmp_path)  # installed: no checkout around
+    monkeypatch.setattr(
+        "maunet_lite.data.catalogue.entries._CHECKOUT", tmp_path
+    )  # installed: no checkout around
     assert "maunet-lite" in str(data_home())
 
 
@@ -300,10 +303,10 @@ def test_catalogue_is_complete_and_says_what_is_here(tmp_path: Path, monkeypatch
     for name, entry in CATALOGUE.items():
         assert entry.about
         assert entry.how
-        assert bool(entry.archives) == bool(entry.licence) == (f"data get {name}" in entry.how)
-        for archive in entry.archives:
-            assert archive.url.startswith("https://")
-            assert len(bytes.fromhex(archive.sha256)) == 32
+        assert bool(entry.parts) == bool(entry.licence) == (f"data get {name}" in entry.how)
+        for url in entry.urls:
+            assert url.startswith("https://")
+            assert len(bytes.fromhex(CHECKSUMS[url.rsplit("/", 1)[1]])) == 32
     assert f"not here; {CATALOGUE['dsb2018'].how}" in format_catalogue()
     dataset(tmp_path / "dsb2018")
     assert f"here: {tmp_path / 'dsb2018'}" in format_catalogue()

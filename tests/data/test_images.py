@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 
@@ -355,7 +356,7 @@ def test_truncated_tiffs_are_never_filled_up(tmp_path, compression):
 
 def test_missing_files_and_folders(tmp_path):
     for read, error in ((read_image, ImageError), (read_labels, LabelError)):
-        with pytest.raises(error, match=r"none\.png: there is no such file"):
+        with pytest.raises(error, match=r"none\.png: No such file"):
             read(tmp_path / "none.png")
         with pytest.raises(error, match="this is a folder"):
             read(str(tmp_path))
@@ -368,7 +369,7 @@ def test_unreadable_files(tmp_path):
     path = tmp_path / "a.png"
     write_image(path, noise(3, 4))
     path.chmod(0)
-    with pytest.raises(ImageError, match="not allowed"):
+    with pytest.raises(ImageError, match="Permission denied"):
         read_image(path)
 
 
@@ -436,6 +437,17 @@ def test_labels_are_written_in_the_smallest_safe_type(tmp_path, largest, dtype):
     np.testing.assert_array_equal(got, labels)
     assert path.stat().st_size < 2_000  # 40 * 70 pixels, compressed
     assert [p.name for p in path.parent.iterdir()] == ["ä_label.tiff"]
+
+
+def test_pixel_size_is_the_resolution(tmp_path):
+    write_labels(tmp_path / "a.tif", np.array([[0, 70_000]]), pixel_size=0.25)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        tags = file.pages[0].tags
+    assert tags["XResolution"].value == (40_000, 1)  # 0.25 µm: forty thousand pixels per centimetre
+    assert tags["ResolutionUnit"].value == 3
+    with pytest.raises(ValueError, match="pixel_size is -1; expected micrometres per pixel"):
+        write_labels(tmp_path / "b.tif", np.array([[0, 1]]), pixel_size=-1)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
 def test_labels_from_other_programs(tmp_path):
@@ -509,6 +521,13 @@ def test_atomic_path_for_a_folder(tmp_path):
         temporary.mkdir()
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["set"]
+    (tmp_path / "empty").mkdir()
+    for name, replaced in (("empty", True), ("set", False)):
+        with contextlib.suppress(OSError), atomic_path(tmp_path / name) as temporary:
+            temporary.mkdir()
+            (temporary / "y").write_text("2")
+        assert (tmp_path / name / "y").exists() == replaced
+    assert (tmp_path / "set" / "x").exists(), "a folder that holds something stays"
 
 
 def test_real_files(cells_folder):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from maunet_lite.data import simulate_dataset
 from maunet_lite.data.images import write_image, write_labels
 from maunet_lite.data.problems import Problem, advise, check_folder
-from maunet_lite.data.simulation import simulate_dataset
 
 IMAGE = np.arange(12, dtype=np.uint8).reshape(3, 4)
 CELLS = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 5, 5]], dtype=np.int32)
@@ -39,7 +39,7 @@ def test_a_folder_in_order_has_no_problems(tmp_path: Path) -> None:
 
 def test_simulated_data_are_in_order(tmp_path: Path) -> None:
     folder = simulate_dataset(tmp_path / "tiny", n_per_modality=2, shape=(32, 40), progress=False)
-    assert check_folder(folder, progress=False) == []
+    assert check_folder(folder) == []
 
 
 def test_a_messy_folder_is_listed_at_once(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
+from maunet_lite.data import MODALITIES, VARIANTS, Simulated, simulate, simulate_dataset
 from maunet_lite.data.checks import validate_labels
 from maunet_lite.data.images import read_image, read_labels
-from maunet_lite.data.simulation import MODALITIES, VARIANTS, Simulated, simulate, simulate_dataset
 from maunet_lite.data.simulation.fields import blur, illumination, smooth_noise, specks
-from maunet_lite.data.simulation.folder import _split_names
+from maunet_lite.data.simulation.folder import split_names
 from maunet_lite.data.simulation.microscopes import _propagate, phase_contrast
 from maunet_lite.data.simulation.scene import Scene, _stamp, distance_to_outline, place_cells
 from maunet_lite.data.simulation.shapes import round_outline, spindle_outline, spread_outline
@@ -281,17 +281,15 @@ def test_later_cells_take_only_free_pixels() -> None:
 
 def test_a_cell_that_would_cover_another_is_refused() -> None:
     labels = np.zeros((60, 60), np.int32)
-    areas = np.zeros(4, np.int64)
-    rng = np.random.default_rng(0)
-    areas[1] = _stamp(labels, 30 + 12 * disk_outline(rng), 1, areas, margin=8)
+    scene, areas = Scene(labels, margin=8, diameter=12), [0]
+    disk = disk_outline(np.random.default_rng(0))
+    areas.append(_stamp(scene, 30 + 12 * disk, areas))
     before = labels.copy()
-    assert _stamp(labels, 30 + 40 * disk_outline(rng), 2, areas, margin=8) == 0  # around the first
-    assert (
-        _stamp(labels, np.array([36, 30]) + 12 * disk_outline(rng), 2, areas, margin=8) == 0
-    )  # half over it
+    assert _stamp(scene, 30 + 40 * disk, areas) == 0  # around the first
+    assert _stamp(scene, np.array([36, 30]) + 12 * disk, areas) == 0  # half over it
     assert np.array_equal(labels, before)
-    areas[2] = _stamp(labels, np.array([41, 30]) + 12 * disk_outline(rng), 2, areas, margin=8)  # touching
-    assert np.bincount(labels.ravel())[1:].tolist() == areas[1:3].tolist()
+    areas.append(_stamp(scene, np.array([41, 30]) + 12 * disk, areas))  # touching
+    assert np.bincount(labels.ravel())[1:].tolist() == areas[1:]
     assert np.array_equal(labels == 1, before == 1)
     assert touching_share(labels) == 1
 
@@ -420,22 +418,6 @@ def test_same_seed_same_bytes_and_more_begin_alike(dataset, tmp_path) -> None:
     assert (other / name).read_bytes() != (dataset / name).read_bytes()
 
 
-def test_unlabelled_split_has_no_labels_and_leaks_are_named(tmp_path) -> None:
-    folder = simulate_dataset(
-        tmp_path / "set",
-        n_per_modality=2,
-        shape=(32, 40),
-        splits={"train": 0.5, "unlabelled": 0.5},
-        light_leak=1.0,
-        progress=False,
-    )
-    table = pd.read_csv(folder / "metadata.csv")
-    labelled = {path.name.removesuffix("_label.tiff") for path in (folder / "labels").iterdir()}
-    assert labelled == {name.rsplit(".", 1)[0] for name in table.image[table.split == "train"]}
-    assert table.cells[table.split == "unlabelled"].isna().all()
-    assert table.source.str.endswith("-leak").all()
-
-
 def test_progress_is_shown(tmp_path, capsys) -> None:
     simulate_dataset(tmp_path / "set", n_per_modality=1, shape=(32, 32))
     assert "4/4" in capsys.readouterr().err
@@ -466,10 +448,8 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_per_modality": 0}, "expected at least 1"),
-        ({"seed": -1}, "at least 0"),
-        ({"light_leak": 2}, "a share between 0 and 1"),
-        ({"splits": {"train": 0.5, "val": 0.4}}, "shares that sum to 1"),
+        ({"n_per_modality": 0}, "n_per_modality is 0, seed 0; expected at least 1"),
+        ({"seed": -1}, "seed -1; expected at least 1, at least 0"),
         ({"shape": (16, 16)}, "at least 32"),
     ],
 )
@@ -480,12 +460,9 @@ def test_wrong_dataset_options_are_named(tmp_path, options: dict, message: str) 
 
 
 def test_split_names_by_eye() -> None:
-    shares = {"train": 0.7, "val": 0.15, "test": 0.15}
-    assert _split_names(2, shares) == ["train", "val"]
-    assert _split_names(5, shares) == ["train", "val", "test", "train", "train"]
-    assert _split_names(20, shares)[:5] == _split_names(5, shares)
-    assert [_split_names(20, shares).count(name) for name in shares] == [14, 3, 3]
-    assert _split_names(3, {"train": 0.0, "val": 1.0}) == ["val"] * 3
+    assert split_names(2) == ["train", "val"]
+    assert split_names(20)[:5] == split_names(5) == ["train", "val", "test", "train", "train"]
+    assert [split_names(20).count(name) for name in ("train", "val", "test")] == [14, 3, 3]
 
 
 # --- the samples in the repository -----------------------------------------------------------------------

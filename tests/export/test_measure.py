@@ -78,6 +78,12 @@ def test_not_a_number_counts_as_black():
     assert table["intensity_mean"].tolist() == [2]
 
 
+def test_ids_may_be_as_large_as_they_like():
+    table = measure_cells(np.array([[2**31 - 1, 0], [0, 9]]))
+    assert table["label"].tolist() == [9, 2**31 - 1]
+    assert table["centroid_column"].tolist() == [1, 0]
+
+
 def test_sizes_must_agree():
     with pytest.raises(ValueError, match="expected the same"):
         measure_cells(np.ones((3, 4), int), np.ones((4, 3)))

@@ -16,7 +16,7 @@ import pytest
 import tifffile
 import torch
 
-from maunet_lite.data.simulation import simulate
+from maunet_lite.data import simulate
 from maunet_lite.inference.memory import parse_bytes
 from maunet_lite.inference.predict import predict, segment
 from maunet_lite.scale import maps

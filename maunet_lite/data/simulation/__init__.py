@@ -5,23 +5,13 @@ A picture is made in four steps, each a module short enough to open and read:
 1. ``scene`` lays out cells whose outlines come from ``shapes`` (the labels are exact from here on),
 2. ``specimens`` fills them with dye or optical thickness, textured by ``fields``,
 3. ``microscopes`` forms the image in one of the paper's four modalities,
-4. ``pictures`` takes it with a camera that counts photons.
+4. ``pictures`` takes it with a camera that counts photons, and says what each kind of picture shows.
 
-``recipes`` says what each kind of picture shows, ``folder`` writes whole datasets.
+``folder`` writes whole datasets.
 
 >>> import numpy as np
+>>> from maunet_lite.data import simulate
 >>> image, labels = simulate("dic", (64, 96), rng=np.random.default_rng(0))
 >>> image.shape, image.dtype, labels.shape, labels.dtype
 ((64, 96), dtype('uint8'), (64, 96), dtype('int32'))
 """
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "folder": ["simulate_dataset"],
-        "pictures": ["Simulated", "simulate"],
-        "recipes": ["MODALITIES", "VARIANTS"],
-    },
-)

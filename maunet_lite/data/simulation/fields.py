@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 
-def smooth_noise(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> np.ndarray:
+def smooth_noise(shape: tuple[int, int], scale: float, rng: Generator) -> np.ndarray:
     """Draw a smooth random field whose bumps are about ``scale`` pixels wide.
 
     Parameters
@@ -34,12 +35,12 @@ def smooth_noise(shape: tuple[int, int], scale: float, rng: np.random.Generator)
     return (fine - fine.mean()) / fine.std()
 
 
-def fibres(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> np.ndarray:
+def fibres(shape: tuple[int, int], scale: float, rng: Generator) -> np.ndarray:
     """Draw thin wavy lines about ``scale`` pixels apart, 0 to 1: where a smooth field crosses zero."""
     return np.exp(-((smooth_noise(shape, scale, rng) / 0.15) ** 2))
 
 
-def streaks(shape: tuple[int, int], scale: float, direction: float, rng: np.random.Generator) -> np.ndarray:
+def streaks(shape: tuple[int, int], scale: float, direction: float, rng: Generator) -> np.ndarray:
     """Draw a field of wavy streaks along a direction, as of collagen; mean 0, standard deviation 1, float32.
 
     A smooth field is looked up at coordinates that run slowly along the streaks and bend with another field.
@@ -47,10 +48,9 @@ def streaks(shape: tuple[int, int], scale: float, direction: float, rng: np.rand
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     along = (np.cos(direction) * x + np.sin(direction) * y) / 6
     across = np.cos(direction) * y - np.sin(direction) * x + 2 * scale * smooth_noise(shape, 12 * scale, rng)
+    along, across = np.float32(along), np.float32(across)
     noise = smooth_noise(shape, scale, rng)
-    return cv2.remap(
-        noise, np.float32(along), np.float32(across), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
+    return cv2.remap(noise, along, across, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -64,17 +64,15 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
 
 
-def illumination(shape: tuple[int, int], rng: np.random.Generator, strength: float) -> np.ndarray:
+def illumination(shape: tuple[int, int], rng: Generator, strength: float) -> np.ndarray:
     """Draw an uneven field of light: a gradient and a bright centre, about 1 on average; (H, W) float32."""
     y, x = np.ogrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
-    angle, tilt, vignette = rng.uniform(0, 2 * np.pi), rng.uniform(0, strength), rng.uniform(0, strength)
+    angle, tilt, vignette = rng.uniform(0, [2 * np.pi, strength, strength])
     field = 1 + tilt * (np.sin(angle) * y + np.cos(angle) * x) - vignette * (x**2 + y**2 - 2 / 3)
     return np.maximum(field, 0.05).astype(np.float32)
 
 
-def specks(
-    shape: tuple[int, int], rng: np.random.Generator, *, n: float, radius: tuple[float, float]
-) -> np.ndarray:
+def specks(shape: tuple[int, int], rng: Generator, *, n: float, radius: tuple[float, float]) -> np.ndarray:
     """Scatter debris that is no cell: small ellipses of random strength.
 
     Parameters
@@ -93,10 +91,17 @@ def specks(
     """
     canvas = np.zeros(shape, np.float32)
     for _ in range(rng.poisson(n)):
-        centre = (16 * rng.uniform(0, shape[::-1])).astype(int).tolist()
-        axes = np.maximum(16 * rng.uniform(min(radius), max(radius), 2), 8).astype(int).tolist()
-        cv2.ellipse(canvas, centre, axes, rng.uniform(0, 180), 0, 360, rng.uniform(0.3, 1), -1, cv2.LINE_8, 4)
+        centre, axes = rng.uniform(0, shape[::-1]), rng.uniform(min(radius), max(radius), 2)
+        draw_ellipse(canvas, centre, np.maximum(axes, 0.5), rng.uniform(0, 180), rng.uniform(0.3, 1))
     return canvas
+
+
+def draw_ellipse(
+    canvas: np.ndarray, centre: np.ndarray, axes: np.ndarray, angle: float, value: float
+) -> None:
+    """Fill an ellipse given by its centre (x, y) and half axes in pixels, exact to 1/16 pixel."""
+    centre, axes = (16 * np.array([centre, axes])).astype(int).tolist()
+    cv2.ellipse(canvas, centre, axes, angle, 0, 360, value, -1, cv2.LINE_8, 4)
 
 
 def rise(values: np.ndarray, middle: float, width: float) -> np.ndarray:

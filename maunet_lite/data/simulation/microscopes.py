@@ -9,6 +9,7 @@ Every number drawn from the generator is a setting that differs between real pic
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import Generator
 from scipy import fft
 
 from maunet_lite.data.simulation import specimens
@@ -26,7 +27,7 @@ STAINS = {
 }
 
 
-def fluorescence(scene: Scene, rng: np.random.Generator, variant: str = "nuclei") -> np.ndarray:
+def fluorescence(scene: Scene, rng: Generator, variant: str = "nuclei") -> np.ndarray:
     """Image fluorescent cells on a dark ground.
 
     A fluorophore shines in proportion to its amount, so the signal is brightness × amount. Two things reach
@@ -52,9 +53,8 @@ def fluorescence(scene: Scene, rng: np.random.Generator, variant: str = "nuclei"
     signal = scene.per_cell(np.clip(brightness, 0.25, 4)) * amount
     signal += rng.uniform(0.5, 2) * specks(shape, rng, n=3, radius=(0.8, diameter / 10))
     elsewhere = signal[::-1, ::-1]  # more cells of the same kind, above and below the focus
-    haze = rng.uniform(0, 0.25) * blur(elsewhere, diameter / 3) + rng.uniform(0, 0.25) * blur(
-        signal, diameter
-    )
+    haze = rng.uniform(0, 0.25) * blur(elsewhere, diameter / 3)
+    haze += rng.uniform(0, 0.25) * blur(signal, diameter)
     background = rng.uniform(0.01, 0.12) * illumination(shape, rng, 0.5)
     in_focus = blur(signal, rng.uniform(0.8, 1 + diameter / 35)) * illumination(shape, rng, 0.2)
     radiance = in_focus + haze + background
@@ -62,7 +62,7 @@ def fluorescence(scene: Scene, rng: np.random.Generator, variant: str = "nuclei"
     return (radiance * 0.12 ** rng.random() / reference).astype(np.float32)
 
 
-def brightfield(scene: Scene, rng: np.random.Generator, variant: str = "stained") -> np.ndarray:
+def brightfield(scene: Scene, rng: Generator, variant: str = "stained") -> np.ndarray:
     """Image cells in plain transmitted light.
 
     Stained tissue follows the law of Beer and Lambert, light = lamp × 10^(−Σ amount × stain), per colour.
@@ -84,7 +84,7 @@ def brightfield(scene: Scene, rng: np.random.Generator, variant: str = "stained"
     return _stained(scene, rng) if variant == "stained" else _unstained(scene, rng)
 
 
-def _stained(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+def _stained(scene: Scene, rng: Generator) -> np.ndarray:
     shape, diameter = scene.labels.shape, scene.diameter
     nuclear, counter, strength = [
         ("haematoxylin", "eosin", rng.uniform(0.1, 0.35)),
@@ -108,7 +108,7 @@ def _stained(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     return light.astype(np.float32)
 
 
-def _unstained(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+def _unstained(scene: Scene, rng: Generator) -> np.ndarray:
     shape, diameter = scene.labels.shape, scene.diameter
     phase = specimens.floating_cells(scene, rng, thickness=rng.uniform(0.8, 2.5))
     phase += 0.5 * specks(shape, rng, n=6, radius=(0.8, diameter / 12))
@@ -128,7 +128,7 @@ def _propagate(wave: np.ndarray, defocus: float) -> np.ndarray:
     return fft.ifft2(fft.fft2(wave.astype(np.complex64)) * turn)
 
 
-def phase_contrast(scene: Scene, rng: np.random.Generator, variant: str = "spread") -> np.ndarray:
+def phase_contrast(scene: Scene, rng: Generator, variant: str = "spread") -> np.ndarray:
     """Image transparent cells by Zernike's phase contrast (positive: denser is darker).
 
     The wave behind the cells is u = exp(i·phase). The ring in the objective dims the light that went straight
@@ -167,7 +167,7 @@ def phase_contrast(scene: Scene, rng: np.random.Generator, variant: str = "sprea
     return (rng.uniform(0.3, 0.45) * light / ring**2 * illumination(shape, rng, 0.15)).astype(np.float32)
 
 
-def dic(scene: Scene, rng: np.random.Generator, variant: str = "round") -> np.ndarray:
+def dic(scene: Scene, rng: Generator, variant: str = "round") -> np.ndarray:
     """Image transparent cells by differential interference contrast.
 
     Two copies of the wave, sheared by less than the resolution, interfere: the picture shows the slope of

@@ -1,16 +1,112 @@
-"""One simulated picture: cells laid out, imaged by a microscope, taken by a camera that counts photons."""
+"""One simulated picture: cells laid out, imaged by a microscope, taken by a camera that counts photons.
+
+`RECIPES` says what each kind of picture shows: its cells' shapes, sizes and density, and its light.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 
-from maunet_lite.data.simulation.recipes import MICROSCOPES, MODALITIES, RECIPES, VARIANTS
-from maunet_lite.data.simulation.scene import place_cells
+from maunet_lite.data.simulation import microscopes
+from maunet_lite.data.simulation.scene import Outline, place_cells
+from maunet_lite.data.simulation.shapes import round_outline, spindle_outline, spread_outline
 
 SMALLEST_SIDE = 32  # pixels
 FULL_SCALE = {"uint8": 255, "uint16": 4095}  # the brightest value: of a screen, and of a 12-bit camera
+
+
+# --- what pictures show ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One kind of picture; each pair is a range from which every picture draws its own value.
+
+    Attributes
+    ----------
+    population : callable
+        Takes the generator, returns a function that draws the outline of one cell of this picture.
+    diameter : (low, high)
+        Pixels.
+    coverage : (low, high)
+        Share of the picture that cells cover, roughly.
+    alignment : (low, high)
+        0 cells lie in every direction, 1 in one.
+    photons : (low, high)
+        Photons per pixel at full brightness; few make a noisy picture.
+    """
+
+    population: Callable[[Generator], Outline]
+    diameter: tuple[float, float]
+    coverage: tuple[float, float]
+    alignment: tuple[float, float] = (0.0, 0.0)
+    photons: tuple[float, float] = (2_000, 20_000)
+
+
+def _round(elongation: float, roughness: float, bend: float) -> Callable[[Generator], Outline]:
+    """Make populations of round to bent cells, within the given limits."""
+
+    def population(rng: Generator) -> Outline:
+        longest, roughest, most_bent = rng.uniform([1, 0.01, 0], [elongation, roughness, bend])
+        return lambda rng: round_outline(
+            rng, rng.uniform(1, longest), rng.uniform(0.3, 1) * roughest, rng.uniform(-most_bent, most_bent)
+        )
+
+    return population
+
+
+def _spread(rng: Generator) -> Outline:
+    """Make a population of cells spread on glass, with some spindles and some that round up to divide."""
+    most_concave = rng.uniform(0.3, 0.9)
+
+    def outline(rng: Generator) -> np.ndarray:
+        if (kind := rng.random()) < 0.1:
+            return round_outline(rng, 1.1, 0.03)
+        if kind < 0.3:
+            return spindle_outline(rng, rng.uniform(2, 4))
+        return spread_outline(rng, int(rng.integers(3, 7)), rng.uniform(0.2, most_concave))
+
+    return outline
+
+
+def _spindles(rng: Generator) -> Outline:
+    """Make a population of elongated cells, with a few that round up."""
+    longest = rng.uniform(3, 8)
+    return lambda rng: (
+        round_outline(rng, 1.1) if rng.random() < 0.07 else spindle_outline(rng, rng.uniform(2, longest))
+    )
+
+
+RECIPES: dict[str, dict[str, Recipe]] = {
+    "brightfield": {
+        "stained": Recipe(_round(3.5, 0.12, 0.4), (14, 40), (0.08, 0.45), alignment=(0.0, 0.9)),
+        "unstained": Recipe(_round(1.6, 0.06, 0.2), (18, 60), (0.05, 0.4)),
+    },
+    "fluorescence": {
+        "nuclei": Recipe(_round(2.2, 0.08, 0.3), (10, 60), (0.05, 0.4), photons=(60, 3_000)),
+        "cells": Recipe(_spread, (35, 80), (0.15, 0.5), photons=(60, 3_000)),
+    },
+    "phase-contrast": {
+        "spread": Recipe(_spread, (18, 55), (0.08, 0.4)),
+        "spindle": Recipe(_spindles, (16, 45), (0.08, 0.35), alignment=(0.0, 0.7)),
+        "round": Recipe(_round(1.5, 0.06, 0.2), (16, 50), (0.05, 0.45)),
+    },
+    "dic": {
+        "round": Recipe(_round(1.5, 0.06, 0.2), (18, 50), (0.03, 0.4)),
+        "discs": Recipe(_round(1.5, 0.03, 0.1), (40, 80), (0.15, 0.45)),
+        "spread": Recipe(_spread, (35, 80), (0.1, 0.4)),
+    },
+}
+MODALITIES = tuple(RECIPES)
+VARIANTS = {modality: tuple(recipes) for modality, recipes in RECIPES.items()}
+
+
+# --- a picture -------------------------------------------------------------------------------------------
 
 
 class Simulated(NamedTuple):
@@ -32,7 +128,7 @@ def simulate(
     modality: str,
     shape: tuple[int, int] = (512, 512),
     *,
-    rng: np.random.Generator,
+    rng: Generator,
     n_cells: int | None = None,
     cell_diameter: float | None = None,
     clustering: float | None = None,
@@ -88,61 +184,35 @@ def simulate(
     >>> bool(image[labels > 0].mean() > image[labels == 0].mean())
     True
     """
-    shape = _check(modality, shape, rng, n_cells, cell_diameter, clustering, variant, dtype)
-    variant = variant or str(rng.choice(VARIANTS[modality]))
-    recipe = RECIPES[modality][variant]
-    diameter = cell_diameter or min(_log_uniform(rng, recipe.diameter), min(shape) / 5)
-    if n_cells is None:
-        covered = rng.uniform(*recipe.coverage) * shape[0] * shape[1]
-        n_cells = max(1, round(covered / (np.pi / 4 * diameter**2)))
-    scene = place_cells(
-        shape,
-        recipe.population(rng),
-        rng,
-        n_cells=n_cells,
-        diameter=diameter,
-        size_spread=rng.uniform(0.05, 0.25),
-        clustering=rng.uniform(0, 0.8) if clustering is None else clustering,
-        alignment=rng.uniform(*recipe.alignment),
-    )
-    radiance = scene.crop(MICROSCOPES[modality](scene, rng, variant))
-    leak = _stray_light(shape, rng)
-    if light_leak:
-        radiance = _veil(radiance, leak)
-    image = _camera(radiance, _log_uniform(rng, recipe.photons), rng, dtype)
-    return Simulated(image, np.ascontiguousarray(scene.crop(scene.labels)))
-
-
-def _check(
-    modality: str,
-    shape: tuple[int, int],
-    rng: np.random.Generator,
-    n_cells: int | None,
-    cell_diameter: float | None,
-    clustering: float | None,
-    variant: str | None,
-    dtype: str,
-) -> tuple[int, int]:
-    """Refuse arguments that make no picture; return the shape as two integers."""
     _check_choice("modality", modality, MODALITIES)
     if variant is not None:
         _check_choice(f"variant of {modality}", variant, VARIANTS[modality])
     _check_choice("dtype", dtype, tuple(FULL_SCALE))
-    if not isinstance(rng, np.random.Generator):
+    _check_numbers(shape, n_cells, cell_diameter, clustering)
+    if not isinstance(rng, Generator):
         raise TypeError(f"rng is {rng!r}; expected a generator. Pass rng=np.random.default_rng(seed)")
-    if len(shape) != 2 or any(int(side) != side or side < SMALLEST_SIDE for side in shape):
-        raise ValueError(
-            f"shape is {shape}; expected (height, width) in whole pixels, each at least {SMALLEST_SIDE}"
-        )
-    if n_cells is not None and (int(n_cells) != n_cells or n_cells < 0):
-        raise ValueError(f"n_cells is {n_cells}; expected a whole number, 0 or more")
-    if cell_diameter is not None and not 4 <= cell_diameter <= min(shape):
-        raise ValueError(
-            f"cell_diameter is {cell_diameter}; expected pixels between 4 and {min(shape)}, the shorter side"
-        )
-    if clustering is not None and not 0 <= clustering <= 1:
-        raise ValueError(f"clustering is {clustering}; expected a share between 0 and 1")
-    return int(shape[0]), int(shape[1])
+    height, width = map(int, shape)
+    variant = variant or str(rng.choice(VARIANTS[modality]))
+    recipe = RECIPES[modality][variant]
+    diameter = cell_diameter or min(_log_uniform(rng, recipe.diameter), min(height, width) / 5)
+    if n_cells is None:
+        covered = rng.uniform(*recipe.coverage) * height * width
+        n_cells = max(1, round(covered / (np.pi / 4 * diameter**2)))
+    population, size_spread = recipe.population(rng), rng.uniform(0.05, 0.25)
+    if clustering is None:
+        clustering = rng.uniform(0, 0.8)
+    scene = place_cells(
+        (height, width), population, rng, n_cells=n_cells, diameter=diameter, size_spread=size_spread,
+        clustering=clustering, alignment=rng.uniform(*recipe.alignment),
+    )  # fmt: skip
+    form_image = getattr(microscopes, modality.replace("-", "_"))
+    radiance = scene.crop(form_image(scene, rng, variant))
+    leak = _stray_light((height, width), rng)
+    if light_leak:  # white light: where it is bright, contrast is lost
+        leak = leak if radiance.ndim == 2 else leak[..., None]
+        radiance = np.minimum(radiance, 1) * (1 - leak) + leak
+    image = _camera(radiance, _log_uniform(rng, recipe.photons), rng, dtype)
+    return Simulated(image, np.ascontiguousarray(scene.crop(scene.labels)))
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -150,28 +220,38 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"unknown {name} {value!r}; expected one of {', '.join(choices)}")
 
 
-def _log_uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
+def _check_numbers(shape: Any, n_cells: int | None, diameter: float | None, clustering: float | None) -> None:
+    """Refuse numbers that make no picture."""
+    small, side = SMALLEST_SIDE, min(shape)
+    if len(shape) != 2 or any(int(length) != length or length < small for length in shape):
+        fault = f"shape is {shape}; expected (height, width) in whole pixels, each at least {small}"
+    elif n_cells is not None and (int(n_cells) != n_cells or n_cells < 0):
+        fault = f"n_cells is {n_cells}; expected a whole number, 0 or more"
+    elif diameter is not None and not 4 <= diameter <= side:
+        fault = f"cell_diameter is {diameter}; expected pixels between 4 and {side}, the shorter side"
+    elif clustering is not None and not 0 <= clustering <= 1:
+        fault = f"clustering is {clustering}; expected a share between 0 and 1"
+    else:
+        return
+    raise ValueError(fault)
+
+
+def _log_uniform(rng: Generator, limits: tuple[float, float]) -> float:
     """Draw a number whose logarithm is uniform: each doubling is equally likely."""
     return float(np.exp(rng.uniform(*np.log(limits))))
 
 
-def _stray_light(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def _stray_light(shape: tuple[int, int], rng: Generator) -> np.ndarray:
     """Draw a broad bright spot with its centre near the border, 0 to at most 0.9; (H, W)."""
-    around, out = rng.uniform(0, 2 * np.pi), rng.uniform(0.7, 1.1)
-    centre = 0.5 + 0.5 * out * np.array([np.sin(around), np.cos(around)])
+    around, out = rng.uniform([0, 0.7], [2 * np.pi, 1.1])
+    row, column = 0.5 + 0.5 * out * np.array([np.sin(around), np.cos(around)])
     y, x = np.ogrid[0 : 1 : shape[0] * 1j, 0 : 1 : shape[1] * 1j]
     height, width = rng.uniform(0.25, 0.45, 2)
-    spot = np.exp(-(((y - centre[0]) / height) ** 2 + ((x - centre[1]) / width) ** 2) / 2)
+    spot = np.exp(-(((y - row) / height) ** 2 + ((x - column) / width) ** 2) / 2)
     return rng.uniform(0.6, 0.9) * spot
 
 
-def _veil(radiance: np.ndarray, leak: np.ndarray) -> np.ndarray:
-    """Mix white stray light into a picture: where it is bright, contrast is lost."""
-    leak = leak.reshape(leak.shape + (1,) * (radiance.ndim - 2))
-    return np.minimum(radiance, 1) * (1 - leak) + leak
-
-
-def _camera(radiance: np.ndarray, photons: float, rng: np.random.Generator, dtype: str) -> np.ndarray:
+def _camera(radiance: np.ndarray, photons: float, rng: Generator, dtype: str) -> np.ndarray:
     """Count photons (Poisson noise), read them out (Gaussian noise), and round to whole grey values."""
     counts = rng.poisson(np.clip(radiance, 0, 4) * photons) / photons
     signal = counts + rng.uniform(0.001, 0.01) * rng.standard_normal(radiance.shape, dtype=np.float32)

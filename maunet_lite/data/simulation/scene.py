@@ -12,8 +12,11 @@ from functools import cached_property
 
 import cv2
 import numpy as np
+from numpy.random import Generator
+from skimage.measure import label as label_pieces
+from skimage.segmentation import find_boundaries
 
-Outline = Callable[[np.random.Generator], np.ndarray]
+Outline = Callable[[Generator], np.ndarray]
 
 MIN_VISIBLE = 8  # pixels of a cell that must lie inside the picture
 MAX_OVERLAP = 0.15  # share of the smaller cell that two proposed cells may have in common
@@ -45,8 +48,7 @@ class Scene:
 
     def crop(self, image: np.ndarray) -> np.ndarray:
         """Cut the picture out of an array on the canvas."""
-        height, width = self.labels.shape
-        return image[self.margin : height - self.margin, self.margin : width - self.margin]
+        return image[self.margin : -self.margin, self.margin : -self.margin]
 
     @property
     def n_cells(self) -> int:
@@ -104,14 +106,8 @@ def distance_to_outline(labels: np.ndarray) -> np.ndarray:
     >>> distance_to_outline(np.array([[0, 1, 1, 1, 2, 2]], np.int32)).tolist()
     [[0.0, 1.0, 2.0, 1.0, 1.0, 2.0]]
     """
-    outline = np.zeros(labels.shape, bool)
-    sideways, upright = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
-    outline[:, 1:] |= sideways
-    outline[:, :-1] |= sideways
-    outline[1:] |= upright
-    outline[:-1] |= upright
-    inner = ((labels > 0) & ~outline).astype(np.uint8)
-    padded = cv2.copyMakeBorder(inner, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    inner = (labels > 0) & ~find_boundaries(labels, mode="inner")
+    padded = np.pad(inner, 1, mode="edge").astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     return np.where(labels > 0, distance + 1, 0).astype(np.float32)
 
@@ -119,7 +115,7 @@ def distance_to_outline(labels: np.ndarray) -> np.ndarray:
 def place_cells(
     shape: tuple[int, int],
     draw_outline: Outline,
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     n_cells: int,
     diameter: float,
@@ -153,86 +149,58 @@ def place_cells(
         Cells that the picture shows, at least :data:`MIN_VISIBLE` pixels of each.
     """
     margin = max(8, round(diameter))
-    labels = np.zeros((shape[0] + 2 * margin, shape[1] + 2 * margin), np.int32)
-    direction = rng.uniform(0, np.pi)
-    areas = np.zeros(n_cells + 1, np.int64)  # of label 0, 1, 2 …
-    centres, sizes = np.zeros((n_cells, 2)), np.zeros(n_cells)
-    placed = 0
+    labels = np.zeros(np.add(shape, 2 * margin), np.int32)
+    scene = Scene(labels, margin, float(diameter), rng.uniform(0, np.pi))
+    areas, centres, sizes = [0], [], []  # of the cells placed so far; area 0 for the background
     for _ in range(ATTEMPTS_PER_CELL * n_cells):
-        if placed == n_cells:
+        if len(sizes) == n_cells:
             break
         size = diameter * np.exp(size_spread * np.clip(rng.normal(), -2.5, 2.5))
-        if placed and rng.random() < clustering:
-            neighbour = rng.integers(placed)
-            centre = _beside(centres[neighbour], (size + sizes[neighbour]) / 2, rng)
+        if sizes and rng.random() < clustering:  # beside another: in any direction, so that they just touch
+            neighbour, angle = rng.integers(len(sizes)), rng.uniform(0, 2 * np.pi)
+            reach = rng.uniform(0.8, 1.05) * ((size + sizes[neighbour]) / 2)
+            centre = centres[neighbour] + reach * np.array([np.cos(angle), np.sin(angle)])
         else:
             centre = rng.uniform(0.6 * margin, np.array(labels.shape[::-1]) - 0.6 * margin)
-        if not _is_free(labels, centre):
+        column, row = np.floor(centre).astype(int)
+        if not (0 <= row < labels.shape[0] and 0 <= column < labels.shape[1] and labels[row, column] == 0):
             continue
-        turn = direction + (1 - alignment) * rng.uniform(-np.pi, np.pi)
-        outline = centre + size * draw_outline(rng) @ _rotation(turn)
-        areas[placed + 1] = _stamp(labels, outline, placed + 1, areas, margin)
-        if areas[placed + 1]:
-            centres[placed], sizes[placed] = centre, size
-            placed += 1
-    return Scene(labels, margin, float(diameter), direction)
+        turn = scene.direction + (1 - alignment) * rng.uniform(-np.pi, np.pi)
+        rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        area = _stamp(scene, centre + size * draw_outline(rng) @ rotation, areas)
+        if area:
+            areas.append(area)
+            centres.append(centre)
+            sizes.append(size)
+    return scene
 
 
-def _beside(centre: np.ndarray, reach: float, rng: np.random.Generator) -> np.ndarray:
-    """Choose a point in any direction, about as far as two cells that just touch."""
-    angle = rng.uniform(0, 2 * np.pi)
-    return centre + rng.uniform(0.8, 1.05) * reach * np.array([np.cos(angle), np.sin(angle)])
+def _stamp(scene: Scene, outline: np.ndarray, areas: list[int]) -> int:
+    """Write the next cell into the free pixels under its outline; return its area, 0 if it does not fit.
 
-
-def _is_free(labels: np.ndarray, point: np.ndarray) -> bool:
-    """Tell whether a point (x, y) lies on the canvas and in no cell."""
-    column, row = np.floor(point).astype(int)
-    return 0 <= row < labels.shape[0] and 0 <= column < labels.shape[1] and labels[row, column] == 0
-
-
-def _rotation(angle: float) -> np.ndarray:
-    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-
-
-def _stamp(labels: np.ndarray, outline: np.ndarray, label: int, areas: np.ndarray, margin: int) -> int:
-    """Write one cell into the free pixels under its outline; return its area, 0 if it does not fit there."""
-    box, mask = _fill(outline, labels.shape)
-    below = labels[box]
-    overlap = np.bincount(below[mask], minlength=label)
-    area = overlap.sum()
-    if np.any(overlap[1:] > MAX_OVERLAP * np.minimum(areas[1:label], area)):
-        return 0
-    cell = mask & (below == 0)
-    inside = _inside(box, labels.shape, margin)
-    visible = _largest_piece(cell[inside])
-    if visible.sum() < MIN_VISIBLE or cell.sum() < 0.6 * area:
-        return 0
-    cell[inside] = visible
-    below[cell] = label
-    return int(cell.sum())
-
-
-def _fill(outline: np.ndarray, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], np.ndarray]:
-    """Rasterize an outline to 1/16 pixel in its bounding box, cut to the canvas."""
-    first = np.maximum(np.floor(outline.min(0)).astype(int), 0)
-    last = np.minimum(np.ceil(outline.max(0)).astype(int) + 1, shape[::-1])
+    `outline` is drawn to 1/16 pixel in its bounding box, cut to the canvas.
+    """
+    left, top = first = np.maximum(np.floor(outline.min(0)).astype(int), 0)
+    last = np.minimum(np.ceil(outline.max(0)).astype(int) + 1, scene.labels.shape[::-1])
     width, height = np.maximum(last - first, 1)
+    box = slice(top, top + height), slice(left, left + width)
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [np.round((outline - first) * 16).astype(np.int32)], 1, shift=4)
-    return (slice(first[1], first[1] + height), slice(first[0], first[0] + width)), mask.astype(bool)
 
-
-def _inside(box: tuple[slice, slice], shape: tuple[int, ...], margin: int) -> tuple[slice, ...]:
-    """Part of a box, in its own coordinates, that lies in the picture."""
-    return tuple(
-        slice(max(margin - part.start, 0), max(min(part.stop, size - margin) - part.start, 0))
-        for part, size in zip(box, shape, strict=True)
-    )
-
-
-def _largest_piece(mask: np.ndarray) -> np.ndarray:
-    """Keep the largest 4-connected piece of a boolean mask."""
-    if not mask.any():
-        return mask
-    n_pieces, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    return mask if n_pieces == 2 else pieces == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])
+    below, mask = scene.labels[box], mask > 0
+    overlap = np.bincount(below[mask], minlength=len(areas))
+    area = overlap.sum()
+    if np.any(overlap[1:] > MAX_OVERLAP * np.minimum(areas[1:], area)):
+        return 0
+    cell = mask & (below == 0)
+    rows, columns = np.ogrid[box]
+    (canvas_height, canvas_width), margin = scene.labels.shape, scene.margin
+    shown = (rows >= margin) & (rows < canvas_height - margin)
+    shown = shown & (columns >= margin) & (columns < canvas_width - margin)
+    pieces = label_pieces(cell & shown, connectivity=1)
+    visible = pieces == np.argmax(np.bincount(pieces.ravel(), minlength=2)[1:]) + 1  # the largest piece
+    if visible.sum() < MIN_VISIBLE or cell.sum() < 0.6 * area:
+        return 0
+    cell = visible | (cell & ~shown)
+    below[cell] = len(areas)
+    return int(cell.sum())

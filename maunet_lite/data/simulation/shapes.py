@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import Generator
 
 
 def round_outline(
-    rng: np.random.Generator, elongation: float = 1.2, roughness: float = 0.06, bend: float = 0.0
+    rng: Generator, elongation: float = 1.2, roughness: float = 0.06, bend: float = 0.0
 ) -> np.ndarray:
     """Draw a smooth closed outline: a disk whose radius wavers, stretched, then bent.
 
@@ -45,7 +46,7 @@ def round_outline(
     return _unit_area(np.stack([x, y], 1))
 
 
-def spread_outline(rng: np.random.Generator, processes: int = 4, concavity: float = 0.5) -> np.ndarray:
+def spread_outline(rng: Generator, processes: int = 4, concavity: float = 0.5) -> np.ndarray:
     """Draw the outline of a cell spread on glass: between points of adhesion the membrane sags or fans out.
 
     Parameters
@@ -81,7 +82,7 @@ def spread_outline(rng: np.random.Generator, processes: int = 4, concavity: floa
     return _unit_area(rounded * (1 + 0.2 * (rng.normal(size=waves.shape) / waves * ruffles).sum(0))[:, None])
 
 
-def spindle_outline(rng: np.random.Generator, length: float = 4.0) -> np.ndarray:
+def spindle_outline(rng: Generator, length: float = 4.0) -> np.ndarray:
     """Draw a spindle: a bulging body between two tapering, curved ends.
 
     Parameters

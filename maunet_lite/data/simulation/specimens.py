@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
-from maunet_lite.data.simulation.fields import blur, fibres, rise, smooth_noise, streaks
+from maunet_lite.data.simulation.fields import blur, draw_ellipse, fibres, rise, smooth_noise, streaks
 from maunet_lite.data.simulation.scene import Scene
 
 # --- shape in depth --------------------------------------------------------------------------------------
@@ -21,17 +22,17 @@ def dome(scene: Scene) -> np.ndarray:
     return blur((1 - (1 - scene.depth) ** 2) ** 0.7, 1) * (scene.labels > 0)
 
 
-def nuclei(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+def nuclei(scene: Scene, rng: Generator) -> np.ndarray:
     """Draw one oval nucleus inside each cell, at its deepest point, 0 to 1."""
     canvas = np.zeros(scene.labels.shape, np.float32)
     radii = np.minimum(scene.radii, 0.35 * scene.diameter)
-    for centre, radius in zip(16 * scene.centres, 16 * radii, strict=True):  # OpenCV counts in 1/16 pixel
-        axes = (radius * rng.uniform([0.6, 0.5], [0.9, 0.75])).astype(int)
-        cv2.ellipse(canvas, centre.tolist(), axes.tolist(), rng.uniform(0, 180), 0, 360, 1, -1, cv2.LINE_8, 4)
+    for centre, radius in zip(scene.centres, radii, strict=True):
+        axes = radius * rng.uniform([0.6, 0.5], [0.9, 0.75])
+        draw_ellipse(canvas, centre, axes, rng.uniform(0, 180), 1)
     return blur(canvas, 1) * (scene.labels > 0)
 
 
-def organelles(scene: Scene, rng: np.random.Generator, nuclei: np.ndarray) -> np.ndarray:
+def organelles(scene: Scene, rng: Generator, nuclei: np.ndarray) -> np.ndarray:
     """Optical path of what cells hold: a nucleus with nucleoli, and granules around it; about 0 to 1."""
     shape, diameter = scene.labels.shape, scene.diameter
     near_nucleus = np.minimum(2 * blur(nuclei, diameter / 7), 1) * (1 - 0.8 * nuclei)
@@ -41,7 +42,7 @@ def organelles(scene: Scene, rng: np.random.Generator, nuclei: np.ndarray) -> np
     return path * (scene.labels > 0)
 
 
-def spread_cells(scene: Scene, rng: np.random.Generator, tallest: float) -> np.ndarray:
+def spread_cells(scene: Scene, rng: Generator, tallest: float) -> np.ndarray:
     """Phase of cells spread on glass: a thin sheet, a bulge at the nucleus, granules.
 
     Some of the round ones are about to divide and rise up to ``tallest``. Radians.
@@ -58,7 +59,7 @@ def spread_cells(scene: Scene, rng: np.random.Generator, tallest: float) -> np.n
     return phase + rng.uniform(0.1, 0.4) * bulge + rng.uniform(0.4, 1.5) * organelles(scene, rng, inside)
 
 
-def floating_cells(scene: Scene, rng: np.random.Generator, thickness: float) -> np.ndarray:
+def floating_cells(scene: Scene, rng: Generator, thickness: float) -> np.ndarray:
     """Phase of cells afloat: domes of about one thickness, with granules. Radians."""
     heights = thickness * rng.uniform(0.7, 1.3, scene.n_cells)
     inside = organelles(scene, rng, nuclei(scene, rng))
@@ -68,7 +69,7 @@ def floating_cells(scene: Scene, rng: np.random.Generator, thickness: float) -> 
 # --- fluorescent dye -------------------------------------------------------------------------------------
 
 
-def dna(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+def dna(scene: Scene, rng: Generator) -> np.ndarray:
     """Amount of DNA: a lens-shaped nucleus with clumps, dark nucleoli and, in some species, bright spots."""
     shape, diameter = scene.labels.shape, scene.diameter
     texture = 1 + rng.uniform(0.05, 0.2) * smooth_noise(shape, diameter / 5, rng)
@@ -80,14 +81,12 @@ def dna(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     return lens * np.maximum(texture, 0.1) * (scene.labels > 0)
 
 
-def cytoplasm(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+def cytoplasm(scene: Scene, rng: Generator) -> np.ndarray:
     """Amount of a cytoplasmic dye: thickest around the nucleus, on filaments and in vesicles."""
     shape, diameter = scene.labels.shape, scene.diameter
     inside = nuclei(scene, rng)
     thickness = 0.25 + 0.5 * scene.depth + rng.uniform(0.2, 1.5) * blur(inside, diameter / 5)
-    course = scene.per_cell(
-        rng.integers(3, size=scene.n_cells)
-    )  # the filaments of a cell run one of three ways
+    course = scene.per_cell(rng.integers(3, size=scene.n_cells))  # one of three ways, for a cell's filaments
     filaments = fibres(shape, diameter / 5, rng)
     for way in range(3):
         filaments += (course == way) * streaks(shape, max(diameter / 15, 1.5), way + rng.random(), rng)
@@ -100,7 +99,7 @@ def cytoplasm(scene: Scene, rng: np.random.Generator) -> np.ndarray:
 # --- absorbing dye ---------------------------------------------------------------------------------------
 
 
-def chromatin(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+def chromatin(scene: Scene, rng: Generator) -> np.ndarray:
     """Amount of nuclear dye: pale nuclei with a dark membrane and nucleoli, and dense dark ones."""
     shape, diameter, n_cells = scene.labels.shape, scene.diameter, scene.n_cells
     density = scene.per_cell(np.clip(rng.lognormal(0, 0.25, n_cells), 0.5, 1.5))
@@ -111,7 +110,7 @@ def chromatin(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     return density * np.maximum(1 - paleness * (1 - membrane - nucleoli) + clumps * (0.4 + paleness), 0.05)
 
 
-def stroma(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+def stroma(scene: Scene, rng: Generator) -> np.ndarray:
     """Amount of counterstain: cytoplasm with borders near the nuclei, wavy collagen, gaps without tissue."""
     shape, diameter = scene.labels.shape, scene.diameter
     around_cells = blur((scene.labels > 0).astype(np.float32), diameter * 0.8)
@@ -123,7 +122,7 @@ def stroma(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     return np.maximum(0.7 + structure, 0.05) * extent
 
 
-def immunostain(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+def immunostain(scene: Scene, rng: Generator) -> np.ndarray:
     """Amount of a dye bound to the cell membranes of some regions, with a trace of it everywhere."""
     shape, diameter = scene.labels.shape, scene.diameter
     positive = rise(smooth_noise(shape, diameter * 6, rng) + rng.uniform(-0.5, 1.5), 0, 0.15)

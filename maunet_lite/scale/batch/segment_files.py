@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maunet_lite.data import IMAGE_SUFFIXES
-from maunet_lite.export import FORMATS, checked_pixel_size, parse_formats, require_packages
+from maunet_lite.data import IMAGE_SUFFIXES, validate_pixel_size
+from maunet_lite.export import FORMATS, parse_formats
 from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales, parse_bytes
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig
@@ -201,11 +201,10 @@ def segment_files(
     images = find_images(inputs, out)
     jobs = [Job(*pair) for pair in zip(images, label_paths(images, out), strict=True)]
     formats = parse_formats(export)
-    require_packages(formats)
     if "scales" in options:
         checked_scales(options["scales"], 0, MULTI_SCALE_LIMIT)
     if pixel_size is not None:
-        pixel_size = checked_pixel_size(pixel_size)
+        pixel_size = validate_pixel_size(pixel_size)
     if gpu_memory is not None:
         options["memory"] = parse_bytes(gpu_memory) / 2**30
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess

@@ -9,26 +9,40 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from maunet_lite.data.table import DatasetError
+from maunet_lite.data.checks import DatasetError
 
 
 @dataclass(frozen=True)
-class Archive:
-    """A zip file on the web.
+class Part:
+    """Images and their label maps in an archive on the web, and what becomes of them.
 
     Attributes
     ----------
-    url, sha256 : str
-        Where it is, and its checksum.
+    url : str
+        Of the archive, a zip file.
+    images : str
+        Files without their suffix, such as ``train/images/NAME``, in a folder of the archive or at its root.
+        NAME is what an image and its label map have in common.
+    source : str
+        What the table says of its images.
+    split : str
+        Of its images; of labelled ones for ``"train"``, a tenth drawn at random, always the same, becomes
+        ``"val"``.
+    labels : str
+        Where the label maps are; empty if there are none.
+    modality : str
+        What the table says of its images.
+    prefix : str
+        Put before file names, where several parts use the same ones.
     """
 
     url: str
-    sha256: str
-
-    @property
-    def file(self) -> str:
-        """Name of the file."""
-        return self.url.rsplit("/", 1)[1]
+    images: str
+    source: str
+    split: str = "train"
+    labels: str = ""
+    modality: str = "unknown"
+    prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,30 +55,53 @@ class Entry:
         What it shows, in a line.
     how : str
         How to get it.
-    images : int or None
-        How many images it holds; None if that depends or was not counted.
     licence : str
         Licence of what is downloaded; empty for what is made here or lies here already.
     restricted : bool
         The licence forbids something, so that it must be accepted before a download.
-    archives : tuple of Archive
+    parts : tuple of Part
         What it consists of on the web; empty if it is no download.
     """
 
     about: str
     how: str
-    images: int | None = None
     licence: str = ""
     restricted: bool = False
-    archives: tuple[Archive, ...] = ()
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def urls(self) -> list[str]:
+        """Of its archives, each once."""
+        return list(dict.fromkeys(part.url for part in self.parts))
 
 
-_ZENODO = "https://zenodo.org/records/10719375/files"
+_CHALLENGE = "https://zenodo.org/records/10719375/files"
+_STARDIST = "https://github.com/stardist/stardist/releases/download/0.1.0/dsb2018.zip"
 _NO_DERIVATIVES = "CC BY-NC-ND: not for commercial use, and changed versions may not be passed on"
 
+# SHA-256 of each archive
+CHECKSUMS = {
+    "Training-labeled.zip": "b2383929eb8e99b2716fa0d4e2f6e03983e626a57cf00fe85175869c54aa3592",
+    "Tuning.zip": "849423d36bb8fcc2d91a5b189a3b6d93c3d4071c9701eaaa44ba393a510459c4",
+    "Testing.zip": "3379730221f43830d30fddf131750e967c9c9bdf04f98811e852a050eb659ccc",
+    "train-unlabeled-part1.zip": "390b38b398b05e9e5306a024a3bd48ab22e49592cfab3c1a119eab3636b38e0d",
+    "train-unlabeled-part2.zip": "d1e68eba2918305eab8b846e7578ac14683de970e3fa6a7c2a4a55753be56204",
+    "dsb2018.zip": "e44921950edce378063aa4457e625581ba35b4c2dbd9a07c19d48900129f386f",
+}
+
+
+def _pairs(
+    url: str, folder: str, split: str, source: str, labels: str = "labels/NAME_label", **more: str
+) -> Part:
+    """Describe two folders inside one of an archive."""
+    return Part(url, f"{folder}/images/NAME", source, split, f"{folder}/{labels}", **more)
+
+
 CATALOGUE: dict[str, Entry] = {
-    "simulated": Entry("four simulated microscopes with exact labels", "made here on first use", 48),
-    "samples": Entry("simulated images of the four modalities", "comes with the kit", 8),
+    "simulated": Entry(
+        "48 images of four simulated microscopes, with exact labels", "made here on first use"
+    ),
+    "samples": Entry("8 simulated images of the four modalities", "comes with the kit"),
     "cells": Entry(
         "real images of four modalities, each under a free licence that its table names",
         "a folder of your own: put it into the folder of datasets, or set MAUNET_CELLS to its path",
@@ -75,19 +112,10 @@ CATALOGUE: dict[str, Entry] = {
         "maunet-lite data get neurips22 (several GB)",
         licence=_NO_DERIVATIVES,
         restricted=True,
-        archives=(
-            Archive(
-                f"{_ZENODO}/Training-labeled.zip",
-                "b2383929eb8e99b2716fa0d4e2f6e03983e626a57cf00fe85175869c54aa3592",
-            ),
-            Archive(
-                f"{_ZENODO}/Tuning.zip",
-                "849423d36bb8fcc2d91a5b189a3b6d93c3d4071c9701eaaa44ba393a510459c4",
-            ),
-            Archive(
-                f"{_ZENODO}/Testing.zip",
-                "3379730221f43830d30fddf131750e967c9c9bdf04f98811e852a050eb659ccc",
-            ),
+        parts=(  # whose files have the same names, hence the prefixes
+            _pairs(f"{_CHALLENGE}/Training-labeled.zip", "Training-labeled", "train", "training"),
+            _pairs(f"{_CHALLENGE}/Tuning.zip", "Tuning", "test", "tuning", prefix="tuning_"),
+            _pairs(f"{_CHALLENGE}/Testing.zip", "Testing/Public", "test", "testing", prefix="testing_"),
         ),
     ),
     "neurips22-unlabelled": Entry(
@@ -95,43 +123,20 @@ CATALOGUE: dict[str, Entry] = {
         "maunet-lite data get neurips22-unlabelled (many GB)",
         licence=_NO_DERIVATIVES,
         restricted=True,
-        archives=(
-            Archive(
-                f"{_ZENODO}/train-unlabeled-part1.zip",
-                "390b38b398b05e9e5306a024a3bd48ab22e49592cfab3c1a119eab3636b38e0d",
-            ),
-            Archive(
-                f"{_ZENODO}/train-unlabeled-part2.zip",
-                "d1e68eba2918305eab8b846e7578ac14683de970e3fa6a7c2a4a55753be56204",
-            ),
-        ),
+        parts=tuple(Part(f"{_CHALLENGE}/train-unlabeled-{n}.zip", "NAME", n) for n in ("part1", "part2")),
     ),
     "dsb2018": Entry(
-        "nuclei in fluorescence, Data Science Bowl 2018: the subset that StarDist's examples use",
+        "497 images of nuclei in fluorescence, Data Science Bowl 2018: the subset of StarDist's examples",
         "maunet-lite data get dsb2018",
-        497,
         licence="CC0: free for any use",
-        archives=(
-            Archive(
-                "https://github.com/stardist/stardist/releases/download/0.1.0/dsb2018.zip",
-                "e44921950edce378063aa4457e625581ba35b4c2dbd9a07c19d48900129f386f",
-            ),
-        ),
-    ),
-    "bbbc038": Entry(
-        "nuclei of many kinds, fluorescent and stained: the whole first stage of the Data Science Bowl 2018",
-        "maunet-lite data get bbbc038",
-        licence="CC0: free for any use",
-        archives=(
-            Archive(
-                "https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip",
-                "dcb6edc2690f137406638b2309581a71522c4dff19157d118453b448dcddcb68",
-            ),
+        parts=tuple(
+            _pairs(_STARDIST, split, split, "dsb2018", "masks/NAME", modality="fluorescence")
+            for split in ("train", "test")
         ),
     ),
 }
 
-_CHECKOUT = Path(__file__).resolve().parents[2]  # if the package runs from one
+_CHECKOUT = Path(__file__).resolve().parents[3]  # if the package runs from one
 
 
 def data_home() -> Path:
@@ -189,15 +194,14 @@ def format_catalogue() -> str:
     Examples
     --------
     >>> print(format_catalogue().splitlines()[1].strip())
-    four simulated microscopes with exact labels (48 images)
+    48 images of four simulated microscopes, with exact labels
     """
     width = max(len(name) for name in CATALOGUE)
     lines = []
     for name, entry in CATALOGUE.items():
         here = (find_folder(name) / "images").is_dir()
         lines.append(f"{name:{width}}  {f'here: {find_folder(name)}' if here else f'not here; {entry.how}'}")
-        count = f" ({entry.images:,} images)" if entry.images else ""
-        lines.append(f"{'':{width}}  {entry.about}{count}")
+        lines.append(f"{'':{width}}  {entry.about}")
         if entry.licence:
             lines.append(f"{'':{width}}  licence: {entry.licence}")
     lines.append(

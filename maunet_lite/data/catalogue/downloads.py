@@ -1,0 +1,211 @@
+"""Fetch a dataset of the catalogue, verify it, and bring it into the layout of a dataset folder.
+
+Archives are verified by their SHA-256 before a byte of them is used and are kept, so that a second attempt
+goes on with the archive that failed. Their members are read one by one, and only where images and label maps
+are expected; they get names of our own making: nothing an archive says decides where a file is written. A
+dataset appears under its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+import pooch
+from tqdm import tqdm
+
+from maunet_lite import __version__
+from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, Entry, Part, catalogued_folder, data_home
+from maunet_lite.data.checks import DatasetError
+from maunet_lite.data.images import IMAGE_SUFFIXES, atomic_path
+from maunet_lite.data.table import LABEL_SUFFIXES
+
+VAL_SEED = 2022  # of the choice of validation images
+VAL_SHARE = 0.1  # the paper (section 4.1) keeps 100 of 1,000 images
+
+
+class LicenceError(DatasetError):
+    """The licence of a dataset has not been accepted."""
+
+
+def get(
+    name: str,
+    folder: str | Path | None = None,
+    *,
+    accept_licence: bool = False,
+    archives: str | Path | None = None,
+    progress: bool = True,
+) -> Path:
+    """Return the folder of a dataset of the catalogue; fetch it if it is not here.
+
+    Parameters
+    ----------
+    name : str
+        A key of `CATALOGUE`.
+    folder : path, optional
+        Where the dataset shall be, instead of in `data_home`.
+    accept_licence : bool
+        Needed for datasets whose licence forbids something; the error without it says what.
+    archives : path, optional
+        A folder that holds the archives already, for machines without a network. They are verified all the
+        same.
+    progress : bool
+        Show progress bars.
+
+    Returns
+    -------
+    pathlib.Path
+        A folder with ``images/``, ``labels/``, ``metadata.csv`` and ``LICENCE.txt``. Images and label maps
+        are copied as they are.
+
+    Raises
+    ------
+    LicenceError
+        If the licence must be accepted and was not.
+    DatasetError
+        If the name is unknown, the folder holds something else, or an archive cannot be fetched, has another
+        checksum or another content.
+    """
+    if name not in CATALOGUE:
+        raise DatasetError(f"the kit knows no dataset {name!r}: there are {', '.join(CATALOGUE)}")
+    entry = CATALOGUE[name]
+    if not entry.parts:
+        return catalogued_folder(name)
+    folder = data_home() / name if folder is None else Path(folder)
+    if (folder / "images").is_dir():
+        return folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DatasetError(
+            f"{folder} holds something else than dataset {name!r}: choose another folder, or empty it"
+        )
+    if entry.restricted and not accept_licence:
+        raise LicenceError(
+            f"the licence of {name} is {entry.licence}. To accept it, pass accept_licence=True "
+            "(on the command line: --yes)"
+        )
+    paths = {url: _find(url, Path(archives)) if archives else _fetch(url, progress) for url in entry.urls}
+    _build(folder, name, entry, paths, progress)
+    return folder
+
+
+def _fetch(url: str, progress: bool) -> Path:
+    """Download an archive into the folder ``downloads``, or take the verified one that is there."""
+    folder, file = data_home() / "downloads", url.rsplit("/", 1)[1]
+    agent = {"User-Agent": f"maunet-lite/{__version__}"}  # Zenodo refuses Python's own
+    downloader = pooch.HTTPDownloader(headers=agent, progressbar=progress, timeout=60)
+    try:
+        return Path(pooch.retrieve(url, f"sha256:{CHECKSUMS[file]}", file, folder, downloader=downloader))
+    except ValueError as error:  # pooch found another checksum
+        raise DatasetError(
+            f"{url} is damaged or was changed, and was not kept: its SHA-256 is not {CHECKSUMS[file]}. "
+            f"Try again later, and update this kit ({error})"
+        ) from error
+    except OSError as error:  # among them all errors of requests
+        raise DatasetError(
+            f"{url} cannot be fetched ({type(error).__name__}: {error}). Try again: complete archives are "
+            f"kept. Or fetch it with a browser and put it into {folder}, or name its folder with --archives"
+        ) from error
+
+
+def _find(url: str, folder: Path) -> Path:
+    """Return an archive that was fetched by hand, verified."""
+    path = folder / url.rsplit("/", 1)[1]
+    if not path.is_file():
+        raise DatasetError(f"there is no {path}; fetch it from {url}")
+    found, expected = pooch.file_hash(str(path)), CHECKSUMS[path.name]
+    if found != expected:
+        raise DatasetError(f"{path} is damaged or was changed: its SHA-256 is {found}, expected {expected}")
+    return path
+
+
+# --- from archives to a dataset folder ----------------------------------------------------------------
+
+
+def _build(folder: Path, name: str, entry: Entry, paths: dict[str, Path], progress: bool) -> None:
+    """Unpack the archives of a dataset into `folder`, which appears complete or not at all."""
+    rows = []
+    with atomic_path(folder) as unfinished:
+        for part in entry.parts:
+            path = paths[part.url]
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    rows += unpack(archive, part, unfinished, progress)
+            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+                raise DatasetError(f"{path} cannot be unpacked ({error}); remove it and try again") from error
+        table = pd.DataFrame(rows, columns=["image", "modality", "source", "split"])
+        table.assign(licence=entry.licence.split(":")[0]).to_csv(unfinished / "metadata.csv", index=False)
+        text = "\n".join([f"{name}: {entry.about}", "", entry.licence, "", "from", *entry.urls, ""])
+        (unfinished / "LICENCE.txt").write_text(text, encoding="utf-8")
+
+
+def unpack(
+    archive: zipfile.ZipFile, part: Part, folder: Path, progress: bool = True
+) -> list[tuple[str, str, str, str]]:
+    """Bring a part of an archive into a dataset folder.
+
+    Images and label maps are copied as they are.
+
+    Returns
+    -------
+    list of tuple
+        Image, modality, source and split of each image.
+
+    Raises
+    ------
+    DatasetError
+        If there are no such images in the archive.
+    """
+    images = _members(archive, part.images, IMAGE_SUFFIXES)
+    labels = dict(_members(archive, part.labels, LABEL_SUFFIXES)) if part.labels else {}
+    if not images:
+        folders = sorted({str(PurePosixPath(name).parent) for name in archive.namelist()})
+        raise DatasetError(
+            f"{archive.filename} holds no images {part.images}; its folders are {', '.join(folders[:8])}"
+        )
+    splits = with_validation([stem for stem, _ in images]) if labels and part.split == "train" else {}
+    rows = []
+    for stem, member in tqdm(images, desc=f"unpacking {part.source}", unit="image", disable=not progress):
+        path = folder / "images" / _plain(part.prefix + PurePosixPath(member).name)
+        if path.exists():  # the same name in another folder of the archive, or in another archive
+            path = path.with_name(_plain(f"{part.source}_{member}"))
+        _copy(archive, member, path)
+        if label := labels.get(stem):
+            suffix = PurePosixPath(label).suffix.lower()
+            _copy(archive, label, folder / "labels" / f"{path.stem}_label{suffix}")
+        rows.append((path.name, part.modality, part.source, splits.get(stem, part.split)))
+    return rows
+
+
+def _members(archive: zipfile.ZipFile, layout: str, suffixes: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the NAME and the path of files of a layout; what macOS adds is left out."""
+    text = re.escape(layout).replace("NAME", "([^/]+)")
+    wanted = re.compile(rf"(?:.*/)?{text}(?:{'|'.join(map(re.escape, suffixes))})", re.IGNORECASE)
+    hidden = re.compile(r"(^|/)(__MACOSX/|\.)")
+    matches = [wanted.fullmatch(name) for name in sorted(archive.namelist()) if not hidden.search(name)]
+    return [(match[1], match[0]) for match in matches if match]
+
+
+def with_validation(names: list[str]) -> dict[str, str]:
+    """Return the split of each name: a tenth of them is "val", the others are "train".
+
+    Chosen by a hash, which no version of a random generator changes.
+    """
+    shuffled = sorted(names, key=lambda name: hashlib.sha256(f"{VAL_SEED} {name}".encode()).digest())
+    val = set(shuffled[: round(VAL_SHARE * len(names))])
+    return {name: "val" if name in val else "train" for name in names}
+
+
+def _plain(name: str) -> str:
+    """Return a file name that is one on every system, and no path on any."""
+    return re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", name).lstrip(".")
+
+
+def _copy(archive: zipfile.ZipFile, member: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(member) as source, target.open("xb") as sink:  # x: never one file over another
+        shutil.copyfileobj(source, sink, 2**20)
