@@ -24,14 +24,14 @@ FIELD = 512  # side of the simulated fields that images are laid out from
 STAGES = ("start", "read", "network", "postprocessing", "write")
 WATCHED = [  # where the parts of `segment_slide` are looked up, and the stage that each counts for
     ("scale.reading", "Slide.read", "read"),
-    ("scale.job", "find_limits", "read"),
-    ("scale.maps", "SlideNetwork.maps", "network"),
-    ("scale.job", "take_sample", "postprocessing"),
-    ("scale.running", "segment", "postprocessing"),
-    ("scale.blocks", "BlockGrid.cut", "postprocessing"),
-    ("scale.blocks", "BlockGrid.join", "postprocessing"),
-    ("scale.writing", "WorkFolder.save", "write"),
-    ("scale.slides", "write_slide_labels", "write"),
+    ("scale.slides.job", "find_limits", "read"),
+    ("scale.slides.maps", "SlideNetwork.maps", "network"),
+    ("scale.slides.job", "take_sample", "postprocessing"),
+    ("scale.slides.running", "segment", "postprocessing"),
+    ("scale.slides.blocks", "BlockGrid.cut", "postprocessing"),
+    ("scale.slides.blocks", "BlockGrid.join", "postprocessing"),
+    ("scale.slides.writing", "WorkFolder.save", "write"),
+    ("scale.slides.segment", "write_slide_labels", "write"),
 ]
 RECIPES = ("lite", "paper")  # lite at one scale; the paper's two networks at its three scales
 

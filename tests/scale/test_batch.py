@@ -17,7 +17,8 @@ from maunet_lite.data.images import read_labels, write_labels
 from maunet_lite.export.measure import measure_cells
 from maunet_lite.network.maunet import build_model
 from maunet_lite.postprocessing.maps import Maps
-from maunet_lite.scale.batch import one_image, provenance
+from maunet_lite.scale import provenance
+from maunet_lite.scale.batch import one_image
 from maunet_lite.scale.batch.segment_files import find_images, segment_files
 
 
@@ -251,7 +252,7 @@ def test_ctrl_c_keeps_what_is_done(images, tmp_path, monkeypatch):
 def test_large_images_are_segmented_in_blocks(images, tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from maunet_lite.scale import slides
+    from maunet_lite.scale.slides import segment as slides
 
     tifffile.imwrite(images / "slide.tif", np.zeros((300, 400), np.uint8))
     called = {}
@@ -278,7 +279,7 @@ def test_large_images_are_segmented_in_blocks(images, tmp_path, monkeypatch):
 def test_table_that_does_not_fit_is_left_out_and_said(images, tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from maunet_lite.scale import slides
+    from maunet_lite.scale.slides import segment as slides
 
     tifffile.imwrite(images / "slide.tif", np.zeros((300, 400), np.uint8))
 
@@ -504,8 +505,8 @@ def test_large_image_keeps_a_record_too(tmp_path):
     model = build_model("lite")
     options = {"model": model, "device": "cpu", "memory": "2GiB"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("maunet_lite.scale.slides.needs_blocks", lambda path, memory: True)
-        patch.setattr("maunet_lite.scale.batch.run._PLAIN", 10**6)
+        patch.setattr("maunet_lite.scale.slides.segment.needs_blocks", lambda path, memory: True)
+        patch.setattr("maunet_lite.scale.batch.pipeline._PLAIN", 10**6)
         assert segment_one(image, tmp_path / "out", **options).status == "segmented"
         assert segment_one(image, tmp_path / "out", table=True, **options).status == "completed"
         assert segment_one(image, tmp_path / "out", table=True, **options).status == "skipped"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import tifffile
 
-from maunet_lite.scale.batch import one_image, provenance
+from maunet_lite.scale import provenance
+from maunet_lite.scale.batch import one_image
 from maunet_lite.scale.batch.one_image import Job, Plan, Row
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def segment_large(job: Job, plan: Plan, pool: Pool | None, gpu_memory: str | int
     Measurements and exports need the whole label map. Where it does not fit into memory, only the label
     map is written, and the row says so.
     """
-    from maunet_lite.scale.slides import segment_slide
+    from maunet_lite.scale.slides.segment import segment_slide
 
     row, start = Row(job.image, job.labels), time.perf_counter()
     missing, row.reason = plan.todo(job)

@@ -15,7 +15,7 @@ from maunet_lite.export import FORMATS, export, measure_cells
 from maunet_lite.figures import blend, outlines, random_colors, to_display
 from maunet_lite.inference import predict
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
-from maunet_lite.scale.batch import provenance
+from maunet_lite.scale import provenance
 
 STAGES = ("read", "network", "postprocess", "write")
 MEASURED = ("cells", "geojson", "zarr")  # kinds of files in which the size of a pixel stands

@@ -18,9 +18,9 @@ from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales, parse_bytes
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig
 from maunet_lite.scale.batch.one_image import Job, Plan, draw_overlay
-from maunet_lite.scale.batch.provenance import made_by
-from maunet_lite.scale.batch.run import Run, is_zarr
+from maunet_lite.scale.batch.pipeline import Run, is_zarr
 from maunet_lite.scale.batch.tables import write_tables
+from maunet_lite.scale.provenance import made_by
 
 if TYPE_CHECKING:
     from maunet_lite.scale.pool import Pool

@@ -26,13 +26,13 @@ from tqdm.auto import tqdm
 
 from maunet_lite.inference import Model, parse_bytes
 from maunet_lite.postprocessing import PostprocessConfig, Yardstick
-from maunet_lite.scale.blocks import Block, BlockGrid
-from maunet_lite.scale.intensity import Limits
-from maunet_lite.scale.job import Job, start
-from maunet_lite.scale.maps import EMPTY
 from maunet_lite.scale.reading import Slide, needs_blocks, open_slide
-from maunet_lite.scale.running import elsewhere, run_here, run_in_pool
-from maunet_lite.scale.writing import SUFFIXES, WorkFolder, label_reader, tiles_of, write_slide_labels
+from maunet_lite.scale.slides.blocks import Block, BlockGrid
+from maunet_lite.scale.slides.intensity import Limits
+from maunet_lite.scale.slides.job import Job, start
+from maunet_lite.scale.slides.maps import EMPTY
+from maunet_lite.scale.slides.running import elsewhere, run_here, run_in_pool
+from maunet_lite.scale.slides.writing import SUFFIXES, WorkFolder, label_reader, tiles_of, write_slide_labels
 
 if TYPE_CHECKING:
     from maunet_lite.scale.pool import Pool

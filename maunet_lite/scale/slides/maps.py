@@ -38,8 +38,8 @@ from maunet_lite.inference import (
 )
 from maunet_lite.postprocessing import Maps
 from maunet_lite.preprocessing import normalize
-from maunet_lite.scale.intensity import Limits
 from maunet_lite.scale.reading import Slide
+from maunet_lite.scale.slides.intensity import Limits
 
 EMPTY = 0.04  # of the range of intensities: a window with less contrast holds no cell
 _PATCH = 8  # side of the patches whose means are compared: noise cancels out, cells do not

@@ -5,7 +5,7 @@ import pytest
 
 from maunet_lite.data.checks import ImageError
 from maunet_lite.preprocessing.intensity import normalize
-from maunet_lite.scale.intensity import IntensityCount, Limits
+from maunet_lite.scale.slides.intensity import IntensityCount, Limits
 
 
 def limits_by_pieces(image: np.ndarray, rows: int = 7) -> Limits:

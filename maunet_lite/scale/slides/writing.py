@@ -21,7 +21,7 @@ import numpy as np
 import tifffile
 
 from maunet_lite.data import atomic_path
-from maunet_lite.scale.blocks import BlockGrid, Part
+from maunet_lite.scale.slides.blocks import BlockGrid, Part
 
 TILE = 512  # side of the tiles of finished blocks and of results
 SMALLEST = 256  # no level of a pyramid is made of one that fits into a square of this side

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
-from maunet_lite.scale.blocks import Block, BlockGrid, Part
-from maunet_lite.scale.job import KEPT, Job
-from maunet_lite.scale.maps import SlideNetwork
 from maunet_lite.scale.reading import open_slide
-from maunet_lite.scale.writing import WorkFolder
+from maunet_lite.scale.slides.blocks import Block, BlockGrid, Part
+from maunet_lite.scale.slides.job import KEPT, Job
+from maunet_lite.scale.slides.maps import SlideNetwork
+from maunet_lite.scale.slides.writing import WorkFolder
 
 if TYPE_CHECKING:
     from maunet_lite.scale.pool import Pool

@@ -22,11 +22,11 @@ from tqdm.auto import tqdm
 from maunet_lite.inference import Model, current_memory, show_bytes
 from maunet_lite.network import find_checkpoint
 from maunet_lite.postprocessing import PostprocessConfig
-from maunet_lite.scale.intensity import IntensityCount, Limits
-from maunet_lite.scale.maps import SlideNetwork
 from maunet_lite.scale.reading import Slide
-from maunet_lite.scale.sample import choose_halo, choose_overlap, take_sample
-from maunet_lite.scale.writing import TILE, WorkFolder
+from maunet_lite.scale.slides.intensity import IntensityCount, Limits
+from maunet_lite.scale.slides.maps import SlideNetwork
+from maunet_lite.scale.slides.survey import choose_halo, choose_overlap, take_sample
+from maunet_lite.scale.slides.writing import TILE, WorkFolder
 
 LARGEST_BLOCK = 4096  # larger blocks save little, and less is lost when a run is stopped
 KEPT = 1 / 8  # of the memory is for results of windows that the next blocks need, too

@@ -23,7 +23,7 @@ from maunet_lite.postprocessing import (
     segment,
     threshold_maps,
 )
-from maunet_lite.scale.maps import Region, SlideNetwork
+from maunet_lite.scale.slides.maps import Region, SlideNetwork
 
 OVERLAPS = (32, 256)  # pixels, the least and the most that is chosen without being asked
 SAMPLE_WINDOWS = 8
