@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "slides.blocks": ["Block", "BlockGrid"],
         "slides.maps": ["SlideNetwork"],
         "pool": ["cached_model", "open_pool"],
-        "reading": ["needs_blocks", "open_slide"],
+        "reading.open": ["needs_blocks", "open_slide"],
         "slides.survey": ["measure_sample"],
         "slides.segment": ["Step", "segment_slide"],
     },

@@ -8,7 +8,8 @@ import tifffile
 
 from maunet_lite.data.checks import ImageError
 from maunet_lite.data.images import write_image
-from maunet_lite.scale.reading import array_slide, needs_blocks, open_slide
+from maunet_lite.scale.reading.open import needs_blocks, open_slide
+from maunet_lite.scale.reading.slide import array_slide
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 255, (70, 90), dtype=np.uint8)

@@ -20,7 +20,7 @@ from maunet_lite.data.simulation import simulate
 from maunet_lite.inference.memory import parse_bytes
 from maunet_lite.inference.predict import predict, segment
 from maunet_lite.scale.pool import Pool, attempt, open_pool
-from maunet_lite.scale.reading import open_slide
+from maunet_lite.scale.reading.open import open_slide
 from maunet_lite.scale.slides import maps
 from maunet_lite.scale.slides.job import choose_block, find_limits
 from maunet_lite.scale.slides.maps import SlideNetwork

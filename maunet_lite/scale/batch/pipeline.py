@@ -105,7 +105,7 @@ class Run:
             return "blocks" if is_zarr(job.image) else None
         if job.image.is_file() and job.image.stat().st_size * _PLAIN < self.plan.memory:
             return None
-        from maunet_lite.scale.reading import needs_blocks
+        from maunet_lite.scale.reading.open import needs_blocks
 
         if needs_blocks(job.image, self.plan.memory // workers):
             return "blocks"

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from maunet_lite.inference import Model, current_memory, show_bytes
 from maunet_lite.network import find_checkpoint
 from maunet_lite.postprocessing import PostprocessConfig
-from maunet_lite.scale.reading import Slide
+from maunet_lite.scale.reading.slide import Slide
 from maunet_lite.scale.slides.intensity import IntensityCount, Limits
 from maunet_lite.scale.slides.maps import SlideNetwork
 from maunet_lite.scale.slides.survey import choose_halo, choose_overlap, take_sample

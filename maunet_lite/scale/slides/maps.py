@@ -38,7 +38,7 @@ from maunet_lite.inference import (
 )
 from maunet_lite.postprocessing import Maps
 from maunet_lite.preprocessing import normalize
-from maunet_lite.scale.reading import Slide
+from maunet_lite.scale.reading.slide import Slide
 from maunet_lite.scale.slides.intensity import Limits
 
 EMPTY = 0.04  # of the range of intensities: a window with less contrast holds no cell

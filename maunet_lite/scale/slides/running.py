@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
-from maunet_lite.scale.reading import open_slide
+from maunet_lite.scale.reading.open import open_slide
 from maunet_lite.scale.slides.blocks import Block, BlockGrid, Part
 from maunet_lite.scale.slides.job import KEPT, Job
 from maunet_lite.scale.slides.maps import SlideNetwork

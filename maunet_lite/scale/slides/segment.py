@@ -26,7 +26,8 @@ from tqdm.auto import tqdm
 
 from maunet_lite.inference import Model, parse_bytes
 from maunet_lite.postprocessing import PostprocessConfig, Yardstick
-from maunet_lite.scale.reading import Slide, needs_blocks, open_slide
+from maunet_lite.scale.reading.open import needs_blocks, open_slide
+from maunet_lite.scale.reading.slide import Slide
 from maunet_lite.scale.slides.blocks import Block, BlockGrid
 from maunet_lite.scale.slides.intensity import Limits
 from maunet_lite.scale.slides.job import Job, start

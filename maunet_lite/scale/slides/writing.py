@@ -220,7 +220,7 @@ def _full_tile(tile: np.ndarray) -> np.ndarray:
 
 
 def _write_zarr(folder: Path, out: Path, shape: tuple[int, int], dtype: np.dtype, read: Reader) -> None:
-    from maunet_lite.scale.zarr_arrays import require_zarr
+    from maunet_lite.scale.reading.open import require_zarr
 
     root = require_zarr().open_group(folder, mode="w", zarr_format=2)
     sizes = [shape]
