@@ -26,12 +26,12 @@ WATCHED = [  # where the parts of `segment_slide` are looked up, and the stage t
     ("scale.reading.slide", "Slide.read", "read"),
     ("scale.slides.job", "find_limits", "read"),
     ("scale.slides.maps", "SlideNetwork.maps", "network"),
-    ("scale.slides.job", "take_sample", "postprocessing"),
-    ("scale.slides.running", "segment", "postprocessing"),
+    ("scale.slides.survey", "take_sample", "postprocessing"),
+    ("scale.slides.job", "segment", "postprocessing"),
     ("scale.slides.blocks", "BlockGrid.cut", "postprocessing"),
     ("scale.slides.blocks", "BlockGrid.join", "postprocessing"),
-    ("scale.slides.writing", "WorkFolder.save", "write"),
-    ("scale.slides.segment", "write_slide_labels", "write"),
+    ("scale.slides.work", "WorkFolder.save", "write"),
+    ("scale.slides.job", "write_slide_labels", "write"),
 ]
 RECIPES = ("lite", "paper")  # lite at one scale; the paper's two networks at its three scales
 

@@ -7,7 +7,9 @@ an item that fails is handed back as its error and stops nothing.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import islice
@@ -172,6 +174,27 @@ def open_pool(
         raise ImportError(f"several processes or machines need dask.distributed: {INSTALL}") from error
     with connected(scheduler) if scheduler else started(workers, gpu_per_worker) as client:
         yield ClusterPool(client, workers)
+
+
+def ahead(
+    threads: ThreadPoolExecutor, function: Callable[[Any], Any], items: Iterable[Any], count: int
+) -> Iterator[Future]:
+    """Begin ``function(item)`` for each item in threads, `count` of them ahead of whoever takes the results.
+
+    Items are taken from their iterator in the thread of the caller, and futures are given in order.
+
+    Examples
+    --------
+    >>> with ThreadPoolExecutor(2) as threads:
+    ...     [future.result() for future in ahead(threads, abs, [-1, -2, -3], 1)]
+    [1, 2, 3]
+    """
+    begun: deque[Future] = deque()
+    for item in items:
+        begun.append(threads.submit(function, item))
+        if len(begun) > count:
+            yield begun.popleft()
+    yield from begun
 
 
 def cached_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> MAUNet:

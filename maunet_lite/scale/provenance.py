@@ -61,9 +61,17 @@ def _weights(model: MAUNet) -> str:
     return digest.hexdigest()[:16]
 
 
+def identify(image: Path) -> dict[str, str]:
+    """Return what tells the file of an image from others: its name, digests of place and dates."""
+    stats = [(str(file.resolve()), os.stat(file)) for file in _files(image)]
+    dates = [(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for path, stat in stats]
+    place = str(image.resolve()).encode("utf-8", "surrogateescape")
+    return {"name": image.name, "place": _digest(place), "dates": _digest(json.dumps(dates).encode())}
+
+
 def describe_image(image: Path) -> dict[str, str]:
-    """Return what tells an image from others: a digest of its content, of its place, and of its dates."""
-    return {"name": image.name, "place": _place(image), "dates": _dates(image), "content": _content(image)}
+    """Return what tells an image from others: as `identify`, and a digest of its content."""
+    return {**identify(image), "content": _content(image)}
 
 
 def _files(image: Path) -> list[Path]:
@@ -71,16 +79,8 @@ def _files(image: Path) -> list[Path]:
     return sorted(file for file in image.rglob("*") if file.is_file()) if image.is_dir() else [image]
 
 
-def _place(image: Path) -> str:
-    return hashlib.sha256(str(image.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-def _dates(image: Path) -> str:
-    stats = [(str(file.resolve()), os.stat(file)) for file in _files(image)]
-    text = json.dumps(
-        [(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for path, stat in stats]
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _content(image: Path) -> str:
@@ -102,11 +102,11 @@ def difference(record: dict[str, Any], image: Path, made: dict[str, Any]) -> str
     ValueError
         If the label map belongs to another image: one of another folder, with another content.
     """
-    known = record["image"]
+    known, found = record["image"], identify(image)
     changes = []
     # the content is read only if the file could be another one
-    if known["dates"] != _dates(image) and known["content"] != _content(image):
-        if known["place"] != _place(image):
+    if known["dates"] != found["dates"] and known["content"] != _content(image):
+        if known["place"] != found["place"]:
             raise ValueError(
                 f"the label map of this name was made from another image, {known['name']} of another folder, "
                 "and is kept: give each folder its own --out, or replace it with --overwrite"

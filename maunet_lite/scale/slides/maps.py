@@ -9,33 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maunet_lite.inference import (
-    MULTI_SCALE_LIMIT,
-    AxisWindow,
-    Grid,
-    Heads,
-    Model,
-    Taps,
-    as_models,
-    checked_half,
-    checked_scales,
-    intensity_of,
-    left_for_maps,
-    left_for_windows,
-    plan_windows,
-    prepare,
-    resample,
-    resolve_device,
-    run_windows,
-    zeros,
-)
+from maunet_lite import inference
+from maunet_lite.inference import AxisWindow, Grid, Model, Taps, resample, run_windows
 from maunet_lite.postprocessing import Maps
 from maunet_lite.preprocessing import normalize
 from maunet_lite.scale.reading.slide import Slide
@@ -48,13 +29,6 @@ _BACKGROUND = 9.0  # logit of the background in an empty window; the others are 
 
 Region = tuple[slice, slice]
 Key = tuple[int, int, int]  # grid, row, column of a window
-
-
-class Counts(NamedTuple):
-    """Windows computed, and windows skipped because there is nothing in them."""
-
-    computed: int = 0
-    skipped: int = 0
 
 
 class SlideNetwork:
@@ -92,22 +66,22 @@ class SlideNetwork:
         empty: float = EMPTY,
         keep: int = 0,
     ) -> None:
-        networks = as_models(models)
-        if (way := intensity_of(networks)) != "authors":
+        networks = inference.as_models(models)
+        if (way := inference.intensity_of(networks)) != "authors":
             raise ValueError(
                 f"the network wants images scaled by intensity={way!r}; images in blocks are scaled by "
                 "'authors' only: give more memory, so that the image is segmented at once"
             )
         self.slide, self.limits, self.empty, self.keep = slide, limits, empty, keep
-        self.device, self.gpu_memory = resolve_device(device), gpu_memory
-        self.half = checked_half(half, self.device)
+        self.device, self.gpu_memory = inference.resolve_device(device), gpu_memory
+        self.half = inference.checked_half(half, self.device)
         pixels = slide.shape[0] * slide.shape[1]
-        self.scales = checked_scales(scales, pixels, MULTI_SCALE_LIMIT)
-        self.heads = Heads.of(networks)
-        self.grids = plan_windows(networks, slide.shape, self.scales, window, overlap)
-        self._room = left_for_maps(gpu_memory, networks, self.device)  # GiB for maps and windows
+        self.scales = inference.checked_scales(scales, pixels, inference.MULTI_SCALE_LIMIT)
+        self.heads = inference.Heads.of(networks)
+        self.grids = inference.plan_windows(networks, slide.shape, self.scales, window, overlap)
+        self._room = inference.left_for_maps(gpu_memory, networks, self.device)  # GiB for maps and windows
         self._left = self._room  # for windows
-        self.counts = Counts()
+        self.computed = 0  # windows that the network has seen
         self._uses: Counter[Key] = Counter()
         self._kept: dict[Key, Tensor | None] = {}
 
@@ -120,8 +94,8 @@ class SlideNetwork:
         """Return the maps of a region, (C, h, w) and (h, w), or None if there is nothing in it."""
         shape = (self.heads.n_maps, rows.stop - rows.start, columns.stop - columns.start)
         anything = False
-        total = zeros(shape, self.device, self._room)
-        self._left = left_for_windows(self._room, total, self.device)
+        total = inference.zeros(shape, self.device, self._room)
+        self._left = inference.left_for_windows(self._room, total, self.device)
         with torch.inference_mode():
             for g, grid in enumerate(self.grids):
                 keys = _touched(g, grid, (rows, columns))
@@ -136,8 +110,8 @@ class SlideNetwork:
 
     def _line(self, grid: Grid, keys: list[Key]) -> dict[Key, Tensor | None]:
         """Return what the network says about windows of one row, kept or new; None if empty."""
-        missing = [key for key in keys if key not in self._kept]
         results = {key: self._kept[key] for key in keys if key in self._kept}
+        missing = [key for key in keys if key not in results]
         for start in range(0, len(missing), _GROUP):
             results.update(self._compute(grid, missing[start : start + _GROUP]))
         return results
@@ -147,21 +121,16 @@ class SlideNetwork:
         sources = [grid.columns[j].source for _, _, j in keys]
         left, right = min(s.start for s in sources), max(s.stop for s in sources)
         planes = self._planes(row.source, slice(left, right))
-        results: dict[Key, Tensor | None] = {}
+        row = row._replace(source=slice(0, planes.shape[1]))
+        results: dict[Key, Tensor | None] = dict.fromkeys(keys)
         places = {}
         for key, source in zip(keys, sources, strict=True):
             here = slice(source.start - left, source.stop - left)
-            results[key] = None
             if not is_empty(planes[:, :, here], self.empty):
-                places[key] = (
-                    row._replace(source=slice(0, planes.shape[1])),
-                    grid.columns[key[2]]._replace(source=here),
-                )
-        self.counts = Counts(
-            self.counts.computed + len(places), self.counts.skipped + len(keys) - len(places)
-        )
+                places[key] = row, grid.columns[key[2]]._replace(source=here)
+        self.computed += len(places)
         todo = iter(places)
-        network = prepare(grid.model, self.device, self.half)
+        network = inference.prepare(grid.model, self.device, self.half)
         for _, output in run_windows(network, planes, list(places.values()), memory=self._left):
             shares = self.heads.share(output, grid.model, len(self.scales))
             if self.gpu_memory is not None:  # a line of results would not be counted
@@ -193,11 +162,12 @@ class SlideNetwork:
             self._uses[key] -= 1
             if self._uses[key] <= 0:
                 self._kept.pop(key, None)
-            elif key not in self._kept:
-                size = 0 if values is None else values.numel() * values.element_size()
-                held = sum(v.numel() * v.element_size() for v in self._kept.values() if v is not None)
-                if held + size <= self.keep:
-                    self._kept[key] = None if values is None else values.cpu()
+            elif key not in self._kept and _size(values) + sum(map(_size, self._kept.values())) <= self.keep:
+                self._kept[key] = None if values is None else values.cpu()
+
+
+def _size(values: Tensor | None) -> int:
+    return 0 if values is None else values.numel() * values.element_size()
 
 
 def is_empty(planes: Tensor, contrast: float) -> bool:

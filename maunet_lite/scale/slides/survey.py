@@ -1,7 +1,9 @@
-"""What the post-processing takes from a slide as a whole, measured on a sample and fixed for all blocks.
+"""What is fixed before the first block of a slide is segmented, and written into the journal of the job.
 
-The mean width and area of the cells and the largest values of the distance field would differ from block to
-block, and seams would show. They are measured once, on regions spread over the slide.
+The mean width and area of the cells and the largest values of the distance field, which the post-processing
+takes from an image as a whole, would differ from block to block, and seams would show. They are measured
+once, on regions spread over the slide. From them follows how far blocks overlap, and from the memory how
+large they are. A run that goes on where another was stopped finds all of it in the journal.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.ndimage import find_objects
 
+from maunet_lite.inference import current_memory, show_bytes
 from maunet_lite.postprocessing import (
     Maps,
     PostprocessConfig,
@@ -23,11 +26,17 @@ from maunet_lite.postprocessing import (
     segment,
     threshold_maps,
 )
+from maunet_lite.scale.reading.slide import Slide
 from maunet_lite.scale.slides.maps import Region, SlideNetwork
 
 OVERLAPS = (32, 256)  # pixels, the least and the most that is chosen without being asked
 SAMPLE_WINDOWS = 8
 SAMPLE_WHOLE = 4_000_000  # pixels: up to this size the sample is the whole image
+BLOCKS = (256, 4096)  # pixels; larger blocks save little, and less is lost when a run is stopped
+KEPT = 1 / 8  # of the memory is for results of windows that the next blocks need, too
+_IN_USE = 0.85  # of the memory is planned for; the rest is for what cannot be foreseen
+_NETWORK = 2**29  # bytes: windows on their way through a network on the CPU, and reading
+_POST = 44  # bytes per pixel that the post-processing takes beside the maps
 
 
 class Sample(NamedTuple):
@@ -54,43 +63,30 @@ def measure_sample(maps: Sequence[Maps], config: PostprocessConfig, whole: bool)
     Sample
         ``extent`` is the longer side of the box around a cell, which 99 of 100 cells do not exceed.
     """
-    if not config.refine:
-        return Sample(Yardstick(0.0, 0.0, 0.0, 0.0), _extent([segment(m, config).labels for m in maps]))
-    interiors = [label_components(threshold_maps(m, config).interior)[0] for m in maps]
-    if whole and maps:
-        width = mean_cell_width(interiors[0])
-    else:
-        width = math.sqrt(_mean_area(interiors))
-    distances = [m.distance for m in maps if m.distance is not None]
-    highest = max((float(d.max()) for d in distances), default=1.0)
-    blurred = max((float(blur_distance(d, width, config).max()) for d in distances), default=1.0)
-    draft = Yardstick(width, highest, blurred, 0.0)
-    labels = [segment(m, config, keep_steps=False, yardstick=draft).labels for m in maps]
-    if whole and maps:
-        mean = float(np.count_nonzero(labels[0]) / max(int(labels[0].max()), 1))
-    else:
-        mean = _mean_area(labels)
-    return Sample(draft._replace(mean_area=mean), _extent(labels))
+    yardstick = Yardstick(0.0, 0.0, 0.0, 0.0)
+    if config.refine:
+        interiors = [label_components(threshold_maps(m, config).interior)[0] for m in maps]
+        width = mean_cell_width(interiors[0]) if whole and maps else math.sqrt(_mean_area(interiors))
+        distances = [m.distance for m in maps if m.distance is not None]
+        highest = max((float(d.max()) for d in distances), default=1.0)
+        blurred = max((float(blur_distance(d, width, config).max()) for d in distances), default=1.0)
+        yardstick = Yardstick(width, highest, blurred, 0.0)
+    labels = [segment(m, config, keep_steps=False, yardstick=yardstick).labels for m in maps]
+    if config.refine:
+        yardstick = yardstick._replace(mean_area=_mean_area(labels, whole))
+    boxes = [box for one in labels for box in find_objects(one) if box is not None]
+    sides = [max(part.stop - part.start for part in box) for box in boxes]
+    return Sample(yardstick, float(np.percentile(sides, 99)) if sides else 0.0)
 
 
-def _mean_area(maps: Sequence[np.ndarray]) -> float:
-    """Mean area of labels 1 … N; those at an edge count half."""
+def _mean_area(maps: Sequence[np.ndarray], whole: bool = False) -> float:
+    """Mean area of labels 1 … N; those at an edge count half, unless the map is whole."""
     pixels, pieces = 0, 0.0
     for labels in maps:
         edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
         pixels += int(np.count_nonzero(labels))
-        pieces += int(labels.max()) - np.count_nonzero(edge) / 2
+        pieces += int(labels.max()) - (0 if whole else np.count_nonzero(edge) / 2)
     return pixels / max(pieces, 1)
-
-
-def _extent(maps: Sequence[np.ndarray]) -> float:
-    sides = [
-        max(part.stop - part.start for part in box)
-        for labels in maps
-        for box in find_objects(labels)
-        if box is not None
-    ]
-    return float(np.percentile(sides, 99)) if sides else 0.0
 
 
 def choose_overlap(extent: float) -> int:
@@ -111,6 +107,52 @@ def choose_halo(overlap: int, width: float, config: PostprocessConfig) -> int:
     they decide where it ends. What their markers need to know lies half a Gaussian window further.
     """
     return 2 * overlap + int(config.blur * width) // 2 + 1
+
+
+def choose_block(memory: int, slide: Slide, halo: int, n_maps: int, base: int | None = None) -> int:
+    """Return the largest side of a block with which a job stays within its memory.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes for the process.
+    slide : Slide
+    halo : int
+        Pixels that a block sees beyond its core.
+    n_maps : int
+        Maps that the network returns.
+    base : int, optional
+        Bytes that the process takes already; measured by default.
+
+    Raises
+    ------
+    ValueError
+        If there is too little memory even for a small block.
+
+    Examples
+    --------
+    >>> from maunet_lite.scale import open_slide
+    >>> slide = open_slide(np.zeros((9, 9), dtype=np.uint8))
+    >>> choose_block(2**31, slide, halo=150, n_maps=5, base=2**29)
+    1536
+    """
+    taken = (current_memory() if base is None else base) + slide.resident + _NETWORK
+    room = memory * (_IN_USE - KEPT) - taken
+    # two blocks are in flight: one in the network, one in the post-processing
+    per_pixel = 2 * 4 * n_maps + _POST
+    windows = 1.5 * 4 * n_maps * 1024  # a line of windows of 1024 pixels, per pixel of the block's side
+    # largest side s with per_pixel·s² + windows·s ≤ room
+    side = (math.sqrt(windows**2 + 4 * per_pixel * max(room, 0)) - windows) / (2 * per_pixel)
+    block = int(side) - 2 * halo
+    if block < BLOCKS[0]:
+        side = BLOCKS[0] + 2 * halo
+        needed = (per_pixel * side**2 + windows * side + taken) / (_IN_USE - KEPT)
+        raise ValueError(
+            f"memory is {show_bytes(memory)}, too little for this image and network: give at least "
+            f"{show_bytes(1.05 * needed)}"
+        )
+    block = min(block, BLOCKS[1])
+    return block // 512 * 512 if block >= 512 else block  # whole tiles of the result
 
 
 def take_sample(
@@ -135,7 +177,7 @@ def take_sample(
             tick()
         if len(found) == SAMPLE_WINDOWS:
             break
-    return measure_sample(found, config, whole and bool(found))
+    return measure_sample(found, config, whole)
 
 
 def _spread(network: SlideNetwork) -> Iterator[Region]:
