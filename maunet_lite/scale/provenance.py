@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ def difference(record: dict[str, Any], image: Path, made: dict[str, Any]) -> str
     return ", ".join(changes)
 
 
-def to_text(image: dict[str, str], made: dict[str, Any], files: Sequence[str], pixel_size: Any) -> str:
+def to_text(image: dict[str, str], made: dict[str, Any], files: Iterable[str], pixel_size: Any) -> str:
     """Return a record as it is written: a line of ASCII.
 
     Parameters
@@ -125,13 +125,13 @@ def to_text(image: dict[str, str], made: dict[str, Any], files: Sequence[str], p
         From `describe_image`.
     made : dict
         From `made_by`.
-    files : sequence of str
+    files : iterable of str
         Kinds of files written from the same labels.
     pixel_size : float or None
         With which they were written.
     """
-    record = {"image": image, "made_by": made, "files": sorted(files), "pixel_size": pixel_size}
-    return json.dumps({"program": _PROGRAM, **record})
+    about = {"image": image, "made_by": made, "files": sorted(files), "pixel_size": pixel_size}
+    return json.dumps({"program": _PROGRAM, **about})
 
 
 def read_record(labels: Path) -> dict[str, Any] | None:
@@ -139,10 +139,9 @@ def read_record(labels: Path) -> dict[str, Any] | None:
     try:
         with tifffile.TiffFile(labels) as file:
             record = json.loads(file.pages[0].description)
-        whole = record["program"] == _PROGRAM and {"dates", "content", "place", "name"} <= set(
-            record["image"]
-        )
-        return record if whole and {"made_by", "files", "pixel_size"} <= set(record) else None
+        whole = {"name", "place", "dates", "content"} <= record["image"].keys()
+        whole = whole and {"made_by", "files", "pixel_size"} <= record.keys()
+        return record if whole and record["program"] == _PROGRAM else None
     except Exception:  # whatever another program has written there
         return None
 
@@ -157,8 +156,13 @@ def write_recorded(path: Path, labels: np.ndarray, text: str) -> None:
         )
 
 
-def replace_record(path: Path, text: str) -> None:
-    """Give a label map another record; its pixels stay as they are."""
-    with atomic_path(path) as temporary:
-        shutil.copyfile(path, temporary)
-        tifffile.tiffcomment(temporary, text)
+def update_record(path: Path, files: Iterable[str], **changed: Any) -> None:
+    """Note in a label map, whose pixels stay as they are, which other files were written from it."""
+    record = read_record(path)
+    if record is None:
+        return
+    new = record | changed | {"files": sorted({*record["files"], *files})}
+    if new != record:
+        with atomic_path(path) as temporary:
+            shutil.copyfile(path, temporary)
+            tifffile.tiffcomment(temporary, json.dumps(new))

@@ -2,164 +2,91 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import tifffile
+from tqdm import tqdm
+
+from maunet_lite.scale import provenance
 from maunet_lite.scale.batch import one_image
-from maunet_lite.scale.batch.one_image import Job, Plan, Row
-
-if TYPE_CHECKING:
-    from maunet_lite.scale.pool import Pool
+from maunet_lite.scale.batch.one_image import Outcome, Plan
+from maunet_lite.scale.pool import Pool, ahead
+from maunet_lite.scale.reading.open import needs_blocks
+from maunet_lite.scale.slides.segment import segment_slide
 
 AHEAD = 2  # images read before the network asks for them
-BEHIND = 3  # images that the network is done with, and the others are not
+BEHIND = 2  # images that the network is done with, and the others are not
 _SHARE = 6  # so many images are in memory at once
 _PROCESS = 2**29  # bytes that the process takes before it has any image
 _PLAIN = 1000  # a file is surely small if it takes so many times less than the memory
+_WHOLE_MAP = 64  # bytes per pixel, for tracing and measuring a whole label map with its image
 
 
-def is_zarr(path: Path) -> bool:
-    """Tell whether a path is a folder that ends in ``.zarr``."""
-    return path.is_dir() and path.suffix.lower() == ".zarr"
-
-
-class Run:
-    """One run over many images: which are to be done, and the rows of those that are."""
-
-    def __init__(self, plan: Plan, jobs: list[Job], progress: bool) -> None:
-        from tqdm import tqdm
-
-        self.plan, self.jobs = plan, jobs
-        self.rows: list[Row | None] = [None] * len(jobs)
-        self.alone: list[int] = []  # images that leave no room for others
-        self.blocks: list[int] = []  # images that do not fit
-        self.bar = tqdm(total=len(jobs), unit="image", disable=None if progress else True)
-
-    def all(self, pool: Pool | None, gpu_memory: str | int | None) -> None:
-        """Do everything: first the many, side by side; then the large ones, one at a time."""
-        with self.bar:
-            todo = []
-            for index, job in enumerate(self.jobs):
-                try:
-                    missing, reason = self.plan.todo(job)
-                except (ValueError, OSError) as error:
-                    self.note(index, one_image.failed(job, error))
-                    continue
-                if missing:
-                    todo.append(index)
-                else:
-                    self.note(index, Row(job.image, job.labels, "skipped", reason=reason))
-            if pool is None:
-                self.pipeline(todo)
+def run(
+    items: Sequence[Outcome], plan: Plan, pool: Pool | None, gpu_memory: str | int | None, progress: bool
+) -> None:
+    """Do everything: first the many, side by side; then the large ones, one at a time."""
+    with tqdm(total=len(items), unit="image", disable=None if progress else True) as bar:
+        groups: dict[str, list[Outcome]] = {"together": [], "alone": [], "blocks": []}
+        for item in items:
+            _attempt(plan.check, item)
+            if item.status:
+                bar.update()
             else:
-                self.spread(todo, pool)
-            for index in self.alone:
-                self.pipeline([index], alone=True)
-            for index in self.blocks:
-                self.in_blocks(index, pool, gpu_memory)
+                groups[way(item, plan, pool)].append(item)
+        if pool is not None:
+            todo = groups["together"] + groups["alone"]
+            for place, result in pool.map(one_image.work, todo, plan=plan):
+                if isinstance(result, BaseException):
+                    todo[place].fail(result)
+                else:  # a copy that has travelled
+                    vars(todo[place]).update(vars(result))
+                bar.update()
+        else:
+            for batch in (groups["together"], *([item] for item in groups["alone"])):
+                for _ in pipeline(batch, plan):
+                    bar.update()
+        for item in groups["blocks"]:
+            _attempt(in_blocks, item, plan, pool, gpu_memory)
+            bar.update()
 
-    def note(self, index: int, row: Row) -> None:
-        """Keep what became of an image."""
-        self.rows[index] = row
-        self.bar.update()
 
-    def pipeline(self, todo: list[int], alone: bool = False) -> None:
-        """Read ahead, predict in this thread, finish behind."""
-        waiting, finishing = iter(todo), deque()
-        try:
-            with _threads(1, "read") as readers, _threads(2, "finish") as finishers:
-                reading = deque((i, readers.submit(self._read, i, alone)) for i in islice(waiting, AHEAD))
-                while reading:
-                    index, loading = reading.popleft()
-                    behind = self._advance(index, loading, finishers)
-                    del loading  # and with it the pixels
-                    if behind is not None:
-                        finishing.append((index, behind))
-                    reading.extend((i, readers.submit(self._read, i, alone)) for i in islice(waiting, 1))
-                    while len(finishing) >= (BEHIND if reading else 1):
-                        self._collect(*finishing.popleft())
-        finally:  # after Ctrl-C: what was begun has been finished
-            for index, result in finishing:
-                if not result.cancelled():
-                    self._collect(index, result)
+def _attempt(function: Callable[..., Any], item: Outcome, *arguments: Any) -> Outcome:
+    """Do something with an image unless it has failed; whatever is wrong with it must not stop the others."""
+    try:
+        if item.status != "failed":
+            function(item, *arguments)
+    except Exception as error:
+        item.fail(error)
+    return item
 
-    def _read(self, index: int, alone: bool) -> tuple[Row, Any]:
-        """Return the pixels of an image, or None if its label map is there, or "alone" or "blocks"."""
-        job, row = self.jobs[index], Row(self.jobs[index].image, self.jobs[index].labels)
-        size = None if alone else self._size(job)
-        if size is not None:
-            return row, size
-        missing, row.reason = self.plan.todo(job)
-        if "tiff" not in missing:
-            return row, None
-        return row, one_image.read(job, row)
 
-    def _size(self, job: Job, workers: int = 1) -> str | None:
-        """Tell whether an image needs blocks, or leaves no room for others."""
-        if self.plan.memory is None:
-            return "blocks" if is_zarr(job.image) else None
-        if job.image.is_file() and job.image.stat().st_size * _PLAIN < self.plan.memory:
-            return None
-        from maunet_lite.scale.reading.open import needs_blocks
+def way(item: Outcome, plan: Plan, pool: Pool | None) -> str:
+    """Tell whether an image is done "together" with others, leaves no room for them, or needs "blocks"."""
+    if plan.memory is None:
+        return "blocks" if item.image.is_dir() else "together"
+    if item.image.is_file() and item.image.stat().st_size * _PLAIN < plan.memory:
+        return "together"
+    if needs_blocks(item.image, plan.memory // (pool.n_workers if pool is not None else 1)):
+        return "blocks"
+    share = max(plan.memory - _PROCESS, 0) // _SHARE + _PROCESS
+    return "alone" if needs_blocks(item.image, share) else "together"
 
-        if needs_blocks(job.image, self.plan.memory // workers):
-            return "blocks"
-        share = max(self.plan.memory - _PROCESS, 0) // _SHARE + _PROCESS
-        return "alone" if needs_blocks(job.image, share) else None
 
-    def _advance(self, index: int, loading: Future, finishers: ThreadPoolExecutor) -> Future | None:
-        """Let the network see an image that has been read, and hand it on."""
-        job, plan = self.jobs[index], self.plan
-        try:
-            row, pixels = loading.result()
-            if isinstance(pixels, str):
-                (self.alone if pixels == "alone" else self.blocks).append(index)
-                return None
-            if pixels is None:
-                return finishers.submit(one_image.complete, job, plan, row)
-            maps = one_image.see(pixels, plan, row)
-            return finishers.submit(one_image.finish, job, plan, row, pixels, maps)
-        except Exception as error:  # whatever is wrong with one image must not stop the others
-            self.note(index, one_image.failed(job, error))
-            return None
+def pipeline(items: Sequence[Outcome], plan: Plan) -> Iterator[Outcome]:
+    """Read ahead, ask the network in this thread, finish behind; give the images as they are done."""
 
-    def _collect(self, index: int, result: Future) -> None:
-        try:
-            row = result.result()
-        except Exception as error:
-            row = one_image.failed(self.jobs[index], error)
-        self.note(index, row)
+    def stage(function: Callable[[Outcome, Plan], None]) -> Callable[[Outcome], Outcome]:
+        return lambda item: _attempt(function, item, plan)
 
-    def spread(self, todo: list[int], pool: Pool) -> None:
-        """Give images to the workers of a pool."""
-        small = []
-        for index in todo:
-            try:
-                large = self._size(self.jobs[index], pool.n_workers)
-            except Exception as error:
-                self.note(index, one_image.failed(self.jobs[index], error))
-                continue
-            (self.blocks if large == "blocks" else small).append(index)
-        jobs = [self.jobs[index] for index in small]
-        for place, result in pool.map(one_image.work, jobs, plan=self.plan):
-            if isinstance(result, BaseException):
-                result = one_image.failed(jobs[place], result)
-            self.note(small[place], result)
-
-    def in_blocks(self, index: int, pool: Pool | None, gpu_memory: str | int | None) -> None:
-        """Segment an image that is larger than memory."""
-        from maunet_lite.scale.batch.large import segment_large
-
-        job = self.jobs[index]
-        try:
-            self.note(index, segment_large(job, self.plan, pool, gpu_memory))
-        except Exception as error:
-            self.note(index, one_image.failed(job, error))
+    with _threads(1, "read") as readers, _threads(2, "finish") as finishers:
+        loading = ahead(readers, stage(one_image.read), items, AHEAD)
+        seen = map(stage(one_image.see), (future.result() for future in loading))
+        for finishing in ahead(finishers, stage(one_image.finish), seen, BEHIND):
+            yield finishing.result()
 
 
 @contextmanager
@@ -170,3 +97,34 @@ def _threads(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
         yield executor
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def in_blocks(item: Outcome, plan: Plan, pool: Pool | None, gpu_memory: str | int | None) -> None:
+    """Segment an image that is larger than memory, then write what else is wanted of it.
+
+    Measurements and exports need the whole label map. Where it does not fit into memory, only the label
+    map is written, and `reason` says so.
+    """
+    if "tiff" in item.missing:
+        one_image.clear(item)
+        source = provenance.describe_image(item.image)
+        options = {name: plan.options[name] for name in ("scales", "device") if name in plan.options}
+        with item.timed("network"):
+            result = segment_slide(
+                item.image, item.labels, list(plan.models), memory=plan.memory or "4GiB",
+                gpu_memory=gpu_memory, postprocess=plan.config, resume=not plan.overwrite, pool=pool,
+                progress=False, description=provenance.to_text(source, plan.made, ["tiff"], plan.pixel_size),
+                **options,
+            )  # fmt: skip
+        item.cells, item.status = result.cells, "segmented"
+        item.missing.remove("tiff")
+    with tifffile.TiffFile(item.labels) as file:
+        item.height, item.width = file.series[0].shape[-2:]
+    if item.missing and _WHOLE_MAP * item.height * item.width > (plan.memory or float("inf")):
+        kinds = ", ".join(sorted(item.missing))
+        text = f"too large for {kinds} within the memory: only its label map is written"
+        item.reason = f"{item.reason}; {text}" if item.reason else text
+        item.status = item.status or "completed"
+    elif item.missing:
+        one_image.read(item, plan)
+        one_image.finish(item, plan)
