@@ -120,6 +120,29 @@ def tiles_of(shape: tuple[int, int], side: tuple[int, int]) -> Iterator[tuple[sl
             yield slice(top, min(top + side[0], shape[0])), slice(left, min(left + side[1], shape[1]))
 
 
+def covered(part: slice, side: int) -> range:
+    """Return which pieces of length `side`, counted along an axis, a part of it touches.
+
+    Examples
+    --------
+    >>> covered(slice(5, 21), 10)
+    range(0, 3)
+    """
+    return range(part.start // side, (part.stop - 1) // side + 1)
+
+
+def shared(one: slice, other: slice) -> tuple[slice, slice]:
+    """Return the part of an axis that two slices share, counted from the start of the one and of the other.
+
+    Examples
+    --------
+    >>> shared(slice(10, 20), slice(15, 40))
+    (slice(5, 10, None), slice(0, 5, None))
+    """
+    first, last = max(one.start, other.start), min(one.stop, other.stop)
+    return tuple(slice(first - part.start, last - part.start) for part in (one, other))
+
+
 def array_slide(
     array: Any,
     name: str,

@@ -11,7 +11,14 @@ import numpy as np
 import tifffile
 
 from maunet_lite.data import ImageError
-from maunet_lite.scale.reading.slide import Slide, array_slide, important_axes, refuse_too_large
+from maunet_lite.scale.reading.slide import (
+    Slide,
+    array_slide,
+    covered,
+    important_axes,
+    refuse_too_large,
+    shared,
+)
 
 BAND = 1536  # rows that windows of the network span: as many strips are kept decoded
 KEPT = 2**26  # bytes of tiles that are kept decoded at least
@@ -45,9 +52,8 @@ def tiff_slide(path: Path, memory: int) -> Slide:
             return array_slide(pixels, str(path), _axes(series), **options)
         important_axes(_axes(series), series.shape, str(path))
         pixels = _Segments(path, file, series, memory)
-        return array_slide(
-            pixels, str(path), "YXS", chunk=(*pixels.chunk, 1), resident=pixels.resident, **options
-        )
+        options |= {"chunk": (*pixels.chunk, 1), "resident": pixels.resident}
+        return array_slide(pixels, str(path), "YXS", **options)
     except BaseException:
         file.close()
         raise
@@ -94,42 +100,33 @@ class _Segments:
         self, path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries, memory: int
     ) -> None:
         page = series.keyframe
-        height, width = page.imagelength, page.imagewidth
+        height, width, strip = page.imagelength, page.imagewidth, page.rowsperstrip
         self.handle, self.pages = file.filehandle, [one for one in series.pages if one is not None]
-        self.chunk = (page.tilelength, page.tilewidth)
-        if not page.is_tiled:
-            self.chunk = min(page.rowsperstrip, height), width
+        self.chunk = (page.tilelength, page.tilewidth) if page.is_tiled else (min(strip, height), width)
         self.planes = page.samplesperpixel if page.planarconfig == 2 else 1  # stored apart within a page
         self.samples = page.samplesperpixel // self.planes  # stored together
         self.shape = height, width, len(self.pages) * page.samplesperpixel
         self.dtype = page.dtype
-        segment = math.prod(self.chunk) * self.samples * page.dtype.itemsize
-        largest = segment * self.planes * len(self.pages)
+        pixel = self.shape[2] * page.dtype.itemsize
+        largest = math.prod(self.chunk) * pixel
         if largest > KEPT:
             refuse_too_large(path, largest, memory)
         self.resident = max(KEPT, largest)
         if not page.is_tiled:  # a row of windows must not decode the same strips again and again
-            strips = (BAND + self.chunk[0]) * width * self.shape[2] * page.dtype.itemsize
-            self.resident = max(self.resident, min(strips, memory // 8))
-        self.segment = lru_cache(max(1, self.resident // segment))(self._decode)
+            self.resident = max(self.resident, min((BAND + self.chunk[0]) * width * pixel, memory // 8))
+        count = self.resident * self.planes * len(self.pages) // largest
+        self.segment = lru_cache(count)(self._decode)
 
     def __getitem__(self, place: tuple[slice, slice, slice]) -> np.ndarray:
-        rows, columns, channels = place
-        out = np.zeros((rows.stop - rows.start, columns.stop - columns.start, self.shape[2]), self.dtype)
-        down, across = (
-            range(part.start // side, (part.stop - 1) // side + 1)
-            for part, side in zip((rows, columns), self.chunk, strict=True)
-        )
-        for k, i, j in product(range(len(self.pages) * self.planes), down, across):
-            segment = self.segment(*divmod(k, self.planes), i, j)
+        *region, channels = place
+        out = np.zeros((*(part.stop - part.start for part in region), self.shape[2]), self.dtype)
+        for k, *at in product(range(len(self.pages) * self.planes), *map(covered, region, self.chunk)):
+            segment = self.segment(*divmod(k, self.planes), *at)
             if segment is not None:  # a scanner leaves out tiles where there is nothing
-                top, left = i * self.chunk[0], j * self.chunk[1]
-                piece = segment[max(rows.start - top, 0) : rows.stop - top]
-                piece = piece[:, max(columns.start - left, 0) : columns.stop - left]
-                y, x = max(top - rows.start, 0), max(left - columns.start, 0)
-                height, width = piece.shape[:2]
-                first = k * self.samples
-                out[y : y + height, x : x + width, first : first + self.samples] = piece
+                starts = [i * side for i, side in zip(at, self.chunk, strict=True)]
+                there = (slice(i, i + n) for i, n in zip(starts, segment.shape, strict=False))
+                here, inside = zip(*map(shared, region, there), strict=True)
+                out[(*here, slice(k * self.samples, (k + 1) * self.samples))] = segment[inside]
         return out[..., channels]
 
     def _decode(self, page: int, plane: int, i: int, j: int) -> np.ndarray | None:

@@ -12,7 +12,7 @@ says about the same pixels and takes the neighbour's name: so cells larger than 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import compress
+from itertools import compress, product
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from maunet_lite.postprocessing import Runs
-from maunet_lite.scale.reading.slide import tiles_of
+from maunet_lite.scale.reading.slide import covered, tiles_of
 
 Region = tuple[slice, slice]
 
@@ -111,10 +111,8 @@ class BlockGrid:
 
     def blocks_in(self, rows: slice, columns: slice) -> list[Block]:
         """Return the blocks whose cores share pixels with a region."""
-        down, across = (
-            range(part.start // self.block, (part.stop - 1) // self.block + 1) for part in (rows, columns)
-        )
-        return [self.blocks[i * self.across + j] for i in down for j in across]
+        places = product(covered(rows, self.block), covered(columns, self.block))
+        return [self.blocks[i * self.across + j] for i, j in places]
 
     def cut(self, labels: np.ndarray, block: Block) -> Part:
         """Return what the labels of a block's region say about its core.

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from maunet_lite import inference
 from maunet_lite.inference import AxisWindow, Grid, Model, Taps, resample, run_windows
 from maunet_lite.postprocessing import Maps
 from maunet_lite.preprocessing import normalize
-from maunet_lite.scale.reading.slide import Slide
+from maunet_lite.scale.reading.slide import Slide, shared
 from maunet_lite.scale.slides.intensity import Limits
 
 EMPTY = 0.04  # of the range of intensities: a window with less contrast holds no cell
@@ -38,7 +40,7 @@ class SlideNetwork:
     ----------
     slide : Slide
     models : MAUNet, name or path, or a sequence of them
-        As in `inference.predict`, like `scales`, `window`, `overlap`, `device`, `half`.
+        As in `inference.predict`, like `scales`, `window`, `device`.
     limits : list of (low, high)
         Intensities of the whole slide that become 0.01 and 0.99, for each channel.
     gpu_memory : float, optional
@@ -59,9 +61,7 @@ class SlideNetwork:
         *,
         scales: Sequence[float] = (1.0,),
         window: int | None = None,
-        overlap: float | None = None,
         device: str | torch.device = "auto",
-        half: bool | None = None,
         gpu_memory: float | None = None,
         empty: float = EMPTY,
         keep: int = 0,
@@ -74,11 +74,11 @@ class SlideNetwork:
             )
         self.slide, self.limits, self.empty, self.keep = slide, limits, empty, keep
         self.device, self.gpu_memory = inference.resolve_device(device), gpu_memory
-        self.half = inference.checked_half(half, self.device)
+        self.half = inference.checked_half(None, self.device)
         pixels = slide.shape[0] * slide.shape[1]
         self.scales = inference.checked_scales(scales, pixels, inference.MULTI_SCALE_LIMIT)
         self.heads = inference.Heads.of(networks)
-        self.grids = inference.plan_windows(networks, slide.shape, self.scales, window, overlap)
+        self.grids = inference.plan_windows(networks, slide.shape, self.scales, window)
         self._room = inference.left_for_maps(gpu_memory, networks, self.device)  # GiB for maps and windows
         self._left = self._room  # for windows
         self.computed = 0  # windows that the network has seen
@@ -98,29 +98,30 @@ class SlideNetwork:
         self._left = inference.left_for_windows(self._room, total, self.device)
         with torch.inference_mode():
             for g, grid in enumerate(self.grids):
-                keys = _touched(g, grid, (rows, columns))
-                for i in dict.fromkeys(key[1] for key in keys):
-                    line = [key for key in keys if key[1] == i]
-                    results = self._line(grid, line)
-                    for key in line:
-                        anything |= results[key] is not None
-                        self._blend(total, results[key], grid, key, (rows, columns))
+                for _, line in groupby(_touched(g, grid, (rows, columns)), key=itemgetter(1)):
+                    results = self._line(grid, list(line))
+                    for key, values in results.items():
+                        anything |= values is not None
+                        self._blend(total, values, grid, key, (rows, columns))
                     self._forget(results)
             return self.heads.maps(total) if anything else None
 
     def _line(self, grid: Grid, keys: list[Key]) -> dict[Key, Tensor | None]:
         """Return what the network says about windows of one row, kept or new; None if empty."""
-        results = {key: self._kept[key] for key in keys if key in self._kept}
-        missing = [key for key in keys if key not in results]
+        missing = [key for key in keys if key not in self._kept]
+        new: dict[Key, Tensor | None] = {}
         for start in range(0, len(missing), _GROUP):
-            results.update(self._compute(grid, missing[start : start + _GROUP]))
-        return results
+            new |= self._compute(grid, missing[start : start + _GROUP])
+        return {key: new[key] if key in new else self._kept[key] for key in keys}
 
     def _compute(self, grid: Grid, keys: list[Key]) -> dict[Key, Tensor | None]:
         row = grid.rows[keys[0][1]]
         sources = [grid.columns[j].source for _, _, j in keys]
         left, right = min(s.start for s in sources), max(s.stop for s in sources)
-        planes = self._planes(row.source, slice(left, right))
+        normalized = normalize(self.slide.read(row.source, slice(left, right)), limits=self.limits)
+        if self.slide.channels == 1:  # the network copies it
+            normalized = normalized[..., :1].copy()
+        planes = torch.from_numpy(normalized).permute(2, 0, 1)  # (h, w, C) → (C, h, w)
         row = row._replace(source=slice(0, planes.shape[1]))
         results: dict[Key, Tensor | None] = dict.fromkeys(keys)
         places = {}
@@ -138,13 +139,6 @@ class SlideNetwork:
             for values in shares:
                 results[next(todo)] = values.clone() if len(shares) > 1 else values
         return results
-
-    def _planes(self, rows: slice, columns: slice) -> Tensor:
-        """Return a normalised region, (3, h, w), or (1, h, w) if the slide is grey."""
-        normalized = normalize(self.slide.read(rows, columns), limits=self.limits)
-        if self.slide.channels == 1:
-            normalized = normalized[..., :1].copy()
-        return torch.from_numpy(normalized).permute(2, 0, 1)
 
     def _blend(self, total: Tensor, values: Tensor | None, grid: Grid, key: Key, region: Region) -> None:
         """Add the part of a window's result that lies in the region."""
@@ -208,10 +202,6 @@ def _touched(g: int, grid: Grid, region: Region) -> list[Key]:
 
 def _part(window: AxisWindow, part: slice) -> AxisWindow:
     """Return the window limited to a part of the axis, its target counted from the start of that part."""
-    first, last = max(window.target.start, part.start), min(window.target.stop, part.stop)
-    inside = slice(first - window.target.start, last - window.target.start)
-    return window._replace(
-        target=slice(first - part.start, last - part.start),
-        restore=Taps(window.restore.index[:, inside], window.restore.weight[:, inside]),
-        weight=window.weight[inside],
-    )
+    target, inside = shared(part, window.target)
+    restore = Taps(window.restore.index[:, inside], window.restore.weight[:, inside])
+    return window._replace(target=target, restore=restore, weight=window.weight[inside])

@@ -20,7 +20,7 @@ import tifffile
 
 from maunet_lite.data import atomic_path
 from maunet_lite.scale.reading.open import require_zarr
-from maunet_lite.scale.reading.slide import tiles_of
+from maunet_lite.scale.reading.slide import shared, tiles_of
 from maunet_lite.scale.slides.blocks import BlockGrid, Part
 
 TILE = (512, 512)  # of results
@@ -94,7 +94,7 @@ class WorkFolder:
         out = np.zeros([part.stop - part.start for part in place], dtype=np.int32)
         for block in grid.blocks_in(*place):
             if block.index in tables:
-                here, there = zip(*map(_shared, place, block.core), strict=True)
+                here, there = zip(*map(shared, place, block.core), strict=True)
                 stored = np.load(self._file(block.index, "npy"), mmap_mode="r")
                 out[here] = tables[block.index][stored[there]]
         return out
@@ -108,18 +108,6 @@ class WorkFolder:
 
     def _file(self, index: int, suffix: str) -> Path:
         return self.path / f"{index:06d}.{suffix}"
-
-
-def _shared(one: slice, other: slice) -> tuple[slice, slice]:
-    """Return the part of an axis that two slices share, counted from the start of the one and of the other.
-
-    Examples
-    --------
-    >>> _shared(slice(10, 20), slice(15, 40))
-    (slice(5, 10, None), slice(0, 5, None))
-    """
-    first, last = max(one.start, other.start), min(one.stop, other.stop)
-    return tuple(slice(first - part.start, last - part.start) for part in (one, other))
 
 
 def write_slide_labels(
