@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from maunet_lite.data import ImageError, read_image
 from maunet_lite.inference import parse_bytes
-from maunet_lite.scale.reading.slide import Slide, array_slide, refuse_too_large
+from maunet_lite.scale.reading.slide import Slide, refuse_too_large
 from maunet_lite.scale.reading.tiff import tiff_size, tiff_slide
 
 WHOLE_BYTES = 110  # per pixel, to segment an image as a whole: measured, with some room
@@ -56,7 +56,7 @@ def open_slide(source: str | Path | np.ndarray | Slide, *, memory: str | int = "
     if isinstance(source, Slide):
         return source
     if not isinstance(source, (str, Path)):
-        return array_slide(source, "array")
+        return Slide(source, "array")
     path, limit = Path(source), parse_bytes(memory)
     if not path.exists():
         raise ImageError(f"{path}: there is no such file")
@@ -68,7 +68,7 @@ def open_slide(source: str | Path | np.ndarray | Slide, *, memory: str | int = "
         return tiff_slide(path, limit)
     refuse_too_large(path, math.prod(image_size(path)) * 3, limit)
     image = read_image(path)
-    return array_slide(image, str(path), resident=image.nbytes)
+    return Slide(image, str(path), resident=image.nbytes)
 
 
 def needs_blocks(path: str | Path, memory: str | int = "4GiB") -> bool:
@@ -145,7 +145,7 @@ def zarr_slide(path: Path) -> Slide:
         raise
     except Exception as error:
         raise ImageError(f"{path}: this Zarr cannot be opened ({error})") from error
-    return array_slide(array, str(path), axes, chunk=array.chunks)
+    return Slide(array, str(path), axes, chunk=array.chunks)
 
 
 def _largest_level(zarr: Any, node: Any, path: Path) -> tuple[Any, str | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,51 +14,68 @@ from maunet_lite.inference import show_bytes
 SHARE_FOR_READING = 4  # the image itself may take this part (one fourth) of the memory
 
 
-@dataclass
 class Slide:
     """An image that is read region by region; made by `open_slide`, used in a ``with`` statement.
 
+    Parameters
+    ----------
+    array : array-like
+        Has ``shape`` and ``dtype``, and gives NumPy arrays when sliced.
+    name : str
+        The path, or "array".
+    axes : str, optional
+        A letter per axis: Y and X, C or S for channels, others for axes that must have length 1. By default
+        guessed from the lengths: axes of length 4 at most, in front or at the end, are channels.
+    chunk : tuple of int, optional
+        Lengths of a chunk along each axis.
+    drop : int
+        Last channels to leave out (alpha).
+    resident : int
+        Bytes that it holds in memory while it is open.
+    close : callable
+        Closes the file.
+
     Attributes
     ----------
-    reader : callable
-        ``reader(rows, columns)`` gives a region as it is stored; `read` is what to call.
     shape : tuple of int
         (H, W).
     channels : int
         1 to 4; a slide of one channel gives regions without that axis.
     dtype : numpy.dtype
         Of the regions: uint8 and uint16 as stored, float32 for any other type.
-    name : str
-        The path, or "array".
     chunk : tuple of int
         Rows and columns that are stored together: regions made of whole chunks are read fastest.
-    resident : int
-        Bytes that it holds in memory while it is open.
-    close : callable
-        Closes the file.
+
+    Raises
+    ------
+    ImageError
+        If the array holds no numbers, no pixels, several planes or too many channels.
     """
 
-    reader: Callable[[slice, slice], np.ndarray]
-    shape: tuple[int, int]
-    channels: int
-    dtype: np.dtype
-    name: str
-    chunk: tuple[int, int] | None = None
-    resident: int = 0
-    close: Callable[[], None] = lambda: None
-
-    def __post_init__(self) -> None:
-        self.chunk = self.chunk or self.shape
-        native = np.dtype(self.dtype).newbyteorder("=")
+    def __init__(
+        self, array: Any, name: str, axes: str | None = None, *, chunk: tuple[int, ...] | None = None,
+        drop: int = 0, resident: int = 0, close: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        if np.dtype(array.dtype).kind not in "uifb":
+            raise ImageError(f"{name}: the image has type {array.dtype}; expected integers or floats")
+        self.name, self.resident, self.close = name, resident, close
+        self._array, self._axes = array, axes or guess_axes(array.shape, name)
+        self._kept = important_axes(self._axes, array.shape, name)
+        lengths = dict(zip(self._axes, array.shape, strict=True))
+        stored = dict(zip(self._axes, chunk or array.shape, strict=True))
+        self.shape, self.chunk = ((int(by["Y"]), int(by["X"])) for by in (lengths, stored))
+        color = self._kept.strip("YX")
+        self.channels = lengths[color] - drop if color else 1
+        native = np.dtype(array.dtype).newbyteorder("=")
         kept = {"?": np.uint8, "B": np.uint8, "H": np.uint16}  # bool, uint8, uint16
         self.dtype = np.dtype(kept.get(native.char, np.float32))
         if not 1 <= self.channels <= 4:
             raise ImageError(
-                f"{self.name}: the image has {self.channels} channels; expected 1 to 4. Choose up to three, "
+                f"{name}: the image has {self.channels} channels; expected 1 to 4. Choose up to three, "
                 "for example open_slide(array[..., :3])"
             )
         if 0 in self.shape:
-            raise ImageError(f"{self.name}: the image has shape {self.shape}: it has no pixels")
+            raise ImageError(f"{name}: the image has shape {self.shape}: it has no pixels")
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
         """Return a region, (h, w) or (h, w, C).
@@ -77,8 +93,10 @@ class Slide:
         for part, length in zip((rows, columns), self.shape, strict=True):
             if part.step not in (None, 1) or not 0 <= part.start < part.stop <= length:
                 raise ImageError(f"{self.name}: no region {rows}, {columns} in an image of {self.shape}")
+        color = slice(0, self.channels)
+        chosen = {axis: {"Y": rows, "X": columns}.get(axis, color) for axis in self._kept}
         try:
-            region = self.reader(rows, columns)
+            region = np.asarray(self._array[tuple(chosen.get(axis, 0) for axis in self._axes)])
         except ImageError:
             raise
         except Exception as error:  # decoders raise whatever they like on damaged files
@@ -86,7 +104,9 @@ class Slide:
                 f"{self.name}: rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop} "
                 f"cannot be read: the file is damaged or truncated ({error})"
             ) from error
-        region = region[..., 0] if region.ndim == 3 and region.shape[2] == 1 else region
+        if region.ndim == 3:
+            region = region if self._kept.startswith("YX") else np.moveaxis(region, 0, -1)
+            region = region[..., 0] if self.channels == 1 else region
         if region.dtype == bool:
             return region.astype(np.uint8) * np.uint8(255)
         with np.errstate(over="ignore"):
@@ -143,68 +163,12 @@ def shared(one: slice, other: slice) -> tuple[slice, slice]:
     return tuple(slice(first - part.start, last - part.start) for part in (one, other))
 
 
-def array_slide(
-    array: Any,
-    name: str,
-    axes: str | None = None,
-    *,
-    chunk: tuple[int, ...] | None = None,
-    drop: int = 0,
-    resident: int = 0,
-    close: Callable[[], None] = lambda: None,
-) -> Slide:
-    """Return a slide that reads from an array, by its axes.
-
-    Parameters
-    ----------
-    array : array-like
-        Has ``shape`` and ``dtype``, and gives NumPy arrays when sliced.
-    name : str
-    axes : str, optional
-        A letter per axis: Y and X, C or S for channels, others for axes that must have length 1. By default
-        guessed from the lengths: axes of length 4 at most, in front or at the end, are channels.
-    chunk : tuple of int, optional
-        Lengths of a chunk along each axis.
-    drop : int
-        Last channels to leave out (alpha).
-    resident, close
-        See `Slide`.
-
-    Raises
-    ------
-    ImageError
-        If it holds no numbers, several planes or too many channels.
-    """
-    if np.dtype(array.dtype).kind not in "uifb":
-        raise ImageError(f"{name}: the image has type {array.dtype}; expected integers or floats")
-    axes = guess_axes(array.shape, name) if axes is None else axes
-    kept = important_axes(axes, array.shape, name)
-    lengths = dict(zip(axes, array.shape, strict=True))
-    stored = dict(zip(axes, chunk or array.shape, strict=True))
-    color = next((axis for axis in kept if axis in "CS"), None)
-    channels = lengths[color] - drop if color else 1
-
-    def reader(rows: slice, columns: slice) -> np.ndarray:
-        chosen = {"Y": rows, "X": columns, color: slice(0, channels)}
-        region = np.asarray(array[tuple(chosen[axis] if axis in kept else 0 for axis in axes)])
-        return np.moveaxis(region, 0, -1) if color and kept[0] == color else region
-
-    return Slide(
-        reader, (lengths["Y"], lengths["X"]), channels, array.dtype, name, (stored["Y"], stored["X"]),
-        resident, close,
-    )  # fmt: skip
-
-
 def guess_axes(shape: tuple[int, ...], name: str) -> str:
     """Return the letters of the axes of an array without names, from their lengths."""
-    if len(shape) == 2:
-        return "YX"
-    if len(shape) == 3 and shape[2] <= 4:
-        return "YXS"
-    if len(shape) == 3 and shape[0] <= 4:
-        return "CYX"
-    if len(shape) == 5:
-        return "TCZYX"
+    if len(shape) == 3 and min(shape[0], shape[2]) <= 4:
+        return "YXS" if shape[2] <= 4 else "CYX"
+    if len(shape) in (2, 5):
+        return "YX" if len(shape) == 2 else "TCZYX"
     raise ImageError(
         f"{name}: the image has shape {shape}; expected (H, W), (H, W, C) or (C, H, W) with 1 to 4 channels. "
         "Pass a single plane, for example array[0]"

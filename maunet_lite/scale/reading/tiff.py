@@ -11,14 +11,7 @@ import numpy as np
 import tifffile
 
 from maunet_lite.data import ImageError
-from maunet_lite.scale.reading.slide import (
-    Slide,
-    array_slide,
-    covered,
-    important_axes,
-    refuse_too_large,
-    shared,
-)
+from maunet_lite.scale.reading.slide import Slide, covered, important_axes, refuse_too_large, shared
 
 BAND = 1536  # rows that windows of the network span: as many strips are kept decoded
 KEPT = 2**26  # bytes of tiles that are kept decoded at least
@@ -49,11 +42,11 @@ def tiff_slide(path: Path, memory: int) -> Slide:
         if series.dataoffset is not None:  # one stretch of the file, not compressed
             dtype = series.dtype.newbyteorder(file.byteorder)
             pixels = np.memmap(path, dtype, "r", series.dataoffset, series.shape)
-            return array_slide(pixels, str(path), _axes(series), **options)
+            return Slide(pixels, str(path), _axes(series), **options)
         important_axes(_axes(series), series.shape, str(path))
         pixels = _Segments(path, file, series, memory)
         options |= {"chunk": (*pixels.chunk, 1), "resident": pixels.resident}
-        return array_slide(pixels, str(path), "YXS", **options)
+        return Slide(pixels, str(path), "YXS", **options)
     except BaseException:
         file.close()
         raise

@@ -56,8 +56,7 @@ def begin(
         return known
     limits = find_limits(slide, progress)
     network = SlideNetwork(slide, job.model, limits, **job.looks)
-    with tqdm(desc="sample", unit="window", disable=not progress, leave=False) as bar:
-        yardstick, extent = survey.take_sample(network, job.config, bar.update)
+    yardstick, extent = survey.take_sample(network, job.config)
     overlap = survey.choose_overlap(extent) if overlap is None else overlap
     if overlap < 1:
         raise ValueError(f"overlap is {overlap}; give at least 1 pixel: the size of the largest cells")
@@ -139,12 +138,10 @@ class Blocks:
         target = self.work.path / self.job.out.name  # what a killed run leaves is swept up with the rest
         if target.is_dir():
             shutil.rmtree(target)
-        n_tiles = sum(1 for _ in tiles_of(self.grid.shape, TILE))
-        with tqdm(total=n_tiles, desc="writing", unit="tile", disable=not progress, leave=False) as bar:
-            write_slide_labels(
-                target, self.grid.shape, cells, lambda *place: self.work.labels(self.grid, tables, place),
-                bar.update, description,
-            )  # fmt: skip
+        places = list(tiles_of(self.grid.shape, TILE))
+        bar = tqdm(places, desc="writing", unit="tile", disable=not progress, leave=False)
+        tiles = ((place, self.work.labels(self.grid, tables, place)) for place in bar)
+        write_slide_labels(target, self.grid.shape, cells, tiles, description)
         self.work.deliver()
         return cells, skipped
 

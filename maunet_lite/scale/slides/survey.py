@@ -9,7 +9,8 @@ large they are. A run that goes on where another was stopped finds all of it in 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -155,28 +156,13 @@ def choose_block(memory: int, slide: Slide, halo: int, n_maps: int, base: int | 
     return block // 512 * 512 if block >= 512 else block  # whole tiles of the result
 
 
-def take_sample(
-    network: SlideNetwork, config: PostprocessConfig, tick: Callable[[], None] = lambda: None
-) -> Sample:
-    """Measure a slide: all of it up to 4 megapixels, else 8 windows, evenly spread over what is not empty.
-
-    Parameters
-    ----------
-    network : SlideNetwork
-    config : PostprocessConfig
-    tick : callable
-        Called after each window of the sample.
-    """
+def take_sample(network: SlideNetwork, config: PostprocessConfig) -> Sample:
+    """Measure a slide: all of it up to 4 megapixels, else 8 windows, evenly spread over what is not empty."""
     height, width = network.slide.shape
     whole = height * width <= SAMPLE_WHOLE
-    found: list[Maps] = []
-    for region in [(slice(0, height), slice(0, width))] if whole else _spread(network):
-        maps = network.maps(*region)
-        if maps is not None:
-            found.append(maps)
-            tick()
-        if len(found) == SAMPLE_WINDOWS:
-            break
+    regions = [(slice(0, height), slice(0, width))] if whole else _spread(network)
+    seen = (network.maps(*region) for region in regions)
+    found = list(islice((maps for maps in seen if maps is not None), SAMPLE_WINDOWS))
     return measure_sample(found, config, whole)
 
 

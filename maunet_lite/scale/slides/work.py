@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ TILE = (512, 512)  # of results
 SMALLEST = 256  # no level of a pyramid is made of one that fits into a square of this side
 SUFFIXES = (".zarr", ".tif", ".tiff")
 
-Reader = Callable[[slice, slice], np.ndarray]
+Tiles = Iterator[tuple[tuple[slice, slice], np.ndarray]]
 
 
 class WorkFolder:
@@ -111,12 +111,7 @@ class WorkFolder:
 
 
 def write_slide_labels(
-    out: Path,
-    shape: tuple[int, int],
-    cells: int,
-    read: Reader,
-    tick: Callable[[], None] = lambda: None,
-    description: str | None = None,
+    out: Path, shape: tuple[int, int], cells: int, tiles: Tiles, description: str | None = None
 ) -> None:
     """Write a label map tile by tile, by the suffix of `out`.
 
@@ -128,35 +123,25 @@ def write_slide_labels(
     shape : (int, int)
     cells : int
         Largest id: up to 65,535 are stored as uint16, more as uint32.
-    read : callable
-        ``read(rows, columns)`` gives the labels of a region.
-    tick : callable
-        Called after each tile of the full size.
+    tiles : iterator of ((slice, slice), numpy.ndarray)
+        Places of `TILE`, row after row, and their labels.
     description : str, optional
         For the TIFF's tag of that name.
     """
     dtype = np.dtype(np.uint16 if cells < 2**16 else np.uint32)
-
-    def tiles() -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
-        for place in tiles_of(shape, TILE):
-            yield place, read(*place).astype(dtype)
-            tick()
-
     with atomic_path(out) as temporary:
         if out.suffix.lower() == ".zarr":
-            _write_zarr(temporary, out.name, shape, dtype, tiles())
+            _write_zarr(temporary, out.name, shape, dtype, tiles)
             return
+        padded = (np.pad(tile, [(0, 512 - side) for side in tile.shape]) for _, tile in tiles)
         tifffile.imwrite(  # whose tiles all have one size, also at the edge
-            temporary, (np.pad(tile, [(0, 512 - side) for side in tile.shape]) for _, tile in tiles()),
-            shape=shape, dtype=dtype, tile=TILE, compression="zlib", photometric="minisblack",
-            bigtiff=shape[0] * shape[1] * dtype.itemsize > 2**32 - 2**25, metadata=None, maxworkers=1,
-            description=description,
+            temporary, (tile.astype(dtype) for tile in padded), shape=shape, dtype=dtype, tile=TILE,
+            compression="zlib", photometric="minisblack", metadata=None, maxworkers=1,
+            bigtiff=shape[0] * shape[1] * dtype.itemsize > 2**32 - 2**25, description=description,
         )  # fmt: skip
 
 
-def _write_zarr(
-    folder: Path, name: str, shape: tuple[int, int], dtype: np.dtype, tiles: Iterator[tuple[Any, np.ndarray]]
-) -> None:
+def _write_zarr(folder: Path, name: str, shape: tuple[int, int], dtype: np.dtype, tiles: Tiles) -> None:
     """Write OME-Zarr labels of version 0.4; each level holds every second pixel of the one before."""
     root = require_zarr().open_group(folder, mode="w", zarr_format=2)
     datasets = []
@@ -167,25 +152,20 @@ def _write_zarr(
             chunk_key_encoding={"name": "v2", "separator": "/"},
         )  # fmt: skip
         for place, tile in tiles:
-            array[place] = tile
+            array[place] = tile.astype(dtype)
         scale = {"type": "scale", "scale": [factor, factor]}
         datasets.append({"path": str(level), "coordinateTransformations": [scale]})
         if max(shape) <= SMALLEST:
             break
         shape = -(-shape[0] // 2), -(-shape[1] // 2)
         tiles = _halved(array, shape)
-    root.attrs["multiscales"] = [
-        {
-            "version": "0.4",
-            "name": name.removesuffix(".zarr").removesuffix(".ome"),
-            "axes": [{"name": axis, "type": "space"} for axis in "yx"],
-            "datasets": datasets,
-        }
-    ]
+    name = name.removesuffix(".zarr").removesuffix(".ome")
+    axes = [{"name": axis, "type": "space"} for axis in "yx"]
+    root.attrs["multiscales"] = [{"version": "0.4", "name": name, "axes": axes, "datasets": datasets}]
     root.attrs["image-label"] = {"version": "0.4"}
 
 
-def _halved(array: Any, shape: tuple[int, int]) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+def _halved(array: Any, shape: tuple[int, int]) -> Tiles:
     """Give the tiles of the next level: every second pixel, so that an id is never mixed with another."""
     for place in tiles_of(shape, TILE):
         yield place, array[tuple(slice(2 * part.start, 2 * part.stop) for part in place)][::2, ::2]
