@@ -207,9 +207,8 @@ def work(item: Outcome, plan: Plan) -> Outcome:
     if "tiff" in item.missing:
         device = str(plan.options.get("device", "auto"))
         plan = replace(plan, models=tuple(cached_model(str(model), device) for model in plan.models))
-    read(item, plan)
-    see(item, plan)
-    finish(item, plan)
+    for stage in (read, see, finish):
+        stage(item, plan)
     return item
 
 

@@ -47,8 +47,7 @@ def run(
                 bar.update()
         else:
             for batch in (groups["together"], *([item] for item in groups["alone"])):
-                for _ in pipeline(batch, plan):
-                    bar.update()
+                pipeline(batch, plan, bar.update)
         for item in groups["blocks"]:
             _attempt(in_blocks, item, plan, pool, gpu_memory)
             bar.update()
@@ -76,8 +75,8 @@ def way(item: Outcome, plan: Plan, pool: Pool | None) -> str:
     return "alone" if needs_blocks(item.image, share) else "together"
 
 
-def pipeline(items: Sequence[Outcome], plan: Plan) -> Iterator[Outcome]:
-    """Read ahead, ask the network in this thread, finish behind; give the images as they are done."""
+def pipeline(items: Sequence[Outcome], plan: Plan, tick: Callable[[], Any]) -> None:
+    """Read ahead, ask the network in this thread, finish behind; `tick` is called for each image done."""
 
     def stage(function: Callable[[Outcome, Plan], None]) -> Callable[[Outcome], Outcome]:
         return lambda item: _attempt(function, item, plan)
@@ -86,7 +85,8 @@ def pipeline(items: Sequence[Outcome], plan: Plan) -> Iterator[Outcome]:
         loading = ahead(readers, stage(one_image.read), items, AHEAD)
         seen = map(stage(one_image.see), (future.result() for future in loading))
         for finishing in ahead(finishers, stage(one_image.finish), seen, BEHIND):
-            yield finishing.result()
+            finishing.result()
+            tick()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ says about the same pixels and takes the neighbour's name: so cells larger than 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import compress, product
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -158,12 +158,13 @@ class BlockGrid:
 
     def _severed(self, labels: np.ndarray, block: Block) -> np.ndarray:
         """Labels that touch an edge of the region that is no edge of the slide."""
-        inside = [
-            (part.start > 0, part.stop < side) for part, side in zip(block.region, self.shape, strict=True)
-        ]
-        edges = ((labels[0], labels[-1]), (labels[:, 0], labels[:, -1]))
-        found = [edge for pair, cut in zip(edges, inside, strict=True) for edge in compress(pair, cut)]
-        return np.setdiff1d(np.concatenate(found), [0]) if found else np.zeros(0, dtype=np.int32)
+        inside = tuple(
+            slice(int(part.start > 0), part.stop - part.start - int(part.stop < side))
+            for part, side in zip(block.region, self.shape, strict=True)
+        )
+        frame = np.ones(labels.shape, dtype=bool)
+        frame[inside] = False
+        return np.setdiff1d(labels[frame], [0])
 
     def join(self, parts: Mapping[int, Part]) -> tuple[dict[int, np.ndarray], int]:
         """Give the cells of all blocks the ids 1 … N in reading order; parts of a cell get the same.
@@ -180,31 +181,27 @@ class BlockGrid:
         int
             N.
         """
-        nodes, pairs = [part.names for part in parts.values()], []
+        pairs = [np.zeros((0, 2), dtype=np.int64)]
         for index, part in parts.items():
             for side, opposite in (("bottom", "top"), ("right", "left")):
                 other = parts.get(self.neighbor(index, side))
                 if other is not None and side in part.seams:
                     pairs.append(same_cells(part.seams[side], other.seams[opposite]))
-        joined = np.concatenate([*pairs, np.zeros((0, 2), dtype=np.int64)])
-        names = np.unique(np.concatenate([*nodes, joined.ravel(), np.zeros(0, dtype=np.int64)]))
-        group = _groups(names, joined)
-        first = np.full(int(group.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-        members = {index: group[np.searchsorted(names, part.names)] for index, part in parts.items()}
-        for index, part in parts.items():
-            np.minimum.at(first, members[index], part.first)
-        written = np.flatnonzero(first < np.iinfo(np.int64).max)
-        ids = np.zeros(first.size, dtype=np.int32)
-        ids[written[np.argsort(first[written])]] = np.arange(1, written.size + 1)
-        tables = {index: np.concatenate([[np.int32(0)], ids[groups]]) for index, groups in members.items()}
-        return tables, int(written.size)
-
-
-def _groups(names: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return, for each name, the number of the group into which pairs of the same cell join it."""
-    a, b = np.searchsorted(names, pairs).T
-    links = coo_matrix((np.ones(a.size, dtype=np.int8), (a, b)), shape=(names.size, names.size))
-    return connected_components(links, directed=False)[1] if names.size else np.zeros(0, dtype=np.int32)
+        sizes = [part.names.size for part in parts.values()]
+        if not sum(sizes):
+            return {index: np.zeros(1, dtype=np.int32) for index in parts}, 0
+        said = [part.names for part in parts.values()]
+        names, place = np.unique(np.concatenate([*said, *map(np.ravel, pairs)]), return_inverse=True)
+        place, (upper, lower) = place[: sum(sizes)], place[sum(sizes) :].reshape(-1, 2).T
+        links = coo_matrix((np.ones(upper.size, np.int8), (upper, lower)), shape=(names.size, names.size))
+        cell = connected_components(links, directed=False)[1][place]  # of each label of each part
+        first = np.full(names.size, np.iinfo(np.int64).max)
+        np.minimum.at(first, cell, np.concatenate([part.first for part in parts.values()]))
+        ids = np.zeros(names.size, dtype=np.int32)
+        ids[np.argsort(first)] = np.arange(1, names.size + 1)
+        cut = np.split(ids[cell], np.cumsum(sizes)[:-1])
+        tables = {index: np.append(np.int32(0), one) for index, one in zip(parts, cut, strict=True)}
+        return tables, np.unique(cell).size
 
 
 def same_cells(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
