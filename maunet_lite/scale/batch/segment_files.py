@@ -105,22 +105,12 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
 
 
 def segment_files(
-    inputs: Iterable[str | Path],
-    out: str | Path,
-    model: MAUNet | str | Path | Sequence[MAUNet | str | Path],
-    *,
-    postprocess: str | PostprocessConfig = "default",
-    export: str | Iterable[str] = ("tiff",),
-    overlay: bool = False,
-    table: bool = False,
-    overwrite: bool = False,
-    pixel_size: float | None = None,
-    memory: str | int | None = None,
-    gpu_memory: str | int | None = None,
-    pool: Pool | None = None,
-    progress: bool = True,
-    **options: Any,
-) -> list[Outcome]:
+    inputs: Iterable[str | Path], out: str | Path, model: MAUNet | str | Path | Sequence[MAUNet | str | Path],
+    *, postprocess: str | PostprocessConfig = "default", export: str | Iterable[str] = ("tiff",),
+    overlay: bool = False, table: bool = False, overwrite: bool = False, pixel_size: float | None = None,
+    memory: str | int | None = None, gpu_memory: str | int | None = None, pool: Pool | None = None,
+    progress: bool = True, **options: Any,
+) -> list[Outcome]:  # fmt: skip
     """Segment images and write one label map each, and whatever else is wanted.
 
     Parameters

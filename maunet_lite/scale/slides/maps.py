@@ -54,18 +54,10 @@ class SlideNetwork:
     """
 
     def __init__(
-        self,
-        slide: Slide,
-        models: Model | Sequence[Model],
-        limits: Limits,
-        *,
-        scales: Sequence[float] = (1.0,),
-        window: int | None = None,
-        device: str | torch.device = "auto",
-        gpu_memory: float | None = None,
-        empty: float = EMPTY,
-        keep: int = 0,
-    ) -> None:
+        self, slide: Slide, models: Model | Sequence[Model], limits: Limits, *,
+        scales: Sequence[float] = (1.0,), window: int | None = None, device: str | torch.device = "auto",
+        gpu_memory: float | None = None, empty: float = EMPTY, keep: int = 0,
+    ) -> None:  # fmt: skip
         networks = inference.as_models(models)
         if (way := inference.intensity_of(networks)) != "authors":
             raise ValueError(

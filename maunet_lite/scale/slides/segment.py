@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,25 +95,13 @@ class Step(NamedTuple):
 
 
 def segment_slide(
-    source: str | Path | np.ndarray | Slide,
-    out: str | Path,
-    model: Model | Sequence[Model] = "lite",
-    *,
-    memory: str | int = "4GiB",
-    gpu_memory: str | int | None = None,
-    block: int | None = None,
-    overlap: int | None = None,
-    postprocess: str | PostprocessConfig = "default",
-    scales: Sequence[float] = (1.0,),
-    device: str | torch.device = "auto",
-    window: int | None = None,
-    empty: float = EMPTY,
-    resume: bool = True,
-    pool: Pool | None = None,
-    progress: bool = True,
-    watch: Callable[[Step], None] | None = None,
-    description: str | None = None,
-) -> SlideResult:
+    source: str | Path | np.ndarray | Slide, out: str | Path, model: Model | Sequence[Model] = "lite", *,
+    memory: str | int = "4GiB", gpu_memory: str | int | None = None, block: int | None = None,
+    overlap: int | None = None, postprocess: str | PostprocessConfig = "default",
+    scales: Sequence[float] = (1.0,), device: str | torch.device = "auto", window: int | None = None,
+    empty: float = EMPTY, resume: bool = True, pool: Pool | None = None, progress: bool = True,
+    watch: Callable[[Step], None] | None = None, description: str | None = None,
+) -> SlideResult:  # fmt: skip
     """Segment an image of any size, block by block, within a budget of memory.
 
     A run that is stopped, by whatever, goes on after its last finished block when it is called again with the
@@ -195,22 +183,8 @@ def segment_slide(
     with opened as slide:
         journal = begin(job, slide, block, overlap, resume, progress)
         here = Blocks(job, slide, journal)
-        done, total = len(here.work.finished()), len(here.grid.blocks)
-        resumed = done
-        with tqdm(total=total, initial=done, desc="blocks", unit="block", disable=not progress) as bar:
-            try:
-                for finished, labels in here.spread(pool) if elsewhere else here.run():
-                    done += 1
-                    bar.update()
-                    if watch is not None:
-                        watch(Step(finished, labels, done, total))
-            except KeyboardInterrupt:
-                print(
-                    f"Stopped after {len(here.work.finished())} of {total} blocks. Run the same again to go "
-                    f"on from there: finished blocks lie in {here.work.path.name} beside the result",
-                    file=sys.stderr,
-                )
-                raise
+        resumed, total = len(here.work.finished()), len(here.grid.blocks)
+        _follow(here.spread(pool) if elsewhere else here.run(), resumed, here, progress, watch)
         cells, skipped = here.join(progress, description)
     if progress:
         tqdm.write(f"{cells} cells: {out}", file=sys.stderr)
@@ -218,3 +192,24 @@ def segment_slide(
         out, cells, slide.shape, total, skipped, resumed, here.grid.block, journal["overlap"],
         here.yardstick, here.network.limits, time.perf_counter() - began,
     )  # fmt: skip
+
+
+def _follow(
+    steps: Iterator[tuple[Block, np.ndarray | None]], done: int, blocks: Blocks, progress: bool,
+    watch: Callable[[Step], None] | None,
+) -> None:  # fmt: skip
+    """Tell whoever watches how far it is, and how to go on after Ctrl-C."""
+    total = len(blocks.grid.blocks)
+    try:
+        with tqdm(total=total, initial=done, desc="blocks", unit="block", disable=not progress) as bar:
+            for number, (block, labels) in enumerate(steps, done + 1):
+                bar.update()
+                if watch is not None:
+                    watch(Step(block, labels, number, total))
+    except KeyboardInterrupt:
+        print(
+            f"Stopped after {len(blocks.work.finished())} of {total} blocks. Run the same again to go on "
+            f"from there: finished blocks lie in {blocks.work.path.name} beside the result",
+            file=sys.stderr,
+        )
+        raise

@@ -16,17 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.ndimage import find_objects
 
+from maunet_lite import postprocessing as post
 from maunet_lite.inference import current_memory, show_bytes
-from maunet_lite.postprocessing import (
-    Maps,
-    PostprocessConfig,
-    Yardstick,
-    blur_distance,
-    label_components,
-    mean_cell_width,
-    segment,
-    threshold_maps,
-)
+from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
 from maunet_lite.scale.reading.slide import Slide
 from maunet_lite.scale.slides.maps import Region, SlideNetwork
 
@@ -66,11 +58,11 @@ def measure_sample(maps: Sequence[Maps], config: PostprocessConfig, whole: bool)
     """
     yardstick = Yardstick(0.0, 0.0, 0.0, 0.0)
     if config.refine:
-        interiors = [label_components(threshold_maps(m, config).interior)[0] for m in maps]
-        width = mean_cell_width(interiors[0]) if whole and maps else math.sqrt(_mean_area(interiors))
+        interiors = [post.label_components(post.threshold_maps(m, config).interior)[0] for m in maps]
+        width = post.mean_cell_width(interiors[0]) if whole and maps else math.sqrt(_mean_area(interiors))
         distances = [m.distance for m in maps if m.distance is not None]
         highest = max((float(d.max()) for d in distances), default=1.0)
-        blurred = max((float(blur_distance(d, width, config).max()) for d in distances), default=1.0)
+        blurred = max((float(post.blur_distance(d, width, config).max()) for d in distances), default=1.0)
         yardstick = Yardstick(width, highest, blurred, 0.0)
     labels = [segment(m, config, keep_steps=False, yardstick=yardstick).labels for m in maps]
     if config.refine:
