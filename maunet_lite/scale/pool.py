@@ -7,6 +7,7 @@ an item that fails is handed back as its error and stops nothing.
 
 from __future__ import annotations
 
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -101,7 +102,9 @@ class ClusterPool(Pool):
         try:
             while True:
                 for index, item in islice(waiting, max(0, PER_WORKER * self.n_workers - len(running))):
-                    future = self._client.submit(_call, function, item, shared, pure=False)
+                    # from the name Dask guesses how long a task takes, and so which worker gets it
+                    key = f"{getattr(function, '__name__', 'item')}-{uuid.uuid4().hex}"
+                    future = self._client.submit(_call, function, item, shared, key=key)
                     running[future] = index
                     finished.add(future)
                 if not running:

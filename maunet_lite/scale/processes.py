@@ -97,7 +97,9 @@ def _later_interrupts() -> Iterator[None]:
 
 def _worker_environment(workers: int, gpu_per_worker: bool) -> dict[str, str]:
     """Return variables for started processes: a share of the cores, and which GPUs there are."""
-    threads = str(max(1, _cores() // workers))
+    from dask.system import CPU_COUNT  # that this process may use
+
+    threads = str(max(1, CPU_COUNT // workers))
     environment = {name: os.environ.get(name, threads) for name in _THREADS}
     if gpu_per_worker:
         import torch
@@ -105,11 +107,6 @@ def _worker_environment(workers: int, gpu_per_worker: bool) -> dict[str, str]:
         devices = map(str, range(torch.cuda.device_count()))
         environment[_DEVICES] = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(devices)
     return environment
-
-
-def _cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def dask_setup(worker: Any) -> None:

@@ -22,10 +22,12 @@ from maunet_lite.inference.predict import predict, segment
 from maunet_lite.scale.pool import Pool, open_pool
 from maunet_lite.scale.reading.open import open_slide
 from maunet_lite.scale.slides import maps
+from maunet_lite.scale.slides.blocks import BlockGrid
 from maunet_lite.scale.slides.intensity import find_limits
 from maunet_lite.scale.slides.maps import SlideNetwork
 from maunet_lite.scale.slides.segment import Step, segment_slide
 from maunet_lite.scale.slides.survey import choose_block
+from maunet_lite.scale.slides.work import WorkFolder
 
 OPTIONS: dict[str, Any] = {"window": 256, "device": "cpu", "progress": False}
 
@@ -179,6 +181,24 @@ def test_a_killed_run_goes_on(
     assert result.resumed == len(finished)
     np.testing.assert_array_equal(tifffile.imread(out), whole)
     assert not (tmp_path / "cells.tif.unfinished").exists()
+
+
+def test_a_block_counts_as_finished_only_with_its_last_file(tmp_path: Path) -> None:
+    """As after a kill between the labels of a block and what is said about them."""
+    grid = BlockGrid((4, 6), block=6, halo=0)
+    labels = np.array([[0, 1, 1, 0, 2, 2]] * 4, dtype=np.int32)
+    work = WorkFolder(tmp_path / "cells.tif")
+    work.begin({})
+    np.save(work.path / "000000.npy", labels[:2])
+    assert work.finished() == set()
+    work.save(0, grid.cut(labels, grid.blocks[0]))
+    assert work.finished() == {0}
+    assert work.load(0).names.tolist() == [1, 4]
+    tables, _ = grid.join({0: work.load(0)})
+    place = (slice(1, 3), slice(2, 5))
+    np.testing.assert_array_equal(work.labels(grid, tables, place), labels[place])
+    work.save(0, None)  # nothing in it
+    assert work.load(0) is None
 
 
 def test_ctrl_c_says_how_to_go_on(
