@@ -170,15 +170,14 @@ def segment_slide(
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{out}: label maps of slides end in .zarr, .tif or .tiff")
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
-    if isinstance(source, (str, Path)):
-        source = Path(source).resolve()
     elsewhere = pool is not None and type(pool) is not Pool
     share = parse_bytes(memory) // (pool.n_workers if elsewhere else 1)
     looks = {
         "scales": tuple(scales), "device": str(device), "window": window, "empty": empty,
         "gpu_memory": None if gpu_memory is None else parse_bytes(gpu_memory) / 2**30,
     }  # fmt: skip
-    job = Job(source, out.resolve(), model, config, share, looks)
+    where = Path(source).resolve() if isinstance(source, (str, Path)) else source
+    job = Job(where, out.resolve(), model, config, share, looks)
     opened = nullcontext(source) if isinstance(source, Slide) else open_slide(source, memory=memory)
     with opened as slide:
         journal = begin(job, slide, block, overlap, resume, progress)
