@@ -23,15 +23,15 @@ from typing import Any
 FIELD = 512  # side of the simulated fields that images are laid out from
 STAGES = ("start", "read", "network", "postprocessing", "write")
 WATCHED = [  # where the parts of `segment_slide` are looked up, and the stage that each counts for
-    ("scale.reading", "Slide.read", "read"),
-    ("scale.job", "find_limits", "read"),
-    ("scale.maps", "SlideNetwork.maps", "network"),
-    ("scale.job", "take_sample", "postprocessing"),
-    ("scale.running", "segment", "postprocessing"),
-    ("scale.blocks", "BlockGrid.cut", "postprocessing"),
-    ("scale.blocks", "BlockGrid.join", "postprocessing"),
-    ("scale.writing", "WorkFolder.save", "write"),
-    ("scale.slides", "write_slide_labels", "write"),
+    ("scale.reading.slide", "Slide.read", "read"),
+    ("scale.slides.job", "find_limits", "read"),
+    ("scale.slides.maps", "SlideNetwork.maps", "network"),
+    ("scale.slides.survey", "take_sample", "postprocessing"),
+    ("scale.slides.job", "segment", "postprocessing"),
+    ("scale.slides.blocks", "BlockGrid.cut", "postprocessing"),
+    ("scale.slides.blocks", "BlockGrid.join", "postprocessing"),
+    ("scale.slides.work", "WorkFolder.save", "write"),
+    ("scale.slides.job", "write_slide_labels", "write"),
 ]
 RECIPES = ("lite", "paper")  # lite at one scale; the paper's two networks at its three scales
 

@@ -13,7 +13,7 @@ from maunet_lite.data.folder import load_dataset
 from maunet_lite.features.mean_features import mean_features
 from maunet_lite.inference.predict import predict, segment
 from maunet_lite.network.checkpoints import load_model
-from maunet_lite.scale.slides import segment_slide
+from maunet_lite.scale.slides.segment import segment_slide
 from maunet_lite.training.loop import train
 from maunet_lite.training.recipes import TrainConfig
 

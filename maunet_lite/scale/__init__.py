@@ -11,11 +11,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "batch.segment_files": ["find_images", "segment_files"],
         "batch.tables": ["has_parquet"],
-        "blocks": ["Block", "BlockGrid"],
-        "maps": ["SlideNetwork"],
+        "slides.blocks": ["Block", "BlockGrid"],
+        "slides.maps": ["SlideNetwork"],
         "pool": ["cached_model", "open_pool"],
-        "reading": ["needs_blocks", "open_slide"],
-        "sample": ["measure_sample"],
-        "slides": ["Step", "segment_slide"],
+        "reading.open": ["needs_blocks", "open_slide"],
+        "slides.survey": ["measure_sample"],
+        "slides.segment": ["Step", "segment_slide"],
     },
 )  # fmt: skip

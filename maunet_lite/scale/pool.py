@@ -7,24 +7,22 @@ an item that fails is handed back as its error and stops nothing.
 
 from __future__ import annotations
 
-import pickle
-import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maunet_lite.scale.processes import DEATHS, ClusterError, connected, local_cluster, require_dask
+from maunet_lite.scale.processes import DEATHS, INSTALL, ClusterError, connected, started
 
 if TYPE_CHECKING:
     import torch
 
     from maunet_lite.network import MAUNet
-
-__all__ = ["ClusterError", "ClusterPool", "Pool", "attempt", "cached_model", "open_pool"]
 
 PER_WORKER = 3  # items in flight per worker: one at work, and the next ones ready
 
@@ -32,10 +30,7 @@ PER_WORKER = 3  # items in flight per worker: one at work, and the next ones rea
 class Pool:
     """Does items one by one, in this process."""
 
-    @property
-    def n_workers(self) -> int:
-        """How many items are done at once."""
-        return 1
+    n_workers = 1
 
     def map(
         self, function: Callable[..., Any], items: Iterable[Any], **common: Any
@@ -67,7 +62,11 @@ class Pool:
         [(0, 7), (1, ValueError("invalid literal for int() with base 8: 'x'")), (2, 9)]
         """
         for index, item in enumerate(items):
-            yield index, attempt(function, item, common)
+            try:
+                result = function(item, **common)
+            except Exception as error:  # an item must not stop the others
+                result = error
+            yield index, result
 
 
 class ClusterPool(Pool):
@@ -75,18 +74,11 @@ class ClusterPool(Pool):
 
     def __init__(self, client: Any, workers: int | None = None) -> None:
         self._client, self._started = client, workers
-        self._counted, self._counted_at = 0, -1.0
 
     @property
     def n_workers(self) -> int:
-        """How many items are done at once: the threads of all workers that are there now, at least 1."""
-        if self._started is not None:
-            return self._started
-        now = time.monotonic()
-        if now - self._counted_at > 1:  # asking costs a message
-            threads = sum(self._client.nthreads().values())
-            self._counted, self._counted_at = max(1, threads), now
-        return self._counted
+        """How many items are done at once: the threads of all workers that are there, at least 1."""
+        return self._started or max(1, sum(self._client.nthreads().values()))
 
     def map(
         self, function: Callable[..., Any], items: Iterable[Any], **common: Any
@@ -103,69 +95,41 @@ class ClusterPool(Pool):
         """
         from distributed import as_completed
 
-        job = f"{getattr(function, '__name__', 'item')}-{uuid.uuid4().hex[:12]}"
         # A task, and not scattered data: when its last holder is lost, it is computed again.
-        shared = self._client.submit(_keep, common, key=f"common-{job}")
-        waiting, running, finished = enumerate(items), {}, as_completed(loop=self._client.loop)
+        shared = self._client.submit(dict, common, pure=False)
+        waiting, running = enumerate(items), {}
+        finished = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
         try:
             while True:
                 for index, item in islice(waiting, max(0, PER_WORKER * self.n_workers - len(running))):
-                    key = f"{job}-{index}"
-                    future = self._client.submit(_attempt_there, function, item, shared, key=key, pure=False)
+                    # from the name Dask guesses how long a task takes, and so which worker gets it
+                    key = f"{getattr(function, '__name__', 'item')}-{uuid.uuid4().hex}"
+                    future = self._client.submit(_call, function, item, shared, key=key)
                     running[future] = index
                     finished.add(future)
                 if not running:
                     return
-                future = next(finished)
-                index = running.pop(future)
-                yield index, _outcome(future)
+                future, result = next(finished)
+                yield running.pop(future), _reason(result[1]) if future.status == "error" else result
+                if future.status not in ("error", "finished"):
+                    raise ClusterError("the connection to the Dask scheduler is lost: is it still running?")
         finally:
             with suppress(Exception):  # the scheduler may be gone
                 self._client.cancel(list(running))
 
 
-def attempt(function: Callable[..., Any], item: Any, common: dict[str, Any]) -> Any:
-    """Return ``function(item, **common)``, or the exception that it raised."""
-    try:
-        return function(item, **common)
-    except Exception as error:  # an item must not stop the others
+def _call(function: Callable[..., Any], item: Any, common: dict[str, Any]) -> Any:
+    return function(item, **common)
+
+
+def _reason(error: BaseException) -> BaseException:
+    """Return the error of a task, or what it means that its workers died."""
+    if type(error).__name__ != "KilledWorker":
         return error
-
-
-def _attempt_there(function: Callable[..., Any], item: Any, common: dict[str, Any]) -> Any:
-    """Return what `attempt` returns, in a form that can travel."""
-    result = attempt(function, item, common)
-    return _portable(result) if isinstance(result, Exception) else result
-
-
-def _portable(error: Exception) -> Exception:
-    """Return an exception itself if it survives pickling, else one that says the same."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
-
-
-def _keep(common: dict[str, Any]) -> dict[str, Any]:
-    return common
-
-
-def _outcome(future: Any) -> Any:
-    """Return the result of a finished task, or as a value what went wrong with it."""
-    from distributed.scheduler import KilledWorker
-
-    if future.status in ("cancelled", "lost"):
-        raise ClusterError("the connection to the Dask scheduler is lost: is it still running?")
-    try:
-        return future.result()
-    except KilledWorker:
-        return RuntimeError(
-            f"{DEATHS + 1} workers died over it, one after another: most often it needs more memory than one "
-            "worker has (fewer workers have more each)"
-        )
-    except Exception as error:  # its result could not be sent, or a worker could not load the function
-        return _portable(error)
+    return RuntimeError(
+        f"{DEATHS + 1} workers died over it, one after another: most often it needs more memory than one "
+        "worker has (fewer workers have more each)"
+    )
 
 
 @contextmanager
@@ -207,12 +171,33 @@ def open_pool(
     if scheduler is None and workers is None:
         yield Pool()
         return
-    require_dask()
-    with ExitStack() as stack:
-        if scheduler is not None:
-            yield ClusterPool(stack.enter_context(connected(scheduler)))
-        else:
-            yield ClusterPool(stack.enter_context(local_cluster(workers, gpu_per_worker)), workers)
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"several processes or machines need dask.distributed: {INSTALL}") from error
+    with connected(scheduler) if scheduler else started(workers, gpu_per_worker) as client:
+        yield ClusterPool(client, workers)
+
+
+def ahead(
+    threads: ThreadPoolExecutor, function: Callable[[Any], Any], items: Iterable[Any], count: int
+) -> Iterator[Future]:
+    """Begin ``function(item)`` for each item in threads, `count` of them ahead of whoever takes the results.
+
+    Items are taken from their iterator in the thread of the caller, and futures are given in order.
+
+    Examples
+    --------
+    >>> with ThreadPoolExecutor(2) as threads:
+    ...     [future.result() for future in ahead(threads, abs, [-1, -2, -3], 1)]
+    [1, 2, 3]
+    """
+    begun: deque[Future] = deque()
+    for item in items:
+        begun.append(threads.submit(function, item))
+        if len(begun) > count:
+            yield begun.popleft()
+    yield from begun
 
 
 def cached_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> MAUNet:
@@ -232,8 +217,7 @@ def cached_model(name_or_path: str | Path, device: str | torch.device = "cpu") -
 
     Examples
     --------
-    >>> from maunet_lite.network import save_model
-    >>> from maunet_lite.network import build_model
+    >>> from maunet_lite.network import build_model, save_model
     >>> path = save_model(build_model("lite"), getfixture("tmp_path") / "mine.safetensors")
     >>> cached_model(path) is cached_model(str(path))
     True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ _CONFIG = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
-    "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
 }
 
 
@@ -30,17 +29,11 @@ class ClusterError(ConnectionError, ValueError):
     """A Dask cluster that does not answer, or cannot do the work."""
 
 
-def require_dask() -> None:
-    """Raise an ImportError that says what to install, if Dask is missing."""
-    try:
-        import distributed  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f"several processes or machines need dask.distributed: {INSTALL}") from error
-
-
 @contextmanager
 def connected(scheduler: str) -> Iterator[Any]:
     """Give a client of a running scheduler, by its address or its file; the cluster is left running."""
+    from importlib.util import find_spec
+
     from distributed import Client
 
     where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
@@ -52,26 +45,19 @@ def connected(scheduler: str) -> Iterator[Any]:
             "the address that it prints, such as tcp://10.0.0.1:8786"
         ) from error
     with client:
-        _require_kit(client, scheduler)
+        found = {"the scheduler": client.run_on_scheduler(find_spec, "maunet_lite")}
+        found |= client.run(find_spec, "maunet_lite")
+        without = [who for who, spec in found.items() if spec is None]
+        if without:
+            raise ClusterError(
+                f"the Dask cluster at {scheduler} does not have the kit ({', '.join(without)}): start "
+                f"scheduler and workers with a Python in which it is installed, {INSTALL}"
+            )
         yield client
 
 
-def _require_kit(client: Any, scheduler: str) -> None:
-    """Refuse a cluster on which the tasks could not be understood."""
-    from importlib.util import find_spec
-
-    found = {"the scheduler": client.run_on_scheduler(find_spec, "maunet_lite")}
-    found |= client.run(find_spec, "maunet_lite")
-    without = [who for who, spec in found.items() if spec is None]
-    if without:
-        raise ClusterError(
-            f"the Dask cluster at {scheduler} does not have the kit ({', '.join(without)}): start scheduler "
-            f"and workers with a Python in which it is installed, {INSTALL}"
-        )
-
-
 @contextmanager
-def local_cluster(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
+def started(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
     """Give a client of processes that are started on this machine, and end them, whatever happens."""
     import logging
 
@@ -79,19 +65,21 @@ def local_cluster(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     environment = _worker_environment(workers, gpu_per_worker)
-    before = {
-        name: os.environ.get(name) for name in (*environment, "PYTHONHASHSEED", "MALLOC_TRIM_THRESHOLD_")
-    }
+    changed = (*environment, "PYTHONHASHSEED", "MALLOC_TRIM_THRESHOLD_")
+    before = {name: os.environ.get(name) for name in changed}
     settings = {**_CONFIG, "distributed.nanny.pre-spawn-environ": environment}
-    with ExitStack() as stack:
-        stack.callback(_restore, before)  # Dask leaves what it set for its processes in this one, too
+    try:
         with dask.config.set(settings), _later_interrupts():
             cluster = LocalCluster(
                 n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL, preload=__name__, env=environment,
             )  # fmt: skip
-        stack.enter_context(cluster)
-        yield stack.enter_context(Client(cluster, set_as_default=False))
+        with cluster, Client(cluster, set_as_default=False) as client:
+            yield client
+    finally:  # Dask leaves what it set for its processes in this one, too
+        for name in changed:
+            os.environ.pop(name, None)
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 @contextmanager
@@ -109,28 +97,16 @@ def _later_interrupts() -> Iterator[None]:
 
 def _worker_environment(workers: int, gpu_per_worker: bool) -> dict[str, str]:
     """Return variables for started processes: a share of the cores, and which GPUs there are."""
-    threads = str(max(1, _cores() // workers))
+    from dask.system import CPU_COUNT  # that this process may use
+
+    threads = str(max(1, CPU_COUNT // workers))
     environment = {name: os.environ.get(name, threads) for name in _THREADS}
     if gpu_per_worker:
         import torch
 
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        devices = visible.split(",") if visible else map(str, range(torch.cuda.device_count()))
-        environment[_DEVICES] = ",".join(devices)
+        devices = map(str, range(torch.cuda.device_count()))
+        environment[_DEVICES] = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(devices)
     return environment
-
-
-def _cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _restore(before: dict[str, str | None]) -> None:
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 def dask_setup(worker: Any) -> None:

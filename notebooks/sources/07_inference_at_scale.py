@@ -722,7 +722,7 @@ seam_test.round(2)
 # ## Further reading
 #
 # - Paper: 4.3 and Table 6 (cost against size), 2.3 (windows and their overlap).
-# - `maunet_lite/scale/blocks.py`: names, seams, joining, in 250 lines; `maps.py`: one grid of
+# - `maunet_lite/scale/slides/blocks.py`: names, seams, joining, in 250 lines; `maps.py`: one grid of
 #   windows; `intensity.py`: exact percentiles of an image nobody can hold.
 # - `maunet_lite/scale/pool.py`: one pool for processes and clusters; `benchmarks/scale.py`: Table 6 on your
 #   machine.

@@ -8,8 +8,8 @@ import pytest
 
 from maunet_lite.course.figures.slide_scenes import PLACES, cost, make_slide
 from maunet_lite.course.figures.slide_view import LONGEST, SlideView
-from maunet_lite.scale.blocks import Block
-from maunet_lite.scale.slides import Step, segment_slide
+from maunet_lite.scale.slides.blocks import Block
+from maunet_lite.scale.slides.segment import Step, segment_slide
 
 
 def test_slide_is_empty_where_it_should_be() -> None:

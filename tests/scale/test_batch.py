@@ -17,7 +17,8 @@ from maunet_lite.data.images import read_labels, write_labels
 from maunet_lite.export.measure import measure_cells
 from maunet_lite.network.maunet import build_model
 from maunet_lite.postprocessing.maps import Maps
-from maunet_lite.scale.batch import one_image, provenance
+from maunet_lite.scale import provenance
+from maunet_lite.scale.batch import one_image, pipeline
 from maunet_lite.scale.batch.segment_files import find_images, segment_files
 
 
@@ -251,8 +252,6 @@ def test_ctrl_c_keeps_what_is_done(images, tmp_path, monkeypatch):
 def test_large_images_are_segmented_in_blocks(images, tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from maunet_lite.scale import slides
-
     tifffile.imwrite(images / "slide.tif", np.zeros((300, 400), np.uint8))
     called = {}
 
@@ -263,8 +262,8 @@ def test_large_images_are_segmented_in_blocks(images, tmp_path, monkeypatch):
         write_labels(out, labels)
         return SimpleNamespace(cells=1)
 
-    monkeypatch.setattr(slides, "segment_slide", segment_slide)
-    monkeypatch.setattr(slides, "needs_blocks", lambda path, memory: path.name == "slide.tif")
+    monkeypatch.setattr(pipeline, "segment_slide", segment_slide)
+    monkeypatch.setattr(pipeline, "needs_blocks", lambda path, memory: path.name == "slide.tif")
     outcomes = run(images, tmp_path, table=True, memory="8MB", gpu_memory="1GiB", device="cpu")
     assert list(called) == ["slide.tif"]
     assert called["slide.tif"]["memory"] == 8_000_000
@@ -278,16 +277,14 @@ def test_large_images_are_segmented_in_blocks(images, tmp_path, monkeypatch):
 def test_table_that_does_not_fit_is_left_out_and_said(images, tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from maunet_lite.scale import slides
-
     tifffile.imwrite(images / "slide.tif", np.zeros((300, 400), np.uint8))
 
     def segment_slide(source, out, model, **options):
         write_labels(out, np.ones((300, 400), np.int32))
         return SimpleNamespace(cells=1)
 
-    monkeypatch.setattr(slides, "segment_slide", segment_slide)
-    monkeypatch.setattr(slides, "needs_blocks", lambda path, memory: True)
+    monkeypatch.setattr(pipeline, "segment_slide", segment_slide)
+    monkeypatch.setattr(pipeline, "needs_blocks", lambda path, memory: True)
     outcome = segment_files(
         [images / "slide.tif"], tmp_path / "out", None, table=True, memory="1MB", progress=False
     )
@@ -322,10 +319,9 @@ class Pool:
 
 
 def test_images_are_tasks_of_a_pool(images, tmp_path, monkeypatch):
-    from maunet_lite.scale import pool as pool_module
 
     loaded = []
-    monkeypatch.setattr(pool_module, "cached_model", lambda name, device="cpu": loaded.append(name) or name)
+    monkeypatch.setattr(one_image, "cached_model", lambda name, device="cpu": loaded.append(name) or name)
     outcomes = segment_files([images], tmp_path / "out", "lite", pool=Pool(), table=True, progress=False)
     assert [o.status for o in outcomes] == ["segmented", "segmented", "failed"] + ["segmented"] * 3
     assert [o.cells for o in outcomes] == [1, 2, 0, 4, 5, 6]
@@ -470,9 +466,8 @@ def test_another_pixel_size_measures_again_without_the_network(images, tmp_path,
 
 
 def test_workers_know_what_is_stale(images, tmp_path, monkeypatch, network):
-    from maunet_lite.scale import pool as pool_module
 
-    monkeypatch.setattr(pool_module, "cached_model", lambda name, device="cpu": name)
+    monkeypatch.setattr(one_image, "cached_model", lambda name, device="cpu": name)
     options = {"pool": Pool(), "progress": False}
     segment_files([images], tmp_path / "out", "lite", **options)
     network.clear()
@@ -504,8 +499,8 @@ def test_large_image_keeps_a_record_too(tmp_path):
     model = build_model("lite")
     options = {"model": model, "device": "cpu", "memory": "2GiB"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("maunet_lite.scale.slides.needs_blocks", lambda path, memory: True)
-        patch.setattr("maunet_lite.scale.batch.run._PLAIN", 10**6)
+        patch.setattr(pipeline, "needs_blocks", lambda path, memory: True)
+        patch.setattr(pipeline, "_PLAIN", 10**6)
         assert segment_one(image, tmp_path / "out", **options).status == "segmented"
         assert segment_one(image, tmp_path / "out", table=True, **options).status == "completed"
         assert segment_one(image, tmp_path / "out", table=True, **options).status == "skipped"

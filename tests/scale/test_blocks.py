@@ -13,8 +13,8 @@ from maunet_lite.postprocessing.config import PostprocessConfig, Yardstick
 from maunet_lite.postprocessing.maps import Maps
 from maunet_lite.postprocessing.segment import segment
 from maunet_lite.preprocessing.targets import make_targets
-from maunet_lite.scale.blocks import BlockGrid, same_cells
-from maunet_lite.scale.sample import choose_halo, choose_overlap, measure_sample
+from maunet_lite.scale.slides.blocks import BlockGrid, same_cells
+from maunet_lite.scale.slides.survey import choose_halo, choose_overlap, measure_sample
 
 
 def many_cells(rng: np.random.Generator, shape: tuple[int, int], n: int = 160) -> np.ndarray:

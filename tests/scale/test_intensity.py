@@ -5,19 +5,12 @@ import pytest
 
 from maunet_lite.data.checks import ImageError
 from maunet_lite.preprocessing.intensity import normalize
-from maunet_lite.scale.intensity import IntensityCount, Limits
+from maunet_lite.scale.slides.intensity import Limits, limits_of_pieces
 
 
 def limits_by_pieces(image: np.ndarray, rows: int = 7) -> Limits:
-    count = IntensityCount(image.dtype, 1 if image.ndim == 2 else image.shape[2])
-    for again in (False, True):
-        if again and not count.done:
-            count.next_pass()
-        elif again:
-            break
-        for top in range(0, len(image), rows):
-            count.add(image[top : top + rows])
-    return count.limits()
+    pieces = [image[top : top + rows] for top in range(0, len(image), rows)]
+    return limits_of_pieces(lambda: pieces, image.dtype, 1 if image.ndim == 2 else image.shape[2])
 
 
 def images() -> list[np.ndarray]:
@@ -55,13 +48,9 @@ def test_two_passes_find_exact_percentiles_of_floats() -> None:
 
 def test_what_cannot_be_counted() -> None:
     with pytest.raises(ImageError, match="float64"):
-        IntensityCount(np.dtype(np.float64), 1)
+        limits_by_pieces(np.ones((2, 2)))
     with pytest.raises(ImageError, match="infinite"):
-        IntensityCount(np.dtype(np.float32), 1).add(np.array([[np.inf]], dtype=np.float32))
-    unfinished = IntensityCount(np.dtype(np.float32), 1)
-    unfinished.add(np.ones((2, 2), dtype=np.float32))
-    with pytest.raises(RuntimeError, match="two passes"):
-        unfinished.limits()
+        limits_by_pieces(np.array([[np.inf]], dtype=np.float32))
 
 
 def test_limits_must_fit_the_channels() -> None:

@@ -65,7 +65,7 @@ def pool():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
         patch.delenv("OMP_NUM_THREADS", raising=False)
-        patch.setattr(processes, "_cores", lambda: 6)
+        patch.setattr("dask.system.CPU_COUNT", 6)
         with open_pool(workers=2, gpu_per_worker=True) as opened:
             yield opened
 

@@ -8,7 +8,8 @@ import tifffile
 
 from maunet_lite.data.checks import ImageError
 from maunet_lite.data.images import write_image
-from maunet_lite.scale.reading import array_slide, needs_blocks, open_slide
+from maunet_lite.scale.reading.open import needs_blocks, open_slide
+from maunet_lite.scale.reading.slide import Slide
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 255, (70, 90), dtype=np.uint8)
@@ -159,7 +160,7 @@ def test_what_is_no_single_image(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="several planes"):
         open_slide(tmp_path / "stack.tif")
     with pytest.raises(ImageError, match="7 channels"):
-        array_slide(np.zeros((7, 20, 30)), "many", axes="CYX")
+        Slide(np.zeros((7, 20, 30)), "many", axes="CYX")
     with pytest.raises(ImageError, match="no such file"):
         open_slide(tmp_path / "nothing.tif")
     with pytest.raises(ImageError, match="no Zarr"):

@@ -19,12 +19,15 @@ import torch
 from maunet_lite.data import simulate
 from maunet_lite.inference.memory import parse_bytes
 from maunet_lite.inference.predict import predict, segment
-from maunet_lite.scale import maps
-from maunet_lite.scale.job import choose_block, find_limits
-from maunet_lite.scale.maps import SlideNetwork
-from maunet_lite.scale.pool import Pool, attempt, open_pool
-from maunet_lite.scale.reading import open_slide
-from maunet_lite.scale.slides import Step, segment_slide
+from maunet_lite.scale.pool import Pool, open_pool
+from maunet_lite.scale.reading.open import open_slide
+from maunet_lite.scale.slides import maps
+from maunet_lite.scale.slides.blocks import BlockGrid
+from maunet_lite.scale.slides.intensity import find_limits
+from maunet_lite.scale.slides.maps import SlideNetwork
+from maunet_lite.scale.slides.segment import Step, segment_slide
+from maunet_lite.scale.slides.survey import choose_block
+from maunet_lite.scale.slides.work import WorkFolder
 
 OPTIONS: dict[str, Any] = {"window": 256, "device": "cpu", "progress": False}
 
@@ -87,7 +90,7 @@ def test_maps_of_regions_are_those_of_the_whole(image: np.ndarray) -> None:
             )
             np.testing.assert_allclose(maps.distance, expected.distance[rows, columns], atol=1e-6)
         n_windows = sum(len(grid.rows) * len(grid.columns) for grid in network.grids)
-        assert network.counts.computed == n_windows  # none twice, although the regions share some
+        assert network.computed == n_windows  # none twice, although the regions share some
         assert not network._kept
 
 
@@ -97,7 +100,7 @@ def test_without_room_windows_are_computed_again(image: np.ndarray) -> None:
     region = (slice(0, 100), slice(0, 100))
     network.expect([region, region])
     np.testing.assert_array_equal(network.maps(*region).distance, network.maps(*region).distance)
-    assert network.counts.computed == 2
+    assert network.computed == 2
 
 
 def test_results_of_windows_leave_the_gpu_if_its_memory_is_limited(
@@ -117,7 +120,7 @@ def test_results_of_windows_leave_the_gpu_if_its_memory_is_limited(
         network = SlideNetwork(slide, "lite", find_limits(slide), **options)
         moved.clear()
         found.append(network.maps(slice(0, 100), slice(0, 100)))
-        assert moved.count(4) == (0 if memory is None else network.counts.computed)
+        assert moved.count(4) == (0 if memory is None else network.computed)
     np.testing.assert_array_equal(found[0].probabilities, found[1].probabilities)
     assert given[0] is None
     assert 1.9 < given[-1] < 2.0 - 4 * 5 * 100**2 / 2**30, "without weights and maps"
@@ -180,6 +183,24 @@ def test_a_killed_run_goes_on(
     assert not (tmp_path / "cells.tif.unfinished").exists()
 
 
+def test_a_block_counts_as_finished_only_with_its_last_file(tmp_path: Path) -> None:
+    """As after a kill between the labels of a block and what is said about them."""
+    grid = BlockGrid((4, 6), block=6, halo=0)
+    labels = np.array([[0, 1, 1, 0, 2, 2]] * 4, dtype=np.int32)
+    work = WorkFolder(tmp_path / "cells.tif")
+    work.begin({})
+    np.save(work.path / "000000.npy", labels[:2])
+    assert work.finished() == set()
+    work.save(0, grid.cut(labels, grid.blocks[0]))
+    assert work.finished() == {0}
+    assert work.load(0).names.tolist() == [1, 4]
+    tables, _ = grid.join({0: work.load(0)})
+    place = (slice(1, 3), slice(2, 5))
+    np.testing.assert_array_equal(work.labels(grid, tables, place), labels[place])
+    work.save(0, None)  # nothing in it
+    assert work.load(0) is None
+
+
 def test_ctrl_c_says_how_to_go_on(
     slide_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,7 +234,8 @@ class Travelling(Pool):
     ) -> Iterator[tuple[int, Any]]:
         for index, item in reversed(list(enumerate(items))):
             call, here, shared = pickle.loads(pickle.dumps((function, item, common)))
-            yield index, attempt(call, here, shared)
+            ((_, result),) = super().map(call, [here], **shared)
+            yield index, result
 
 
 def test_a_pool_gives_the_same(slide_file: Path, whole: np.ndarray, tmp_path: Path) -> None:
@@ -265,7 +287,7 @@ def test_memory_stays_within_the_budget(image: np.ndarray, tmp_path: Path) -> No
     peak, cells, blocks, skipped = map(int, ended.stdout.split())
     assert peak < parse_bytes("3GiB")
     assert cells > 30
-    assert blocks > 10
+    assert blocks >= 9
     assert blocks - 16 < skipped < blocks  # those that see the cells
 
 

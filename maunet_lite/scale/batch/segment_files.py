@@ -10,38 +10,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from maunet_lite.data import IMAGE_SUFFIXES, validate_pixel_size
 from maunet_lite.export import FORMATS, parse_formats
 from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales, parse_bytes
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig
-from maunet_lite.scale.batch.one_image import Job, Plan, draw_overlay
-from maunet_lite.scale.batch.provenance import made_by
-from maunet_lite.scale.batch.run import Run, is_zarr
+from maunet_lite.scale.batch.one_image import Outcome, Plan
+from maunet_lite.scale.batch.pipeline import run
 from maunet_lite.scale.batch.tables import write_tables
-
-if TYPE_CHECKING:
-    from maunet_lite.scale.pool import Pool
-
-__all__ = ["Outcome", "draw_overlay", "find_images", "label_paths", "segment_files"]
-
-
-class Outcome(NamedTuple):
-    """What became of one image.
-
-    `status` is "segmented", "skipped" (all its files were there), "completed" (its label map was there,
-    and what was missing has been written) or "failed"; then `reason` says why. It also says so if a label
-    map was made anew because image, model or settings have changed, or kept although nobody knows how it
-    was made.
-    """
-
-    image: Path
-    labels: Path
-    status: str
-    cells: int = 0
-    reason: str = ""
+from maunet_lite.scale.pool import Pool
+from maunet_lite.scale.provenance import made_by
 
 
 def find_images(inputs: Iterable[str | Path], out: str | Path | None = None) -> list[Path]:
@@ -64,15 +44,12 @@ def find_images(inputs: Iterable[str | Path], out: str | Path | None = None) -> 
     for path in map(Path, inputs):
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist: give image files, or folders that hold some")
-        if path.is_file() or is_zarr(path):
+        if path.is_file() or path.suffix.lower() == ".zarr":
             found.append(path)
             continue
         folder = path / "images" if (path / "images").is_dir() else path
-        images = sorted(
-            file
-            for file in folder.iterdir()
-            if (file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()) or is_zarr(file)
-        )
+        kinds = {True: (".zarr",), False: IMAGE_SUFFIXES}
+        images = sorted(file for file in folder.iterdir() if file.suffix.lower() in kinds[file.is_dir()])
         if out is not None and folder.resolve() == Path(out).resolve():
             images = [image for image in images if not is_result(image)]
         if not images:
@@ -128,22 +105,12 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
 
 
 def segment_files(
-    inputs: Iterable[str | Path],
-    out: str | Path,
-    model: MAUNet | str | Path | Sequence[MAUNet | str | Path],
-    *,
-    postprocess: str | PostprocessConfig = "default",
-    export: str | Iterable[str] = ("tiff",),
-    overlay: bool = False,
-    table: bool = False,
-    overwrite: bool = False,
-    pixel_size: float | None = None,
-    memory: str | int | None = None,
-    gpu_memory: str | int | None = None,
-    pool: Pool | None = None,
-    progress: bool = True,
-    **options: Any,
-) -> list[Outcome]:
+    inputs: Iterable[str | Path], out: str | Path, model: MAUNet | str | Path | Sequence[MAUNet | str | Path],
+    *, postprocess: str | PostprocessConfig = "default", export: str | Iterable[str] = ("tiff",),
+    overlay: bool = False, table: bool = False, overwrite: bool = False, pixel_size: float | None = None,
+    memory: str | int | None = None, gpu_memory: str | int | None = None, pool: Pool | None = None,
+    progress: bool = True, **options: Any,
+) -> list[Outcome]:  # fmt: skip
     """Segment images and write one label map each, and whatever else is wanted.
 
     Parameters
@@ -179,7 +146,7 @@ def segment_files(
         images are held at a time than it allows. By default all are taken whole.
     gpu_memory : str or int, optional
         The same for a GPU.
-    pool : cluster.Pool, optional
+    pool : Pool, optional
         Images are its tasks, and of larger images the blocks; see `scale.open_pool`.
     progress : bool
         Show a progress bar.
@@ -199,7 +166,7 @@ def segment_files(
         numbers; before anything is done.
     """
     images = find_images(inputs, out)
-    jobs = [Job(*pair) for pair in zip(images, label_paths(images, out), strict=True)]
+    items = [Outcome(*pair) for pair in zip(images, label_paths(images, out), strict=True)]
     formats = parse_formats(export)
     if "scales" in options:
         checked_scales(options["scales"], 0, MULTI_SCALE_LIMIT)
@@ -209,25 +176,18 @@ def segment_files(
         options["memory"] = parse_bytes(gpu_memory) / 2**30
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
     models = (model,) if isinstance(model, (MAUNet, str, Path)) else tuple(model or ())
+    wanted = ("tiff", *formats, *["overlay"] * overlay, *["cells"] * table)
     limit = None if memory is None else parse_bytes(memory)
     made = made_by(models, config, options)
-    plan = Plan(models, config, options, formats, overlay, table, overwrite, pixel_size, limit, made)
-    _keep_inputs(jobs, plan)
+    plan = Plan(models, config, options, wanted, overwrite, pixel_size, limit, made)
+    inputs = {image.resolve() for image in images}
+    for path in (item.file(kind) for item in items for kind in wanted):
+        if path.resolve() in inputs:
+            raise ValueError(f"{path} is an image, and a result would replace it: give another --out")
     Path(out).mkdir(parents=True, exist_ok=True)
-    run = Run(plan, jobs, progress)
     try:
-        run.all(pool, gpu_memory)
+        run(items, plan, pool, gpu_memory, progress)
     finally:  # also after Ctrl-C: what is done is in the tables
         if table:
-            write_tables(Path(out), [row for row in run.rows if row is not None])
-    return [Outcome(row.image, row.labels, row.status, row.cells, row.reason) for row in run.rows if row]
-
-
-def _keep_inputs(jobs: Sequence[Job], plan: Plan) -> None:
-    """Raise ValueError if a result would replace an image."""
-    images = {job.image.resolve() for job in jobs}
-    for job in jobs:
-        for kind in plan.wanted:
-            path = plan.file(job, kind)
-            if path.resolve() in images:
-                raise ValueError(f"{path} is an image, and a result would replace it: give another --out")
+            write_tables(Path(out), [item for item in items if item.status])
+    return items

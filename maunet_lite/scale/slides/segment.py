@@ -11,14 +11,13 @@ memory that does not grow with the image.
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,18 +25,14 @@ from tqdm.auto import tqdm
 
 from maunet_lite.inference import Model, parse_bytes
 from maunet_lite.postprocessing import PostprocessConfig, Yardstick
-from maunet_lite.scale.blocks import Block, BlockGrid
-from maunet_lite.scale.intensity import Limits
-from maunet_lite.scale.job import Job, start
-from maunet_lite.scale.maps import EMPTY
-from maunet_lite.scale.reading import Slide, needs_blocks, open_slide
-from maunet_lite.scale.running import elsewhere, run_here, run_in_pool
-from maunet_lite.scale.writing import SUFFIXES, WorkFolder, label_reader, tiles_of, write_slide_labels
-
-if TYPE_CHECKING:
-    from maunet_lite.scale.pool import Pool
-
-__all__ = ["Slide", "SlideResult", "Step", "needs_blocks", "open_slide", "segment_slide"]
+from maunet_lite.scale.pool import Pool
+from maunet_lite.scale.reading.open import open_slide
+from maunet_lite.scale.reading.slide import Slide
+from maunet_lite.scale.slides.blocks import Block
+from maunet_lite.scale.slides.intensity import Limits
+from maunet_lite.scale.slides.job import Blocks, Job, begin
+from maunet_lite.scale.slides.maps import EMPTY
+from maunet_lite.scale.slides.work import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -100,25 +95,13 @@ class Step(NamedTuple):
 
 
 def segment_slide(
-    source: str | Path | np.ndarray | Slide,
-    out: str | Path,
-    model: Model | Sequence[Model] = "lite",
-    *,
-    memory: str | int = "4GiB",
-    gpu_memory: str | int | None = None,
-    block: int | None = None,
-    overlap: int | None = None,
-    postprocess: str | PostprocessConfig = "default",
-    scales: Sequence[float] = (1.0,),
-    device: str | torch.device = "auto",
-    window: int | None = None,
-    empty: float = EMPTY,
-    resume: bool = True,
-    pool: Pool | None = None,
-    progress: bool = True,
-    watch: Callable[[Step], None] | None = None,
-    description: str | None = None,
-) -> SlideResult:
+    source: str | Path | np.ndarray | Slide, out: str | Path, model: Model | Sequence[Model] = "lite", *,
+    memory: str | int = "4GiB", gpu_memory: str | int | None = None, block: int | None = None,
+    overlap: int | None = None, postprocess: str | PostprocessConfig = "default",
+    scales: Sequence[float] = (1.0,), device: str | torch.device = "auto", window: int | None = None,
+    empty: float = EMPTY, resume: bool = True, pool: Pool | None = None, progress: bool = True,
+    watch: Callable[[Step], None] | None = None, description: str | None = None,
+) -> SlideResult:  # fmt: skip
     """Segment an image of any size, block by block, within a budget of memory.
 
     A run that is stopped, by whatever, goes on after its last finished block when it is called again with the
@@ -187,74 +170,45 @@ def segment_slide(
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{out}: label maps of slides end in .zarr, .tif or .tiff")
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
+    elsewhere = pool is not None and type(pool) is not Pool
+    share = parse_bytes(memory) // (pool.n_workers if elsewhere else 1)
+    looks = {
+        "scales": tuple(scales), "device": str(device), "window": window, "empty": empty,
+        "gpu_memory": None if gpu_memory is None else parse_bytes(gpu_memory) / 2**30,
+    }  # fmt: skip
+    where = Path(source).resolve() if isinstance(source, (str, Path)) else source
+    job = Job(where, out.resolve(), model, config, share, looks)
     opened = nullcontext(source) if isinstance(source, Slide) else open_slide(source, memory=memory)
     with opened as slide:
-        job = Job(
-            slide, model, config, tuple(scales), str(device), window, empty,
-            None if gpu_memory is None else parse_bytes(gpu_memory) / 2**30,
-        )  # fmt: skip
-        work = WorkFolder(out)
-        share = parse_bytes(memory) // (pool.n_workers if elsewhere(pool) else 1)
-        journal = start(
-            job, work, source, memory=share, block=block, overlap=overlap, resume=resume, progress=progress
-        )
-        grid = BlockGrid(slide.shape, journal["block"], journal["halo"])
-        before = work.finished()
-        todo = [one for one in grid.in_order() if one.index not in before]
-        try:
-            if elsewhere(pool):
-                steps = run_in_pool(pool, grid, todo, source, out, job, share)
-            else:
-                steps = run_here(grid, todo, work, job, journal, share)
-            _follow(steps, len(before), len(grid.blocks), progress, watch)
-        except KeyboardInterrupt:
-            done = len(work.finished())
-            print(
-                f"Stopped after {done} of {len(grid.blocks)} blocks. Run the same again to go on from there: "
-                f"finished blocks lie in {work.path.name} beside the result",
-                file=sys.stderr,
-            )
-            raise
-        cells, skipped = _finish(out, work, grid, progress, description)
+        journal = begin(job, slide, block, overlap, resume, progress)
+        here = Blocks(job, slide, journal)
+        resumed, total = len(here.work.finished()), len(here.grid.blocks)
+        _follow(here.spread(pool) if elsewhere else here.run(), resumed, here, progress, watch)
+        cells, skipped = here.join(progress, description)
     if progress:
         tqdm.write(f"{cells} cells: {out}", file=sys.stderr)
     return SlideResult(
-        out, cells, slide.shape, len(grid.blocks), skipped, len(before), grid.block, journal["overlap"],
-        Yardstick(*journal["yardstick"]), [tuple(pair) for pair in journal["limits"]],
-        time.perf_counter() - began,
+        out, cells, slide.shape, total, skipped, resumed, here.grid.block, journal["overlap"],
+        here.yardstick, here.network.limits, time.perf_counter() - began,
     )  # fmt: skip
 
 
 def _follow(
-    steps: Iterator[tuple[Block, np.ndarray | None]],
-    done: int,
-    total: int,
-    progress: bool,
+    steps: Iterator[tuple[Block, np.ndarray | None]], done: int, blocks: Blocks, progress: bool,
     watch: Callable[[Step], None] | None,
-) -> None:
-    with tqdm(total=total, initial=done, desc="blocks", unit="block", disable=not progress) as bar:
-        for block, labels in steps:
-            done += 1
-            bar.update()
-            if watch is not None:
-                watch(Step(block, labels, done, total))
-
-
-def _finish(
-    out: Path, work: WorkFolder, grid: BlockGrid, progress: bool, description: str | None
-) -> tuple[int, int]:
-    """Join the cells of all blocks and write the label map; returns cells and skipped blocks."""
-    parts = {block.index: work.load(block.index) for block in grid.blocks}
-    tables, cells = grid.join({index: part for index, part in parts.items() if part is not None})
-    skipped = sum(part is None for part in parts.values())
-    del parts
-    n_tiles = sum(1 for _ in tiles_of(grid.shape))
-    with tqdm(total=n_tiles, desc="writing", unit="tile", disable=not progress, leave=False) as bar:
-        # in the work folder: what a killed run leaves of it is swept up with the rest
-        target = work.path / out.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        read = label_reader(work, grid, tables)
-        write_slide_labels(target, grid.shape, cells, read, bar.update, description)
-    work.deliver(out)
-    return cells, skipped
+) -> None:  # fmt: skip
+    """Tell whoever watches how far it is, and how to go on after Ctrl-C."""
+    total = len(blocks.grid.blocks)
+    try:
+        with tqdm(total=total, initial=done, desc="blocks", unit="block", disable=not progress) as bar:
+            for number, (block, labels) in enumerate(steps, done + 1):
+                bar.update()
+                if watch is not None:
+                    watch(Step(block, labels, number, total))
+    except KeyboardInterrupt:
+        print(
+            f"Stopped after {len(blocks.work.finished())} of {total} blocks. Run the same again to go on "
+            f"from there: finished blocks lie in {blocks.work.path.name} beside the result",
+            file=sys.stderr,
+        )
+        raise

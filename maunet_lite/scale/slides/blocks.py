@@ -12,6 +12,7 @@ says about the same pixels and takes the neighbour's name: so cells larger than 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from maunet_lite.postprocessing import Runs
+from maunet_lite.scale.reading.slide import covered, tiles_of
 
 Region = tuple[slice, slice]
 
@@ -88,17 +90,12 @@ class BlockGrid:
         self.shape, self.block, self.halo = shape, block, halo
         self.down, self.across = (-(-side // block) for side in shape)
         self.blocks = []
-        for i in range(self.down):
-            for j in range(self.across):
-                core = tuple(
-                    slice(k * block, min((k + 1) * block, side))
-                    for k, side in zip((i, j), shape, strict=True)
-                )
-                region = tuple(
-                    slice(max(part.start - halo, 0), min(part.stop + halo, side))
-                    for part, side in zip(core, shape, strict=True)
-                )
-                self.blocks.append(Block(len(self.blocks), core, region))
+        for index, core in enumerate(tiles_of(shape, (block, block))):
+            rows, columns = (
+                slice(max(part.start - halo, 0), min(part.stop + halo, side))
+                for part, side in zip(core, shape, strict=True)
+            )
+            self.blocks.append(Block(index, core, (rows, columns)))
 
     def neighbor(self, index: int, side: str) -> int | None:
         """Return the index of the block on a side, "top", "bottom", "left" or "right", if there is one."""
@@ -112,6 +109,11 @@ class BlockGrid:
         table = np.arange(len(self.blocks)).reshape(self.down, self.across)
         return [self.blocks[k] for k in (table if self.shape[1] <= self.shape[0] else table.T).ravel()]
 
+    def blocks_in(self, rows: slice, columns: slice) -> list[Block]:
+        """Return the blocks whose cores share pixels with a region."""
+        places = product(covered(rows, self.block), covered(columns, self.block))
+        return [self.blocks[i * self.across + j] for i, j in places]
+
     def cut(self, labels: np.ndarray, block: Block) -> Part:
         """Return what the labels of a block's region say about its core.
 
@@ -121,48 +123,48 @@ class BlockGrid:
             (h, w) int32, the segmented region, labels 1 … N without gaps.
         block : Block
         """
-        rows, columns = block.region
-        n, width = int(labels.max()), self.shape[1]
+        n = int(labels.max())
         names = np.zeros(n + 1, dtype=np.int64)
-        first = Runs.of(labels).first_pixels(n)[1:]
-        names[1:] = (first // labels.shape[1] + rows.start) * width + first % labels.shape[1] + columns.start
+        names[1:] = self._positions(Runs.of(labels).first_pixels(n)[1:], block.region)
         severed = self._severed(labels, block)
         names[severed] = -(np.int64(block.index + 1) << 32) - severed
-        top, left = block.core[0].start - rows.start, block.core[1].start - columns.start
-        height, breadth = (part.stop - part.start for part in block.core)
-        core = labels[top : top + height, left : left + breadth]
+        rows, columns = (
+            slice(core.start - region.start, core.stop - region.start)
+            for core, region in zip(block.core, block.region, strict=True)
+        )
+        core = labels[rows, columns]
         runs = Runs.of(core)
         present = np.unique(runs.value)
         present = present[present > 0]
         table = np.zeros(n + 1, dtype=np.int32)
         table[present] = np.arange(1, present.size + 1)
-        start = runs.first_pixels(n)[present]
-        start = (start // breadth + block.core[0].start) * width + start % breadth + block.core[1].start
-        seen, beside = labels[:, left : left + breadth], labels[top : top + height].T
+        first = self._positions(runs.first_pixels(n)[present], block.core)
         seams = {}
-        for side, lines, first_line, last_line in (
-            ("top", seen, top, top - 1),
-            ("bottom", seen, top + height - 1, top + height),
-            ("left", beside, left, left - 1),
-            ("right", beside, left + breadth - 1, left + breadth),
+        for side, lines, own, other in (
+            ("top", labels[:, columns], rows.start, rows.start - 1),
+            ("bottom", labels[:, columns], rows.stop - 1, rows.stop),
+            ("left", labels[rows].T, columns.start, columns.start - 1),
+            ("right", labels[rows].T, columns.stop - 1, columns.stop),
         ):
             if self.neighbor(block.index, side) is not None:
-                visible = 0 <= last_line < len(lines)  # not if there is no halo
-                other = lines[last_line] if visible else np.zeros_like(lines[first_line])
-                seams[side] = names[np.stack([lines[first_line], other])]
-        return Part(runs.painted(table, core.shape), names[present], start, seams)
+                visible = 0 <= other < len(lines)  # not if there is no halo
+                seams[side] = names[np.stack([lines[own], lines[other] if visible else 0 * lines[own]])]
+        return Part(runs.painted(table, core.shape), names[present], first, seams)
+
+    def _positions(self, pixels: np.ndarray, region: Region) -> np.ndarray:
+        """Turn positions in a flattened region into positions on the flattened slide."""
+        rows, columns = np.divmod(pixels, region[1].stop - region[1].start)
+        return (rows + region[0].start) * self.shape[1] + columns + region[1].start
 
     def _severed(self, labels: np.ndarray, block: Block) -> np.ndarray:
         """Labels that touch an edge of the region that is no edge of the slide."""
-        rows, columns = block.region
-        edges = [
-            labels[0] if rows.start > 0 else None,
-            labels[-1] if rows.stop < self.shape[0] else None,
-            labels[:, 0] if columns.start > 0 else None,
-            labels[:, -1] if columns.stop < self.shape[1] else None,
-        ]
-        found = np.unique(np.concatenate([np.zeros(1, dtype=np.int32), *(e for e in edges if e is not None)]))
-        return found[found > 0]
+        inside = tuple(
+            slice(int(part.start > 0), part.stop - part.start - int(part.stop < side))
+            for part, side in zip(block.region, self.shape, strict=True)
+        )
+        frame = np.ones(labels.shape, dtype=bool)
+        frame[inside] = False
+        return np.setdiff1d(labels[frame], [0])
 
     def join(self, parts: Mapping[int, Part]) -> tuple[dict[int, np.ndarray], int]:
         """Give the cells of all blocks the ids 1 … N in reading order; parts of a cell get the same.
@@ -179,31 +181,27 @@ class BlockGrid:
         int
             N.
         """
-        nodes, pairs = [part.names for part in parts.values()], []
+        pairs = [np.zeros((0, 2), dtype=np.int64)]
         for index, part in parts.items():
             for side, opposite in (("bottom", "top"), ("right", "left")):
                 other = parts.get(self.neighbor(index, side))
                 if other is not None and side in part.seams:
                     pairs.append(same_cells(part.seams[side], other.seams[opposite]))
-        joined = np.concatenate([*pairs, np.zeros((0, 2), dtype=np.int64)])
-        names = np.unique(np.concatenate([*nodes, joined.ravel(), np.zeros(0, dtype=np.int64)]))
-        group = _groups(names, joined)
-        first = np.full(int(group.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-        members = {index: group[np.searchsorted(names, part.names)] for index, part in parts.items()}
-        for index, part in parts.items():
-            np.minimum.at(first, members[index], part.first)
-        written = np.flatnonzero(first < np.iinfo(np.int64).max)
-        ids = np.zeros(first.size, dtype=np.int32)
-        ids[written[np.argsort(first[written])]] = np.arange(1, written.size + 1)
-        tables = {index: np.concatenate([[np.int32(0)], ids[groups]]) for index, groups in members.items()}
-        return tables, int(written.size)
-
-
-def _groups(names: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return, for each name, the number of the group into which pairs of the same cell join it."""
-    a, b = np.searchsorted(names, pairs).T
-    links = coo_matrix((np.ones(a.size, dtype=np.int8), (a, b)), shape=(names.size, names.size))
-    return connected_components(links, directed=False)[1] if names.size else np.zeros(0, dtype=np.int32)
+        sizes = [part.names.size for part in parts.values()]
+        if not sum(sizes):
+            return {index: np.zeros(1, dtype=np.int32) for index in parts}, 0
+        said = [part.names for part in parts.values()]
+        names, place = np.unique(np.concatenate([*said, *map(np.ravel, pairs)]), return_inverse=True)
+        place, (upper, lower) = place[: sum(sizes)], place[sum(sizes) :].reshape(-1, 2).T
+        links = coo_matrix((np.ones(upper.size, np.int8), (upper, lower)), shape=(names.size, names.size))
+        cell = connected_components(links, directed=False)[1][place]  # of each label of each part
+        first = np.full(names.size, np.iinfo(np.int64).max)
+        np.minimum.at(first, cell, np.concatenate([part.first for part in parts.values()]))
+        ids = np.zeros(names.size, dtype=np.int32)
+        ids[np.argsort(first)] = np.arange(1, names.size + 1)
+        cut = np.split(ids[cell], np.cumsum(sizes)[:-1])
+        tables = {index: np.append(np.int32(0), one) for index, one in zip(parts, cut, strict=True)}
+        return tables, np.unique(cell).size
 
 
 def same_cells(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:

@@ -9,37 +9,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maunet_lite.inference import (
-    MULTI_SCALE_LIMIT,
-    AxisWindow,
-    Grid,
-    Heads,
-    Model,
-    Taps,
-    as_models,
-    checked_half,
-    checked_scales,
-    intensity_of,
-    left_for_maps,
-    left_for_windows,
-    plan_windows,
-    prepare,
-    resample,
-    resolve_device,
-    run_windows,
-    zeros,
-)
+from maunet_lite import inference
+from maunet_lite.inference import AxisWindow, Grid, Model, Taps, resample, run_windows
 from maunet_lite.postprocessing import Maps
 from maunet_lite.preprocessing import normalize
-from maunet_lite.scale.intensity import Limits
-from maunet_lite.scale.reading import Slide
+from maunet_lite.scale.reading.slide import Slide, shared
+from maunet_lite.scale.slides.intensity import Limits
 
 EMPTY = 0.04  # of the range of intensities: a window with less contrast holds no cell
 _PATCH = 8  # side of the patches whose means are compared: noise cancels out, cells do not
@@ -50,13 +33,6 @@ Region = tuple[slice, slice]
 Key = tuple[int, int, int]  # grid, row, column of a window
 
 
-class Counts(NamedTuple):
-    """Windows computed, and windows skipped because there is nothing in them."""
-
-    computed: int = 0
-    skipped: int = 0
-
-
 class SlideNetwork:
     """Networks that look at regions of a slide.
 
@@ -64,7 +40,7 @@ class SlideNetwork:
     ----------
     slide : Slide
     models : MAUNet, name or path, or a sequence of them
-        As in `inference.predict`, like `scales`, `window`, `overlap`, `device`, `half`.
+        As in `inference.predict`, like `scales`, `window`, `device`.
     limits : list of (low, high)
         Intensities of the whole slide that become 0.01 and 0.99, for each channel.
     gpu_memory : float, optional
@@ -78,36 +54,26 @@ class SlideNetwork:
     """
 
     def __init__(
-        self,
-        slide: Slide,
-        models: Model | Sequence[Model],
-        limits: Limits,
-        *,
-        scales: Sequence[float] = (1.0,),
-        window: int | None = None,
-        overlap: float | None = None,
-        device: str | torch.device = "auto",
-        half: bool | None = None,
-        gpu_memory: float | None = None,
-        empty: float = EMPTY,
-        keep: int = 0,
-    ) -> None:
-        networks = as_models(models)
-        if (way := intensity_of(networks)) != "authors":
+        self, slide: Slide, models: Model | Sequence[Model], limits: Limits, *,
+        scales: Sequence[float] = (1.0,), window: int | None = None, device: str | torch.device = "auto",
+        gpu_memory: float | None = None, empty: float = EMPTY, keep: int = 0,
+    ) -> None:  # fmt: skip
+        networks = inference.as_models(models)
+        if (way := inference.intensity_of(networks)) != "authors":
             raise ValueError(
                 f"the network wants images scaled by intensity={way!r}; images in blocks are scaled by "
                 "'authors' only: give more memory, so that the image is segmented at once"
             )
         self.slide, self.limits, self.empty, self.keep = slide, limits, empty, keep
-        self.device, self.gpu_memory = resolve_device(device), gpu_memory
-        self.half = checked_half(half, self.device)
+        self.device, self.gpu_memory = inference.resolve_device(device), gpu_memory
+        self.half = inference.checked_half(None, self.device)
         pixels = slide.shape[0] * slide.shape[1]
-        self.scales = checked_scales(scales, pixels, MULTI_SCALE_LIMIT)
-        self.heads = Heads.of(networks)
-        self.grids = plan_windows(networks, slide.shape, self.scales, window, overlap)
-        self._room = left_for_maps(gpu_memory, networks, self.device)  # GiB for maps and windows
+        self.scales = inference.checked_scales(scales, pixels, inference.MULTI_SCALE_LIMIT)
+        self.heads = inference.Heads.of(networks)
+        self.grids = inference.plan_windows(networks, slide.shape, self.scales, window)
+        self._room = inference.left_for_maps(gpu_memory, networks, self.device)  # GiB for maps and windows
         self._left = self._room  # for windows
-        self.counts = Counts()
+        self.computed = 0  # windows that the network has seen
         self._uses: Counter[Key] = Counter()
         self._kept: dict[Key, Tensor | None] = {}
 
@@ -120,48 +86,44 @@ class SlideNetwork:
         """Return the maps of a region, (C, h, w) and (h, w), or None if there is nothing in it."""
         shape = (self.heads.n_maps, rows.stop - rows.start, columns.stop - columns.start)
         anything = False
-        total = zeros(shape, self.device, self._room)
-        self._left = left_for_windows(self._room, total, self.device)
+        total = inference.zeros(shape, self.device, self._room)
+        self._left = inference.left_for_windows(self._room, total, self.device)
         with torch.inference_mode():
             for g, grid in enumerate(self.grids):
-                keys = _touched(g, grid, (rows, columns))
-                for i in dict.fromkeys(key[1] for key in keys):
-                    line = [key for key in keys if key[1] == i]
-                    results = self._line(grid, line)
-                    for key in line:
-                        anything |= results[key] is not None
-                        self._blend(total, results[key], grid, key, (rows, columns))
+                for _, line in groupby(_touched(g, grid, (rows, columns)), key=itemgetter(1)):
+                    results = self._line(grid, list(line))
+                    for key, values in results.items():
+                        anything |= values is not None
+                        self._blend(total, values, grid, key, (rows, columns))
                     self._forget(results)
             return self.heads.maps(total) if anything else None
 
     def _line(self, grid: Grid, keys: list[Key]) -> dict[Key, Tensor | None]:
         """Return what the network says about windows of one row, kept or new; None if empty."""
         missing = [key for key in keys if key not in self._kept]
-        results = {key: self._kept[key] for key in keys if key in self._kept}
+        new: dict[Key, Tensor | None] = {}
         for start in range(0, len(missing), _GROUP):
-            results.update(self._compute(grid, missing[start : start + _GROUP]))
-        return results
+            new |= self._compute(grid, missing[start : start + _GROUP])
+        return {key: new[key] if key in new else self._kept[key] for key in keys}
 
     def _compute(self, grid: Grid, keys: list[Key]) -> dict[Key, Tensor | None]:
         row = grid.rows[keys[0][1]]
         sources = [grid.columns[j].source for _, _, j in keys]
         left, right = min(s.start for s in sources), max(s.stop for s in sources)
-        planes = self._planes(row.source, slice(left, right))
-        results: dict[Key, Tensor | None] = {}
+        normalized = normalize(self.slide.read(row.source, slice(left, right)), limits=self.limits)
+        if self.slide.channels == 1:  # the network copies it
+            normalized = normalized[..., :1].copy()
+        planes = torch.from_numpy(normalized).permute(2, 0, 1)  # (h, w, C) → (C, h, w)
+        row = row._replace(source=slice(0, planes.shape[1]))
+        results: dict[Key, Tensor | None] = dict.fromkeys(keys)
         places = {}
         for key, source in zip(keys, sources, strict=True):
             here = slice(source.start - left, source.stop - left)
-            results[key] = None
             if not is_empty(planes[:, :, here], self.empty):
-                places[key] = (
-                    row._replace(source=slice(0, planes.shape[1])),
-                    grid.columns[key[2]]._replace(source=here),
-                )
-        self.counts = Counts(
-            self.counts.computed + len(places), self.counts.skipped + len(keys) - len(places)
-        )
+                places[key] = row, grid.columns[key[2]]._replace(source=here)
+        self.computed += len(places)
         todo = iter(places)
-        network = prepare(grid.model, self.device, self.half)
+        network = inference.prepare(grid.model, self.device, self.half)
         for _, output in run_windows(network, planes, list(places.values()), memory=self._left):
             shares = self.heads.share(output, grid.model, len(self.scales))
             if self.gpu_memory is not None:  # a line of results would not be counted
@@ -169,13 +131,6 @@ class SlideNetwork:
             for values in shares:
                 results[next(todo)] = values.clone() if len(shares) > 1 else values
         return results
-
-    def _planes(self, rows: slice, columns: slice) -> Tensor:
-        """Return a normalised region, (3, h, w), or (1, h, w) if the slide is grey."""
-        normalized = normalize(self.slide.read(rows, columns), limits=self.limits)
-        if self.slide.channels == 1:
-            normalized = normalized[..., :1].copy()
-        return torch.from_numpy(normalized).permute(2, 0, 1)
 
     def _blend(self, total: Tensor, values: Tensor | None, grid: Grid, key: Key, region: Region) -> None:
         """Add the part of a window's result that lies in the region."""
@@ -193,11 +148,12 @@ class SlideNetwork:
             self._uses[key] -= 1
             if self._uses[key] <= 0:
                 self._kept.pop(key, None)
-            elif key not in self._kept:
-                size = 0 if values is None else values.numel() * values.element_size()
-                held = sum(v.numel() * v.element_size() for v in self._kept.values() if v is not None)
-                if held + size <= self.keep:
-                    self._kept[key] = None if values is None else values.cpu()
+            elif key not in self._kept and _size(values) + sum(map(_size, self._kept.values())) <= self.keep:
+                self._kept[key] = None if values is None else values.cpu()
+
+
+def _size(values: Tensor | None) -> int:
+    return 0 if values is None else values.numel() * values.element_size()
 
 
 def is_empty(planes: Tensor, contrast: float) -> bool:
@@ -238,10 +194,6 @@ def _touched(g: int, grid: Grid, region: Region) -> list[Key]:
 
 def _part(window: AxisWindow, part: slice) -> AxisWindow:
     """Return the window limited to a part of the axis, its target counted from the start of that part."""
-    first, last = max(window.target.start, part.start), min(window.target.stop, part.stop)
-    inside = slice(first - window.target.start, last - window.target.start)
-    return window._replace(
-        target=slice(first - part.start, last - part.start),
-        restore=Taps(window.restore.index[:, inside], window.restore.weight[:, inside]),
-        weight=window.weight[inside],
-    )
+    target, inside = shared(part, window.target)
+    restore = Taps(window.restore.index[:, inside], window.restore.weight[:, inside])
+    return window._replace(target=target, restore=restore, weight=window.weight[inside])

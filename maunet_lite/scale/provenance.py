@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,17 @@ def _weights(model: MAUNet) -> str:
     return digest.hexdigest()[:16]
 
 
+def identify(image: Path) -> dict[str, str]:
+    """Return what tells the file of an image from others: its name, digests of place and dates."""
+    stats = [(str(file.resolve()), os.stat(file)) for file in _files(image)]
+    dates = [(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for path, stat in stats]
+    place = str(image.resolve()).encode("utf-8", "surrogateescape")
+    return {"name": image.name, "place": _digest(place), "dates": _digest(json.dumps(dates).encode())}
+
+
 def describe_image(image: Path) -> dict[str, str]:
-    """Return what tells an image from others: a digest of its content, of its place, and of its dates."""
-    return {"name": image.name, "place": _place(image), "dates": _dates(image), "content": _content(image)}
+    """Return what tells an image from others: as `identify`, and a digest of its content."""
+    return {**identify(image), "content": _content(image)}
 
 
 def _files(image: Path) -> list[Path]:
@@ -71,16 +79,8 @@ def _files(image: Path) -> list[Path]:
     return sorted(file for file in image.rglob("*") if file.is_file()) if image.is_dir() else [image]
 
 
-def _place(image: Path) -> str:
-    return hashlib.sha256(str(image.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-def _dates(image: Path) -> str:
-    stats = [(str(file.resolve()), os.stat(file)) for file in _files(image)]
-    text = json.dumps(
-        [(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for path, stat in stats]
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _content(image: Path) -> str:
@@ -102,11 +102,11 @@ def difference(record: dict[str, Any], image: Path, made: dict[str, Any]) -> str
     ValueError
         If the label map belongs to another image: one of another folder, with another content.
     """
-    known = record["image"]
+    known, found = record["image"], identify(image)
     changes = []
     # the content is read only if the file could be another one
-    if known["dates"] != _dates(image) and known["content"] != _content(image):
-        if known["place"] != _place(image):
+    if known["dates"] != found["dates"] and known["content"] != _content(image):
+        if known["place"] != found["place"]:
             raise ValueError(
                 f"the label map of this name was made from another image, {known['name']} of another folder, "
                 "and is kept: give each folder its own --out, or replace it with --overwrite"
@@ -116,7 +116,7 @@ def difference(record: dict[str, Any], image: Path, made: dict[str, Any]) -> str
     return ", ".join(changes)
 
 
-def to_text(image: dict[str, str], made: dict[str, Any], files: Sequence[str], pixel_size: Any) -> str:
+def to_text(image: dict[str, str], made: dict[str, Any], files: Iterable[str], pixel_size: Any) -> str:
     """Return a record as it is written: a line of ASCII.
 
     Parameters
@@ -125,13 +125,13 @@ def to_text(image: dict[str, str], made: dict[str, Any], files: Sequence[str], p
         From `describe_image`.
     made : dict
         From `made_by`.
-    files : sequence of str
+    files : iterable of str
         Kinds of files written from the same labels.
     pixel_size : float or None
         With which they were written.
     """
-    record = {"image": image, "made_by": made, "files": sorted(files), "pixel_size": pixel_size}
-    return json.dumps({"program": _PROGRAM, **record})
+    about = {"image": image, "made_by": made, "files": sorted(files), "pixel_size": pixel_size}
+    return json.dumps({"program": _PROGRAM, **about})
 
 
 def read_record(labels: Path) -> dict[str, Any] | None:
@@ -139,10 +139,9 @@ def read_record(labels: Path) -> dict[str, Any] | None:
     try:
         with tifffile.TiffFile(labels) as file:
             record = json.loads(file.pages[0].description)
-        whole = record["program"] == _PROGRAM and {"dates", "content", "place", "name"} <= set(
-            record["image"]
-        )
-        return record if whole and {"made_by", "files", "pixel_size"} <= set(record) else None
+        whole = {"name", "place", "dates", "content"} <= record["image"].keys()
+        whole = whole and {"made_by", "files", "pixel_size"} <= record.keys()
+        return record if whole and record["program"] == _PROGRAM else None
     except Exception:  # whatever another program has written there
         return None
 
@@ -157,8 +156,13 @@ def write_recorded(path: Path, labels: np.ndarray, text: str) -> None:
         )
 
 
-def replace_record(path: Path, text: str) -> None:
-    """Give a label map another record; its pixels stay as they are."""
-    with atomic_path(path) as temporary:
-        shutil.copyfile(path, temporary)
-        tifffile.tiffcomment(temporary, text)
+def update_record(path: Path, files: Iterable[str], **changed: Any) -> None:
+    """Note in a label map, whose pixels stay as they are, which other files were written from it."""
+    record = read_record(path)
+    if record is None:
+        return
+    new = record | changed | {"files": sorted({*record["files"], *files})}
+    if new != record:
+        with atomic_path(path) as temporary:
+            shutil.copyfile(path, temporary)
+            tifffile.tiffcomment(temporary, json.dumps(new))

@@ -1,0 +1,130 @@
+"""How many images pass through one process, or many: read ahead, predict, finish behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import tifffile
+from tqdm import tqdm
+
+from maunet_lite.scale import provenance
+from maunet_lite.scale.batch import one_image
+from maunet_lite.scale.batch.one_image import Outcome, Plan
+from maunet_lite.scale.pool import Pool, ahead
+from maunet_lite.scale.reading.open import needs_blocks
+from maunet_lite.scale.slides.segment import segment_slide
+
+AHEAD = 2  # images read before the network asks for them
+BEHIND = 2  # images that the network is done with, and the others are not
+_SHARE = 6  # so many images are in memory at once
+_PROCESS = 2**29  # bytes that the process takes before it has any image
+_PLAIN = 1000  # a file is surely small if it takes so many times less than the memory
+_WHOLE_MAP = 64  # bytes per pixel, for tracing and measuring a whole label map with its image
+
+
+def run(
+    items: Sequence[Outcome], plan: Plan, pool: Pool | None, gpu_memory: str | int | None, progress: bool
+) -> None:
+    """Do everything: first the many, side by side; then the large ones, one at a time."""
+    with tqdm(total=len(items), unit="image", disable=None if progress else True) as bar:
+        groups: dict[str, list[Outcome]] = {"together": [], "alone": [], "blocks": []}
+        for item in items:
+            _attempt(plan.check, item)
+            if item.status:
+                bar.update()
+            else:
+                groups[way(item, plan, pool)].append(item)
+        if pool is not None:
+            todo = groups["together"] + groups["alone"]
+            for place, result in pool.map(one_image.work, todo, plan=plan):
+                if isinstance(result, BaseException):
+                    todo[place].fail(result)
+                else:  # a copy that has travelled
+                    vars(todo[place]).update(vars(result))
+                bar.update()
+        else:
+            for batch in (groups["together"], *([item] for item in groups["alone"])):
+                pipeline(batch, plan, bar.update)
+        for item in groups["blocks"]:
+            _attempt(in_blocks, item, plan, pool, gpu_memory)
+            bar.update()
+
+
+def _attempt(function: Callable[..., Any], item: Outcome, *arguments: Any) -> Outcome:
+    """Do something with an image unless it has failed; whatever is wrong with it must not stop the others."""
+    try:
+        if item.status != "failed":
+            function(item, *arguments)
+    except Exception as error:
+        item.fail(error)
+    return item
+
+
+def way(item: Outcome, plan: Plan, pool: Pool | None) -> str:
+    """Tell whether an image is done "together" with others, leaves no room for them, or needs "blocks"."""
+    if plan.memory is None:
+        return "blocks" if item.image.is_dir() else "together"
+    if item.image.is_file() and item.image.stat().st_size * _PLAIN < plan.memory:
+        return "together"
+    if needs_blocks(item.image, plan.memory // (pool.n_workers if pool is not None else 1)):
+        return "blocks"
+    share = max(plan.memory - _PROCESS, 0) // _SHARE + _PROCESS
+    return "alone" if needs_blocks(item.image, share) else "together"
+
+
+def pipeline(items: Sequence[Outcome], plan: Plan, tick: Callable[[], Any]) -> None:
+    """Read ahead, ask the network in this thread, finish behind; `tick` is called for each image done."""
+
+    def stage(function: Callable[[Outcome, Plan], None]) -> Callable[[Outcome], Outcome]:
+        return lambda item: _attempt(function, item, plan)
+
+    with _threads(1, "read") as readers, _threads(2, "finish") as finishers:
+        loading = ahead(readers, stage(one_image.read), items, AHEAD)
+        seen = map(stage(one_image.see), (future.result() for future in loading))
+        for finishing in ahead(finishers, stage(one_image.finish), seen, BEHIND):
+            finishing.result()
+            tick()
+
+
+@contextmanager
+def _threads(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    """Give threads; after an error or Ctrl-C they finish what they have begun, and begin nothing else."""
+    executor = ThreadPoolExecutor(count, name)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def in_blocks(item: Outcome, plan: Plan, pool: Pool | None, gpu_memory: str | int | None) -> None:
+    """Segment an image that is larger than memory, then write what else is wanted of it.
+
+    Measurements and exports need the whole label map. Where it does not fit into memory, only the label
+    map is written, and `reason` says so.
+    """
+    if "tiff" in item.missing:
+        one_image.clear(item)
+        source = provenance.describe_image(item.image)
+        options = {name: plan.options[name] for name in ("scales", "device") if name in plan.options}
+        with item.timed("network"):
+            result = segment_slide(
+                item.image, item.labels, list(plan.models), memory=plan.memory or "4GiB",
+                gpu_memory=gpu_memory, postprocess=plan.config, resume=not plan.overwrite, pool=pool,
+                progress=False, description=provenance.to_text(source, plan.made, ["tiff"], plan.pixel_size),
+                **options,
+            )  # fmt: skip
+        item.cells, item.status = result.cells, "segmented"
+        item.missing.remove("tiff")
+    with tifffile.TiffFile(item.labels) as file:
+        item.height, item.width = file.series[0].shape[-2:]
+    if item.missing and _WHOLE_MAP * item.height * item.width > (plan.memory or float("inf")):
+        kinds = ", ".join(sorted(item.missing))
+        text = f"too large for {kinds} within the memory: only its label map is written"
+        item.reason = f"{item.reason}; {text}" if item.reason else text
+        item.status = item.status or "completed"
+    elif item.missing:
+        one_image.read(item, plan)
+        one_image.finish(item, plan)

@@ -1,0 +1,164 @@
+"""The blocks of a slide as a job that can be stopped and shared: what holds for all, and how each is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from maunet_lite.inference import Model
+from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
+from maunet_lite.scale import provenance
+from maunet_lite.scale.pool import Pool, ahead
+from maunet_lite.scale.reading.open import open_slide
+from maunet_lite.scale.reading.slide import Slide, tiles_of
+from maunet_lite.scale.slides import survey
+from maunet_lite.scale.slides.blocks import Block, BlockGrid
+from maunet_lite.scale.slides.intensity import find_limits
+from maunet_lite.scale.slides.maps import SlideNetwork
+from maunet_lite.scale.slides.work import TILE, WorkFolder, write_slide_labels
+
+
+class Job(NamedTuple):
+    """What is asked for: all that a process needs to take part, if it sees the same files."""
+
+    source: Any
+    out: Path
+    model: Model | Sequence[Model]
+    config: PostprocessConfig
+    memory: int  # bytes for each process
+    looks: dict[str, Any]  # how a `SlideNetwork` looks at the slide
+
+
+def begin(
+    job: Job, slide: Slide, block: int | None, overlap: int | None, resume: bool, progress: bool
+) -> dict[str, Any]:
+    """Return what holds for all blocks: from the journal of an unfinished run of this job, or found now.
+
+    Returns
+    -------
+    dict
+        asked (digest of the job), id, limits, yardstick, overlap, halo, block.
+    """
+    work, asked = WorkFolder(job.out), fingerprint(job, slide)
+    known = work.journal() if resume else None
+    wanted = {"block": block, "overlap": overlap}
+    if known and known["asked"] == asked and all(n in (None, known[key]) for key, n in wanted.items()):
+        return known
+    limits = find_limits(slide, progress)
+    network = SlideNetwork(slide, job.model, limits, **job.looks)
+    yardstick, extent = survey.take_sample(network, job.config)
+    overlap = survey.choose_overlap(extent) if overlap is None else overlap
+    if overlap < 1:
+        raise ValueError(f"overlap is {overlap}; give at least 1 pixel: the size of the largest cells")
+    halo = survey.choose_halo(overlap, yardstick.width, job.config)
+    if block is None:
+        block = survey.choose_block(job.memory, slide, halo, network.heads.n_maps)
+    work.begin(
+        {"asked": asked, "id": secrets.token_hex(8), "limits": limits, "yardstick": yardstick,
+         "overlap": overlap, "halo": halo, "block": block}
+    )  # fmt: skip
+    return work.journal()  # as another run would read it
+
+
+def fingerprint(job: Job, slide: Slide) -> str:
+    """Return a digest of all that the labels depend on: another one means another job."""
+    models = [job.model] if isinstance(job.model, (str, Path, torch.nn.Module)) else job.model
+    made = provenance.made_by(models, job.config, job.looks)
+    if isinstance(job.source, Path):
+        image: Any = provenance.identify(job.source)
+    else:
+        pixels = hashlib.sha256()
+        for place in slide.tiles():
+            pixels.update(slide.read(*place).tobytes())
+        image = pixels.hexdigest()
+    return hashlib.sha256(json.dumps([made, job.looks["empty"], slide.shape, image]).encode()).hexdigest()
+
+
+class Blocks:
+    """The blocks of a slide as one process does them: network, then post-processing, then disk."""
+
+    def __init__(self, job: Job, slide: Slide, journal: dict[str, Any]) -> None:
+        self.job, self.work = job, WorkFolder(job.out)
+        self.grid = BlockGrid(slide.shape, journal["block"], journal["halo"])
+        self.yardstick = Yardstick(*journal["yardstick"])
+        limits = [tuple(pair) for pair in journal["limits"]]
+        self.network = SlideNetwork(slide, job.model, limits, keep=int(job.memory * survey.KEPT), **job.looks)
+
+    def todo(self) -> list[Block]:
+        """Return the blocks that are not finished."""
+        before = self.work.finished()
+        return [block for block in self.grid.in_order() if block.index not in before]
+
+    def run(self) -> Iterator[tuple[Block, np.ndarray | None]]:
+        """Segment all blocks: while one is post-processed, the network looks at the next."""
+        todo = self.todo()
+        self.network.expect(block.region for block in todo)
+        seen = ((block, [self.network.maps(*block.region)]) for block in todo)
+        with ThreadPoolExecutor(1) as thread:
+            for finished in ahead(thread, self.finish, seen, 1):
+                yield finished.result()
+
+    def finish(self, task: tuple[Block, list[Maps | None]]) -> tuple[Block, np.ndarray | None]:
+        """Segment the maps of a block, store what they say about its core, and return its labels."""
+        block, maps = task
+        seen = maps.pop()  # so that nobody else holds the maps
+        part = None
+        if seen is not None:
+            labels = segment(seen, self.job.config, keep_steps=False, yardstick=self.yardstick).labels
+            del seen
+            part = self.grid.cut(labels, block)
+        self.work.save(block.index, part)
+        return block, None if part is None else part.labels
+
+    def spread(self, pool: Pool) -> Iterator[tuple[Block, None]]:
+        """Segment all blocks as tasks of a pool."""
+        todo = self.todo()
+        for position, result in pool.map(segment_block, [block.index for block in todo], job=self.job):
+            if isinstance(result, BaseException):
+                raise result
+            yield todo[position], None
+
+    def join(self, progress: bool, description: str | None) -> tuple[int, int]:
+        """Join the cells of all blocks and write the label map; return cells and blocks without any."""
+        parts = {block.index: self.work.load(block.index) for block in self.grid.blocks}
+        seen = {index: part for index, part in parts.items() if part is not None}
+        tables, cells = self.grid.join(seen)
+        skipped = len(parts) - len(seen)
+        del parts, seen
+        target = self.work.path / self.job.out.name  # what a killed run leaves is swept up with the rest
+        if target.is_dir():
+            shutil.rmtree(target)
+        places = list(tiles_of(self.grid.shape, TILE))
+        bar = tqdm(places, desc="writing", unit="tile", disable=not progress, leave=False)
+        tiles = ((place, self.work.labels(self.grid, tables, place)) for place in bar)
+        write_slide_labels(target, self.grid.shape, cells, tiles, description)
+        self.work.deliver()
+        return cells, skipped
+
+
+_BLOCKS: dict[str, Blocks] = {}  # of the job that this process takes part in, by the id of its journal
+
+
+def segment_block(index: int, job: Job) -> int:
+    """Segment one block of a job that has begun, in any process that sees its files; returns `index`."""
+    journal = WorkFolder(job.out).journal()
+    if journal is None:
+        raise FileNotFoundError(f"{job.out}.unfinished is not seen here: all workers must see the same files")
+    if journal["id"] not in _BLOCKS:  # one job at a time: an older one is dropped
+        _BLOCKS.clear()
+        _BLOCKS[journal["id"]] = Blocks(job, open_slide(job.source, memory=job.memory), journal)
+    blocks = _BLOCKS[journal["id"]]
+    if index not in blocks.work.finished():
+        block = blocks.grid.blocks[index]
+        blocks.finish((block, [blocks.network.maps(*block.region)]))
+    return index
