@@ -62,7 +62,7 @@ def names():
     one = np.array([[0, 0, 0, 0, 1], [0, 0, 0, 1, 1], [2, 0, 0, 0, 0]])
     other = np.array([[0, 2, 0, 1, 1], [2, 2, 0, 0, 0], [0, 0, 0, 0, 0]])
     for block, top, left, expected in ((one, 0, 0, [4, 16]), (other, 0, 3, [6, 4]), (one, 10, 0, [84, 96])):
-        case = f"a slide 8 wide and a block that begins in its row {top} and column {left},\n{block}\n"
+        case = f"the block\n{block}\nthat begins in row {top} and column {left} of a slide 8 wide"
         yield Case(case, (block, top, left, 8), expected)
 
 

@@ -230,7 +230,7 @@ def compare(
     --------
     >>> compare([2.0], 3, "one and two")
     Traceback (most recent call last):
-    AssertionError: For one and two: got 2.0, expected 3.0.
+    AssertionError: For one and two: got 2, expected 3.
     """
     if got is None:
         raise AssertionError("It returned None: is there a return?")
@@ -248,7 +248,7 @@ def compare(
     for key, one, other in zip(keys, got, wanted, strict=True):
         complaint = _complaint(_plain(one), _plain(other), tolerance)
         if complaint:
-            raise AssertionError(f"For {name}{key and f', {key}'}: {complaint}. {why}".rstrip())
+            raise AssertionError(f"For {name}{key and f', the {key}'}: {complaint}. {why}".rstrip())
 
 
 def _complaint(got: np.ndarray, wanted: np.ndarray, tolerance: float | None) -> str | None:
@@ -267,14 +267,23 @@ def _complaint(got: np.ndarray, wanted: np.ndarray, tolerance: float | None) -> 
     else:
         limits = {"rtol": 1e-4, "atol": 1e-6} if tolerance is None else {"rtol": 0, "atol": tolerance}
         right = np.isclose(got, wanted, equal_nan=True, **limits)
-        got, wanted = got.round(3), wanted.round(3)  # as shown
     if right.all():
         return None
     if right.size <= SHOWN:
-        return f"got {got.tolist()}, expected {wanted.tolist()}"
+        return f"got {_written(got)}, expected {_written(wanted)}"
     first = tuple(int(k) for k in np.argwhere(~right)[0])
-    count = f"the first of {(~right).sum()} places of {right.size}"
-    return f"got {got[first]}, expected {wanted[first]} at {first}, {count}"
+    count = f"one of {(~right).sum()} places of {right.size} that differ"
+    return f"got {_written(got[first])}, expected {_written(wanted[first])} at {first}, {count}"
+
+
+def _written(array: np.ndarray) -> str:
+    """Write values with three digits, whole numbers without any, and a table in lines of its own."""
+    array = np.asarray(array)
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array) & (array == array.round())
+        array = array.astype(int) if whole.all() else array.round(3)
+    text = np.array2string(array, separator=", ", suppress_small=True)
+    return f"\n{text}\n" if "\n" in text else text
 
 
 def _plain(value: Any) -> np.ndarray:
