@@ -1,9 +1,8 @@
 """Mean features of the network inside background and cells, image by image (paper 4.2).
 
 "For each image, we respectively calculate the average features within the background mask and the cell
-interior mask": `mean_features` does that for any layer and any image size; `pca`, `decision_boundary`,
-`margins` and `discriminability` then look at what came out (they live in `space`
-and `separability`).
+interior mask": `mean_features` does that for any layer and any image size; `space` and `separability` then
+look at what came out.
 """
 
 from __future__ import annotations
@@ -11,47 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise, product
-from typing import overload
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from maunet_lite.data import Sample
-from maunet_lite.features.separability import MEASURES, discriminability, paired_differences, spread
-from maunet_lite.features.space import (
-    PARTS,
-    Boundary,
-    Features,
-    Head,
-    Plane,
-    decision_boundary,
-    margins,
-    pca,
-)
+from maunet_lite.features.space import PARTS, Features, Head
 from maunet_lite.figures import CLASS_NAMES
 from maunet_lite.inference import mirrored, resolve_device, window_starts
 from maunet_lite.network import MAUNet
 from maunet_lite.preprocessing import make_targets, normalize
-
-__all__ = [
-    "MEASURES",
-    "PARTS",
-    "Boundary",
-    "Features",
-    "Head",
-    "Plane",
-    "class_head",
-    "decision_boundary",
-    "discriminability",
-    "layers",
-    "margins",
-    "mean_features",
-    "paired_differences",
-    "pca",
-    "spread",
-]
 
 HEAD_INPUT = "class_decoder"  # the layer whose features the classification head reads
 
@@ -99,14 +70,6 @@ def layers(model: MAUNet) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["layer", "channels", "stride"])
 
 
-@overload
-def mean_features(
-    model: MAUNet, samples: Iterable[Sample], layer: str = ..., **options: object
-) -> Features: ...
-@overload
-def mean_features(
-    model: MAUNet, samples: Iterable[Sample], layer: Sequence[str], **options: object
-) -> dict[str, Features]: ...
 def mean_features(
     model: MAUNet,
     samples: Iterable[Sample],
@@ -165,28 +128,22 @@ def mean_features(
     for name in names:
         if name not in known:
             raise ValueError(f"layer {name!r} is not known; this network has {', '.join(known)}")
-    rows: list[dict[str, object]] = []
-    vectors: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    rows, vectors = [], {name: [] for name in names}
     device = resolve_device(device)
     with _evaluating(model, device), _reading(model) as read:
-        for sample in _with_bar(samples, progress):
+        for sample in tqdm(samples, desc="features", unit="image", disable=not progress):
             sums, pixels = _image_sums(model, sample, names, read, (window, overlap), device)
-            for k, part in enumerate(PARTS):
-                if pixels[k]:
-                    mask = "predicted" if sample.labels is None else "truth"
-                    rows.append(_row(sample, part, int(pixels[k]), mask))
-                    for name in names:
-                        vectors[name].append((sums[name][k] / pixels[k]).astype(np.float32))
+            mask = "predicted" if sample.labels is None else "truth"
+            for k in np.flatnonzero(pixels):
+                rows.append((sample.name, sample.modality, PARTS[k], int(pixels[k]), mask))
+                for name in names:
+                    vectors[name].append((sums[name][k] / pixels[k]).astype(np.float32))
     if not rows:
         raise ValueError("no image was given: samples is empty (or was an iterator that is used up)")
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=["image", "modality", "class", "pixels", "mask"])
     head = class_head(model)
     found = {n: Features(np.stack(vectors[n]), table, n, head if n == HEAD_INPUT else None) for n in names}
     return found[names[0]] if isinstance(layer, str) else found
-
-
-def _row(sample: Sample, part: str, pixels: int, mask: str) -> dict[str, object]:
-    return {"image": sample.name, "modality": sample.modality, "class": part, "pixels": pixels, "mask": mask}
 
 
 def _image_sums(
@@ -205,22 +162,18 @@ def _image_sums(
             f"{sample.name}: the image has {image.shape[:2]} pixels and the label map {classes.shape}, "
             "expected the same"
         )
-    sums: dict[str, np.ndarray] = {name: 0.0 for name in names}  # type: ignore[misc]
-    pixels = np.zeros(len(PARTS))
+    sums, pixels = dict.fromkeys(names, 0.0), np.zeros(len(PARTS))
     axes = [_plan(length, *window, model.stride) for length in image.shape[:2]]
     for (rows, own_rows), (columns, own_columns) in product(*axes):
-        x = torch.from_numpy(image[np.ix_(rows, columns)]).permute(2, 0, 1)[None]  # (1, 3, window, window)
-        output = model(x.to(device))
+        shown = np.ix_(rows, columns)
+        x = torch.from_numpy(image[shown]).permute(2, 0, 1)[None]  # (1, 3, window, window)
+        logits = model(x.to(device)).logits
+        # without labels the most likely class counts; the proxy is never one
+        seen = logits[0, : model.n_classes].argmax(dim=0).cpu().numpy() if classes is None else classes[shown]
         own = own_rows[:, None] & own_columns
-        seen = (
-            classes[np.ix_(rows, columns)]
-            if classes is not None
-            else _predicted(output.logits, model.n_classes)
-        )
         masks = np.stack([(seen == k) & own for k in range(len(PARTS))])  # (2, window, window)
         pixels += masks.sum(axis=(1, 2))
-        for name in names:
-            sums[name] = sums[name] + _masked_sums(read[name][0], masks)
+        sums = {name: total + _masked_sums(read[name][0], masks) for name, total in sums.items()}
     return sums, pixels
 
 
@@ -231,11 +184,6 @@ def _masked_sums(values: Tensor, masks: np.ndarray) -> np.ndarray:
     weights = masks.reshape(len(masks), height, ratio_y, width, ratio_x).sum(axis=(2, 4))  # (2, h, w)
     # first to the CPU: Apple's MPS has no float64
     return np.einsum("khw,dhw->kd", weights, values.cpu().double().numpy(), optimize=True)
-
-
-def _predicted(logits: Tensor, n_classes: int) -> np.ndarray:
-    """Return the (H, W) most likely class; the proxy is never one."""
-    return logits[0, :n_classes].argmax(dim=0).cpu().numpy()
 
 
 def _plan(length: int, window: int, overlap: int, stride: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -269,18 +217,16 @@ def _reading(model: MAUNet) -> Iterator[dict[str, Tensor]]:
 
     def keep(name: str):  # noqa: ANN202 - a hook
         def hook(module: object, inputs: object, output: Tensor | list[Tensor]) -> None:
-            if isinstance(output, list):
-                read.update({f"{name}.{k}": value for k, value in enumerate(output)})
-            else:
-                read[name] = output
+            stages = isinstance(output, list)
+            read.update(
+                {f"{name}.{k}": value for k, value in enumerate(output)} if stages else {name: output}
+            )
 
         return hook
 
     hooks = [model.encoder.register_forward_hook(keep("encoder"))]
-    for name, decoder in (
-        ("class_decoder", model.class_decoder),
-        ("distance_decoder", model.distance_decoder),
-    ):
+    for name in ("class_decoder", "distance_decoder"):
+        decoder = getattr(model, name)
         if decoder is not None:
             hooks += [b.register_forward_hook(keep(f"{name}.{k}")) for k, b in enumerate(decoder.blocks)]
             hooks.append(decoder.register_forward_hook(keep(name)))
@@ -289,11 +235,3 @@ def _reading(model: MAUNet) -> Iterator[dict[str, Tensor]]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _with_bar(samples: Iterable[Sample], progress: bool) -> Iterable[Sample]:
-    if not progress:
-        return samples
-    from tqdm.auto import tqdm
-
-    return tqdm(samples, desc="features", unit="image")

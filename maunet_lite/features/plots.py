@@ -10,7 +10,7 @@ import pandas as pd
 
 from maunet_lite.features.separability import MEASURES
 from maunet_lite.features.space import Boundary, Features, Plane, decision_boundary, margins
-from maunet_lite.figures import SERIES
+from maunet_lite.figures import SERIES, take_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,10 +76,7 @@ def scatter(
     """
     import seaborn as sns
 
-    if ax is None:
-        from matplotlib import pyplot as plt
-
-        ax = plt.subplots(figsize=(5.2, 4.2), layout="constrained")[1]
+    ax = take_axes(ax, 1, 1, 5.2, 4.2)[0]
     x, y = components
     table = plane.table() if rows is None else plane.table().iloc[rows]
     sns.scatterplot(
@@ -104,35 +101,19 @@ def scatter(
 def _draw_proxies(ax: Axes, places: np.ndarray, names: tuple[str, ...]) -> None:
     for place, name in zip(places, names, strict=True):
         color = "#B00020" if name == "proxy" else "#222222"
-        ax.plot(
-            *place,
-            marker="*",
-            markersize=14,
-            color=color,
-            markeredgecolor="white",
-            linestyle="none",
-            zorder=5,
-        )
+        below = (0, -16 if name == "proxy" else 9)  # it often lies near another star
+        ax.scatter(*place, marker="*", s=190, color=color, edgecolor="white", linewidth=1, zorder=5)
         ax.annotate(
-            name,
-            place,
-            xytext=(0, -16 if name == "proxy" else 9),  # it often lies near another star
-            textcoords="offset points",
-            fontsize=8,
-            ha="center",
-            color=color,
-            zorder=6,
+            name, place, below, textcoords="offset points", fontsize=8, ha="center", color=color, zorder=6
         )
 
 
 def _draw_boundary(ax: Axes, boundary: Boundary) -> None:
     """Draw the line across the diagram without changing its limits."""
-    xlim, ylim = ax.get_xlim(), ax.get_ylim()
-    ends = boundary.segment(xlim, ylim)
-    if len(ends):
-        ax.plot(*ends.T, color="#222222", linestyle="--", linewidth=1.2, label="decision boundary", zorder=3)
-    ax.set_xlim(xlim)
-    ax.set_ylim(ylim)
+    limits = ax.axis()
+    ends = boundary.ends(np.abs(limits).sum())  # beyond the diagram
+    ax.plot(*ends.T, color="#222222", linestyle="--", linewidth=1.2, label="decision boundary", zorder=3)
+    ax.axis(limits)
 
 
 def margin_strip(features: dict[str, Features], ax: Axes | None = None) -> Axes:
@@ -150,12 +131,7 @@ def margin_strip(features: dict[str, Features], ax: Axes | None = None) -> Axes:
     table = pd.concat(tables, ignore_index=True)
     table["group"] = table["modality"] + "\n" + table["class"]
     order = sorted(table["group"].unique())
-    if ax is None:
-        from matplotlib import pyplot as plt
-
-        ax = plt.subplots(
-            figsize=(8.5, 0.9 + (0.25 + 0.12 * len(features)) * len(order)), layout="constrained"
-        )[1]
+    ax = take_axes(ax, 1, 1, 8.5, 0.9 + (0.25 + 0.12 * len(features)) * len(order))[0]
     sns.stripplot(
         data=table, x="margin", y="group", hue="network", order=order, dodge=True, jitter=0.12, size=5,
         alpha=0.75, palette=list(SERIES[: len(features)]), ax=ax,
@@ -191,32 +167,23 @@ def measure_lines(
     columns : int
         Diagrams in a row.
     """
-    from matplotlib import pyplot as plt
-
     names = [name for name in measures or MEASURES if name in results and results[name].notna().any()]
-    columns = min(columns, len(names))
-    rows = -(-len(names) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(8.5, 2.2 * rows), layout="constrained", squeeze=False)
-    for ax, name in zip(axes.ravel(), names, strict=False):
+    axes = take_axes(None, len(names), columns, 8.5 / columns, 2.2)
+    for ax, name in zip(axes, names, strict=True):
         _measure_line(ax, results.pivot_table(index=by, columns=pair, values=name, sort=False))
         ax.set_title(name.replace("_", " "), fontsize=9)
-    for ax in axes.ravel()[len(names) :]:
-        ax.set_axis_off()
-    return figure
+    return axes[0].figure
 
 
 def _measure_line(ax: Axes, table: pd.DataFrame) -> None:
     """Draw one line per column of a table over its rows."""
     places = range(len(table))
-    for k, column in enumerate(table):
-        color = SERIES[k % len(SERIES)]
-        ax.plot(places, table[column], marker="o", markersize=5, linewidth=1, color=color)
-    means = table.mean(axis=1)
-    ax.plot(places, means, linestyle="none", marker="_", markersize=24, markeredgewidth=2, color="#222222")
+    ax.set_prop_cycle(color=SERIES)
+    ax.plot(places, table, marker="o", markersize=5, linewidth=1)
+    ax.plot(places, table.mean(axis=1), "_", markersize=24, markeredgewidth=2, color="#222222")
     low, high = float(table.min(axis=None)), float(table.max(axis=None))
     reach = max(0.6 * (high - low), 0.1)  # a difference in the third digit should look like one
-    ax.set_ylim((low + high) / 2 - reach, (low + high) / 2 + reach)
-    ax.set_xlim(-0.5, len(table) - 0.5)
+    ax.set(ylim=((low + high) / 2 - reach, (low + high) / 2 + reach), xlim=(-0.5, len(table) - 0.5))
     ax.set_xticks(places, [str(value) for value in table.index])
     _plain(ax)
 

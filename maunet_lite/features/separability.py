@@ -39,16 +39,14 @@ def discriminability(features: Features) -> dict[str, float]:
         The `MEASURES`:
 
         silhouette : mean over rows of (b - a) / max(a, b), where a is the mean Euclidean distance to the
-        other rows of
-            the same class, b that to the rows of the other class. In [-1, 1].
+            other rows of the same class, b that to the rows of the other class. In [-1, 1].
         linear_probe : accuracy of a logistic regression on standardised features, cross-validated in up to
-        five folds;
-            rows of one image are always in the same fold.
+            five folds; rows of one image are always in the same fold.
         unseen_modality : the same with one fold per modality, so that the classifier never saw the test's
-        modality. scatter_ratio : trace of the between-class scatter over trace of the within-class scatter.
+            modality.
+        scatter_ratio : trace of the between-class scatter over trace of the within-class scatter.
         domain_gap : trace of the scatter of the modality means within their class, over that of the
-        within-class
-            scatter.
+            within-class scatter.
         head_accuracy : share of positive `features.margins`.
 
         NaN where a measure is not defined: fewer than two images (probe), one modality (unseen_modality,
@@ -84,7 +82,7 @@ def discriminability(features: Features) -> dict[str, float]:
     values = {
         "silhouette": silhouette_score(vectors, classes) if len(vectors) > len(set(classes)) else np.nan,
         "linear_probe": _probe(vectors, classes, features.table["image"].to_numpy(), folds=5),
-        "unseen_modality": _probe(vectors, classes, modalities, folds=None),
+        "unseen_modality": _probe(vectors, classes, modalities, folds=len(vectors)),
         "scatter_ratio": between / within if within else np.nan,
         "domain_gap": gap,
         "head_accuracy": np.mean(margins(features) > 0) if features.head is not None else np.nan,
@@ -101,24 +99,19 @@ def _scatter(vectors: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
     return within, float(((vectors - center) ** 2).sum()) - within
 
 
-def _probe(vectors: np.ndarray, classes: np.ndarray, groups: np.ndarray, folds: int | None) -> float:
+def _probe(vectors: np.ndarray, classes: np.ndarray, groups: np.ndarray, folds: int) -> float:
     """Return the share of rows that a linear classifier trained on other groups gets right, or NaN."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
+    from sklearn.model_selection import GroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    n_groups = len(set(groups))
-    if n_groups < 2:
+    folds = min(folds, len(set(groups)))
+    splits = list(GroupKFold(folds).split(vectors, classes, groups)) if folds > 1 else []
+    if not splits or any(len(set(classes[train])) < 2 for train, _ in splits):
         return np.nan
-    splitter = LeaveOneGroupOut() if folds is None else GroupKFold(min(folds, n_groups))
-    right = np.zeros(len(vectors))
-    for train, test in splitter.split(vectors, classes, groups):
-        if len(set(classes[train])) < 2:
-            return np.nan
-        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-        right[test] = probe.fit(vectors[train], classes[train]).predict(vectors[test]) == classes[test]
-    return float(right.mean())
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    return float(np.mean(cross_val_predict(probe, vectors, classes, cv=splits) == classes))
 
 
 def spread(results: pd.DataFrame, by: str, measures: Sequence[str] | None = None) -> pd.DataFrame:

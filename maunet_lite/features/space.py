@@ -3,8 +3,6 @@
 The head of the network is a 1×1 convolution, so its logits are linear in the features: the mean logit over
 a mask *is* the logit of the mean feature. A mean feature can therefore be judged by the head itself, and
 the border between two classes is a hyperplane, which is a line in any plane through feature space.
-
-`mean_features` computes the features and offers the names of this module, too.
 """
 
 from __future__ import annotations
@@ -99,10 +97,6 @@ class Plane:
     proxies: np.ndarray | None
     features: Features
 
-    def project(self, vectors: np.ndarray) -> np.ndarray:
-        """Return (M, n) coordinates of (M, D) vectors."""
-        return (np.atleast_2d(vectors) - self.center) @ self.components.T
-
     def table(self) -> pd.DataFrame:
         """Return the table of the features with coordinates PC1, PC2, … added."""
         names = [f"PC{k + 1}" for k in range(self.points.shape[1])]
@@ -115,8 +109,8 @@ class Boundary:
 
     Examples
     --------
-    >>> Boundary(np.array([1.0, 1.0]), -2.0).segment((0, 1), (0, 4)).tolist()
-    [[0.0, 2.0], [1.0, 1.0]]
+    >>> Boundary(np.array([3.0, 0.0]), -6.0).ends(5.0).tolist()
+    [[2.0, -5.0], [2.0, 5.0]]
     """
 
     normal: np.ndarray
@@ -126,22 +120,11 @@ class Boundary:
         """Return (N,) signed values: positive means the second class."""
         return np.asarray(points) @ self.normal + self.offset
 
-    def segment(self, xlim: tuple[float, float], ylim: tuple[float, float]) -> np.ndarray:
-        """Return the (2, 2) ends of the line inside a rectangle, or an empty (0, 2) array if it misses it."""
-        (a, b), c = self.normal, self.offset
-        found = []
-        if b:
-            found += [(x, -(a * x + c) / b) for x in xlim]
-        if a:
-            found += [(-(b * y + c) / a, y) for y in ylim]
-        slack = 1e-9 * max(np.ptp(xlim), np.ptp(ylim))
-        inside = {
-            (round(x, 12), round(y, 12))
-            for x, y in found
-            if xlim[0] - slack <= x <= xlim[1] + slack and ylim[0] - slack <= y <= ylim[1] + slack
-        }
-        ends = sorted(inside)
-        return np.array([ends[0], ends[-1]]) if len(ends) > 1 else np.empty((0, 2))
+    def ends(self, reach: float) -> np.ndarray:
+        """Return two points of the line, (2, 2), `reach` to either side of the one nearest to the origin."""
+        length = np.linalg.norm(self.normal)
+        along = np.array([-self.normal[1], self.normal[0]]) / length
+        return -self.offset / length**2 * self.normal + np.outer([-reach, reach], along)
 
 
 def pca(features: Features, n: int = 2, fit_on: np.ndarray | pd.Series | None = None) -> Plane:
@@ -158,7 +141,7 @@ def pca(features: Features, n: int = 2, fit_on: np.ndarray | pd.Series | None = 
     Returns
     -------
     Plane
-        The sign of each component is chosen such that its largest entry is positive, so that figures repeat.
+        The largest entry of each component is positive, so that figures repeat.
 
     Raises
     ------
@@ -186,16 +169,17 @@ def pca(features: Features, n: int = 2, fit_on: np.ndarray | pd.Series | None = 
             f"{n} components need as many rows and dimensions; the features are {rows.shape}: add images"
         )
     model = PCA(n, svd_solver="full").fit(rows.astype(np.float64))
-    largest = np.abs(model.components_).argmax(axis=1)
-    components = model.components_ * np.sign(model.components_[np.arange(n), largest])[:, None]
-    plane = Plane(np.empty((0, n)), components, model.mean_, model.explained_variance_ratio_, None, features)
-    proxies = None if features.head is None else plane.project(_at_length_of(features.head.weights, rows))
-    return replace(plane, points=plane.project(features.vectors), proxies=proxies)
 
+    def project(vectors: np.ndarray) -> np.ndarray:
+        return (vectors - model.mean_) @ model.components_.T  # (M, D) → (M, n)
 
-def _at_length_of(weights: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(vectors, axis=1).mean()
-    return weights * (length / np.linalg.norm(weights, axis=1, keepdims=True))
+    proxies = None
+    if features.head is not None:
+        weights = features.head.weights
+        length = np.linalg.norm(rows, axis=1).mean()
+        proxies = project(weights * (length / np.linalg.norm(weights, axis=1, keepdims=True)))
+    shares = model.explained_variance_ratio_
+    return Plane(project(features.vectors), model.components_, model.mean_, shares, proxies, features)
 
 
 def decision_boundary(

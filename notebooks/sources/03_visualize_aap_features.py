@@ -620,8 +620,7 @@ moved.round(2)
 # static page:
 
 # %%
-from maunet_lite.course.figures.feature_atlas import first_view, survey
-from maunet_lite.course.figures.feature_pictures import describe, static_view
+from maunet_lite.course.figures.features import describe, first_view, static_view, survey
 
 atlas = survey(networks, images, postprocess="none")
 view = first_view(atlas, network="with proxy")
@@ -639,9 +638,9 @@ show(static_view(atlas, view), alt=describe(atlas, view), dpi=100)
 # - Choose components 3 and 4. Is there a third kind of order besides class and modality?
 
 # %%
-from maunet_lite.course.figures.feature_explorer import explore
+from maunet_lite.course.figures.features_explorer import FeatureExplorer
 
-explore(atlas, view)
+FeatureExplorer(atlas, view)
 
 # %% [markdown]
 # ## Quality control

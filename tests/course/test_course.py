@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from maunet_lite.course.exercises.judge import registered
+from maunet_lite.course.exercises import registered
 from maunet_lite.course.publishing.sources import declared_parameters, find_sources, load
 
 REPOSITORY = Path(__file__).parents[2]

@@ -10,7 +10,6 @@ from typing import Any
 import nbformat
 import pytest
 
-from maunet_lite.course.exercises.judge import registered
 from maunet_lite.course.publishing.pages import to_html
 from maunet_lite.course.publishing.sources import find_sources, load
 
@@ -107,15 +106,6 @@ def test_headings_are_alike(lesson: str) -> None:
 def test_three_graded_things_to_try(lesson: str) -> None:
     items = re.findall(r"^- \*(\w+)", lesson.split("## On your own")[1].split("\n## ")[0], re.M)
     assert items == ["Easy", "Medium", "Hard"]
-
-
-def test_every_exercise_has_a_wrong_answer_that_its_check_rejects() -> None:
-    for exercise in registered():
-        assert exercise.wrong, exercise.id
-        assert exercise.right, exercise.id
-        for answer in exercise.wrong.values():
-            with pytest.raises(Exception):  # noqa: B017, PT011 — an answer may fail in any way
-                exercise.judge(answer)
 
 
 def test_each_exercise_announces_its_folded_solution(lesson: str) -> None:

@@ -4,5 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={"judge": ["Exercise", "Verdict", "check", "compare", "exercise", "find", "registered"]},
+    submod_attrs={
+        "judge": ["Case", "Exercise", "Verdict", "check", "compare", "exercise", "find", "registered"]
+    },
 )

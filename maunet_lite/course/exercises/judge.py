@@ -10,90 +10,117 @@ In a notebook an exercise is three cells: a stub that raises ``NotImplementedErr
 
     exercises.check("03.1", mean_in_mask)
 
-The checks themselves stand in small modules ``checks_NN.py``, one per notebook, where
-the decorator `exercise` registers them. Nothing that a learner writes can stop a run: a check reports and
-returns a bool.
+What is right stands in small modules ``checks_NN.py``, one per notebook. A check there is a function whose
+docstring is what the learner is told, a title and a numbered list of hints, and which yields cases: inputs,
+and what must come out. Nothing that a learner writes can stop a run: `check` reports and returns a bool.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-_ID = re.compile(r"\d\d\.\d+")
-_MODULE = re.compile(r"checks_\d\d")
+SHOWN = 48  # values of an array that a sentence can hold
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question that is put to an answer.
+
+    Attributes
+    ----------
+    name : str
+        What is asked, for the learner: ``"a cell of three pixels"``.
+    inputs : tuple or None
+        Arguments for the learner's function, which gets a copy. None where the answer is itself a value.
+    expected : object
+        A number, numbers, strings or a dict of numbers; or a function that computes them from the inputs.
+    why : str
+        Said where the answer differs: what was probably forgotten.
+    tolerance : float, optional
+        How far each number may be off; by default one part in 10,000.
+    """
+
+    name: str
+    inputs: tuple[Any, ...] | None
+    expected: Any
+    why: str = ""
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: how an answer is judged, and what helps.
+    """One exercise: how an answer is judged, and what helps. Made by the decorator `exercise`.
 
     Attributes
     ----------
     id : str
         Number of the notebook and of the exercise in it, ``"03.1"``.
-    title : str
-        What is asked for, in a few words.
-    judge : callable
-        Takes the answer. Returns if it is right; raises ``AssertionError`` with a sentence that says what
-        is wrong.
-    hints : tuple of str
-        From a nudge to nearly the solution; a further one is shown after each attempt that fails.
-    right, wrong : dict
-        Name → answer. At least one that `judge` must accept and one plausible mistake that it must reject;
-        the tests call them all.
+    cases : callable
+        Yields each `Case`, and functions that take the answer and raise ``AssertionError`` for what no single
+        case shows. Its docstring holds title and hints.
+    parts : tuple of str
+        Names of the values, if an answer consists of several: ``("mean", "median")``.
+    keeps_input : bool
+        Whether the answer must leave its arguments as they are.
     """
 
     id: str
-    title: str
-    judge: Callable[[Any], None]
-    hints: tuple[str, ...]
-    right: Mapping[str, Any]
-    wrong: Mapping[str, Any]
+    cases: Callable[[], Iterable[Case | Callable[[Any], None]]]
+    parts: tuple[str, ...] = ()
+    keeps_input: bool = False
+
+    @property
+    def title(self) -> str:
+        """What is asked for, in a few words."""
+        return inspect.getdoc(self.cases).split("\n")[0].rstrip(".")
+
+    @property
+    def hints(self) -> list[str]:
+        """From a nudge to nearly the solution; a further one is shown after each attempt that fails."""
+        _, *hints = re.split(r"^\d\. ", inspect.getdoc(self.cases), flags=re.MULTILINE)
+        return [" ".join(hint.split()) for hint in hints]
+
+    def judge(self, answer: Any) -> None:
+        """Return if an answer is right; raise ``AssertionError`` with a sentence that says what is wrong."""
+        for case in self.cases():
+            if callable(case):
+                case(answer)
+            else:
+                got, expected = self._results(answer, case)
+                compare(got, expected, case.name, case.tolerance, case.why, self.parts)
+
+    def _results(self, answer: Any, case: Case) -> tuple[Any, Any]:
+        """Return what came out for a case, and what is expected."""
+        if case.inputs is None:
+            return answer, case.expected
+        inputs = deepcopy(case.inputs)
+        try:
+            got = answer(*inputs)
+        except NotImplementedError:
+            raise
+        except (Exception, SystemExit) as error:
+            stopped = f"it stopped with {type(error).__name__}: {error}"
+            raise AssertionError(f"For {case.name}: {stopped}") from error
+        if self.keeps_input and not all(map(np.array_equal, inputs, case.inputs)):
+            raise AssertionError("The input was changed: work on a copy, or build a new array.")
+        return got, case.expected(*case.inputs) if callable(case.expected) else case.expected
 
 
-@dataclass
-class _State:
-    exercises: dict[str, Exercise] = field(default_factory=dict)
-    attempts: dict[str, int] = field(default_factory=dict)
+def exercise(id: str, **options: Any) -> Callable[[Callable[[], Iterable[Any]]], Exercise]:
+    """Make an `Exercise` of the decorated function, which yields its cases; options are its attributes."""
+    return lambda cases: Exercise(id, cases, **options)
 
 
-_state = _State()
-
-
-def exercise(
-    id: str, title: str, *, hints: tuple[str, ...], right: Mapping[str, Any], wrong: Mapping[str, Any]
-) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Register the decorated function as the judge of an exercise; parameters as for `Exercise`.
-
-    Raises
-    ------
-    ValueError
-        If the number is not of the form ``"03.1"`` or already taken, or if hints, right or wrong answers
-        are missing.
-    """
-
-    def register(judge: Callable[[Any], None]) -> Callable[[Any], None]:
-        if not _ID.fullmatch(id):
-            raise ValueError(
-                f"exercise {id!r}: expected the notebook's two digits, a dot and a number, such as '03.1'"
-            )
-        known = _state.exercises.get(id)
-        if known is not None and known.judge.__module__ != judge.__module__:
-            raise ValueError(f"exercise {id!r} is registered by {known.judge.__module__} already")
-        for name, part in (("hints", hints), ("right", right), ("wrong", wrong)):
-            if not part:
-                raise ValueError(f"exercise {id!r} has no {name}: give at least one")
-        _state.exercises[id] = Exercise(id, title, judge, tuple(hints), right, wrong)
-        return judge
-
-    return register
+_attempts: dict[str, int] = {}  # exercise: how many failed since it was last right
 
 
 class Verdict(int):
@@ -126,35 +153,24 @@ def check(id: str, answer: Any) -> Verdict:
     """
     asked = find(id)
     try:
-        verdict = _verdict(asked, answer)
+        if answer is None:
+            raise NotImplementedError
+        asked.judge(answer)
     except NotImplementedError:
         print(f"○ {id} {asked.title}: not attempted. Hint: {asked.hints[0]}")
         return Verdict(False)
-    if verdict is None:
-        _state.attempts.pop(id, None)
+    except Exception as error:  # the learner's code may fail in any way; the run goes on
+        told = isinstance(error, AssertionError) and str(error)
+        wrong = told or f"It stopped with {type(error).__name__}: {error}"
+    else:
+        _attempts.pop(id, None)
         print(f"✓ {id} {asked.title}: right.")
         return Verdict(True)
-    failed = _state.attempts[id] = _state.attempts.get(id, 0) + 1
-    print(f"✗ {id} {asked.title}: not yet. {verdict}")
-    shown = min(failed, len(asked.hints))
-    for number, hint in enumerate(asked.hints[:shown], 1):
+    failed = _attempts[id] = _attempts.get(id, 0) + 1
+    print(f"✗ {id} {asked.title}: not yet. {wrong}")
+    for number, hint in enumerate(asked.hints[:failed], 1):
         print(f"   hint {number} of {len(asked.hints)}: {hint}")
     return Verdict(False)
-
-
-def _verdict(asked: Exercise, answer: Any) -> str | None:
-    """Return None for a right answer, else a sentence that says what is wrong."""
-    if answer is None:
-        raise NotImplementedError
-    try:
-        asked.judge(answer)
-    except NotImplementedError:
-        raise
-    except AssertionError as error:
-        return str(error) or "The result differs from what is expected."
-    except Exception as error:  # the learner's code may fail in any way; the run goes on
-        return f"It stopped with {type(error).__name__}: {error}"
-    return None
 
 
 def find(id: str) -> Exercise:
@@ -165,44 +181,45 @@ def find(id: str) -> Exercise:
     KeyError
         If there is no such exercise.
     """
-    if id not in _state.exercises and _ID.fullmatch(id):
-        name = f"{__package__}.checks_{id[:2]}"
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-    if id not in _state.exercises:
-        known = ", ".join(sorted(_state.exercises)) or "none"
-        raise KeyError(
-            f"no exercise {id!r}: loaded are {known}; checks stand in course/exercises/checks_NN.py"
-        )
-    return _state.exercises[id]
+    known = {exercise.id: exercise for exercise in registered(id[:2])}
+    if id not in known:
+        there = ", ".join(exercise.id for exercise in registered())
+        raise KeyError(f"no exercise {id!r}: there are {there}, in course/exercises/checks_NN.py")
+    return known[id]
 
 
-def registered() -> list[Exercise]:
-    """Return all exercises of the course in order, from every ``checks_NN`` module.
+def registered(notebook: str = "") -> list[Exercise]:
+    """Return the exercises of a notebook, such as ``"03"``, or of all, in order, from ``checks_NN`` modules.
 
-    Examples
-    --------
-    >>> "03.1" in [exercise.id for exercise in registered()]
-    True
+    >>> [exercise.id for exercise in registered("03")]
+    ['03.1', '03.2', '03.3']
     """
     package = importlib.import_module(__package__)
-    for module in pkgutil.iter_modules(package.__path__):
-        if _MODULE.fullmatch(module.name):
-            importlib.import_module(f"{__package__}.{module.name}")
-    return [_state.exercises[id] for id in sorted(_state.exercises, key=lambda id: (id[:2], int(id[3:])))]
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    wanted = [name for name in names if name.startswith(f"checks_{notebook}")]
+    modules = [importlib.import_module(f"{__package__}.{name}") for name in wanted]
+    return [one for module in modules for one in vars(module).values() if isinstance(one, Exercise)]
 
 
-def compare(got: object, expected: object, case: str) -> None:
-    """Demand equal numbers or arrays, for use in judges; say what came and what was expected.
+def compare(
+    got: Any,
+    expected: Any,
+    name: str,
+    tolerance: float | None = None,
+    why: str = "",
+    parts: Sequence[str] = (),
+) -> None:
+    """Demand equal values, whatever container they come in; say what came and what was expected.
 
     Parameters
     ----------
-    got, expected : number or array
-    case : str
-        What was asked, for the learner: ``"a cell of three pixels"``.
+    got : object
+        Numbers or strings in NumPy arrays, pandas tables, tensors, lists, iterators, or alone.
+    expected : number, str, array-like, or dict of these
+    name, why, tolerance
+        As in `Case`.
+    parts : sequence of str
+        As in `Exercise`.
 
     Raises
     ------
@@ -211,15 +228,66 @@ def compare(got: object, expected: object, case: str) -> None:
 
     Examples
     --------
-    >>> compare(2.0, 3, "one and two")
+    >>> compare([2.0], 3, "one and two")
     Traceback (most recent call last):
-    AssertionError: For one and two: got 2.0, expected 3.0.
+    AssertionError: For one and two: got 2, expected 3.
     """
     if got is None:
         raise AssertionError("It returned None: is there a return?")
-    values, wanted = np.asarray(got, dtype=float), np.asarray(expected, dtype=float)
-    if values.shape != wanted.shape:
-        raise AssertionError(f"For {case}: got shape {values.shape}, expected {wanted.shape}.")
-    if not np.allclose(values, wanted, rtol=1e-4, atol=1e-6, equal_nan=True):
-        shown = [np.round(array, 3).tolist() for array in (values, wanted)]
-        raise AssertionError(f"For {case}: got {shown[0]}, expected {shown[1]}.")
+    if isinstance(expected, Mapping):
+        keys, wanted = list(expected), list(expected.values())
+        if not hasattr(got, "keys") or set(got.keys()) != set(keys):
+            raise AssertionError(f"For {name}: expected the keys {keys}, got {got!r}.")
+        got = [got[key] for key in keys]
+    elif parts:
+        keys, wanted, got = parts, expected, list(got) if np.iterable(got) else [got]
+        if len(got) != len(parts):
+            raise AssertionError(f"Return {len(parts)} values, {', '.join(parts)}; yours has {len(got)}.")
+    else:
+        keys, got, wanted = [""], [got], [expected]
+    for key, one, other in zip(keys, got, wanted, strict=True):
+        complaint = _complaint(_plain(one), _plain(other), tolerance)
+        if complaint:
+            raise AssertionError(f"For {name}{key and f', the {key}'}: {complaint}. {why}".rstrip())
+
+
+def _complaint(got: np.ndarray, wanted: np.ndarray, tolerance: float | None) -> str | None:
+    """Say in a clause how arrays differ, large ones at the first place only; None if they are equal."""
+    kind = str if wanted.dtype.kind == "U" else float
+    try:
+        got, wanted = got.astype(kind), wanted.astype(kind)
+    except (TypeError, ValueError):
+        return f"got {got.tolist()!r}, expected {wanted.tolist()}"
+    if got.size == wanted.size == 1:
+        got = got.reshape(wanted.shape)  # [3.0] is as good as 3
+    if got.shape != wanted.shape:
+        return f"got shape {got.shape}, expected {wanted.shape}"
+    if kind is str:
+        right = got == wanted
+    else:
+        limits = {"rtol": 1e-4, "atol": 1e-6} if tolerance is None else {"rtol": 0, "atol": tolerance}
+        right = np.isclose(got, wanted, equal_nan=True, **limits)
+    if right.all():
+        return None
+    if right.size <= SHOWN:
+        return f"got {_written(got)}, expected {_written(wanted)}"
+    first = tuple(int(k) for k in np.argwhere(~right)[0])
+    count = f"one of {(~right).sum()} places of {right.size} that differ"
+    return f"got {_written(got[first])}, expected {_written(wanted[first])} at {first}, {count}"
+
+
+def _written(array: np.ndarray) -> str:
+    """Write values with three digits, whole numbers without any, and a table in lines of its own."""
+    array = np.asarray(array)
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array) & (array == array.round())
+        array = array.astype(int) if whole.all() else array.round(3)
+    text = np.array2string(array, separator=", ", suppress_small=True)
+    return f"\n{text}\n" if "\n" in text else text
+
+
+def _plain(value: Any) -> np.ndarray:
+    """Return an array of what a tensor, a table, a list, an iterator or a number holds."""
+    if hasattr(value, "detach"):  # a tensor that is still part of a graph
+        value = value.detach().cpu()
+    return np.asarray(list(value) if isinstance(value, Iterator) else value)

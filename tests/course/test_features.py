@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from maunet_lite.course.figures.feature_atlas import (
+from maunet_lite.course.figures.features import (
     Atlas,
     View,
     build_boundary,
     build_points,
     build_proxies,
     build_scores,
+    describe,
     first_view,
+    pictures,
+    static_view,
     survey,
+    thumbnail,
 )
-from maunet_lite.course.figures.feature_explorer import CARD, FeatureExplorer, to_png
-from maunet_lite.course.figures.feature_figures import figure_2d, figure_3d, figure_scores
-from maunet_lite.course.figures.feature_pictures import describe, pictures, static_view, thumbnail
+from maunet_lite.course.figures.features_explorer import CARD, PLANE, SPACE, FeatureExplorer, bars, diagram
 from maunet_lite.data.folder import Sample
 from maunet_lite.features.plots import modality_colors
 from maunet_lite.features.space import Features, Head, pca
@@ -66,9 +69,9 @@ def atlas() -> Atlas:
     ]
     networks = ("without", "with")
     return Atlas(
-        tuple(samples),
+        {sample.name: sample for sample in samples},
         dict.fromkeys(networks, planes),
-        dict.fromkeys(networks, (labels,) * 3),
+        dict.fromkeys(networks, dict.fromkeys(NAMES, labels)),
         pd.DataFrame(scores),
     )
 
@@ -133,11 +136,10 @@ def test_proxies_and_boundary_belong_to_the_heads_input(atlas, view):
 
 
 def test_unknown_names_are_refused(atlas, view):
-    with pytest.raises(ValueError, match="network 'none' is not known; there are without, with"):
+    there = r"was not read; there are without: class_decoder, encoder\.4; with: class_decoder, encoder\.4"
+    with pytest.raises(ValueError, match=f"layer 'class_decoder' of 'none' {there}"):
         build_points(atlas, changed(view, network="none"))
-    with pytest.raises(
-        ValueError, match=r"layer 'x' of 'without' was not read; there are class_decoder, encoder\.4"
-    ):
+    with pytest.raises(ValueError, match=f"layer 'x' of 'without' {there}"):
         build_points(atlas, changed(view, layer="x"))
     with pytest.raises(ValueError, match="component 7 was not computed: there are 1 to 2"):
         build_points(atlas, changed(view, components=(7, 1, 1)))
@@ -151,10 +153,11 @@ def test_survey_reads_layers_cells_and_scores():
     made = [Sample(f"{k}.png", "dic", rng.integers(0, 255, (64, 96), np.uint8), labels) for k in range(2)]
     made.append(Sample("blank.png", "fluorescence", made[0].image, None))
     atlas = survey({"one": build_model("lite")}, made)
-    assert atlas.layers("one")[0].startswith("encoder.")
-    assert atlas.layers("one")[-1] == "distance_decoder"
-    assert "class_decoder" in atlas.layers("one")
-    assert [labels.shape for labels in atlas.predictions["one"]] == [(64, 96)] * 3
+    layers = list(atlas.planes["one"])
+    assert layers[0].startswith("encoder.")
+    assert layers[-1] == "distance_decoder"
+    assert "class_decoder" in layers
+    assert [labels.shape for labels in atlas.predictions["one"].values()] == [(64, 96)] * 3
     assert atlas.scores["f1"].isna().tolist() == [False, False, True]
     assert atlas.scores["cells"].tolist()[:2] == [1, 1]
     with pytest.raises(ValueError, match="two images have the same name"):
@@ -202,8 +205,8 @@ def test_static_view_shows_points_bars_and_pictures(atlas, view):
 # --- plotly figures ---------------------------------------------------------------------------------------
 
 
-def test_figure_2d_holds_what_the_tables_hold(atlas, view):
-    figure = figure_2d(atlas, view)
+def test_diagram_holds_what_the_tables_hold(atlas, view):
+    figure = diagram(atlas, view)
     points = build_points(atlas, view)
     dots, rings, stars, line = figure.data[:4]
     assert list(dots.x) == points["x"].tolist()
@@ -213,20 +216,20 @@ def test_figure_2d_holds_what_the_tables_hold(atlas, view):
     assert np.abs(line.x).max() == pytest.approx(0, abs=1e-6)
     assert [trace.name for trace in figure.data[4:]] == ["dic", "fluorescence", "background", "interior"]
     assert len(rings.x) == 0
-    rings = figure_2d(atlas, changed(view, selected=("b.png",))).data[1]
+    rings = diagram(atlas, changed(view, selected=("b.png",))).data[1]
     assert list(rings.x) == points["x"].tolist()[2:4]
 
 
 def test_axes_stay_when_points_are_filtered(atlas, view):
-    everything, some = figure_2d(atlas, view), figure_2d(atlas, changed(view, classes=("interior",)))
+    everything, some = diagram(atlas, view), diagram(atlas, changed(view, classes=("interior",)))
     assert everything.layout.xaxis.range == some.layout.xaxis.range
     assert len(some.data) == len(everything.data)  # traces are updated in place, one by one
 
 
 def test_all_views_have_the_same_traces(atlas, view):
-    for figure in (figure_2d, figure_3d):
+    for axes in (PLANE, SPACE):
         kinds = {
-            tuple(trace.type for trace in figure(atlas, changed(view, **changes)).data)
+            tuple(trace.type for trace in diagram(atlas, changed(view, **changes), axes).data)
             for changes in (
                 {},
                 {"layer": "encoder.4"},
@@ -238,18 +241,19 @@ def test_all_views_have_the_same_traces(atlas, view):
         assert len(kinds) == 1
 
 
-def test_figure_3d_enlarges_selected_points(atlas, view):
-    assert set(figure_3d(atlas, view).data[0].marker.size) == {6}
-    sizes = figure_3d(atlas, changed(view, selected=("a.png",))).data[0].marker.size
-    assert list(sizes) == [8, 8, 4, 4, 4, 4]
+def test_space_rings_selected_points_and_draws_no_line(atlas, view):
+    points, rings, _, line = diagram(atlas, changed(view, selected=("a.png",)), SPACE).data[:4]
+    assert list(rings.x) == list(points.x[:2])
+    assert list(rings.z) == [0, 0]
+    assert len(line.x) == 0
 
 
 def test_bars_are_ordered_by_modality_and_mark_the_image(atlas, view):
-    bars = figure_scores(atlas, view).data[0]
-    assert list(bars.x) == list(NAMES)
-    assert list(bars.y) == [0.9, 0.2, 0]
-    assert list(bars.marker.line.width) == [0, 2, 0]
-    assert list(figure_scores(atlas, changed(view, selected=("a.png",))).data[0].marker.opacity) == [
+    drawn = bars(atlas, view).data[0]
+    assert list(drawn.x) == list(NAMES)
+    assert list(drawn.y) == [0.9, 0.2, 0]
+    assert list(drawn.marker.line.width) == [0, 2, 0]
+    assert list(bars(atlas, changed(view, selected=("a.png",))).data[0].marker.opacity) == [
         1,
         0.25,
         0.25,
@@ -270,13 +274,14 @@ def pointer(*indices: int) -> SimpleNamespace:
 
 def test_hovering_shows_the_image(explorer, atlas):
     before = bytes(explorer.cards[0].children[1].value)
-    explorer._hovered(explorer.flat.data[0], pointer(0), None)
+    explorer._hovered(explorer.live.data[0], pointer(0), None)
     assert explorer.view.image == "a.png"
     now = bytes(explorer.cards[0].children[1].value)
     assert now != before
-    assert now == to_png(thumbnail(atlas.samples[0].image, size=CARD))
+    shown = cv2.imdecode(np.frombuffer(now, np.uint8), cv2.IMREAD_COLOR_RGB)
+    np.testing.assert_array_equal(shown, thumbnail(atlas.samples["a.png"].image, size=CARD))
     assert "a.png" in explorer.cards[0].children[0].value
-    explorer._hovered(explorer.flat.data[0], pointer(), None)
+    explorer._hovered(explorer.live.data[0], pointer(), None)
     assert explorer.view.image == "a.png"
 
 
@@ -288,7 +293,7 @@ def test_image_without_truth_hides_a_card(explorer):
 
 
 def test_selection_is_linked_both_ways(explorer):
-    dots, rings = explorer.flat.data[:2]
+    dots, rings = explorer.live.data[:2]
     explorer._points_selected(dots, pointer(0, 4), None)
     assert explorer.view.selected == ("a.png", "c.png")
     assert list(explorer.bars.data[0].marker.opacity) == [1, 0.25, 1]
@@ -305,18 +310,18 @@ def test_controls_change_the_view(explorer):
     controls = explorer.controls
     controls["layer"].value = "encoder.4"
     assert explorer.view.layer == "encoder.4"
-    assert len(explorer.flat.data[2].x) == 0  # no class weights there
+    assert len(explorer.live.data[2].x) == 0  # no class weights there
     controls["layer"].value = "class_decoder"
-    assert list(explorer.flat.data[2].text) == list(HEAD.names)
+    assert list(explorer.live.data[2].text) == list(HEAD.names)
     controls["weights"].value = False
-    assert len(explorer.flat.data[2].x) == 0
+    assert len(explorer.live.data[2].x) == 0
     controls["modality"].value = "dic"
     controls["class"].value = "interior"
-    assert [row[0] for row in explorer.flat.data[0].customdata] == ["a.png", "b.png"]
+    assert [row[0] for row in explorer.live.data[0].customdata] == ["a.png", "b.png"]
     controls["modality"].value = controls["class"].value = "all"
     controls["across"].value, controls["up"].value = 2, 1
     assert explorer.view.components[:2] == (2, 1)
-    assert "component 2" in explorer.flat.layout.xaxis.title.text
+    assert "component 2" in explorer.live.layout.xaxis.title.text
 
 
 def test_another_network_keeps_the_layer_where_it_exists(explorer, atlas):
@@ -337,52 +342,58 @@ def test_another_network_with_the_same_layers_keeps_the_chosen_one(explorer):
 
 
 def test_space_replaces_the_plane(explorer):
-    assert explorer.diagram.children == (explorer.flat,)
+    flat = explorer.live
     explorer.controls["space"].value = True
-    assert explorer.diagram.children == (explorer.space,)
+    assert explorer.live is not flat
+    assert explorer.place.children == (explorer.live,)
+    assert explorer.live.data[0].type == "scatter3d"
 
 
-def test_zoom_of_the_user_outlives_a_selection(explorer):
-    explorer.flat.layout.xaxis.range = (0, 1)  # as the browser reports it
-    explorer.show(selected=("a.png",))
-    assert explorer.flat.layout.xaxis.range == (0, 1)
+@pytest.mark.parametrize("changes", [{"selected": ("a.png",)}, {"modalities": ("dic",)}, {"proxies": False}])
+def test_zoom_of_the_user_outlives_a_selection_and_a_filter(explorer, changes):
+    explorer.live.layout.xaxis.range = (0, 1)  # as the browser reports it
+    explorer.show(**changes)
+    assert explorer.live.layout.xaxis.range == (0, 1)
     explorer.show(components=(2, 1, 1))
-    assert explorer.flat.layout.xaxis.range != (0, 1)
+    assert explorer.live.layout.xaxis.range != (0, 1)
 
 
 def test_lasso_of_the_user_outlives_what_it_selects(explorer):
-    explorer.flat.data[0].selectedpoints = [0, 4]  # as the browser reports it
-    explorer._points_selected(explorer.flat.data[0], pointer(0, 4), None)
-    assert list(explorer.flat.data[0].selectedpoints) == [0, 4]
+    explorer.live.data[0].selectedpoints = [0, 4]  # as the browser reports it
+    explorer._points_selected(explorer.live.data[0], pointer(0, 4), None)
+    assert list(explorer.live.data[0].selectedpoints) == [0, 4]
 
 
 def test_lasso_goes_when_another_plane_comes(explorer):
-    before = explorer.flat
-    explorer._points_selected(explorer.flat.data[0], pointer(0, 4), None)
-    assert explorer.flat is before
+    before = explorer.live
+    explorer._points_selected(explorer.live.data[0], pointer(0, 4), None)
+    assert explorer.live is before
     explorer.controls["layer"].value = "encoder.4"
-    assert explorer.flat is not before
-    assert explorer.diagram.children == (explorer.flat,)
+    assert explorer.live is not before
+    assert explorer.place.children == (explorer.live,)
     assert explorer.view.selected == ("a.png", "c.png"), "what was selected stays so, and is ringed"
     explorer.controls["layer"].value = "class_decoder"
-    assert explorer.flat is explorer.diagram.children[0]
+    assert explorer.live is explorer.place.children[0]
 
 
-def test_live_figures_equal_fresh_ones_after_any_change(explorer, atlas):
+@pytest.mark.parametrize("axes", [PLANE, SPACE])
+def test_live_figures_equal_fresh_ones_after_any_change(explorer, atlas, axes):
+    explorer.controls["space"].value = axes == SPACE
     for changes in (
-        {"layer": "encoder.4"},
         {"selected": ("a.png",)},
+        {"layer": "encoder.4"},
         {"classes": ("background",)},
-        {"selected": ()},
+        {"image": "a.png"},
+        {"layer": "class_decoder", "selected": ()},
+        {"proxies": False},
+        {"classes": ("background", "interior"), "proxies": True},
     ):
         explorer.show(**changes)
-        explorer.controls["space"].value = not explorer.controls["space"].value  # both are brought up to date
-        for live, fresh in (
-            (explorer.space, figure_3d(atlas, explorer.view))
-            if explorer.controls["space"].value
-            else (explorer.flat, figure_2d(atlas, explorer.view)),
-            (explorer.bars, figure_scores(atlas, explorer.view)),
-        ):
+        pairs = [
+            (explorer.live, diagram(atlas, explorer.view, axes)),
+            (explorer.bars, bars(atlas, explorer.view)),
+        ]
+        for live, fresh in pairs:
             for old, new in zip(live.data, fresh.data, strict=True):
                 old, new = ({k: v for k, v in t.to_plotly_json().items() if k != "uid"} for t in (old, new))
                 assert old == new
