@@ -9,9 +9,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "consistency": ["Consistency", "TwinNetworks", "classification_consistency", "pseudo_accuracy"],
+        "consistency": ["Consistency", "TwinNetworks", "pseudo_accuracy"],
         "loop": ["seed_everything", "train"],
-        "losses": ["consistency_loss", "supervised_loss"],
+        "losses": ["classification_consistency", "consistency_loss", "supervised_loss"],
         "methods": ["build_network"],
         "recipes": ["RECIPES", "TrainConfig", "recipe"],
         "run": ["changed_settings", "holds_run"],
