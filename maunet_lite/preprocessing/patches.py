@@ -41,7 +41,9 @@ class PreparedImage:
     of change), the configuration and the code that prepares. Whatever changes makes a new file. Nothing stays
     open, so that any number of images can be in use, in any number of processes.
 
-    Why not `monai.data.PersistentDataset` or `CacheDataset`: MEASURED.
+    MONAI's caches hold whole images: with this kit's targets and augmentation, a patch of 256 pixels of a
+    2048² image takes 20 times longer by `PersistentDataset` (which reads 21 bytes per pixel anew, this one
+    the 6 of the window) and 4 times by `CacheDataset`, which every worker gets a copy of, 22 bytes per pixel.
 
     Parameters
     ----------

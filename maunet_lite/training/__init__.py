@@ -10,10 +10,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "consistency": ["Consistency", "TwinNetworks", "pseudo_accuracy"],
-        "loop": ["seed_everything", "train"],
+        "loop": ["train"],
         "losses": ["classification_consistency", "consistency_loss", "supervised_loss"],
         "methods": ["build_network"],
-        "recipes": ["RECIPES", "TrainConfig", "recipe"],
+        "recipes": ["RECIPES", "TrainConfig", "recipe", "seed_everything"],
         "run": ["changed_settings", "holds_run"],
     },
 )  # fmt: skip

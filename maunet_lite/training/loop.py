@@ -9,16 +9,14 @@ validates, saves and resumes. It runs on CPUs, one GPU, or many: ``torchrun --st
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import DataLoaderConfiguration, broadcast_object_list, reduce
+from accelerate.utils import DataLoaderConfiguration, LoggerType, broadcast_object_list, reduce
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
@@ -28,27 +26,11 @@ from maunet_lite.inference import resolve_device
 from maunet_lite.network import MAUNet
 from maunet_lite.training.consistency import Consistency
 from maunet_lite.training.methods import Supervised, with_network_of_weights
-from maunet_lite.training.recipes import TrainConfig
+from maunet_lite.training.recipes import TrainConfig, seed_everything
 from maunet_lite.training.run import Run, StopRequest, TrainResult, interruptible
 from maunet_lite.training.validation import check_validation, in_words, scored_split, validate
 
 ENDLESS = 2**40  # draws of a training whose budget is minutes
-
-
-def seed_everything(seed: int) -> np.random.Generator:
-    """Seed Python, NumPy and torch, and return a NumPy generator for what takes one.
-
-    Same seed, same machine, same result; GPUs may differ in the last digits (bilinear upsampling and cuDNN).
-
-    Examples
-    --------
-    >>> seed_everything(0).integers(100) == seed_everything(0).integers(100)
-    np.True_
-    """
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  (for libraries that still use the global state)
-    torch.manual_seed(seed)
-    return np.random.default_rng(seed)
 
 
 def learning_rate(config: TrainConfig, step: int, epoch: float, progress: float) -> float:
@@ -293,6 +275,6 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         cpu=config.device == "cpu",
         mixed_precision=precision[config.precision],
         dataloader_config=DataLoaderConfiguration(split_batches=True),
-        log_with=[name for name in get_available_trackers() if name == "tensorboard"] or None,
+        log_with=LoggerType.TENSORBOARD if LoggerType.TENSORBOARD in get_available_trackers() else None,
         project_dir=config.out,
     )

@@ -135,15 +135,15 @@ class Run:
             self.best_score, self.best_at = row["f1"], self.step
 
     def _write(self, name: str, rows: list[dict[str, float]]) -> None:
-        """Write a log anew: what it holds up to this step (columns may be new) and `rows`."""
-        path, at = self.folder / name, {"step": self.step, "minutes": round(self.minutes, 3)}
-        new = [pd.DataFrame([at | {k: round(v, 6) for k, v in row.items()} for row in rows])] if rows else []
-        old = [pd.read_csv(path, float_precision="round_trip")] if path.exists() else []
-        if self.writer and (old or new):
+        """Write a log anew: what it holds up to this step, and `rows`, whose columns may be new."""
+        path, at = self.folder / name, {"step": self.step, "minutes": self.minutes}
+        tables = [pd.DataFrame([at | row for row in rows])] if rows else []
+        if path.exists():
+            before = pd.read_csv(path)
+            tables.insert(0, before[before["step"] <= self.step])
+        if self.writer and tables:
             with atomic_path(path) as part:
-                pd.concat([*(table[table["step"] <= self.step] for table in old), *new]).to_csv(
-                    part, index=False
-                )
+                pd.concat(tables).to_csv(part, index=False, float_format="%.7g")
 
     def plot_curve(self) -> None:
         """Draw ``curve.png`` from the logs."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from maunet_lite.training.recipes import RECIPES, TrainConfig, recipe
+from maunet_lite.training.recipes import RECIPES, TrainConfig, recipe, seed_everything
 
 
 def test_paper_supervised_is_table_2() -> None:
@@ -90,3 +93,18 @@ def test_what_cannot_be_meant_is_refused(change: dict[str, object], message: str
 def test_unknown_recipes_list_the_known_ones() -> None:
     with pytest.raises(ValueError, match="paper-supervised"):
         recipe("papper")
+
+
+def test_seed_everything_makes_torch_and_numpy_repeat() -> None:
+    one = (seed_everything(3).random(), torch.rand(1).item())
+    assert one == (seed_everything(3).random(), torch.rand(1).item())
+
+
+def test_recipes_seeds_and_preprocessing_do_not_load_monai() -> None:
+    """It takes three seconds: only what trains, or augments, pays for it."""
+    code = (
+        "import sys, maunet_lite as ml; from maunet_lite import preprocessing as p, training as t\n"
+        "t.recipe('lite'); t.seed_everything(0); p.AugmentationConfig, p.TargetConfig, p.normalize\n"
+        "sys.exit('monai' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
