@@ -24,9 +24,9 @@ from maunet_lite.data import load_dataset, simulate, write_image, write_labels
 from maunet_lite.preprocessing import (
     AugmentationConfig,
     PatchDataset,
+    build_augmentation,
     make_targets,
     normalize,
-    random_intensity,
 )
 
 SIZES = (512, 1024, 2048)
@@ -126,21 +126,17 @@ def main() -> None:
     print("\nthe four intensity changes alone, all of them, three channels, ms\n")
     print("| patch | this kit | MONAI | MONAI / kit |")
     print("|------:|---------:|------:|------------:|")
+    steps = build_augmentation(AugmentationConfig(p_intensity=1.0)).transforms[3:7]
     for patch in PATCHES:
-        pixels = np.random.default_rng(0).uniform(0.01, 0.99, (patch, patch, 3)).astype(np.float32)
-        rng, planes, chain = (
-            np.random.default_rng(0),
-            pixels.transpose(2, 0, 1).copy(),
-            monai_intensities(1.0),
-        )
+        planes = np.random.default_rng(0).uniform(0.01, 0.99, (3, patch, patch)).astype(np.float32)
 
-        def by_monai(planes: np.ndarray = planes, chain: list = chain) -> None:
+        def changed(chain: list, planes: np.ndarray = planes) -> None:
             item = {"image": planes}
             for change in chain:
                 item = change(item)
 
-        ours = milliseconds(lambda p=pixels, r=rng: random_intensity(p, r, 1.0), seconds)
-        theirs = milliseconds(by_monai, seconds)
+        ours = milliseconds(lambda f=changed: f(steps), seconds)
+        theirs = milliseconds(lambda f=changed: f(monai_intensities(1.0)), seconds)
         print(f"| {patch:4}² | {ours:8.2f} | {theirs:5.1f} | {theirs / ours:10.1f}× |")
 
 

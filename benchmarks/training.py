@@ -21,31 +21,18 @@ import pandas as pd
 import torch
 
 from maunet_lite.data import CellDataset, load_dataset
-from maunet_lite.preprocessing import (
-    make_targets,
-    normalize,
-    random_flips,
-    random_intensity,
-    random_window,
-    resize_window,
-    source_weights,
-)
+from maunet_lite.preprocessing import build_augmentation, make_targets, normalize, source_weights
 from maunet_lite.training import TrainConfig, build_network, recipe, supervised_loss, train
 
 
-def plain_patch(data: CellDataset, config: TrainConfig, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+def plain_patch(data: CellDataset, config: TrainConfig, rng: np.random.Generator, augmentation) -> dict:  # noqa: ANN001
     """Read, normalise, compute targets and augment, all for one patch."""
     index = int(rng.choice(len(data), p=source_weights(data.table["source"].to_numpy(), config.balance)))
-    image = normalize(data.image(index))
     targets = make_targets(data.labels(index))
-    augmentation = config.augmentation
-    rows, columns, zoom = random_window(image.shape[:2], augmentation, rng)
-    arrays = [
-        resize_window(a[rows, columns], zoom, augmentation.patch, (0.0, 0.0), fill)
-        for a, fill in ((image, 0.01), (targets.classes, 0), (targets.distance, 0.0))
-    ]
-    image, classes, distance = random_flips(arrays, rng, augmentation.p_geometry)
-    return random_intensity(image, rng, augmentation.p_intensity), classes, distance
+    image = np.ascontiguousarray(normalize(data.image(index)).transpose(2, 0, 1))
+    return augmentation(
+        {"image": image, "classes": targets.classes[None], "distance": targets.distance[None]}
+    )
 
 
 def plain_loop(config: TrainConfig, steps: int) -> tuple[float, float]:
@@ -54,18 +41,15 @@ def plain_loop(config: TrainConfig, steps: int) -> tuple[float, float]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = build_network(config).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
-    rng = np.random.default_rng(config.seed)
+    rng, augmentation = np.random.default_rng(config.seed), build_augmentation(config.augmentation)
     waited, started = 0.0, time.perf_counter()
     for _ in range(steps):
         asked = time.perf_counter()
-        batch = [
-            np.stack(part)
-            for part in zip(*(plain_patch(data, config, rng) for _ in range(config.batch_size)), strict=True)
-        ]
+        patches = [plain_patch(data, config, rng, augmentation) for _ in range(config.batch_size)]
+        batch = torch.utils.data.default_collate(patches)
         waited += time.perf_counter() - asked
-        image = torch.from_numpy(batch[0]).movedim(-1, 1).contiguous().to(device)
-        classes, distance = (torch.from_numpy(a).to(device) for a in batch[1:])
-        loss = supervised_loss(network(image), classes.long(), distance[:, None].float())["loss"]
+        image, classes, distance = (batch[name].to(device) for name in ("image", "classes", "distance"))
+        loss = supervised_loss(network(image), classes[:, 0].long(), distance)["loss"]
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)

@@ -9,12 +9,11 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "augmentation": [
-            "AugmentationConfig", "random_flips", "random_intensity", "random_window",
-            "resize_window",
-        ],
+        "augmentation": ["AugmentationConfig", "build_augmentation"],
         "intensity": ["METHODS", "histogram_percentiles", "normalize"],
-        "patches": ["PatchDataset", "TargetConfig", "source_weights"],
-        "targets": ["Targets", "class_map", "distance_field", "make_targets"],
+        "options": ["NOT_NEGATIVE", "Options", "POSITIVE", "SHARE"],
+        "patches": ["PatchDataset", "source_weights"],
+        "targets": ["TargetConfig", "Targets", "class_map", "distance_field", "make_targets"],
+        "transforms": ["CellTargetsd", "NormalizeCellsd"],
     },
 )  # fmt: skip

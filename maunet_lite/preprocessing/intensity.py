@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from skimage.exposure import rescale_intensity
 
 from maunet_lite.data import validate_image
 
@@ -111,14 +112,11 @@ def histogram_percentiles(counts: np.ndarray) -> tuple[float, float]:
 
 def _rescale(channel: np.ndarray, low: float, high: float, out: np.ndarray) -> None:
     """Write `channel`, mapped linearly from [low, high] to [0.01, 0.99] and clipped, into `out`."""
-
-    def scaled(values: np.ndarray) -> np.ndarray:
-        part = (np.clip(values.astype(np.float64), low, high) - low) / (high - low)
-        return np.clip(LOW + (HIGH - LOW) * part, LOW, HIGH)
-
     if channel.dtype in (np.uint8, np.uint16):
-        out[...] = scaled(np.arange(int(channel.max()) + 1)).astype(np.float32)[channel]
+        grey_levels = np.arange(int(channel.max()) + 1, dtype=np.float64)
+        out[...] = rescale_intensity(grey_levels, (low, high), (LOW, HIGH)).astype(np.float32)[channel]
         return
     rows = max(1, 2**20 // channel.shape[1])  # in strips: no second copy of a huge image in float64
     for top in range(0, channel.shape[0], rows):
-        out[top : top + rows] = scaled(channel[top : top + rows])
+        strip = channel[top : top + rows].astype(np.float64)
+        out[top : top + rows] = rescale_intensity(strip, (low, high), (LOW, HIGH))

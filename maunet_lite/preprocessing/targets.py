@@ -1,6 +1,5 @@
-"""Images to network input, label maps to training targets (paper, section 2.1).
+"""Label maps to training targets (paper, section 2.1).
 
-Training and inference share :func:`normalize`, which maps any image to three channels in [0.01, 0.99].
 :func:`make_targets` turns a label map into the two things that MAUNet learns, a class map and a distance
 field. It handles every cell in a small window: the cost grows with pixels plus cells, not with their product.
 """
@@ -9,16 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
 
 import cv2
 import numpy as np
 from scipy import ndimage
 
 from maunet_lite.data import validate_labels
-from maunet_lite.preprocessing.intensity import normalize
-
-__all__ = ["Targets", "class_map", "distance_field", "make_targets", "normalize"]
+from maunet_lite.preprocessing.options import POSITIVE, Options
 
 BACKGROUND, INTERIOR, BOUNDARY = 0, 1, 2
 
@@ -36,6 +34,16 @@ class Targets(NamedTuple):
 
     classes: np.ndarray
     distance: np.ndarray
+
+
+@dataclass(frozen=True)
+class TargetConfig(Options):
+    """Which variants of the paper's intensities and targets to learn: see `normalize` and `make_targets`."""
+
+    intensity: Literal["authors", "paper"] = "authors"
+    boundary: Literal["paper", "authors"] = "paper"
+    center: Literal["paper", "authors"] = "paper"
+    beta: Annotated[float, POSITIVE] = 1.0
 
 
 def make_targets(

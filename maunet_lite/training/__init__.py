@@ -9,11 +9,11 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "consistency": ["Consistency", "TwinNetworks", "classification_consistency", "pseudo_accuracy"],
-        "loop": ["seed_everything", "train"],
-        "losses": ["consistency_loss", "supervised_loss"],
+        "consistency": ["Consistency", "TwinNetworks", "pseudo_accuracy"],
+        "loop": ["train"],
+        "losses": ["classification_consistency", "consistency_loss", "supervised_loss"],
         "methods": ["build_network"],
-        "recipes": ["RECIPES", "TrainConfig", "recipe"],
+        "recipes": ["RECIPES", "TrainConfig", "recipe", "seed_everything"],
         "run": ["changed_settings", "holds_run"],
     },
 )  # fmt: skip

@@ -12,15 +12,19 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from maunet_lite.data import CellDataset, load_dataset
 from maunet_lite.network import MAUNet, Output, build_encoder
 from maunet_lite.preprocessing import PatchDataset
-from maunet_lite.training.losses import consistency_loss, pseudo_labels, supervised_loss
-from maunet_lite.training.methods import build_network
+from maunet_lite.training.losses import (
+    classification_consistency,
+    consistency_loss,
+    pseudo_labels,
+    supervised_loss,
+)
+from maunet_lite.training.methods import Supervised
 from maunet_lite.training.recipes import TrainConfig
 
 
@@ -52,7 +56,7 @@ class PairedPatches(Dataset):
 
     def __getitem__(self, k: int) -> dict[str, Tensor | int]:
         other = self.unlabelled[k]
-        known = self.unlabelled.images[other["index"]].labelled
+        known = self.unlabelled.images[other["index"]].label is not None
         hidden = other["classes"] if known else torch.full_like(other["classes"], -1)
         return self.labelled[k] | {
             "unlabelled_image": other["image"],
@@ -61,7 +65,7 @@ class PairedPatches(Dataset):
         }
 
 
-class Consistency:
+class Consistency(Supervised):
     """The semi-supervised protocol (paper Table 3) as a method of `training.train`.
 
     Half of each batch is labelled, half is not. The training images are a labelled fraction of one dataset
@@ -69,17 +73,13 @@ class Consistency:
     """
 
     def __init__(self, config: TrainConfig, train: CellDataset) -> None:
-        self.config = config
-        rng = np.random.default_rng(config.seed)
-        self.labelled, self.rest = train.labelled(), train.select((~train.table["labelled"]).to_numpy())
-        if config.labelled_fraction < 1:
-            self.labelled, self.rest = train.labelled().fraction(config.labelled_fraction, rng)
+        super().__init__(config, train)
         if config.unlabelled:
             self.rest = load_dataset(config.unlabelled)
-        if not len(self.labelled) or not len(self.rest):
+        if not len(self.rest):
             raise ValueError(
-                "consistency regularization needs labelled and unlabelled images; "
-                f"found {len(self.labelled)} and {len(self.rest)}"
+                f"consistency regularization needs images without labels, too; {train.name!r} has none: "
+                "give a labelled_fraction below 1 or an unlabelled folder"
             )
         if config.batch_size % 2:
             raise ValueError(
@@ -89,56 +89,45 @@ class Consistency:
 
     def build(self) -> nn.Module:
         """Return two networks with different initial weights."""
-        one = build_network(self.config)
+        one = super().build()
         encoder = build_encoder(one.config.encoder, imagenet=self.config.imagenet)
         return TwinNetworks(one, MAUNet(one.config, encoder))
+
+    def network(self, module: nn.Module) -> MAUNet:
+        """Return network 1, the only one used at inference."""
+        return module.one
 
     @property
     def draws_per_step(self) -> int:
         """Return the number of pairs: half of each batch is labelled, half is not."""
         return self.config.batch_size // 2
 
-    @property
-    def epoch_draws(self) -> int:
-        """Return the number of labelled training images."""
-        return len(self.labelled)
-
     def patches(self, n_draws: int) -> Dataset:
         """Return labelled and unlabelled patches in pairs."""
-        c = self.config
-        draws = [
-            PatchDataset(images, n_draws, c.augmentation, c.targets, seed, c.balance)
-            for images, seed in ((self.labelled, c.seed), (self.rest, c.seed + 1_000_003))
-        ]
-        return PairedPatches(*draws)
+        unlabelled = self.draw(self.rest, n_draws, self.config.seed + 1_000_003)
+        return PairedPatches(super().patches(n_draws), unlabelled)
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the parts of equation 4 and their sum, and the share of right pseudo labels per modality."""
-        c, n = self.config, self.config.n_classes
-        labelled = len(batch["image"])
-        both = torch.cat([batch["image"], batch["unlabelled_image"]])
+        c, n, labelled = self.config, self.config.n_classes, len(batch["image"])
         # One pass over the joined batch: batch statistics then see labelled and unlabelled images alike.
-        one, two = module(both)
-        supervised = [
+        one, two = module(torch.cat([batch["image"], batch["unlabelled_image"]]))
+        first, second = (
             supervised_loss(_part(o, slice(labelled)), batch["classes"], batch["distance"], n)
             for o in (one, two)
-        ]
+        )
         if c.method == "cr*":
             consistency = classification_consistency(one.logits, two.logits, n)
         else:
             rest = slice(labelled, None)
             consistency = consistency_loss(_part(one, rest), _part(two, rest), n)
-        parts = {
-            name: (supervised[0][name] + supervised[1][name]) / 2 for name in supervised[0] if name != "loss"
-        }
-        parts["consistency"] = consistency
-        total = supervised[0]["loss"] + supervised[1]["loss"] + c.consistency_weight * consistency
-        return {"loss": total} | parts | self._agreement(one, two, batch, labelled)
+        total = first["loss"] + second["loss"] + c.consistency_weight * consistency
+        parts = {name: (first[name] + second[name]) / 2 for name in first}
+        agreement = self._agreement(one, two, batch, labelled)
+        return parts | {"loss": total, "consistency": consistency} | agreement
 
     @torch.no_grad()
-    def _agreement(
-        self, one: Output, two: Output, batch: dict[str, Tensor], labelled: int
-    ) -> dict[str, Tensor]:
+    def _agreement(self, one: Output, two: Output, batch: dict, labelled: int) -> dict[str, Tensor]:
         """How often the networks agree, and how often network 1 names the hidden truth, by modality."""
         n = self.config.n_classes
         first, second = pseudo_labels(one.logits[labelled:], n), pseudo_labels(two.logits[labelled:], n)
@@ -151,10 +140,6 @@ class Consistency:
             if (truth >= 0).all():
                 parts[f"pseudo_accuracy_{name}"] = pseudo_accuracy(guess, truth)
         return parts
-
-    def network(self, module: nn.Module) -> MAUNet:
-        """Return network 1, the only one used at inference."""
-        return module.one
 
 
 def pseudo_accuracy(guess: Tensor, truth: Tensor) -> Tensor:
@@ -171,13 +156,6 @@ def pseudo_accuracy(guess: Tensor, truth: Tensor) -> Tensor:
     """
     shares = [(guess[truth == c] == c).float().mean() for c in truth.unique()]
     return torch.stack(shares).mean()
-
-
-def classification_consistency(one: Tensor, two: Tensor, n_classes: int = 3) -> Tensor:
-    """CR*: mutual cross entropy alone, on whatever images are given; logits (B, C, H, W)."""
-    return F.cross_entropy(one.float(), pseudo_labels(two, n_classes)) + F.cross_entropy(
-        two.float(), pseudo_labels(one, n_classes)
-    )
 
 
 def _part(output: Output, rows: slice) -> Output:

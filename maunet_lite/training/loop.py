@@ -9,46 +9,28 @@ validates, saves and resumes. It runs on CPUs, one GPU, or many: ``torchrun --st
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DataLoaderConfiguration, broadcast_object_list, reduce
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import DataLoaderConfiguration, LoggerType, broadcast_object_list, reduce
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
 from maunet_lite.data import CellDataset, load_dataset
 from maunet_lite.inference import resolve_device
 from maunet_lite.network import MAUNet
 from maunet_lite.training.consistency import Consistency
-from maunet_lite.training.methods import Method, Supervised, with_network_of_weights
-from maunet_lite.training.recipes import TrainConfig
+from maunet_lite.training.methods import Supervised, with_network_of_weights
+from maunet_lite.training.recipes import TrainConfig, seed_everything
 from maunet_lite.training.run import Run, StopRequest, TrainResult, interruptible
-from maunet_lite.training.validation import check_validation, scored_split, validate
+from maunet_lite.training.validation import check_validation, in_words, scored_split, validate
 
 ENDLESS = 2**40  # draws of a training whose budget is minutes
-
-
-def seed_everything(seed: int) -> np.random.Generator:
-    """Seed Python, NumPy and torch, and return a NumPy generator for what takes one.
-
-    Same seed, same machine, same result; GPUs may differ in the last digits (bilinear upsampling and cuDNN).
-
-    Examples
-    --------
-    >>> seed_everything(0).integers(100) == seed_everything(0).integers(100)
-    np.True_
-    """
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  (for libraries that still use the global state)
-    torch.manual_seed(seed)
-    return np.random.default_rng(seed)
 
 
 def learning_rate(config: TrainConfig, step: int, epoch: float, progress: float) -> float:
@@ -91,43 +73,184 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
         If the configuration is contradictory or the data unusable.
     """
     config.total_steps(epoch_length=1)  # says so if there is no budget
-    config = with_network_of_weights(config)
-    accelerator = _accelerator(config)
-    with accelerator.main_process_first():  # the other processes find data that it made
-        data = load_dataset(config.data)
-        method = training_method(config, data)
-    if method.draws_per_step % accelerator.num_processes:
-        raise ValueError(
-            f"{method.draws_per_step} draws per step cannot be shared by {accelerator.num_processes} "
-            "processes: choose a batch_size that is a multiple (with cr: twice a multiple) of their number"
-        )
-    seed_everything(config.seed)
-    module = method.build().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(
-        module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    run = _open_run(config, data, accelerator, resume)
-    run.restore(module, optimizer)
-    module, optimizer = accelerator.prepare(module, optimizer)
-    loop = _Loop(config, method, data, accelerator, module, optimizer, run, progress)
-    return loop.run_to_end()
+    return _Loop(with_network_of_weights(config), resume, progress).run_to_end()
 
 
-def training_method(config: TrainConfig, data: CellDataset) -> Method:
+def training_method(config: TrainConfig, data: CellDataset) -> Supervised:
     """Return the method that `config` asks for, on the training images of `data` that it asks for."""
-    train_split = data.split("train").without(config.leave_out)
-    if config.method == "supervised":
-        if config.labelled_fraction < 1:
-            train_split, _ = train_split.labelled().fraction(
-                config.labelled_fraction, np.random.default_rng(config.seed)
+    method = Supervised if config.method == "supervised" else Consistency
+    return method(config, data.split("train").without(config.leave_out))
+
+
+class _Loop:
+    """One training: what it works with, where it stands, how fast it goes."""
+
+    def __init__(self, config: TrainConfig, resume: bool, progress: bool) -> None:
+        self.config, self.accelerator = config, _accelerator(config)
+        with self.accelerator.main_process_first():  # the other processes find data that it made
+            self.data = load_dataset(config.data)
+            self.method = training_method(config, self.data)
+        if self.method.draws_per_step % self.accelerator.num_processes:
+            raise ValueError(
+                f"{self.method.draws_per_step} draws per step cannot be shared by "
+                f"{self.accelerator.num_processes} processes: choose a batch_size that is a multiple "
+                "(with cr: twice a multiple) of their number"
             )
-        return Supervised(config, train_split)
-    return Consistency(config, train_split)
+        seed_everything(config.seed)
+        module = self.method.build().to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(
+            module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.run = _open_run(config, self.data, self.accelerator, resume)
+        self.run.restore(module, optimizer)
+        self.accelerator.init_trackers("tensorboard")  # a folder; nothing where TensorBoard is not installed
+        self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
+        # Only the training step is compiled: validation sees images of all sizes.
+        self.stepped = torch.compile(self.module) if config.compile else self.module
+        self.epoch_length = max(1, self.method.epoch_draws / self.method.draws_per_step)
+        self.total_steps = config.total_steps(self.epoch_length)
+        quiet = not (progress and self.accelerator.is_main_process)
+        self.bar = tqdm(total=self.total_steps, initial=self.run.step, unit="step", disable=quiet)
+        self.waited, self.busy, self.logged_at = 0.0, 0.0, self.run.step
+        self.progress, self.stopped = 0.0, False  # as `_goes_on` says
+
+    def run_to_end(self) -> TrainResult:
+        """Step until the budget is spent or the user interrupts; then validate and save."""
+        self.started = time.monotonic() - 60 * self.run.minutes
+        with interruptible() as stop, self.bar:
+            batches = self._batches()
+            while self._goes_on(stop):
+                self._step(next(batches))
+                if self._due(self.config.validate_every):
+                    self._validate()
+                elif self._due(self.config.save_every):
+                    self._save()
+            self._log()
+            if self.stopped:
+                self._save()
+            elif self.run.step != self.run.validated_at:
+                self._validate()
+            (self.run.best_score,) = broadcast_object_list([self.run.best_score])  # the others wait here
+            self._goes_on(stop)  # a request that came during the last validation
+        return self.run.result(interrupted=self.stopped)
+
+    def _batches(self) -> Iterator[dict[str, Tensor]]:
+        size, workers = self.method.draws_per_step, self.config.resolved_workers()
+        draws = self.total_steps * size if self.total_steps else ENDLESS
+        loader = DataLoader(
+            Subset(self.method.patches(draws), range(self.run.step * size, draws)),
+            size,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            multiprocessing_context="spawn" if workers else None,  # forked workers hang on OpenCV's threads
+            drop_last=True,
+            pin_memory=self.accelerator.device.type == "cuda",
+        )
+        iterator = iter(self.accelerator.prepare(loader))
+        while True:
+            asked = time.monotonic()
+            batch = next(iterator)
+            self.waited += time.monotonic() - asked
+            yield batch
+
+    def _step(self, batch: dict[str, Tensor]) -> None:
+        began, rate = time.monotonic(), learning_rate(self.config, self.run.step, self.epoch, self.progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
+        with self.accelerator.autocast():
+            parts = self.method.loss(self.stepped, batch)
+        if not torch.isfinite(parts["loss"]):
+            raise FloatingPointError(
+                f"the loss is {parts['loss'].item()} at step {self.run.step}: lower the learning rate "
+                f"(now {rate:.2g}), or look for broken images with `maunet-lite data check`"
+            )
+        self.accelerator.backward(parts["loss"])
+        self.accelerator.clip_grad_norm_(self.module.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.run.step += 1
+        self.run.minutes = (time.monotonic() - self.started) / 60
+        self.busy += time.monotonic() - began
+        self.run.accumulate({name: float(value.detach()) for name, value in parts.items()})
+        self.bar.update()
+        if self._due(self.config.log_every):
+            self._log()
+
+    def _log(self) -> None:
+        """Write the means since the last row, also of a last row that is shorter than the others."""
+        steps, seconds = self.run.step - self.logged_at, self.busy + self.waited
+        if not steps:
+            return
+        row = self.run.log(
+            {
+                "learning_rate": self.optimizer.param_groups[0]["lr"],
+                "epoch": self.epoch,
+                "images_per_second": steps * self.config.batch_size / seconds,
+                "waiting_share": self.waited / seconds,
+            }
+        )
+        self.logged_at, self.waited, self.busy = self.run.step, 0.0, 0.0
+        self._draw("training", row)
+        left = max(0.0, 1 - self._progress()) / max(self._progress(), 1e-9) * self.run.minutes
+        speed = f"{row['images_per_second']:.1f} images/s"
+        self.bar.set_postfix_str(f"loss {row['loss']:.3f}, {speed}, {left:.0f} min left")
+
+    def _draw(self, group: str, row: dict[str, float]) -> None:
+        """Add each number of a row as a point of its curve in TensorBoard."""
+        self.accelerator.log({f"{group}/{name}": value for name, value in row.items()}, step=self.run.step)
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training images so far."""
+        return self.run.step / self.epoch_length
+
+    def _progress(self) -> float:
+        """Return the share of the budget that is spent, of steps or minutes, whichever is more."""
+        steps, minutes = self.total_steps or math.inf, self.config.minutes or math.inf
+        return max(self.run.step / steps, self.run.minutes / minutes)
+
+    def _goes_on(self, stop: StopRequest) -> bool:
+        """Agree with the other processes on the progress and on whether to stop; tell whether to step again.
+
+        The clock of the main process decides, and a request to stop that any process got: all of them stop at
+        the same step, and have the same learning rate on the way.
+        """
+        self.progress, self.stopped = self._progress(), stop.requested
+        if self.accelerator.num_processes > 1:
+            mine = [self.progress * self.accelerator.is_main_process, float(self.stopped)]
+            told = reduce(torch.tensor(mine, device=self.accelerator.device), "sum")
+            self.progress, self.stopped = told[0].item(), bool(told[1])
+        return self.progress < 1 - 1e-9 and not self.stopped
+
+    def _due(self, every: int) -> bool:
+        return bool(every) and self.run.step % every == 0
+
+    def _save(self) -> MAUNet:
+        """Save the run (in the main process) and return its network."""
+        module = self.accelerator.unwrap_model(self.module)
+        network = self.method.network(module)
+        if self.accelerator.is_main_process:
+            self.run.save(network, module, self.optimizer)
+        return network
+
+    def _validate(self) -> None:
+        self.accelerator.wait_for_everyone()
+        network = self._save()  # whatever may be wrong with the validation, the training is kept
+        if self.accelerator.is_main_process:
+            scores = validate(network, self.data, self.config, self.run.folder)
+            self.run.record_validation(scores)
+            self._draw("validation", scores)
+            if not self.bar.disable:
+                self.bar.write(f"step {self.run.step}: {in_words(scores, self.run.split)}")
+            self._save()
+            self.run.plot_curve()
+        self.accelerator.wait_for_everyone()
 
 
 def _open_run(config: TrainConfig, data: CellDataset, accelerator: Accelerator, resume: bool) -> Run:
     """Look at the validation images and open the run, both in the main process; its verdict holds for all."""
-    run, verdict = Run(Path(config.out), config, writer=False), [None]
+    run, verdict = Run(config, writer=False), [None]
     if accelerator.is_main_process:
         try:
             check_validation(data, config)
@@ -146,174 +269,12 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     resolve_device(config.device)  # says so if there is none
     if AcceleratorState._shared_state and AcceleratorState().num_processes == 1:
         AcceleratorState._reset_state(reset_partial_state=True)  # it remembers those of the last run
+    on_gpu = config.device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    precision = {"float32": "no", "bfloat16": "bf16", "auto": "bf16" if on_gpu else "no"}
     return Accelerator(
         cpu=config.device == "cpu",
-        mixed_precision=_precision(config),
+        mixed_precision=precision[config.precision],
         dataloader_config=DataLoaderConfiguration(split_batches=True),
+        log_with=LoggerType.TENSORBOARD if LoggerType.TENSORBOARD in get_available_trackers() else None,
+        project_dir=config.out,
     )
-
-
-def _precision(config: TrainConfig) -> str:
-    """Return accelerate's name of the precision; see `TrainConfig`."""
-    if config.precision != "auto":
-        return {"float32": "no", "bfloat16": "bf16"}[config.precision]
-    on_gpu = config.device != "cpu" and torch.cuda.is_available()
-    return "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "no"
-
-
-class _Loop:
-    """State of one training: where it stands, how fast it goes."""
-
-    def __init__(self, config, method, data, accelerator, module, optimizer, run, progress) -> None:  # noqa: ANN001
-        self.config, self.method, self.data = config, method, data
-        self.accelerator, self.module, self.optimizer, self.run = accelerator, module, optimizer, run
-        # Only the training step is compiled: validation sees images of all sizes.
-        self.stepped = torch.compile(module) if config.compile else module
-        self.epoch_length = max(1, method.epoch_draws / method.draws_per_step)
-        self.total_steps = config.total_steps(self.epoch_length)
-        self.bar = tqdm(
-            total=self.total_steps,
-            initial=run.step,
-            unit="step",
-            disable=not (progress and accelerator.is_main_process),
-        )
-        self.waited = self.busy = 0.0
-        self.logged_at = run.step
-        self.progress, self.stopped = 0.0, False  # as `_goes_on` says
-
-    def run_to_end(self) -> TrainResult:
-        """Step until the budget is spent or the user interrupts; then validate and save."""
-        self.started = time.monotonic() - 60 * self.run.minutes
-        with interruptible() as stop, self.bar:
-            batches = self._batches()
-            while self._goes_on(stop):
-                self._step(next(batches))
-                if self._due(self.config.validate_every):
-                    self._validate()
-                elif self._due(self.config.save_every):
-                    self._save()
-            self._write_log()
-            if self.stopped:
-                self._save()
-            elif self.run.step != self.run.validated_at:
-                self._validate()
-            (self.run.best_score,) = broadcast_object_list([self.run.best_score])  # the others wait here
-            self._goes_on(stop)  # a request that came during the last validation
-        return self.run.result(interrupted=self.stopped)
-
-    def _batches(self) -> Iterator[dict[str, Tensor]]:
-        size = self.method.draws_per_step
-        draws = self.total_steps * size if self.total_steps else ENDLESS
-        patches = torch.utils.data.Subset(self.method.patches(draws), range(self.run.step * size, draws))
-        workers = self.config.resolved_workers()
-        loader = DataLoader(
-            patches,
-            size,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            multiprocessing_context="spawn" if workers else None,  # forked workers hang on OpenCV's threads
-            drop_last=True,
-            pin_memory=self.accelerator.device.type == "cuda",
-        )
-        iterator = iter(self.accelerator.prepare(loader))
-        while True:
-            asked = time.monotonic()
-            batch = next(iterator)
-            self.waited += time.monotonic() - asked
-            yield batch
-
-    def _step(self, batch: dict[str, Tensor]) -> None:
-        began = time.monotonic()
-        rate = learning_rate(self.config, self.run.step, self.epoch, self.progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
-        with self.accelerator.autocast():
-            parts = self.method.loss(self.stepped, batch)
-        if not torch.isfinite(parts["loss"]):
-            raise FloatingPointError(
-                f"the loss is {parts['loss'].item()} at step {self.run.step}: lower the learning rate "
-                f"(now {rate:.2g}), or look for broken images with `maunet-lite data check`"
-            )
-        self.accelerator.backward(parts["loss"])
-        self.accelerator.clip_grad_norm_(self.module.parameters(), self.config.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.run.step += 1
-        self.run.minutes = (time.monotonic() - self.started) / 60
-        self.busy += time.monotonic() - began
-        self._log(parts, rate)
-
-    def _log(self, parts: dict[str, Tensor], rate: float) -> None:
-        self.run.accumulate({name: float(value.detach()) for name, value in parts.items()})
-        self.rate = rate
-        self.bar.update()
-        if self._due(self.config.log_every):
-            self._write_log()
-
-    def _write_log(self) -> None:
-        """Write the means since the last row, also of a last row that is shorter than the others."""
-        steps, seconds = self.run.step - self.logged_at, self.busy + self.waited
-        if not steps:
-            return
-        row = self.run.mean_parts() | {
-            "learning_rate": self.rate,
-            "epoch": self.epoch,
-            "images_per_second": steps * self.config.batch_size / seconds,
-            "waiting_share": self.waited / seconds,
-        }
-        self.logged_at, self.waited, self.busy = self.run.step, 0.0, 0.0
-        self.run.log(row)
-        self.bar.set_postfix_str(self._status(row))
-
-    def _status(self, row: dict[str, float]) -> str:
-        left = max(0.0, 1 - self._progress()) / max(self._progress(), 1e-9) * self.run.minutes
-        return f"loss {row['loss']:.3f}, {row['images_per_second']:.1f} images/s, {left:.0f} min left"
-
-    @property
-    def epoch(self) -> float:
-        """Passes over the training images so far."""
-        return self.run.step / self.epoch_length
-
-    def _progress(self) -> float:
-        done = [0.0]
-        if self.total_steps:
-            done.append(self.run.step / self.total_steps)
-        if self.config.minutes:
-            done.append(self.run.minutes / self.config.minutes)
-        return max(done)
-
-    def _goes_on(self, stop: StopRequest) -> bool:
-        """Agree with the other processes on the progress and on whether to stop; tell whether to step again.
-
-        The clock of the main process decides, and a request to stop that any process got: all of them stop at
-        the same step, and have the same learning rate on the way.
-        """
-        self.progress, self.stopped = self._progress(), stop.requested
-        if self.accelerator.num_processes > 1:
-            mine = [self.progress * self.accelerator.is_main_process, float(self.stopped)]
-            told = reduce(torch.tensor(mine, device=self.accelerator.device), "sum")
-            self.progress, self.stopped = told[0].item(), bool(told[1])
-        return self.progress < 1 - 1e-9 and not self.stopped
-
-    def _due(self, every: int) -> bool:
-        return bool(every) and self.run.step % every == 0
-
-    def _network(self) -> MAUNet:
-        return self.method.network(self.accelerator.unwrap_model(self.module))
-
-    def _save(self) -> None:
-        if self.accelerator.is_main_process:
-            self.run.save(self._network(), self.accelerator.unwrap_model(self.module), self.optimizer)
-
-    def _validate(self) -> None:
-        self.accelerator.wait_for_everyone()
-        self._save()  # whatever may be wrong with the validation, the training is kept
-        if self.accelerator.is_main_process:
-            report = validate(self._network(), self.data, self.config, self.run.folder)
-            self.run.record_validation(report)
-            if not self.bar.disable:
-                self.bar.write(f"step {self.run.step}: {report.sentence()}")
-            self._save()
-            self.run.plot_curve()
-        self.accelerator.wait_for_everyone()

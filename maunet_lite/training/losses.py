@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from monai.losses import DiceLoss, FocalLoss
 from torch import Tensor
 
 from maunet_lite.network import Output
 
-ONE_PIXEL = 1.0  # smoothing of Dice: a class absent from target and prediction counts as perfect
+# Smoothed by one pixel: a class absent from target and prediction counts as perfect.
+_dice = DiceLoss(smooth_nr=1.0, smooth_dr=1.0)
 
 
 def one_hot(classes: Tensor, n_classes: int) -> Tensor:
@@ -46,14 +48,7 @@ def dice_loss(logits: Tensor, classes: Tensor, n_classes: int = 3) -> Tensor:
     0.0
     """
     _check(logits, classes, n_classes)
-    probabilities = logits.float().softmax(dim=1)[:, :n_classes]
-    return _dice(probabilities, one_hot(classes, n_classes))
-
-
-def _dice(probabilities: Tensor, target: Tensor) -> Tensor:
-    overlap = (probabilities * target).sum(dim=(2, 3))  # (B, n_classes)
-    total = probabilities.sum(dim=(2, 3)) + target.sum(dim=(2, 3))
-    return (1 - (2 * overlap + ONE_PIXEL) / (total + ONE_PIXEL)).mean()
+    return _dice(logits.float().softmax(dim=1)[:, :n_classes], one_hot(classes, n_classes))
 
 
 def focal_loss(logits: Tensor, classes: Tensor, n_classes: int = 3, gamma: float = 2.0) -> Tensor:
@@ -69,9 +64,8 @@ def focal_loss(logits: Tensor, classes: Tensor, n_classes: int = 3, gamma: float
     0.4883
     """
     _check(logits, classes, n_classes)
-    log_p = logits.float().log_softmax(dim=1).gather(1, classes.long()[:, None])[:, 0]  # (B, H, W)
-    # 1 − p by expm1: exact where p is close to 1.
-    return ((-torch.expm1(log_p)) ** gamma * -log_p).mean()
+    channels = logits.shape[1]  # MONAI averages over these, too, though one alone is the true class's
+    return channels * FocalLoss(gamma=gamma, use_softmax=True)(logits.float(), one_hot(classes, channels))
 
 
 def classification_loss(logits: Tensor, classes: Tensor, n_classes: int = 3) -> Tensor:
@@ -97,9 +91,7 @@ def authors_classification_loss(
     _check(logits, classes, n_classes)
     probabilities = logits.float().softmax(dim=1)[:, :n_classes]
     target = one_hot(classes, n_classes)
-    cross_entropy = F.binary_cross_entropy_with_logits(probabilities, target, reduction="none")
-    focal = (-torch.expm1(-cross_entropy)) ** gamma * cross_entropy
-    return _dice(probabilities, target) + focal.mean()
+    return _dice(probabilities, target) + FocalLoss(gamma=gamma)(probabilities, target)
 
 
 def distance_loss(distance: Tensor, target: Tensor) -> Tensor:
@@ -138,10 +130,16 @@ def pseudo_labels(logits: Tensor, n_classes: int = 3) -> Tensor:
     return logits[:, :n_classes].detach().argmax(dim=1)
 
 
+def classification_consistency(one: Tensor, two: Tensor, n_classes: int = 3) -> Tensor:
+    """CR*: mutual cross entropy alone, on whatever images are given; logits (B, C, H, W)."""
+    return F.cross_entropy(one.float(), pseudo_labels(two, n_classes)) + F.cross_entropy(
+        two.float(), pseudo_labels(one, n_classes)
+    )
+
+
 def consistency_loss(one: Output, two: Output, n_classes: int = 3) -> Tensor:
     """Equation 3: each network's pseudo labels supervise the other; L2 between their distance fields."""
-    loss = F.cross_entropy(one.logits.float(), pseudo_labels(two.logits, n_classes))
-    loss = loss + F.cross_entropy(two.logits.float(), pseudo_labels(one.logits, n_classes))
+    loss = classification_consistency(one.logits, two.logits, n_classes)
     if one.distance is not None and two.distance is not None:
         loss = loss + F.mse_loss(one.distance.float(), two.distance.float())
     return loss

@@ -7,8 +7,8 @@ supervised protocol is here, consistency regularization in `consistency`.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -20,67 +20,54 @@ from maunet_lite.training.losses import supervised_loss
 from maunet_lite.training.recipes import HEADS, TrainConfig
 
 
-class Method(Protocol):
-    """What a training method must offer to the loop."""
-
-    def build(self) -> nn.Module:
-        """Return the module whose parameters are trained."""
-
-    @property
-    def draws_per_step(self) -> int:
-        """Number of items of `patches` in one step."""
-
-    @property
-    def epoch_draws(self) -> int:
-        """Number of items that make an epoch: one for each labelled training image."""
-
-    def patches(self, n_draws: int) -> Dataset:
-        """Return the patches to draw, in order."""
-
-    def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the parts of the loss by name; ``"loss"`` is minimised."""
-
-    def network(self, module: nn.Module) -> MAUNet:
-        """Return the network that is used at inference."""
-
-
 class Supervised:
-    """The fully-supervised protocol (paper Table 2): L_cls + L_reg on labelled patches."""
+    """The fully-supervised protocol (paper Table 2): L_cls + L_reg on labelled patches.
+
+    It is also what the loop needs to know of a method: another one changes what differs.
+    """
 
     def __init__(self, config: TrainConfig, train: CellDataset) -> None:
-        self.config, self.train = config, train.labelled()
-        if not len(self.train):
+        self.config, self.labelled = config, train.labelled()
+        self.rest = train.select((~train.table["labelled"]).to_numpy())  # images without labels
+        if config.labelled_fraction < 1:
+            rng = np.random.default_rng(config.seed)
+            self.labelled, self.rest = self.labelled.fraction(config.labelled_fraction, rng)
+        if not len(self.labelled):
             raise ValueError(
                 f"dataset {train.name!r} has no labelled training image; see `maunet-lite data check`"
             )
 
     def build(self) -> nn.Module:
-        """Return a new network, or the one to fine-tune."""
+        """Return the module whose parameters are trained: a new network, or the one to fine-tune."""
         return build_network(self.config)
+
+    def network(self, module: nn.Module) -> MAUNet:
+        """Return the network that is used at inference."""
+        return module
 
     @property
     def draws_per_step(self) -> int:
-        """Return the batch size."""
+        """Number of items of `patches` in one step."""
         return self.config.batch_size
 
     @property
     def epoch_draws(self) -> int:
-        """Return the number of labelled training images."""
-        return len(self.train)
+        """Number of items that make an epoch: one for each labelled training image."""
+        return len(self.labelled)
 
     def patches(self, n_draws: int) -> Dataset:
-        """Return labelled patches."""
+        """Return the patches to draw, in order."""
+        return self.draw(self.labelled, n_draws, self.config.seed)
+
+    def draw(self, images: CellDataset, n_draws: int, seed: int) -> PatchDataset:
+        """Return random patches of `images`, as the configuration says."""
         c = self.config
-        return PatchDataset(self.train, n_draws, c.augmentation, c.targets, c.seed, c.balance)
+        return PatchDataset(images, n_draws, c.augmentation, c.targets, seed, c.balance)
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return Dice, focal and distance loss and their sum."""
+        """Return the parts of the loss by name; ``"loss"``, their sum, is minimised."""
         output = module(batch["image"])
         return supervised_loss(output, batch["classes"], batch["distance"], self.config.n_classes)
-
-    def network(self, module: nn.Module) -> MAUNet:
-        """Return the network itself."""
-        return module
 
 
 def build_network(config: TrainConfig) -> MAUNet:

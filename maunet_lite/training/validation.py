@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,36 +16,18 @@ from maunet_lite.postprocessing import segment
 from maunet_lite.training.recipes import TrainConfig
 
 
-@dataclass(frozen=True)
-class Report:
-    """Result of one validation: the table of `evaluation.evaluate`, summed up."""
+def summary(table: pd.DataFrame) -> dict[str, float]:
+    """Return the means of `evaluation.evaluate`'s table: F1 at IoU 0.5 and others, F1 of each modality."""
+    means = {name: float(table[name].mean()) for name in ("f1", "f1_plain", "dice")}
+    return means | table.groupby("modality")["f1"].mean().add_prefix("f1_").to_dict()
 
-    table: pd.DataFrame = field(repr=False)
-    split: str = "val"
 
-    @property
-    def score(self) -> float:
-        """Mean F1 at IoU 0.5 over all images."""
-        return float(self.table["f1"].mean())
-
-    def row(self) -> dict[str, float]:
-        """Return the scores as one flat row."""
-        by_modality = self.table.groupby("modality")["f1"].mean()
-        plain = {
-            "f1": self.score,
-            "f1_plain": self.table["f1_plain"].mean(),
-            "dice": self.table["dice"].mean(),
-        }
-        return plain | {f"f1_{name}": value for name, value in by_modality.items()}
-
-    def sentence(self) -> str:
-        """Return the scores in words."""
-        row = self.row()
-        parts = ", ".join(
-            f"{k[3:]} {v:.3f}" for k, v in row.items() if k.startswith("f1_") and k != "f1_plain"
-        )
-        name = "validation F1" if self.split == "val" else f"F1 on images of split {self.split!r}"
-        return f"{name} {row['f1']:.3f} ({parts}); without post-processing {row['f1_plain']:.3f}"
+def in_words(scores: dict[str, float], split: str) -> str:
+    """Return the scores of `summary` as a sentence."""
+    modalities = [name for name in scores if name not in ("f1", "f1_plain", "dice")]
+    parts = ", ".join(f"{name.removeprefix('f1_')} {scores[name]:.3f}" for name in modalities)
+    name = "validation F1" if split == "val" else f"F1 on images of split {split!r}"
+    return f"{name} {scores['f1']:.3f} ({parts}); without post-processing {scores['f1_plain']:.3f}"
 
 
 def scored_split(data: CellDataset) -> str:
@@ -94,19 +75,16 @@ def check_validation(data: CellDataset, config: TrainConfig) -> None:
         )
 
 
-def validate(network: MAUNet, data: CellDataset, config: TrainConfig, folder: Path | None = None) -> Report:
-    """Score `network` on the split that `scored_split` names; draw ``samples.png`` in `folder`, if given."""
-    val = validation_images(data, config.validation_images)
-    training = network.training
+def validate(network: MAUNet, data: CellDataset, config: TrainConfig, folder: Path) -> dict[str, float]:
+    """Score `network` on the split that `scored_split` names, and draw ``samples.png`` in `folder`."""
+    val, training = validation_images(data, config.validation_images), network.training
     network.eval()
     try:
         table = evaluate(network, val, split="all", progress=False, device=_device(network))
-        report = Report(table, scored_split(data))
-        if folder is not None:
-            draw_samples(network, val, folder / "samples.png")
+        draw_samples(network, val, folder / "samples.png")
     finally:
         network.train(training)
-    return report
+    return summary(table)
 
 
 def _device(network: MAUNet) -> str:

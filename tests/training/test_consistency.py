@@ -15,11 +15,10 @@ from maunet_lite.network.maunet import Output, build_model
 from maunet_lite.training.consistency import (
     Consistency,
     TwinNetworks,
-    classification_consistency,
     pseudo_accuracy,
 )
 from maunet_lite.training.loop import train
-from maunet_lite.training.losses import consistency_loss, pseudo_labels
+from maunet_lite.training.losses import classification_consistency, consistency_loss, pseudo_labels
 from maunet_lite.training.recipes import TrainConfig
 
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ import pandas as pd
 import pytest
 import tifffile
 import torch
+from accelerate.utils import LoggerType
 
 from maunet_lite.data.checks import LabelError
 from maunet_lite.data.folder import load_dataset
@@ -26,11 +28,11 @@ from maunet_lite.data.images import read_labels, write_labels
 from maunet_lite.data.table import DatasetError
 from maunet_lite.network.checkpoints import load_model, read_record, save_model
 from maunet_lite.network.maunet import build_model
-from maunet_lite.training.loop import _Loop, learning_rate, seed_everything, train, training_method
+from maunet_lite.training.loop import _Loop, learning_rate, train, training_method
 from maunet_lite.training.methods import build_network, with_network_of_weights
 from maunet_lite.training.recipes import TrainConfig, recipe
 from maunet_lite.training.run import Run, StopRequest, interruptible
-from maunet_lite.training.validation import Report
+from maunet_lite.training.validation import in_words, summary
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +188,8 @@ def test_training_in_bfloat16_keeps_float32_weights(disks: Path, tmp_path: Path)
     exact = train(small(disks, tmp_path / "exact", steps=2, precision="float32"), progress=False)
     assert {value.dtype for value in weights(result.folder).values()} <= {torch.float32, torch.int64}
     reference = pd.read_csv(exact.folder / "log.csv")["loss"]
-    np.testing.assert_allclose(log["loss"], reference, rtol=0.02)  # bfloat16 has 8 significant bits
+    np.testing.assert_allclose(log["loss"][0], reference[0], rtol=0.02)  # bfloat16 has 8 significant bits
+    np.testing.assert_allclose(log["loss"], reference, rtol=0.1)  # AdamW's first steps make much of rounding
     assert not np.array_equal(log["loss"], reference)  # or nothing was computed in it
 
 
@@ -194,7 +197,7 @@ def test_what_is_left_out_is_not_trained_on(disks: Path, tmp_path: Path) -> None
     config = small(disks, tmp_path / "run", steps=1, leave_out="brightfield")
     config = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))  # as --resume reads it
     assert config.leave_out == ("brightfield",)
-    assert training_method(config, load_dataset(disks)).train.modalities == ["fluorescence"]
+    assert training_method(config, load_dataset(disks)).labelled.modalities == ["fluorescence"]
     with pytest.raises(ValueError, match="without brightfield, fluorescence no image"):
         train(config.override(leave_out=["brightfield", "fluorescence"]), progress=False)
 
@@ -234,11 +237,6 @@ def test_cosine_schedule_warms_up_and_ends_at_zero() -> None:
 def test_a_broken_loss_is_reported(disks: Path, tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match="learning rate"):
         train(small(disks, tmp_path / "run", steps=20, learning_rate=1e30), progress=False)
-
-
-def test_seed_everything_makes_torch_and_numpy_repeat() -> None:
-    one = (seed_everything(3).random(), torch.rand(1).item())
-    assert one == (seed_everything(3).random(), torch.rand(1).item())
 
 
 def two_processes_options(data: Path, out: Path, *budget: object) -> list[str]:
@@ -379,8 +377,48 @@ def test_scores_on_training_images_are_named_so(disks: Path, tmp_path: Path) -> 
     record = read_record(result.best)["record"]
     assert record["train_f1"] == result.best_score
     assert "val_f1" not in record
-    report = Report(pd.DataFrame([{"modality": "dic", "f1": 1, "f1_plain": 1, "dice": 1}]), "train")
-    assert report.sentence().startswith("F1 on images of split 'train' 1.000")
+    scores = summary(pd.DataFrame([{"modality": "dic", "f1": 1, "f1_plain": 1, "dice": 1}]))
+    assert in_words(scores, "train").startswith("F1 on images of split 'train' 1.000 (dic 1.000);")
+
+
+class FakeWriter:
+    """Stands for TensorBoard's writer, which need not be installed."""
+
+    points: list[tuple[str, str, float, int]] = []
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def add_scalar(self, tag: str, value: float, global_step: int) -> None:
+        self.points.append((self.folder, tag, value, global_step))
+
+    def flush(self) -> None:
+        pass
+
+
+def test_tensorboard_is_written_where_it_is_installed(
+    disks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = FakeWriter
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    monkeypatch.setattr(torch.utils, "tensorboard", module, raising=False)
+    monkeypatch.setattr("accelerate.tracking._available_trackers", [LoggerType.TENSORBOARD])
+    monkeypatch.setattr(FakeWriter, "points", [])
+    train(small(disks, tmp_path / "run", steps=1), progress=False)
+    log, validation = (pd.read_csv(tmp_path / "run" / f"{name}.csv") for name in ("log", "validation"))
+    points = {tag: value for folder, tag, value, step in FakeWriter.points if step == 1}
+    assert {folder for folder, *_ in FakeWriter.points} == {str(tmp_path / "run" / "tensorboard")}
+    assert points["training/loss"] == pytest.approx(log["loss"][0], abs=1e-5)
+    assert points["validation/f1"] == pytest.approx(validation["f1"][0], abs=1e-5)
+
+
+def test_nothing_is_asked_of_a_machine_without_tensorboard(
+    disks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accelerate.tracking._available_trackers", [])
+    result = train(small(disks, tmp_path / "run", steps=1), progress=False)
+    assert not (result.folder / "tensorboard").exists()
 
 
 def test_without_a_budget_no_run_is_opened(disks: Path, tmp_path: Path) -> None:

@@ -241,3 +241,44 @@ def test_errors_name_the_shapes():
         losses.focal_loss(torch.zeros(1, 3, 5, 4), CLASSES)
     with pytest.raises(ValueError, match="must have one shape"):
         losses.distance_loss(torch.zeros(1, 4, 4), CELL)
+
+
+# --- MONAI's losses against the equations written out --------------------------------------------------
+
+
+def dice_written_out(logits, classes, n=3):
+    p, target = logits.softmax(1)[:, :n], losses.one_hot(classes, n)
+    overlap, total = (p * target).sum((2, 3)), p.sum((2, 3)) + target.sum((2, 3))
+    return (1 - (2 * overlap + 1) / (total + 1)).mean()
+
+
+def focal_written_out(logits, classes, n=3):
+    log_p = logits.log_softmax(1).gather(1, classes[:, None])
+    return ((-torch.expm1(log_p)) ** 2 * -log_p).mean()
+
+
+def authors_written_out(logits, classes, n=3):
+    p, target = logits.softmax(1)[:, :n], losses.one_hot(classes, n)
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(p, target, reduction="none")
+    return dice_written_out(logits, classes, n) + ((-torch.expm1(-entropy)) ** 2 * entropy).mean()
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize(
+    ("loss", "written_out"),
+    [
+        (losses.dice_loss, dice_written_out),
+        (losses.focal_loss, focal_written_out),
+        (losses.authors_classification_loss, authors_written_out),
+    ],
+)
+def test_losses_and_gradients_are_those_of_the_equations(loss, written_out, channels):
+    generator = torch.Generator().manual_seed(channels)
+    classes = torch.randint(0, 3, (2, 24, 20), generator=generator)
+    results = []
+    for function in (loss, written_out):
+        logits = torch.randn(2, channels, 24, 20, generator=torch.Generator().manual_seed(0)) * 3
+        value = function(logits.requires_grad_(), classes)
+        value.backward()
+        results.append((value.detach(), logits.grad))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-6, atol=1e-7)

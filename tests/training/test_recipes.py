@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from maunet_lite.training.recipes import RECIPES, TrainConfig, recipe
+from maunet_lite.training.recipes import RECIPES, TrainConfig, recipe, seed_everything
 
 
 def test_paper_supervised_is_table_2() -> None:
@@ -62,23 +65,24 @@ def test_budget_is_the_first_limit() -> None:
     [
         ({"method": "magic"}, "supervised, cr"),
         ({"schedule": "linear"}, "cosine, step"),
-        ({"minutes": 0}, "positive"),
-        ({"learning_rate": float("nan")}, "positive"),
-        ({"labelled_fraction": 1.5}, r"\(0, 1\]"),
+        ({"minutes": 0}, "minutes=0 must be a number above 0 or none"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan must be a number above 0"),
+        ({"labelled_fraction": 1.5}, "labelled_fraction=1.5 must be a number from 0 to 1"),
+        ({"labelled_fraction": 0}, "nothing to learn from"),
         ({"lerning_rate": 1}, "learning_rate"),
         ({"method": "cr"}, "labelled_fraction below 1"),
-        ({"validation_images": 0}, "positive"),
-        ({"workers": -1}, "not be negative"),
-        ({"steps": "abc"}, "steps='abc' must be a whole number or none"),
+        ({"validation_images": 0}, "must be a whole number above 0"),
+        ({"workers": -1}, "workers=-1 must be a whole number of at least 0"),
+        ({"steps": "abc"}, "steps='abc' must be a whole number above 0 or none"),
         ({"seed": "abc"}, "seed='abc' must be a whole number"),
         ({"clip_norm": "abc"}, "clip_norm='abc' must be a number"),
-        ({"zoom": 3}, "zoom=3 must be two numbers"),
+        ({"zoom": 3}, "zoom=3 must be a list of 2, each a number"),
         ({"network": "resnet18"}, "network='resnet18' must be names with values"),
         ({"network": {"proxy": False}}, "set proxy"),
         ({"batch_size": 2.5}, "batch_size=2.5 must be a whole number"),
         ({"patch": "abc"}, "patch='abc' must be a whole number"),
         ({"proxy": 1}, "proxy=1 must be true or false"),
-        ({"leave_out": [1]}, "must be a list of names"),
+        ({"leave_out": [1]}, "must be a list, each a text"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(change: dict[str, object], message: str) -> None:
@@ -89,3 +93,18 @@ def test_what_cannot_be_meant_is_refused(change: dict[str, object], message: str
 def test_unknown_recipes_list_the_known_ones() -> None:
     with pytest.raises(ValueError, match="paper-supervised"):
         recipe("papper")
+
+
+def test_seed_everything_makes_torch_and_numpy_repeat() -> None:
+    one = (seed_everything(3).random(), torch.rand(1).item())
+    assert one == (seed_everything(3).random(), torch.rand(1).item())
+
+
+def test_recipes_seeds_and_preprocessing_do_not_load_monai() -> None:
+    """It takes three seconds: only what trains, or augments, pays for it."""
+    code = (
+        "import sys, maunet_lite as ml; from maunet_lite import preprocessing as p, training as t\n"
+        "t.recipe('lite'); t.seed_everything(0); p.AugmentationConfig, p.TargetConfig, p.normalize\n"
+        "sys.exit('monai' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
