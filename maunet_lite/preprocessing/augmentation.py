@@ -21,7 +21,7 @@ from maunet_lite.preprocessing.intensity import HIGH, LOW
 from maunet_lite.preprocessing.options import POSITIVE, SHARE, Options
 
 if TYPE_CHECKING:
-    from maunet_lite.preprocessing.transforms import Augmentation
+    from maunet_lite.preprocessing.random_transforms import Augmentation
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def build_augmentation(config: AugmentationConfig | None = None) -> Augmentation
     RandIntensityd(keys=('image',), change=add_noise, low=0, high=0.1, prob=0.25)
     RandIntensityd(keys=('image',), change=adjust_contrast, low=1, high=2, prob=0.25)
     """
-    from maunet_lite.preprocessing import transforms as t
+    from maunet_lite.preprocessing import random_transforms as t
 
     c = config or AugmentationConfig()
     image, parts = ("image",), ("image", "classes", "distance")

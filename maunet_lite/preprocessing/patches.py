@@ -28,8 +28,8 @@ from maunet_lite.data import (
 )
 from maunet_lite.preprocessing.augmentation import AugmentationConfig, build_augmentation
 from maunet_lite.preprocessing.intensity import HIGH, LOW, normalize
+from maunet_lite.preprocessing.random_transforms import STEPS
 from maunet_lite.preprocessing.targets import TargetConfig, Targets, make_targets
-from maunet_lite.preprocessing.transforms import STEPS
 
 _STRIP = 2**22  # pixels converted at a time: no second copy of a slide
 
@@ -63,7 +63,7 @@ class PreparedImage:
     def open(self) -> dict[str, np.ndarray]:
         """Return ``"image"`` (C, H, W), ``"classes"`` and ``"distance"`` (1, H, W), memory-mapped uint16.
 
-        C is 1 for a grey image, else 3. `transforms.UnpackCellsd` says what the numbers mean.
+        C is 1 for a grey image, else 3. `random_transforms.UnpackCellsd` says what the numbers mean.
 
         Raises
         ------
