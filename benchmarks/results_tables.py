@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from maunet_lite.course.figures import ablation_tables as ablation
-from maunet_lite.course.figures.ablation_figures import plot_learning_curves
+from maunet_lite.course.figures import ablation
+from maunet_lite.course.figures.scores import plot_learning_curves
 from maunet_lite.data import atomic_path
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ from maunet_lite import figures
 from maunet_lite.inference import predict, segment
 from maunet_lite.scale import BlockGrid
 from maunet_lite.course import exercises, record, show
-from maunet_lite.course.figures.slide_scenes import NUCLEI, cost, make_slide
+from maunet_lite.course.figures.slides import NUCLEI, cost, make_slide
 
 scene = ml.simulate("fluorescence", (400, 480), n_cells=130, rng=np.random.default_rng(4), **NUCLEI)
 half = scene.image.shape[1] // 2

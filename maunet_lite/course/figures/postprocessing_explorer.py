@@ -1,6 +1,6 @@
 """The explorer of notebook 05: every number of the post-processing on a slider, F1 and errors at once.
 
-What it shows is drawn by `figures.postprocessing_cases`. The controls have the names of
+What it shows is drawn by `figures.postprocessing`. The controls have the names of
 `PostprocessConfig`'s fields, so that what was found with the mouse can be written down: the explorer itself
 says how (`settings_code`).
 """
@@ -12,7 +12,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from maunet_lite.course.display import show
-from maunet_lite.course.figures.postprocessing_cases import INPUTS, STEPS, Case, draw_result, score
+from maunet_lite.course.figures.postprocessing import INPUTS, STEPS, Case, draw_result, score
 from maunet_lite.course.widgets import Choice, Explorer, Slider
 from maunet_lite.postprocessing import PostprocessConfig
 

@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from maunet_lite.course.figures.slide_scenes import PLACES, cost, make_slide
 from maunet_lite.course.figures.slide_view import LONGEST, SlideView
+from maunet_lite.course.figures.slides import PLACES, cost, make_slide
 from maunet_lite.scale.slides.blocks import Block
 from maunet_lite.scale.slides.segment import Step, segment_slide
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from maunet_lite.course.figures.ablation_tables import learning_curve, rows
+from maunet_lite.course.figures.ablation import learning_curve, rows
 from maunet_lite.evaluation import Errors, errors
 from maunet_lite.figures import ERROR_COLORS, SERIES, picture, rgb, take_axes
 from maunet_lite.figures import errors as show_errors
@@ -175,7 +175,7 @@ def plot_learning_curves(frame: pd.DataFrame) -> Figure:
     Parameters
     ----------
     frame : pandas.DataFrame
-        What `figures.ablation_tables.load` returns.
+        What `figures.ablation.load` returns.
     """
     from matplotlib.figure import Figure
 

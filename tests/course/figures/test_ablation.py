@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from maunet_lite.course.figures import ablation as tables
 from maunet_lite.course.display import collect
-from maunet_lite.course.figures import ablation_tables as tables
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "06_evaluation_and_ablation.ipynb"
+NOTEBOOK = Path(__file__).parents[3] / "notebooks" / "06_evaluation_and_ablation.ipynb"
 
 
 def row(table: str, variant: str, seed: int, f1: float, modality: str = "all", **more: object) -> dict:

@@ -7,14 +7,14 @@ import asyncio
 import numpy as np
 import pytest
 
-from maunet_lite.course.figures.preprocessing_explorer import (
+from maunet_lite.course.figures.shapes import from_digits, show_numbers, six_shapes
+from maunet_lite.course.figures.targets import (
     class_map_with,
     draw_choice,
     markers,
     measure_cells,
     targets_from,
 )
-from maunet_lite.course.figures.preprocessing_shapes import from_digits, show_numbers, six_shapes
 from maunet_lite.course.widgets import Choice, Explorer, Slider, explorer
 from maunet_lite.data import simulate
 from maunet_lite.data.checks import LabelError

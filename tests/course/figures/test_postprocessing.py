@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from maunet_lite.course.figures.postprocessing_cases import (
+from maunet_lite.course.figures.postprocessing import (
     INPUTS,
     STEPS,
     Case,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from maunet_lite.course.figures import ablation_figures as figures
+from maunet_lite.course.figures import scores as figures
 from maunet_lite.evaluation.errors import errors
 
 TRUTH = np.zeros((24, 40), dtype=np.int32)
