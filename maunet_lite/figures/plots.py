@@ -12,16 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maunet_lite.figures.canvas import (
-    colormap_with_grey,
-    grid,
-    legend,
-    line_width,
-    own_axes,
-    picture,
-    thin,
-    value_range,
-)
+from maunet_lite.figures.canvas import legend, line_width, own_axes, picture, picture_grid, thin
 from maunet_lite.figures.colors import (
     CLASS_COLORS,
     CLASS_NAMES,
@@ -32,29 +23,10 @@ from maunet_lite.figures.colors import (
     rgb,
     to_display,
 )
-from maunet_lite.figures.diagrams import learning_curve, score_strip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-__all__ = [
-    "before_after",
-    "contact_sheet",
-    "errors",
-    "learning_curve",
-    "outlines",
-    "overlay",
-    "random_colors",
-    "score_strip",
-    "show_classes",
-    "show_distance",
-    "show_image",
-    "show_labels",
-    "show_maps",
-    "show_steps",
-    "show_targets",
-]
 
 
 def show_image(image: np.ndarray, ax: Axes | None = None, title: str | None = None) -> Axes:
@@ -133,7 +105,11 @@ def show_distance(
 
     `limits` are the values of the darkest and the lightest colour; None takes the map's own. NaN is grey.
     """
-    ax = picture(thin(values), ax, title, cmap=colormap_with_grey(colormap), **value_range(values, limits))
+    from matplotlib import colormaps
+
+    low, high = (None, None) if limits is None else limits
+    grey = colormaps[colormap].with_extremes(bad="#808080")
+    ax = picture(thin(values), ax, title, cmap=grey, vmin=low, vmax=high)
     if bar:
         strip = ax.inset_axes([1.02, 0, 0.035, 1])
         ax.figure.colorbar(ax.images[-1], cax=strip).outline.set_visible(False)
@@ -153,29 +129,15 @@ def show_maps(maps: Sequence[Any], image: np.ndarray | None = None, axes: Any = 
         One per picture.
     """
     probabilities, distance = maps
-    count = len(probabilities) + (distance is not None) + (image is not None)
-    figure, places = grid(count, 3, probabilities[0].shape, axes, room=1.13)
+    panels = {"distance field": distance} if distance is not None else {}
+    panels = {f"P({name})": plane for name, plane in zip(CLASS_NAMES, probabilities, strict=False)} | panels
+    count = len(panels) + (image is not None)
+    places = picture_grid(count, 3, probabilities[0].shape, axes, room=1.13)
     if image is not None:
-        show_image(image, next(places), "image")
-    for name, plane in zip(CLASS_NAMES, probabilities, strict=False):
-        show_distance(plane, next(places), f"P({name})", colormap="viridis")
-    if distance is not None:
-        show_distance(distance, next(places), "distance field")
-    return figure
-
-
-def show_targets(targets: Sequence[np.ndarray], image: np.ndarray | None = None, axes: Any = None) -> Figure:
-    """Show what the network is to learn: class map and distance field (paper 2.1), after the image.
-
-    `targets` is (classes, distance), two (H, W) arrays, such as ``preprocessing.Targets``.
-    """
-    classes, distance = targets
-    figure, places = grid(2 + (image is not None), 3, classes.shape, axes, room=1.05)
-    if image is not None:
-        show_image(image, next(places), "image")
-    show_classes(classes, next(places), "class map")
-    show_distance(distance, next(places), "distance field")
-    return figure
+        show_image(image, places[0], "image")
+    for ax, (name, plane) in zip(places[-len(panels) :], panels.items(), strict=True):
+        show_distance(plane, ax, name, colormap="magma" if name == "distance field" else "viridis")
+    return places[0].figure
 
 
 def show_steps(
@@ -186,55 +148,23 @@ def show_steps(
     Masks are drawn white on black, label maps in random colours, maps of numbers with a colour bar.
     Markers are too small to be seen and are drawn a little larger than they are.
     """
+    from scipy.ndimage import maximum_filter
+
+    shape = next(iter(steps.values())).shape
     panels = ({} if image is None else {"image": image}) | dict(steps)
-    figure, places = grid(len(panels), columns, next(iter(steps.values())).shape, axes)
-    for name, values in panels.items():
-        ax, title = next(places), name.replace("_", " ")
+    places = picture_grid(len(panels), columns, shape, axes)
+    for ax, (name, values) in zip(places, panels.items(), strict=True):
+        title = name.replace("_", " ")
         if name == "image":
             show_image(values, ax, title)
         elif values.dtype == bool:
             picture(thin(values), ax, title, cmap="gray", vmin=0, vmax=1)
         elif values.dtype.kind in "iu":
-            show_labels(_grown(values) if "marker" in name else values, ax, f"{title} ({_count(values)})")
+            seen = maximum_filter(values, 3 + 2 * (max(shape) // 300)) if "marker" in name else values
+            show_labels(seen, ax, f"{title} ({np.count_nonzero(np.unique(values))})")
         else:
             show_distance(values, ax, title, limits=None, bar=False)
-    return figure
-
-
-def contact_sheet(
-    images: Sequence[np.ndarray],
-    titles: Sequence[str] | None = None,
-    labels: Sequence[np.ndarray | None] | None = None,
-    columns: int = 4,
-    axes: Any = None,
-) -> Figure:
-    """Show many images at once, with the outlines of their cells where `labels` are given.
-
-    Pictures are cut to the middle square, so that images of different shapes make an even sheet.
-    """
-    figure, places = grid(len(images), columns, (1, 1), axes, titles is not None)
-    for k, image in enumerate(images):
-        title = titles[k] if titles is not None else None
-        if labels is None or labels[k] is None:
-            show_image(_square(image), next(places), title)
-        else:
-            overlay(_square(image), _square(labels[k]), next(places), title, fill=0.15)
-    return figure
-
-
-def before_after(
-    image: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
-    titles: tuple[str, str] = ("before", "after"),
-    axes: Any = None,
-) -> Figure:
-    """Show the image and two segmentations of it side by side, with their numbers of cells."""
-    figure, places = grid(3, 3, before.shape, axes)
-    show_image(image, next(places), "image")
-    for labels, title in zip((before, after), titles, strict=True):
-        overlay(image, labels, next(places), f"{title} ({_count(labels)} cells)")
-    return figure
+    return places[0].figure
 
 
 def errors(
@@ -276,22 +206,6 @@ def errors(
     counts = {f"{len(getattr(report, kind))} {kind}": color for kind, color in ERROR_COLORS.items()}
     legend(ax, {f"{len(report.found)} found": "#BBBBBB"} | counts, columns=5)
     return ax
-
-
-def _square(array: np.ndarray) -> np.ndarray:
-    side = min(array.shape[:2])
-    top, left = ((length - side) // 2 for length in array.shape[:2])
-    return array[top : top + side, left : left + side]
-
-
-def _grown(markers: np.ndarray) -> np.ndarray:
-    from scipy.ndimage import maximum_filter
-
-    return maximum_filter(markers, size=2 * (1 + max(markers.shape) // 300) + 1)
-
-
-def _count(labels: np.ndarray) -> int:
-    return int(np.count_nonzero(np.unique(labels) > 0))
 
 
 def _check_sizes(image: np.ndarray, labels: np.ndarray) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from maunet_lite.course.exercises.judge import compare, exercise
-from maunet_lite.course.figures.shapes import discs, from_digits
+from maunet_lite.course.figures.targets import discs, from_digits
 from maunet_lite.preprocessing import class_map
 
 LOW, HIGH = 0.01, 0.99

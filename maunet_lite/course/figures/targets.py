@@ -1,21 +1,20 @@
-"""What the explorer of notebook 01 draws: class map, distance field and a cut through both (paper 2.1).
+"""What notebook 01 looks at: small label maps with answers known beforehand, and targets with every knob.
 
-A slider must answer at once. What is slow about the targets, finding each pixel's distance to the outside
-and to the centre of its own cell, depends on no slider: `measure_cells` does it once per label map, and
-`targets_from` is arithmetic on the result.
+The explorer's figure shows class map and distance field (paper 2.1) and a cut through both; `draw_choice`
+makes the function that draws it for any values of the knobs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
 from maunet_lite.data import validate_labels
-from maunet_lite.figures import overlay, show_classes, show_distance
-from maunet_lite.preprocessing import Targets
+from maunet_lite.figures import CLASS_COLORS, overlay, show_classes, show_distance
+from maunet_lite.preprocessing import Targets, distance_field
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,84 +23,115 @@ if TYPE_CHECKING:
 SKELETON = 0.8  # the post-processing starts cells where the distance field is above (paper 2.3, step 2)
 
 
-class CellMeasures(NamedTuple):
-    """What class map and distance field are made from; (H, W) float32 each, 0 in the background.
+def from_digits(rows: str) -> np.ndarray:
+    """Turn rows of digits, separated by white space, into a label map; a dot is 0.
 
-    Attributes
-    ----------
-    size : numpy.ndarray
-        S, the number of pixels of the pixel's own cell.
-    depth : numpy.ndarray
-        Euclidean distance to the nearest pixel outside the own cell; the image's edge is not outside.
-        Infinite in a cell that fills the image.
-    deepest : numpy.ndarray
-        The largest depth in the own cell.
-    to_centre : numpy.ndarray
-        Distance to the pixel of the own cell that is nearest to its centroid.
+    Examples
+    --------
+    >>> from_digits("..1 221")
+    array([[0, 0, 1],
+           [2, 2, 1]])
     """
-
-    size: np.ndarray
-    depth: np.ndarray
-    deepest: np.ndarray
-    to_centre: np.ndarray
+    return np.array([[int(digit) for digit in row.replace(".", "0")] for row in rows.split()])
 
 
-def measure_cells(labels: np.ndarray) -> CellMeasures:
-    """Measure each pixel's place in its cell.
+def discs(shape: tuple[int, int], *places: tuple[float, float, float]) -> np.ndarray:
+    """Draw discs 1, 2, 3 …; a later one takes only pixels that are still free.
+
+    Parameters
+    ----------
+    shape : (height, width)
+    *places : (row, column, diameter)
+        In pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W) int label map.
+
+    Examples
+    --------
+    >>> discs((3, 6), (1, 1, 2), (1, 4, 3))
+    array([[0, 1, 0, 2, 2, 2],
+           [1, 1, 1, 2, 2, 2],
+           [0, 1, 0, 2, 2, 2]])
+    """
+    rows, columns = np.indices(shape)
+    masks = [np.hypot(rows - row, columns - column) <= width / 2 for row, column, width in places]
+    return np.select(masks, range(1, len(masks) + 1), 0)
+
+
+def six_shapes(side: int = 120) -> dict[str, np.ndarray]:
+    """Return label maps of a round, a long, a crescent, a U and a waisted cell, and of two long neighbours.
+
+    Examples
+    --------
+    >>> [int(labels.max()) for labels in six_shapes().values()]
+    [1, 1, 1, 1, 1, 2]
+    """
+    rows, columns = (np.indices((side, side)) - (side - 1) / 2) / side  # from -0.5 to 0.5
+
+    def ellipse(row: float, column: float, height: float, width: float) -> np.ndarray:
+        return ((rows - row) / height) ** 2 + ((columns - column) / width) ** 2 <= 1
+
+    upper, lower = ellipse(-0.09, 0, 0.095, 0.44), ellipse(0.085, 0, 0.095, 0.44)
+    slot = (np.abs(columns) <= 0.045) & (rows <= 0.26)
+    shapes = {
+        "round": ellipse(0, 0, 0.3, 0.3),
+        "long": ellipse(0, 0, 0.125, 0.46),
+        "crescent": ellipse(0, 0, 0.38, 0.38) & ~ellipse(0, 0.18, 0.28, 0.28),
+        "U": ellipse(0, 0, 0.44, 0.34) & ~slot,
+        "waisted": ellipse(0, -0.2, 0.205, 0.205) | ellipse(0, 0.2, 0.205, 0.205),
+        "two long ones": np.select([upper, lower], [1, 2], 0),
+    }
+    return {name: shape.astype(int) for name, shape in shapes.items()}
+
+
+def show_numbers(
+    ax: Axes, values: np.ndarray, title: str = "", write: str = "{:.0f}", **options: Any
+) -> Axes:
+    """Show a small array with its numbers in the pixels; zeros stay empty.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    values : numpy.ndarray
+        (H, W), some twenty rows at most.
+    title : str
+    write : str
+        How a number is written; ``.65`` instead of ``0.65``, because pixels are small.
+    **options
+        Passed to ``seaborn.heatmap``: cmap, vmin, vmax …
+    """
+    import seaborn as sns
+
+    written = [[write.format(value).removeprefix("0") if value else "" for value in row] for row in values]
+    small = {"annot_kws": {"fontsize": 7}, "xticklabels": False, "yticklabels": False}
+    sns.heatmap(values, annot=np.array(written), fmt="", cbar=False, square=True, ax=ax, **small, **options)
+    ax.set_title(title, fontsize=9)
+    return ax
+
+
+def class_map_with(labels: np.ndarray, thickness: Callable[[float], float]) -> np.ndarray:
+    """Class map with any rule for the thickness of the boundary.
 
     Parameters
     ----------
     labels : numpy.ndarray
         (H, W) label map.
-
-    Raises
-    ------
-    LabelError
-        If `labels` is no label map, see `data.validate_labels`.
-
-    Examples
-    --------
-    >>> measure_cells(np.array([[0, 7, 7, 7, 0]])).depth
-    array([[0., 1., 2., 1., 0.]], dtype=float32)
-    """
-    ids, compact = np.unique(validate_labels(labels), return_inverse=True)
-    compact = compact.reshape(labels.shape) + (ids[0] > 0)  # 0 is background, also if there is none
-    measures = CellMeasures(*(np.zeros(labels.shape, np.float32) for _ in CellMeasures._fields))
-    for k, box in enumerate(ndimage.find_objects(compact), start=1):
-        window = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
-        cell = compact[window] == k
-        depth = np.full(cell.shape, np.inf) if cell.all() else ndimage.distance_transform_edt(cell)
-        values = (cell.sum(), depth, depth.max(), _distance_to_centre(cell))
-        for whole, value in zip(measures, values, strict=True):
-            np.copyto(whole[window], value, where=cell, casting="same_kind")
-    return measures
-
-
-def _distance_to_centre(cell: np.ndarray) -> np.ndarray:
-    """Return the distance of each pixel to the one of `cell` that is nearest to its centroid."""
-    pixels = np.argwhere(cell)  # (S, 2) in reading order: of several nearest pixels the first is taken
-    centre = pixels[np.argmin(((pixels - pixels.sum(0) / len(pixels)) ** 2).sum(1))]
-    rows, columns = np.indices(cell.shape)
-    return np.hypot(rows - centre[0], columns - centre[1])
-
-
-def class_map_with(
-    cells: np.ndarray | CellMeasures, thickness: Callable[[np.ndarray], np.ndarray | float]
-) -> np.ndarray:
-    """Class map with any rule for the thickness of the boundary.
-
-    Parameters
-    ----------
-    cells : numpy.ndarray or CellMeasures
-        (H, W) label map, or what `measure_cells` made of it.
     thickness : callable
-        Takes S, an array of cell sizes in pixels, and returns t in pixels. A boundary is one layer at least.
+        Takes S, the size of a cell in pixels, and returns t in pixels. A boundary is one layer at least.
 
     Returns
     -------
     numpy.ndarray
         (H, W) uint8: 0 background, 1 interior, 2 boundary. A cell all of whose pixels were boundary keeps its
-        deepest ones as interior, as in `preprocessing.class_map`.
+        deepest ones as interior, as in `preprocessing.class_map`; the image's edge is no boundary.
+
+    Raises
+    ------
+    LabelError
+        If `labels` is no label map, see `data.validate_labels`.
 
     Examples
     --------
@@ -113,56 +143,49 @@ def class_map_with(
     >>> int((class_map_with(labels, lambda S: 4) == 1).sum())
     1764
     """
-    cells = cells if isinstance(cells, CellMeasures) else measure_cells(cells)
-    boundary = cells.depth <= np.maximum(thickness(cells.size), 1)
-    boundary &= (cells.depth < cells.deepest) | (cells.deepest > np.maximum(thickness(cells.size), 1))
-    return np.where(cells.size == 0, 0, np.where(boundary, 2, 1)).astype(np.uint8)
+    from skimage.measure import regionprops
+
+    labels = validate_labels(labels)
+    classes = np.zeros(labels.shape, dtype=np.uint8)
+    for region in regionprops(labels):
+        window = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in region.slice)
+        cell = labels[window] == region.label
+        depth = np.full(cell.shape, np.inf) if cell.all() else ndimage.distance_transform_edt(cell)
+        t = max(thickness(region.area), 1)
+        interior = depth > t if depth.max() > t else depth == depth.max()
+        classes[window][cell] = np.where(interior, 1, 2)[cell]
+    return classes
 
 
-def targets_from(
-    cells: CellMeasures, divisor: float = 20.0, beta: float = 1.0, center: str = "paper"
+def targets_with(
+    labels: np.ndarray, divisor: float = 20.0, beta: float = 1.0, center: str = "paper"
 ) -> Targets:
     """Class map and distance field as in `preprocessing.make_targets`, with every knob.
 
     Parameters
     ----------
-    cells : CellMeasures
-        The result of `measure_cells`.
+    labels : numpy.ndarray
+        (H, W) label map.
     divisor : float
         The boundary is sqrt(S) / divisor thick: 20 in the paper.
-    beta : float
-        How steeply the distance field falls: 1 in the paper.
-    center : {"paper", "authors"}
-        What the field is measured from, see `preprocessing.distance_field`.
+    beta, center
+        As for `preprocessing.distance_field`.
 
     Raises
     ------
     ValueError
         If `center` is unknown, or `divisor` or `beta` is not positive.
     """
-    if center not in ("paper", "authors"):
-        raise ValueError(f'center is {center!r}; use "paper" or "authors"')
-    if not (divisor > 0 and beta > 0):
-        raise ValueError(f"divisor is {divisor} and beta {beta}; expected positive numbers")
-    if center == "paper":
-        gamma = cells.to_centre
-    else:
-        depth = np.where(np.isfinite(cells.depth), cells.depth, 0)
-        gamma = np.where(np.isfinite(cells.deepest), cells.deepest, 0) - depth
-    inside = cells.size > 0
-    field = inside / (1 + beta * gamma / np.sqrt(np.where(inside, cells.size, 1)))
-    return Targets(class_map_with(cells, lambda size: np.sqrt(size) / divisor), field.astype(np.float32))
+    if not divisor > 0:
+        raise ValueError(f"divisor is {divisor}; use a positive number (the paper takes 20)")
+    classes = class_map_with(labels, lambda size: np.sqrt(size) / divisor)
+    return Targets(classes, distance_field(labels, center, beta))
 
 
 def markers(field: np.ndarray, threshold: float = SKELETON) -> tuple[np.ndarray, int]:
     """Pieces of a distance field above a threshold: where the post-processing would start cells.
 
-    Parameters
-    ----------
-    field : numpy.ndarray
-        (H, W) distance field.
-    threshold : float
-        Pieces are above it; pixels that touch at a corner are one piece.
+    Pixels that touch at a corner are one piece.
 
     Returns
     -------
@@ -178,14 +201,7 @@ def markers(field: np.ndarray, threshold: float = SKELETON) -> tuple[np.ndarray,
     return ndimage.label(field > threshold, structure=np.ones((3, 3)))
 
 
-def draw_targets(
-    image: np.ndarray,
-    labels: np.ndarray,
-    cells: CellMeasures,
-    divisor: float = 20.0,
-    beta: float = 1.0,
-    center: str = "paper",
-) -> Figure:
+def draw_targets(image: np.ndarray, labels: np.ndarray, targets: Targets) -> Figure:
     """Draw image, class map, distance field, and a cut through the row that meets most cells.
 
     Parameters
@@ -194,50 +210,33 @@ def draw_targets(
         (H, W) or (H, W, C).
     labels : numpy.ndarray
         (H, W) label map.
-    cells : CellMeasures
-        ``measure_cells(labels)``, made once.
-    divisor, beta, center
-        As for `targets_from`.
+    targets : Targets
+        What `targets_with` made of it.
     """
     from matplotlib.figure import Figure
 
-    targets = targets_from(cells, divisor, beta, center)
+    classes, field = targets
     figure = Figure(figsize=(8, 4.2))
-    grid = figure.add_gridspec(2, 3, height_ratios=(2.6, 1), hspace=0.12, wspace=0.05)
-    figure.subplots_adjust(left=0.06, right=0.99, top=0.94, bottom=0.11)
-    axes = [figure.add_subplot(grid[0, column]) for column in range(3)]
-    row = _row_of_most_cells(labels)
-    overlay(image, labels, axes[0], f"{len(np.unique(labels[labels > 0]))} cells")
-    show_classes(targets.classes, axes[1], _about_classes(targets.classes), key=False)
-    show_distance(targets.distance, axes[2], _about_markers(targets.distance), bar=False)
-    if (targets.distance > SKELETON).any():
-        axes[2].contour(targets.distance, [SKELETON], colors="#56B4E9", linewidths=0.8)
-    for ax in axes:
-        ax.axhline(row, color="white", linewidth=0.7, linestyle=":")
-    _draw_cut(figure.add_subplot(grid[1, :]), targets, row)
+    figure.subplots_adjust(left=0.06, right=0.99, top=0.94, bottom=0.11, hspace=0.12, wspace=0.05)
+    places = [["cells", "classes", "field"], ["cut", "cut", "cut"]]
+    axes = figure.subplot_mosaic(places, height_ratios=(2.6, 1))
+    share = (classes == 2).sum() / max((classes > 0).sum(), 1)
+    overlay(image, labels, axes["cells"], f"{np.count_nonzero(np.unique(labels))} cells")
+    show_classes(classes, axes["classes"], f"boundary: {share:.0%} of cell pixels", key=False)
+    show_distance(field, axes["field"], f"{markers(field)[1]} markers above {SKELETON}", bar=False)
+    if (field > SKELETON).any():
+        axes["field"].contour(field, [SKELETON], colors="#56B4E9", linewidths=0.8)
+    row = int(np.argmax([len(np.unique(line)) for line in labels]))
+    for name in places[0]:
+        axes[name].axhline(row, color="white", linewidth=0.7, linestyle=":")
+    _draw_cut(axes["cut"], field[row], classes[row])
     return figure
 
 
-def _row_of_most_cells(labels: np.ndarray) -> int:
-    return int(np.argmax([len(np.unique(row)) for row in labels]))
-
-
-def _about_classes(classes: np.ndarray) -> str:
-    share = (classes == 2).sum() / max((classes > 0).sum(), 1)
-    return f"boundary: {share:.0%} of cell pixels"
-
-
-def _about_markers(field: np.ndarray) -> str:
-    return f"{markers(field)[1]} markers above {SKELETON}"
-
-
-def _draw_cut(ax: Axes, targets: Targets, row: int) -> None:
+def _draw_cut(ax: Axes, field: np.ndarray, classes: np.ndarray) -> None:
     """Draw the field along one row, over the colours of the classes there."""
     from matplotlib.colors import ListedColormap
 
-    from maunet_lite.figures import CLASS_COLORS
-
-    field, classes = targets.distance[row], targets.classes[row]
     colors = ListedColormap(["#FFFFFF", *CLASS_COLORS[1:3]])
     extent = (-0.5, field.size - 0.5, 0, 1.05)
     ax.imshow(classes[None], cmap=colors, vmin=0, vmax=2, alpha=0.45, aspect="auto", extent=extent)
@@ -247,9 +246,7 @@ def _draw_cut(ax: Axes, targets: Targets, row: int) -> None:
     ax.tick_params(labelsize=8)
 
 
-def draw_choice(
-    pictures: Mapping[str, tuple[np.ndarray, np.ndarray]],
-) -> Callable[..., Figure]:
+def draw_choice(pictures: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Callable[..., Figure]:
     """Return a function that draws one of several pictures, for an explorer that can change between them.
 
     Parameters
@@ -260,12 +257,11 @@ def draw_choice(
     Returns
     -------
     callable
-        Takes ``picture`` (a name), ``divisor``, ``beta`` and ``center``; returns `draw_targets` of them.
+        Takes ``picture`` (a name) and what `targets_with` takes; returns `draw_targets` of them.
     """
-    measured = {name: measure_cells(labels) for name, (_, labels) in pictures.items()}
 
-    def draw(picture: str, divisor: float = 20.0, beta: float = 1.0, center: str = "paper") -> Figure:
+    def draw(picture: str, **knobs: Any) -> Figure:
         image, labels = pictures[picture]
-        return draw_targets(image, labels, measured[picture], divisor, beta, center)
+        return draw_targets(image, labels, targets_with(labels, **knobs))
 
     return draw
