@@ -312,7 +312,7 @@ starts = {"both a little wrong": (-0.1, -0.2), "sure and right": (1.5, -0.1), "s
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.4), sharey=True, layout="compressed")
 for ax, (name, start) in zip(axes, starts.items(), strict=True):
     pair = pd.DataFrame(follow(*start), columns=["network 1", "network 2"]).rename_axis("step")
-    consistency.plot_runs(pair, ax, title=name, ylabel="probability of the truth" if ax is axes[0] else "")
+    figures.show_lines(pair, ax, title=name, ylabel="probability of the truth" if ax is axes[0] else "")
     ax.set_ylim(-0.03, 1.03)
 show(
     fig,
@@ -495,8 +495,8 @@ logs = {"CR, λ = 1.5": cr_log, "control, λ = 0": control_log}
 accuracies = {name: consistency.pseudo_accuracies(log, smooth=5) for name, log in logs.items()}
 means = {name: table.mean(axis=1) for name, table in accuracies.items()}
 fig, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="compressed")
-consistency.plot_runs({k: log["agreement"] for k, log in logs.items()}, axes[0], title="agreement")
-consistency.plot_runs(means, axes[1], title="accuracy of the pseudo labels")
+figures.show_lines({k: log["agreement"] for k, log in logs.items()}, axes[0], title="agreement")
+figures.show_lines(means, axes[1], title="accuracy of the pseudo labels")
 axes[1].axhline(1 / 3, color="0.5", lw=1, ls=":")
 for ax in axes:
     ax.set_ylim(0, 1)
@@ -521,7 +521,7 @@ for name in logs:
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.0), sharey=True, layout="compressed")
 for ax, (name, table) in zip(axes, accuracies.items(), strict=True):
     ax.plot(table.mean(axis=1), color="black", lw=4, alpha=0.2, label="mean")
-    consistency.plot_runs(table, ax, title=name, ylabel="pseudo-label accuracy" if ax is axes[0] else "")
+    figures.show_lines(table, ax, title=name, ylabel="pseudo-label accuracy" if ax is axes[0] else "")
     ax.axhline(1 / 3, color="0.5", lw=1, ls=":")
     ax.set_ylim(0, 1)
 axes[1].get_legend().remove()
@@ -674,7 +674,7 @@ points = pd.DataFrame(points, columns=["method", "labelled fraction", "seed", "m
 
 fig, ax = plt.subplots(figsize=(5, 2.6), layout="compressed")
 lines = points.pivot_table(index="labelled fraction", columns="method", values="mean Dice")
-consistency.plot_runs(lines[["cr", "supervised"]], ax, ylabel="mean Dice", marker="o")
+figures.show_lines(lines[["cr", "supervised"]], ax, ylabel="mean Dice")
 ax.scatter(points["labelled fraction"], points["mean Dice"], s=10, color="0.4", zorder=3)
 ax.set(xlim=(0, None), ylim=(0, 1))
 show(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,34 @@ if TYPE_CHECKING:
 
 VERDICTS = ("agree, right", "differ", "agree, wrong")
 VERDICT_COLORS = ("#E4E4E4", "#0072B2", "#B2182B")  # none that stands for a class in the maps beside them
-_ACCURACY = "pseudo_accuracy_"
+
+# the two networks of paper Fig. 3: name → centre, text, colour
+_ONE, _TWO, _IMAGE = SERIES[0], SERIES[1], "#555555"
+_BOXES = {
+    "image": ((0.45, 1.75), "image\nwithout\nlabels", _IMAGE),
+    "network 1": ((2.1, 2.65), "network 1", _ONE),
+    "network 2": ((2.1, 0.85), "network 2", _TWO),
+    "classes 1": ((4.9, 2.97), "classes $P_{cls,1}$", _ONE),
+    "distance 1": ((4.2, 2.33), "distance $P_{reg,1}$", _ONE),
+    "distance 2": ((4.2, 1.17), "distance $P_{reg,2}$", _TWO),
+    "classes 2": ((4.9, 0.53), "classes $P_{cls,2}$", _TWO),
+    "pseudo 1": ((7.6, 2.97), r"pseudo label $\hat{P}_{cls,1}$", _ONE),
+    "pseudo 2": ((7.6, 0.53), r"pseudo label $\hat{P}_{cls,2}$", _TWO),
+}
+_ARROWS = (
+    *(("image", f"network {k}", "->", "-") for k in (1, 2)),
+    *((f"network {k}", f"{output} {k}", "->", "-") for k in (1, 2) for output in ("classes", "distance")),
+    *((f"classes {k}", f"pseudo {k}", "->", "-") for k in (1, 2)),
+    ("pseudo 1", "classes 2", "->", "--"),
+    ("pseudo 2", "classes 1", "->", "--"),
+    ("distance 1", "distance 2", "<->", "-"),
+)
+_NOTES = {
+    (6.15, 3.09): "argmax",
+    (6.15, 0.65): "argmax",
+    (3.98, 1.75): "L2",
+    (7.9, 1.75): "cross entropy, both ways\n(no gradient to the teacher)",
+}
 
 
 def verdicts(one: np.ndarray, two: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -64,8 +90,7 @@ def shared_errors(one: np.ndarray, two: np.ndarray, truth: np.ndarray) -> float:
 
 def show_verdicts(kinds: np.ndarray, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Paint the result of `verdicts`: grey both right, blue they differ, red both wrong alike."""
-    table = np.stack([rgb(color) for color in VERDICT_COLORS])
-    return picture(table[kinds], ax, title)
+    return picture(np.stack([rgb(color) for color in VERDICT_COLORS])[kinds], ax, title)
 
 
 def pseudo_accuracies(log: pd.DataFrame, smooth: int = 3) -> pd.DataFrame:
@@ -89,36 +114,9 @@ def pseudo_accuracies(log: pd.DataFrame, smooth: int = 3) -> pd.DataFrame:
     >>> pseudo_accuracies(log, smooth=2)["dic"].to_list()
     [0.3, 0.4]
     """
-    names = sorted(name for name in log if name.startswith(_ACCURACY))
-    table = log[names].rename(columns=lambda name: name.removeprefix(_ACCURACY))
+    table = log.filter(regex="^pseudo_accuracy_").sort_index(axis=1)
+    table.columns = table.columns.str.removeprefix("pseudo_accuracy_")
     return table.rolling(smooth, min_periods=1).mean()
-
-
-def plot_runs(
-    runs: Mapping[str, pd.Series] | pd.DataFrame,
-    ax: Axes | None = None,
-    *,
-    title: str = "",
-    ylabel: str = "",
-    marker: str = "",
-) -> Axes:
-    """Draw one line per named series, or per column of a table, over its index."""
-    ax = take_axes(None, 1, 1, 5.0, 3.0)[0] if ax is None else ax
-    for color, (name, values) in zip(SERIES, runs.items(), strict=False):
-        values = values.dropna()
-        ax.plot(values.index, values, color=color, label=name, marker=marker or None, markersize=4)
-    ax.set(xlabel=values.index.name or "", ylabel=ylabel)
-    ax.set_title(title, fontsize=10)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(color="#DDDDDD", linewidth=0.6)
-    ax.legend(fontsize=8, frameon=False)
-    return ax
-
-
-# --- the two networks (paper Fig. 3) -------------------------------------------------------------------
-
-_LANES = ((2.65, 1, SERIES[0]), (0.85, -1, SERIES[1]))  # height, side of the classes, colour
-_BOX = {"boxstyle": "round,pad=0.02,rounding_size=0.12", "linewidth": 1.2}
 
 
 def draw_twins() -> Figure:
@@ -127,61 +125,21 @@ def draw_twins() -> Figure:
     Full arrows carry predictions, dashed ones pseudo labels (no gradient goes back along them).
     """
     ax = take_axes(None, 1, 1, 8.0, 3.2)[0]
-    for number, (y, side, color) in enumerate(_LANES, start=1):
-        classes, distance = y + 0.32 * side, y - 0.32 * side  # the distances face each other
-        _box(ax, (2.0, y), (1.7, 0.9), f"network {number}", color)
-        _box(ax, (4.7, classes), (1.7, 0.5), f"classes $P_{{cls,{number}}}$", color)
-        _box(ax, (4.7, distance), (1.7, 0.5), f"distance $P_{{reg,{number}}}$", color)
-        _box(ax, (7.6, classes), (1.8, 0.5), f"pseudo label $\\hat{{P}}_{{cls,{number}}}$", color, light=True)
-        _arrow(ax, (0.95, 1.75), (1.1, y))
-        for end in (classes, distance):
-            _arrow(ax, (2.9, y), (3.8, end))
-        _arrow(ax, (5.6, classes), (6.65, classes), text="argmax")
-    _box(ax, (0.45, 1.75), (0.9, 0.9), "image\nwithout\nlabels", "#555555")
-    (top, *_), (bottom, *_) = _LANES
-    _arrow(ax, (7.4, top + 0.02), (5.6, bottom - 0.22), dashed=True)
-    _arrow(ax, (7.4, bottom - 0.02), (5.6, top + 0.22), dashed=True)
-    ax.text(7.2, 1.75, "cross entropy, both ways\n(no gradient to the teacher)", fontsize=9, va="center")
-    _arrow(ax, (4.7, top - 0.62), (4.7, bottom + 0.62), both=True)
-    ax.text(4.6, 1.75, "L2", fontsize=9, ha="right", va="center")
-    ax.set(xlim=(-0.1, 9.6), ylim=(0.1, 3.4))
+    ax.set(xlim=(-0.1, 9.4), ylim=(0.1, 3.4))
     ax.set_axis_off()
+    boxes = {}
+    for name, (centre, text, color) in _BOXES.items():
+        pseudo = name.startswith("pseudo")
+        style = {
+            "facecolor": "white" if pseudo else (*rgb(color), 0.15),
+            "linestyle": "--" if pseudo else "-",
+        }
+        box = {"boxstyle": "round,pad=0.6", "edgecolor": color, "linewidth": 1.2} | style
+        boxes[name] = ax.text(*centre, text, bbox=box, ha="center", va="center", fontsize=9).get_bbox_patch()
+    for start, end, tip, line in _ARROWS:
+        style = {"arrowstyle": tip, "linestyle": line, "color": "#333333", "linewidth": 1.1}
+        patches = {"patchA": boxes[start], "patchB": boxes[end], "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", _BOXES[end][0], _BOXES[start][0], arrowprops=style | patches)
+    for place, text in _NOTES.items():
+        ax.text(*place, text, ha="center", va="center", fontsize=9)
     return ax.figure
-
-
-def _box(
-    ax: Axes,
-    centre: tuple[float, float],
-    size: tuple[float, float],
-    text: str,
-    color: str,
-    light: bool = False,
-) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    corner = (centre[0] - size[0] / 2, centre[1] - size[1] / 2)
-    face = "white" if light else (*rgb(color), 0.15)
-    style: dict[str, Any] = _BOX | {"linestyle": "--" if light else "-"}
-    ax.add_patch(FancyBboxPatch(corner, *size, facecolor=face, edgecolor=color, **style))
-    ax.text(*centre, text, ha="center", va="center", fontsize=9)
-
-
-def _arrow(
-    ax: Axes,
-    start: tuple[float, float],
-    end: tuple[float, float],
-    *,
-    text: str = "",
-    dashed: bool = False,
-    both: bool = False,
-) -> None:
-    style = {
-        "arrowstyle": "<->" if both else "->",
-        "color": "#333333",
-        "linewidth": 1.1,
-        "shrinkA": 0,
-        "shrinkB": 0,
-    }
-    ax.annotate("", end, start, arrowprops=style | {"linestyle": "--" if dashed else "-"})
-    if text:
-        ax.text((start[0] + end[0]) / 2, start[1] + 0.06, text, ha="center", fontsize=8)
