@@ -67,8 +67,7 @@ from scipy import ndimage
 
 from maunet_lite.evaluation import otsu_watershed
 from maunet_lite.postprocessing import number_in_reading_order
-from maunet_lite.course.figures.postprocessing import Case, draw_gallery, scan, score
-from maunet_lite.course.figures.postprocessing_explorer import explore
+from maunet_lite.course.figures.postprocessing import Case, draw_gallery, explore, scan, score
 from maunet_lite.postprocessing import flood
 
 ml.seed_everything(SEED)

@@ -10,23 +10,20 @@ import pytest
 
 from maunet_lite.course.figures.postprocessing import (
     INPUTS,
+    PRESETS,
     STEPS,
     Case,
-    draw_gallery,
-    draw_result,
-    scan,
-    score,
-)
-from maunet_lite.course.figures.postprocessing_explorer import (
-    PRESETS,
-    RANGES,
     PostprocessExplorer,
     controls,
     draw_choice,
+    draw_gallery,
+    draw_result,
     explore,
+    scan,
+    score,
     settings,
     settings_code,
-)
+)  # fmt: skip
 from maunet_lite.course.widgets import Choice
 from maunet_lite.postprocessing.config import PostprocessConfig
 from maunet_lite.postprocessing.maps import Maps
@@ -66,16 +63,17 @@ def glued() -> Case:
 
 
 def test_every_number_of_the_settings_has_a_control_that_reaches_the_presets():
-    assert list(RANGES) == [field.name for field in fields(PostprocessConfig)]
+    made = controls({"apart": APART})
+    assert list(made) == ["picture", "step", *(field.name for field in fields(PostprocessConfig))]
     for preset in PRESETS:
         for name, value in vars(PostprocessConfig.named(preset)).items():
-            limits = RANGES[name]
-            if isinstance(value, (bool, str)):
-                assert value in limits, name
+            control = made[name]
+            if isinstance(control, Choice):
+                assert value in control.options, name
             else:
-                low, high, step = limits
-                assert low <= value <= high, name
-                assert round((value - low) / step, 6) % 1 == 0, f"{name}: {value} is no step of the slider"
+                assert control.low <= value <= control.high, name
+                steps = (value - control.low) / control.step
+                assert round(steps, 6) % 1 == 0, f"{name}: {value} is no step of the slider"
 
 
 def test_steps_are_those_of_the_package():
@@ -173,7 +171,8 @@ def test_slider_redraws_and_writes_code(explorer):
     explorer.controls["refine"].value = False
     explorer.controls["picture"].value = "glued"
     assert explorer.picture.value != before
-    assert explorer.code.value == "<code>PostprocessConfig(refine=False, min_interior=60)</code>"
+    assert explorer.note.value.startswith("<code>PostprocessConfig(refine=False, min_interior=60)</code>")
+    assert "drawn in" in explorer.note.value
     assert explorer.preset.value == "own"
 
 
@@ -215,7 +214,7 @@ def test_preset_in_a_running_loop_gathers_into_one_figure(explorer):
 def test_all_controls_are_in_the_box(explorer):
     grid, *rest = explorer.box().children
     assert {explorer.preset, *explorer.controls.values()} == set(grid.children)
-    assert rest == [explorer.picture, explorer.code, explorer.note]
+    assert rest == [explorer.picture, explorer.note]
 
 
 def test_explore_shows_the_static_figure_and_returns_the_live_one(capsys):
