@@ -28,7 +28,9 @@ def test_controls_start_where_they_should(live):
     assert [c.description for c in live.controls.values()] == ["slope", "color"]
     assert bytes(live.picture.value).startswith(b"\x89PNG")
     assert "drawn in" in live.note.value
-    assert len(live.box().children) == 4
+    controls, *rest = live.box().children
+    assert list(controls.children) == [*live.controls.values()]
+    assert rest == [live.picture, live.note]
 
 
 @pytest.mark.parametrize(("name", "value"), [("slope", 2.0), ("color", "blue")])

@@ -1,27 +1,26 @@
 """What notebook 05 tries on a few pictures: scores, scans of one number, errors in colours, an explorer.
 
-Pure functions of a `Case` (a picture, its truth and the network's maps) and settings; the explorer calls them
-again whenever a control moves. Its controls have the names of `PostprocessConfig`'s fields, so that what was
-found with the mouse can be written down: the explorer itself says how (`settings_code`).
+Pure functions of a `Case` (a picture, its truth and the network's maps) and settings. The explorer is
+``explorer(draw_choice(cases), **controls(cases), alt=…)``. Its controls have the names of the fields of
+`PostprocessConfig`, and the figure shows their values as code, to be written down (`settings_code`).
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from maunet_lite.course.display import show
-from maunet_lite.course.widgets import Choice, Explorer, Slider
+from maunet_lite.course.widgets import Choice, Slider
 from maunet_lite.evaluation import errors as find_errors
 from maunet_lite.evaluation import match_cells
 from maunet_lite.figures import errors, overlay, show_image, show_steps
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
 
 if TYPE_CHECKING:
-    from ipywidgets import VBox
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -31,7 +30,7 @@ STEPS = (
 )  # fmt: skip
 INPUTS = ("image", "truth", "P(interior)", "P(boundary)", "distance field")
 PRESETS = ("default", "paper", "authors", "none")
-OWN = "own"  # shown instead of a preset's name once a number differs
+SLIDERS = "as the sliders stand"
 RANGES = {"blur": (0.0, 3.0, 0.25), "min_interior": (0, 60, 1)}  # other numbers: shares from 0 to 1
 
 
@@ -95,7 +94,7 @@ def scan(
 
 
 def draw_result(case: Case, config: PostprocessConfig, shown: str = "final", note: str = "") -> Figure:
-    """Draw what settings make of a case: errors in colours on the left, one map or step on the right.
+    """Draw what settings make of a case: errors in colours, beside them one map or step, below the settings.
 
     Parameters
     ----------
@@ -110,9 +109,11 @@ def draw_result(case: Case, config: PostprocessConfig, shown: str = "final", not
 
     labels, steps = segment(case.maps, config)
     found, f1 = find_errors(case.truth, labels), match_cells(case.truth, labels).f1
-    figure = Figure(figsize=(8, 0.45 + 4 * float(np.clip(labels.shape[0] / labels.shape[1], 0.5, 1.2))))
+    figure = Figure(figsize=(8, 0.65 + 4 * float(np.clip(labels.shape[0] / labels.shape[1], 0.5, 1.2))))
     left, right = figure.subplots(1, 2)
-    figure.subplots_adjust(left=0.005, right=0.995, top=0.93, bottom=0.07, wspace=0.02)
+    figure.subplots_adjust(left=0.005, right=0.995, top=0.93, bottom=0.11, wspace=0.02)
+    code = textwrap.fill(settings_code(config), 115)
+    figure.text(0.5, 0.005, code, ha="center", va="bottom", fontsize=8, family="monospace")
     errors(case.image, case.truth, labels, found, left, f"F1 {f1:.2f}{note}")
     _draw_shown(right, case, steps, shown)
     return figure
@@ -160,18 +161,6 @@ def draw_gallery(cases: Mapping[str, Case], side: int, config: PostprocessConfig
     return figure
 
 
-def settings(**numbers: Any) -> PostprocessConfig:
-    """Return settings from the values of controls: a slider's 0.30000000000000004 is 0.3.
-
-    Examples
-    --------
-    >>> settings(skeleton=0.1 + 0.2).skeleton
-    0.3
-    """
-    rounded = {name: round(value, 6) for name, value in numbers.items() if isinstance(value, float)}
-    return PostprocessConfig(**numbers | rounded)
-
-
 def settings_code(config: PostprocessConfig) -> str:
     """Write settings as Python, leaving out what is as in the default.
 
@@ -196,22 +185,25 @@ def draw_choice(cases: Mapping[str, Case]) -> Callable[..., Figure]:
     Returns
     -------
     callable
-        Takes ``picture`` (a name), ``step`` (one of `INPUTS` or `STEPS`) and values for fields of
-        `PostprocessConfig`; returns `draw_result` of them.
+        Takes ``picture`` (a name), ``step`` (one of `INPUTS` or `STEPS`), ``settings`` (one of `PRESETS`, or
+        `SLIDERS`: what follows) and values for fields of `PostprocessConfig`; returns `draw_result` of them.
     """
     notes = {name: f"   (default {score(case, 'default'):.2f})" for name, case in cases.items()}
 
-    def draw(picture: str, step: str = "final", **numbers: Any) -> Figure:
-        return draw_result(cases[picture], settings(**numbers), step, notes[picture])
+    def draw(picture: str, step: str = "final", settings: str = SLIDERS, **numbers: Any) -> Figure:
+        rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in numbers.items()}
+        config = PostprocessConfig(**rounded) if settings == SLIDERS else PostprocessConfig.named(settings)
+        return draw_result(cases[picture], config, step, notes[picture])
 
     return draw
 
 
 def controls(cases: Mapping[str, Case]) -> dict[str, Slider | Choice]:
-    """Return a control per field of `PostprocessConfig`, after one for the picture and one for the step."""
+    """Return a control per field of `PostprocessConfig`, after those for the picture, step and preset."""
     made: dict[str, Slider | Choice] = {
         "picture": Choice(next(iter(cases)), list(cases)),
         "step": Choice("peak_markers", (*INPUTS, *STEPS), "on the right"),
+        "settings": Choice(SLIDERS, (SLIDERS, *PRESETS)),
     }
     for name, value in asdict(PostprocessConfig()).items():
         if isinstance(value, bool):
@@ -221,76 +213,3 @@ def controls(cases: Mapping[str, Case]) -> dict[str, Slider | Choice]:
         else:
             made[name] = Slider(value, *RANGES.get(name, (0.0, 1.0, 0.05)))
     return made
-
-
-class PostprocessExplorer(Explorer):
-    """The live part: two columns of controls, a list of named settings, and the settings as code.
-
-    Attributes
-    ----------
-    preset : ipywidgets.Dropdown
-        Named settings; choosing one moves all sliders.
-    note : ipywidgets.HTML
-        The present settings as Python, to copy, and how long drawing took.
-    """
-
-    def __init__(self, cases: Mapping[str, Case], alt: str, dpi: int = 120) -> None:
-        import ipywidgets
-
-        self.preset = ipywidgets.Dropdown(options=[*PRESETS, OWN], value="default", description="settings")
-        super().__init__(draw_choice(cases), alt, dpi, controls(cases))
-        self.preset.observe(self._preset_chosen, names="value")
-
-    @property
-    def config(self) -> PostprocessConfig:
-        """The settings as the controls stand."""
-        return settings(
-            **{name: value for name, value in self.values.items() if name not in ("picture", "step")}
-        )
-
-    def redraw(self) -> None:
-        """Draw, write the settings as code, and say whether they have a name."""
-        super().redraw()
-        names = [name for name in PRESETS if PostprocessConfig.named(name) == self.config]
-        self.preset.value = names[0] if names else OWN
-        self.note.value = f"<code>{settings_code(self.config)}</code><br>{self.note.value}"
-
-    def _preset_chosen(self, change: Any) -> None:
-        """Move all controls, and draw one figure for them all."""
-        if change["new"] == OWN or PostprocessConfig.named(change["new"]) == self.config:
-            return
-        for name, value in asdict(PostprocessConfig.named(change["new"])).items():
-            self.controls[name].unobserve(self._changed, names="value")
-            self.controls[name].value = value
-            self.controls[name].observe(self._changed, names="value")
-        self._changed(None)
-
-    def box(self) -> VBox:
-        """Return controls in two columns, the figure, the code and the time it took."""
-        import ipywidgets
-
-        picture, step, *numbers = self.controls.values()
-        entries = [picture, step, self.preset, *numbers]
-        for control in entries:
-            control.style.description_width = "9em"
-            control.layout.width = "29em"
-        grid = ipywidgets.GridBox(entries, layout={"grid_template_columns": "30em 30em"})
-        return ipywidgets.VBox([grid, self.picture, self.note])
-
-
-def explore(cases: Mapping[str, Case], alt: str, dpi: int = 100) -> PostprocessExplorer:
-    """Show the figure with the default settings and, under it, the same figure with all controls.
-
-    Parameters
-    ----------
-    cases : dict
-        Name → case; the first one is shown first.
-    alt : str
-        What the figure shows, see `show`.
-    dpi : int
-        Pixels per inch of the static figure, which is stored; the live one is sharper.
-    """
-    live = PostprocessExplorer(cases, alt)
-    show(draw_choice(cases)(**live.values), alt, dpi=dpi)
-    live.display()
-    return live
