@@ -83,6 +83,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+import seaborn as sns
 from scipy.optimize import linear_sum_assignment
 from skimage.segmentation import expand_labels
 
@@ -97,11 +98,10 @@ from maunet_lite.course import exercises
 from maunet_lite.course.figures import ablation
 from maunet_lite.course.figures.scores import (
     draw_worst,
+    learning_curve,
     plot_learning_curves,
-    plot_pairs,
     plot_runs,
     show_pair,
-    show_scores,
 )
 from maunet_lite.training import train
 
@@ -319,8 +319,10 @@ for name, labels in damage.items():
     scores[name] = [m.precision, m.recall, m.f1, m.ap, curve.mean(), m.pq, dice(truth, labels)]
 metrics = ["precision", "recall", "F1", "AP", "AP .5–.95", "PQ", "Dice"]
 scores = pd.DataFrame(scores, metrics).T
-ax = show_scores(scores)
-show(ax, alt="A shaded table: seven metrics in columns, seven predictions in rows.", dpi=95)
+fig, ax = plt.subplots(figsize=(8, 2.6), layout="compressed")
+sns.heatmap(scores, annot=True, fmt=".2f", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=ax)
+ax.tick_params(length=0, rotation=0, top=False, labeltop=True, labelbottom=False)
+show(fig, alt="A shaded table: seven metrics in columns, seven predictions in rows.", dpi=95)
 
 # %% [markdown]
 # Read it by columns. **Dice** hardly notices merged cells or specks: it does not know what a cell is.
@@ -626,8 +628,10 @@ fig, axes = plt.subplots(1, 3, figsize=(8, 2.8), sharex=True, layout="compressed
 for ax, (column, name) in zip(
     axes, {"class_dice": "mean Dice", "f1_plain": "F1_ori", "f1": "F1"}.items(), strict=True
 ):
-    plot_pairs(results[column][names], ax, ylabel=name)
-    ax.set_ylim(0, 1)
+    pairs = results[column][names].add_prefix("seed ", axis=0)
+    ax.plot(names, pairs.mean(), color="black", lw=4, alpha=0.3, label="mean")
+    figures.show_lines(pairs.T, ax, title=name)
+    ax.set(xlabel="", xlim=(-0.3, len(names) - 0.7), ylim=(0, 1))
 for ax in axes[:2]:
     ax.get_legend().remove()
 show(fig, alt="Mean Dice, F1_ori and F1 of both variants, a line per seed; the mean is a thick grey line.")
@@ -688,8 +692,7 @@ four if len(four) else None
 if len(four):
     print("Gain over the base, mean over seeds, and the verdict:")
     print(ablation.verdicts(frame, "4").to_string())
-    single = ablation.rows(frame, "4").groupby("variant")["mean_f1"].apply(list)
-    ax = plot_runs(single.reindex(four.index), paper=ablation.PAPER_4["mean_f1"])
+    ax = plot_runs(ablation.rows(frame, "4"), ablation.PAPER_4["mean_f1"])
     show(
         ax, alt="F1 of every training by variant: a dot per seed, a bar for the mean, the paper's a diamond."
     )
@@ -757,7 +760,7 @@ ablation.by_modality(frame, "7").round(2) if (frame["table"] == "7").any() else 
 # %%
 for table, unit in (("curve", "images"), ("budget", "steps")):
     print(ablation.budget(frame, table))
-    for amount, mean in ablation.learning_curve(frame, table)["mean"].items():
+    for amount, mean in learning_curve(frame, table)["mean"].items():
         record(f"F1 with {amount} {unit}", round(float(mean), 4))
 show(
     plot_learning_curves(frame),

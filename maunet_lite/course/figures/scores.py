@@ -1,24 +1,25 @@
-"""Figures of notebook 06: little label maps, scores side by side, worst cells, and runs seed by seed."""
+"""Figures of notebook 06: little label maps, worst cells, runs seed by seed, and learning curves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from maunet_lite.course.figures.ablation import learning_curve, rows
+from maunet_lite.course.figures.ablation import rows
 from maunet_lite.evaluation import Errors, errors
-from maunet_lite.figures import ERROR_COLORS, SERIES, picture, rgb, take_axes
+from maunet_lite.figures import ERROR_COLORS, SERIES, picture, rgb, take_axes, tidy
 from maunet_lite.figures import errors as show_errors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KINDS = tuple(ERROR_COLORS)
-_TRUTH, _PREDICTION = "#56B4E9", "#E69F00"
+# modality → colour of its learning curve
+CURVES = dict(zip(("brightfield", "dic", "fluorescence", "phase-contrast"), SERIES, strict=False))
+CURVES["all"] = "#000000"
 
 
 def show_pair(
@@ -44,127 +45,113 @@ def show_pair(
         Draw a dashed line at this distance from the border.
     """
     from matplotlib.collections import LineCollection
-    from matplotlib.patheffects import withStroke
+    from matplotlib.patches import Rectangle
 
-    mix = np.ones((*truth.shape, 3), dtype=np.float32)
-    for labels, color in ((truth, _TRUTH), (prediction, _PREDICTION)):
-        mix[labels > 0] *= rgb(color)
+    mix = np.where(truth[..., None] > 0, rgb("#56B4E9"), 1) * np.where(
+        prediction[..., None] > 0, rgb("#E69F00"), 1
+    )
     ax = picture(mix, ax, title, interpolation="nearest")
-    rows, columns = truth.shape
+    height, width = truth.shape
     ax.set_axis_on()
-    ax.set_xticks(np.arange(columns + 1) - 0.5, labels=[])
-    ax.set_yticks(np.arange(rows + 1) - 0.5, labels=[])
+    ax.set_xticks(np.arange(width + 1) - 0.5, labels=[])
+    ax.set_yticks(np.arange(height + 1) - 0.5, labels=[])
     ax.tick_params(length=0)
     ax.grid(color="white", linewidth=0.7)
     if frame:
-        far_row, far_column = rows - frame - 0.5, columns - frame - 0.5
-        corners = np.array([[frame - 0.5, frame - 0.5], [frame - 0.5, far_row], [far_column, far_row]])
-        corners = np.concatenate([corners, [[far_column, frame - 0.5]], corners[:1]])
-        ax.plot(*corners.T, color="black", linewidth=1, linestyle="--")
+        corner, size = (frame - 0.5, frame - 0.5), (width - 2 * frame, height - 2 * frame)
+        ax.add_patch(Rectangle(corner, *size, fill=False, edgecolor="black", linestyle="--", zorder=3))
     if seam is not None:
         ax.axvline(seam - 0.5, color="black", linewidth=1.5)
-    borders = np.concatenate([_edges(truth), _edges(prediction)])
-    ax.add_collection(LineCollection(list(borders), colors="black", linewidths=1, clip_on=False))
-    rim = [withStroke(linewidth=1.5, foreground="black")]
-    taken: set[tuple[int, int]] = set()
-    for labels, letter in ((truth, "t"), (prediction, "p")):
-        for cell in np.unique(labels[labels > 0]):
-            pixels = [(int(row), int(column)) for row, column in np.argwhere(labels == cell)]
-            # truth: top of the leftmost column; prediction: the last pixel, or the last that is still free
-            pixels = sorted(pixels, key=lambda pixel: pixel[::-1]) if letter == "t" else pixels[::-1]
-            row, column = next((pixel for pixel in pixels if pixel not in taken), pixels[0])
-            taken.add((row, column))
-            name = f"{letter}{cell}"
-            ax.text(column, row, name, color="white", fontsize=9, ha="center", va="center", path_effects=rim)
+    borders = [*_edges(truth), *_edges(prediction)]
+    ax.add_collection(LineCollection(borders, colors="black", linewidths=1, clip_on=False))
+    _write_ids(ax, truth, prediction)
     return ax
 
 
-def _edges(labels: np.ndarray) -> np.ndarray:
-    """Return the sides of pixels where a label changes, the image's border included: (n, 2 ends, x and y)."""
+def _edges(labels: np.ndarray) -> list[list[tuple[float, float]]]:
+    """Return the sides of pixels where a label changes, the image's border included: pairs of (x, y)."""
     wide = np.pad(labels, 1)
-    row, column = np.nonzero(wide[1:-1, :-1] != wide[1:-1, 1:])  # upright sides, in front of a column
-    upright = np.stack([np.stack([column, row], -1), np.stack([column, row + 1], -1)], axis=1)
-    row, column = np.nonzero(wide[:-1, 1:-1] != wide[1:, 1:-1])  # lying ones, above a row
-    lying = np.stack([np.stack([column, row], -1), np.stack([column + 1, row], -1)], axis=1)
-    return np.concatenate([upright, lying]) - 0.5
+    upright = np.argwhere(wide[1:-1, :-1] != wide[1:-1, 1:]) - 0.5  # in front of a column
+    lying = np.argwhere(wide[:-1, 1:-1] != wide[1:, 1:-1]) - 0.5  # above a row
+    return [[(x, y), (x, y + 1)] for y, x in upright] + [[(x, y), (x + 1, y)] for y, x in lying]
 
 
-def show_scores(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Write a table of scores in [0, 1] as shaded cells: what is done in rows, metrics in columns."""
-    ax = take_axes(None, 1, 1, 8.0, 0.5 + 0.3 * len(table))[0] if ax is None else ax
-    values = table.to_numpy(dtype=float)
-    ax.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    for (row, column), value in np.ndenumerate(values):
-        color = "white" if value < 0.55 else "black"
-        ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=9, color=color)
-    ax.set_xticks(range(table.shape[1]), table.columns, fontsize=9)
-    ax.set_yticks(range(len(table)), table.index, fontsize=9)
-    ax.xaxis.tick_top()
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    return ax
+def _write_ids(ax: Axes, truth: np.ndarray, prediction: np.ndarray) -> None:
+    """Write each id into a free pixel: true ones high in the leftmost column, predicted ones low down."""
+    from matplotlib.patheffects import withStroke
+
+    rim = [withStroke(linewidth=1.5, foreground="black")]
+    style = {"color": "white", "fontsize": 9, "ha": "center", "va": "center", "path_effects": rim}
+    # (x, y) of each cell's pixels, the best place first
+    places = {f"t{cell}": np.argwhere(truth.T == cell) for cell in np.unique(truth[truth > 0])}
+    for cell in np.unique(prediction[prediction > 0]):
+        places[f"p{cell}"] = np.argwhere(prediction == cell)[::-1, ::-1]
+    taken: list[list[int]] = []
+    for name, pixels in places.items():
+        place = next((pixel for pixel in pixels.tolist() if pixel not in taken), pixels[0].tolist())
+        taken.append(place)
+        ax.text(*place, name, **style)
 
 
-def plot_runs(
-    runs: Mapping[str, Sequence[float]] | pd.Series,
-    ax: Axes | None = None,
-    *,
-    paper: Mapping[str, float] | pd.Series | None = None,
-    xlabel: str = "F1",
-) -> Axes:
-    """Draw each run as a dot and the mean as a bar, one row per variant; the paper's value as a diamond.
+def plot_runs(found: pd.DataFrame, paper: pd.Series, ax: Axes | None = None) -> Axes:
+    """Draw each run's F1 as a dot and the mean as a bar, one row per variant; the paper's as a diamond.
 
     Parameters
     ----------
-    runs : mapping of variant to scores
-        One score per seed; NaN is left out.
-    paper : mapping of variant to score, optional
+    found : pandas.DataFrame
+        One row per run; columns variant and mean_f1.
+    paper : pandas.Series
+        Variant → F1 in the paper, NaN where it has none; also the order of the rows.
     """
-    ax = take_axes(None, 1, 1, 7.0, 0.9 + 0.32 * len(runs))[0] if ax is None else ax
-    runs = dict(runs.items())  # a Series is welcome too
-    for place, scores in enumerate(runs.values()):
-        scores = np.asarray(scores, dtype=float)
-        scores = scores[~np.isnan(scores)]
-        lift = np.linspace(-0.15, 0.15, scores.size) if scores.size > 1 else np.zeros(scores.size)
-        label = "one run" if place == 0 else None
-        ax.scatter(scores, place + lift, s=22, color=SERIES[0], alpha=0.7, linewidths=0, label=label)
-        if scores.size:
-            label = "mean" if place == 0 else None
-            ax.plot([scores.mean()] * 2, [place - 0.32, place + 0.32], color=SERIES[0], lw=2.2, label=label)
-    known = {} if paper is None else dict(paper.items())
-    named = [name for name in runs if not np.isnan(known.get(name, np.nan))]
-    if named:
-        heights = [list(runs).index(name) for name in named]
-        values = [known[name] for name in named]
-        ax.scatter(values, heights, marker="D", s=30, color=SERIES[1], label="paper (other images)")
-    ax.set_yticks(range(len(runs)), list(runs))
-    ax.set_ylim(len(runs) - 0.5, -0.5)
-    ax.set_xlabel(xlabel)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="x", color="#DDDDDD", linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    import seaborn as sns
+
+    names = [name for name in paper.index if name in set(found["variant"])]
+    ax = take_axes(None, 1, 1, 7.0, 0.9 + 0.32 * len(names))[0] if ax is None else ax
+    places = {"data": found, "x": "mean_f1", "y": "variant", "order": names, "color": SERIES[0], "ax": ax}
+    sns.swarmplot(**places, alpha=0.7)
+    bar = {"marker": "|", "markersize": 18, "markeredgewidth": 2.2}
+    sns.pointplot(**places, errorbar=None, linestyle="none", **bar)
+    ax.scatter(paper[names], names, marker="D", s=30, color=SERIES[1], zorder=3)
+    ax.set(ylabel="", ylim=(len(names) - 0.5, -0.5))
+    ax.set_xlabel("F1 (dot: one run, bar: their mean, diamond: the paper, on other images)", fontsize=9)
+    tidy(ax, "x")
     return ax
 
 
-def plot_pairs(pairs: pd.DataFrame, ax: Axes | None = None, *, ylabel: str = "F1") -> Axes:
-    """Draw a line per seed from one variant to the other, and the means as a thick black one.
+def _amounts(found: pd.DataFrame) -> pd.Series:
+    """Return the number before the unit of each row's variant: 20 of ``"20 images"``."""
+    return found["variant"].str.split(" ").str[0].astype(int)
+
+
+def learning_curve(frame: pd.DataFrame, table: str, modality: str = "all") -> pd.DataFrame:
+    """Return F1 against the number of labelled images or against the length of the training.
 
     Parameters
     ----------
-    pairs : pandas.DataFrame
-        One row per seed, one column per variant.
+    frame : pandas.DataFrame
+    table : str
+        ``"curve"`` (variants such as ``"20 images"``) or ``"budget"`` (``"300 steps"``).
+    modality : str, default "all"
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index: images or steps, ascending. Columns minutes (mean over seeds), mean and sd of F1, seeds.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"table": "budget", "variant": ["300 steps", "75 steps"], "seed": 0,
+    ...                       "modality": "all", "mean_f1": [0.7, 0.5], "minutes": [1.2, 0.3]})
+    >>> learning_curve(frame, "budget")
+           minutes  mean  sd  seeds
+    steps
+    75         0.3   0.5 NaN      1
+    300        1.2   0.7 NaN      1
     """
-    ax = take_axes(None, 1, 1, 3.6, 2.8)[0] if ax is None else ax
-    for number, (seed, values) in enumerate(pairs.iterrows()):
-        ax.plot(range(len(values)), values, marker="o", color=SERIES[number % 6], label=f"seed {seed}")
-    ax.plot(range(pairs.shape[1]), pairs.mean(), color="black", linewidth=3, alpha=0.35, label="mean")
-    ax.set_xticks(range(pairs.shape[1]), pairs.columns)
-    ax.set_xlim(-0.3, pairs.shape[1] - 0.7)
-    ax.set_ylabel(ylabel)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(fontsize=8, frameon=False)
-    return ax
+    found = rows(frame, table, modality)
+    groups = found.groupby(_amounts(found).rename("images" if table == "curve" else "steps"))
+    f1 = {"mean": ("mean_f1", "mean"), "sd": ("mean_f1", "std"), "seeds": ("mean_f1", "size")}
+    return groups.agg(minutes=("minutes", "mean"), **f1)
 
 
 def plot_learning_curves(frame: pd.DataFrame) -> Figure:
@@ -177,33 +164,24 @@ def plot_learning_curves(frame: pd.DataFrame) -> Figure:
     frame : pandas.DataFrame
         What `figures.ablation.load` returns.
     """
+    import seaborn as sns
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.0, 3.0), layout="compressed")
-    axes: Any = figure.subplots(1, 2, sharey=True)
-    known = ("brightfield", "dic", "fluorescence", "phase-contrast", "all")
-    for ax, table, column, label in (
-        (axes[0], "curve", "images", "labelled images"),
-        (axes[1], "budget", "minutes", "minutes of training on one CPU core"),
-    ):
-        for number, modality in enumerate(known):
-            values = learning_curve(frame, table, modality)
-            color, width = ("black", 2.5) if modality == "all" else (SERIES[number], 1.3)
-            x = values["minutes"] if column == "minutes" else values.index
-            ax.plot(x, values["mean"], color=color, lw=width, label=modality)
-            single = rows(frame, table, modality)
-            amounts = single["variant"].str.split(" ").str[0].astype(int)
-            place = values["minutes"].reindex(amounts) if column == "minutes" else amounts
-            ax.scatter(place, single["mean_f1"], s=9, color=color, linewidths=0, alpha=0.8)
-        ax.set_xscale("log")
-        ax.set_xticks(x, [f"{value:.2g}" if column == "minutes" else f"{value}" for value in x])  # of "all"
+    places = {"y": "mean_f1", "hue": "modality", "hue_order": list(CURVES), "palette": CURVES}
+    widths = {"size": "modality", "sizes": {name: 2.5 if name == "all" else 1.3 for name in CURVES}}
+    for ax, table in zip(figure.subplots(1, 2, sharey=True), ("curve", "budget"), strict=True):
+        found = frame[(frame["table"] == table) & frame["modality"].isin(CURVES)]
+        images = table == "curve"
+        x = _amounts(found) if images else found.groupby("variant")["minutes"].transform("mean")
+        sns.lineplot(found, x=x, **places, **widths, errorbar=None, legend=not images, ax=ax)
+        sns.scatterplot(found, x=x, **places, s=9, linewidth=0, alpha=0.8, legend=False, ax=ax)
+        ax.set(xscale="log", ylim=(0, 1), ylabel="F1")
+        ax.set_xlabel("labelled images" if images else "minutes of training on one CPU core")
+        ax.set_xticks(x.unique(), [f"{value:.3g}" for value in x.unique()], minor=False)
         ax.minorticks_off()
-        ax.set_xlabel(label)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(color="#DDDDDD", linewidth=0.6)
-    axes[0].set_ylabel("F1")
-    axes[0].set_ylim(0, 1)
-    axes[1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        tidy(ax)
+    sns.move_legend(ax, "center left", bbox_to_anchor=(1.0, 0.5), title=None, frameon=False, fontsize=8)
     return figure
 
 
@@ -219,11 +197,11 @@ def worst_cells(
     >>> worst_cells(truth, errors(truth, nothing), "missed", nothing)
     [(0, 1), (0, 4)]
     """
+    from skimage.measure import regionprops
+
     labels = prediction if kind == "invented" else truth
-    ids = getattr(report, kind)
-    sizes = {cell: np.count_nonzero(labels == cell) for cell in ids}
-    ordered = sorted(ids, key=lambda cell: -sizes[cell])
-    return [tuple(int(x) for x in np.argwhere(labels == cell).mean(axis=0)) for cell in ordered]
+    cells = regionprops(np.where(np.isin(labels, getattr(report, kind)), labels, 0))
+    return [tuple(map(int, cell.centroid)) for cell in sorted(cells, key=lambda cell: -cell.area)]
 
 
 def draw_worst(
@@ -244,17 +222,16 @@ def draw_worst(
     from matplotlib.figure import Figure
 
     reports = {name: errors(truth, found, border=2) for name, (_, truth, found) in pictures.items()}
-    figure = Figure(figsize=(6.4, 6.8 / columns * len(KINDS)), layout="compressed")
-    axes: Any = figure.subplots(len(KINDS), columns, squeeze=False)
-    for line, kind in zip(axes, KINDS, strict=True):
-        for ax in line:
-            ax.set_axis_off()
+    figure = Figure(figsize=(6.4, 6.8 / columns * len(ERROR_COLORS)), layout="compressed")
+    axes = figure.subplots(len(ERROR_COLORS), columns, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for line, kind in zip(axes, ERROR_COLORS, strict=True):
         line[0].text(-0.06, 0.5, kind, transform=line[0].transAxes, rotation=90, ha="right", va="center")
-        chosen = [name for name in pictures if len(getattr(reports[name], kind))][:columns]
+        chosen = [name for name in pictures if len(getattr(reports[name], kind))]
         for ax, name in zip(line, chosen, strict=False):
             image, truth, found = pictures[name]
-            centre = worst_cells(truth, reports[name], kind, found)[0]
-            window = _window(centre, truth.shape, side)
+            window = _window(worst_cells(truth, reports[name], kind, found)[0], truth.shape, side)
             show_errors(image[window], truth[window], found[window], reports[name], ax, name)
             ax.get_legend().remove()
     return figure

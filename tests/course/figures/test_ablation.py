@@ -121,23 +121,6 @@ def test_unseen_domains_count_on_what_was_left_out_in_pairs_of_seeds():
     assert shown["gain"].tolist() == pytest.approx([0.2, -0.05])
 
 
-def test_learning_curves_are_sorted_by_amount_not_by_text():
-    results = frame(
-        row("curve", "105 images", 0, 0.7), row("curve", "20 images", 0, 0.5),
-        row("curve", "20 images", 1, 0.6), row("curve", "20 images", 0, 0.1, "dic"),
-        row("budget", "600 steps", 0, 0.8),
-    )  # fmt: skip
-    curve = tables.learning_curve(results, "curve")
-    assert curve.index.tolist() == [20, 105]
-    assert curve["mean"].tolist() == pytest.approx([0.55, 0.7])
-    assert curve["sd"].iloc[0] == pytest.approx(0.1 / np.sqrt(2))
-    assert curve["seeds"].tolist() == [2, 1]
-    assert curve["minutes"].tolist() == [5.5, 5.0]
-    assert tables.learning_curve(results, "curve", "dic")["mean"].tolist() == [0.1]
-    assert tables.learning_curve(results, "budget").index.name == "steps"
-    assert tables.learning_curve(NOTHING, "budget").empty
-
-
 def test_gains_are_paired_by_seed():
     gains = tables.paired_gains(FOUR, "4")
     assert gains["AAP"].tolist() == pytest.approx([0.04, 0.06])

@@ -32,9 +32,13 @@ def test_pair_writes_each_id_and_mixes_colours_where_both_are():
     pixels = ax.images[0].get_array()
     assert pixels[0, 0].tolist() == [1, 1, 1]  # background is white
     assert np.all(pixels[5, 22] <= pixels[5, 5])  # both: darker than the truth alone
-    frame, seam = ax.lines
-    assert sorted(set(frame.get_xdata())) == [1.5, 37.5]  # behind column 1, in front of column 38
-    assert sorted(set(frame.get_ydata())) == [1.5, 21.5]
+    (frame,), (seam,) = ax.patches, ax.lines
+    assert frame.get_bbox().extents.tolist() == [
+        1.5,
+        1.5,
+        37.5,
+        21.5,
+    ]  # behind column 1, in front of column 38
     assert seam.get_xdata()[0] == 19.5
 
 
@@ -60,46 +64,53 @@ def test_pair_of_empty_maps_has_no_ids():
     assert not figures.show_pair(np.zeros((1, 5), int), np.zeros((1, 5), int)).texts
 
 
-def test_scores_are_written_row_by_row():
-    table = pd.DataFrame({"F1": [1.0, 0.25], "Dice": [0.5, 0.0]}, index=["a", "b"])
-    ax = figures.show_scores(table)
-    assert [text.get_text() for text in ax.texts] == ["1.00", "0.50", "0.25", "0.00"]
-
-
 def test_runs_draw_a_dot_per_seed_and_a_diamond_where_the_paper_has_a_value():
-    runs = {"base": [0.7, 0.8, np.nan], "AAP": [0.75], "new": []}
-    ax = figures.plot_runs(runs, paper={"base": 0.83, "AAP": float("nan")})
-    dots = [collection.get_offsets()[:, 0].tolist() for collection in ax.collections]
-    assert dots[:3] == [[0.7, 0.8], [0.75], []]
-    assert dots[3] == [0.83]  # AAP has no value there
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["base", "AAP", "new"]
+    found = pd.DataFrame({"variant": ["AAP", "base", "base", "own"], "mean_f1": [0.75, 0.7, 0.8, 0.1]})
+    paper = pd.Series({"base": 0.83, "CR": 0.82, "AAP": np.nan})
+    ax = figures.plot_runs(found, paper)
+    *dots, diamonds = [collection.get_offsets()[:, 0].tolist() for collection in ax.collections]
+    assert dots == [[0.7, 0.8], [0.75]]
+    assert diamonds[0] == 0.83
+    assert np.ma.is_masked(ax.collections[-1].get_offsets()[1])  # AAP has no value there
+    assert ax.lines[0].get_xdata().tolist() == pytest.approx([0.75, 0.75])  # the means
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["base", "AAP"]
 
 
-def test_pairs_have_a_line_per_seed_and_one_for_the_mean():
-    pairs = pd.DataFrame({"base": [0.1, 0.3], "AAP": [0.3, 0.5]}, index=[0, 1])
-    lines = figures.plot_pairs(pairs).lines
-    assert [line.get_ydata().tolist() for line in lines][:2] == [[0.1, 0.3], [0.3, 0.5]]
-    assert lines[2].get_ydata().tolist() == pytest.approx([0.2, 0.4])
+def results(*runs: tuple) -> pd.DataFrame:
+    names = ["table", "variant", "seed", "mean_f1", "modality"]
+    frame = pd.DataFrame(runs, columns=names)
+    return frame.assign(minutes=5.0 + frame["seed"].astype(float))
+
+
+RUNS = results(
+    ("curve", "105 images", 0, 0.7, "all"),
+    ("curve", "20 images", 0, 0.5, "all"),
+    ("curve", "20 images", 1, 0.6, "all"),
+    ("curve", "20 images", 0, 0.1, "dic"),
+    ("budget", "600 steps", 0, 0.8, "all"),
+)
+
+
+def test_learning_curves_are_sorted_by_amount_not_by_text():
+    curve = figures.learning_curve(RUNS, "curve")
+    assert curve.index.tolist() == [20, 105]
+    assert curve["mean"].tolist() == pytest.approx([0.55, 0.7])
+    assert curve["sd"].iloc[0] == pytest.approx(0.1 / np.sqrt(2))
+    assert curve["seeds"].tolist() == [2, 1]
+    assert curve["minutes"].tolist() == [5.5, 5.0]
+    assert figures.learning_curve(RUNS, "curve", "dic")["mean"].tolist() == [0.1]
+    assert figures.learning_curve(RUNS, "budget").index.name == "steps"
+    assert figures.learning_curve(results(), "budget").empty
 
 
 def test_learning_curves_join_means_and_show_each_run():
-    runs = [("curve", "20 images", 0, 0.4), ("curve", "20 images", 1, 0.6), ("curve", "105 images", 0, 0.8)]
-    frame = pd.DataFrame(
-        [
-            (*run, modality, 3.0)
-            for run in [*runs, ("budget", "75 steps", 0, 0.3)]
-            for modality in ("all", "dic")
-        ],
-        columns=["table", "variant", "seed", "mean_f1", "modality", "minutes"],
-    )
-    images, minutes = figures.plot_learning_curves(frame).axes
-    lines = {line.get_label(): line for line in images.lines}
-    assert lines["all"].get_xdata().tolist() == [20, 105]
-    assert lines["all"].get_ydata().tolist() == pytest.approx([0.5, 0.8])
-    assert lines["phase-contrast"].get_xdata().size == 0  # not in the table
-    assert [label.get_text() for label in images.get_xticklabels()] == ["20", "105"]
-    assert sorted(images.collections[-1].get_offsets()[:, 1].tolist()) == [0.4, 0.6, 0.8]
-    assert minutes.lines[-1].get_xdata().tolist() == [3.0]
+    images, minutes = figures.plot_learning_curves(RUNS).axes
+    lines = {line.get_color(): line.get_xydata().tolist() for line in images.lines if len(line.get_xdata())}
+    assert lines[figures.CURVES["all"]] == [pytest.approx([20, 0.55]), pytest.approx([105, 0.7])]
+    assert figures.CURVES["phase-contrast"] not in lines  # not in the table
+    assert [label.get_text() for label in images.get_xticklabels()] == ["105", "20"]
+    assert sorted(images.collections[0].get_offsets()[:, 1].tolist()) == [0.1, 0.5, 0.6, 0.7]
+    assert [line.get_xdata().tolist() for line in minutes.lines if len(line.get_xdata())] == [[5.0]]
 
 
 def test_worst_cells_come_by_size():
