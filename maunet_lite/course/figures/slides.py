@@ -1,49 +1,35 @@
-"""What notebook 07 looks at: a simulated slide with islands of cells, and how much memory a call takes."""
+"""What notebook 07 looks at: a simulated slide, how it is segmented block by block, what a call costs."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
+import imageio.v3 as iio
 import numpy as np
 
-from maunet_lite.data import simulate
+from maunet_lite.data import Simulated, simulate
+from maunet_lite.figures import blend, outlines, picture, random_colors, to_display
 from maunet_lite.inference import current_memory
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-class Scene(NamedTuple):
-    """A simulated slide.
-
-    Attributes
-    ----------
-    image : numpy.ndarray
-        (H, W) uint8.
-    labels : numpy.ndarray
-        (H, W) int32, the truth.
-    """
-
-    image: np.ndarray
-    labels: np.ndarray
-
-
-class Cost(NamedTuple):
-    """What a call has cost: seconds, and bytes beyond what was taken before; `result` is its own."""
-
-    seconds: float
-    memory: int
-    result: Any
-
+    from maunet_lite.scale import Step
 
 PLACES = (0, 3, 4, 6, 1, 7, 5, 2, 8)  # of islands, in a square of 3 × 3: from the left to the right
 NUCLEI = {"variant": "nuclei", "cell_diameter": 28, "clustering": 0.7}
+LONGEST = 480  # pixels of the longer side of the picture that grows
+PAUSE = 0.1  # seconds between two pictures
 
 
-def make_slide(side: int, rng: np.random.Generator, islands: int = 4, density: float = 420) -> Scene:
+def make_slide(side: int, rng: np.random.Generator, islands: int = 4, density: float = 420) -> Simulated:
     """Return a square slide: islands of nuclei, some brighter than others, on a dark ground, empty elsewhere.
 
     Parameters
@@ -56,32 +42,40 @@ def make_slide(side: int, rng: np.random.Generator, islands: int = 4, density: f
     density : float
         Nuclei per megapixel of an island.
 
+    Returns
+    -------
+    Simulated
+        image (H, W) uint8, labels (H, W) int32: the truth.
+
     Examples
     --------
     >>> scene = make_slide(300, np.random.default_rng(0), islands=2)
     >>> scene.image.shape, scene.labels.dtype.name, bool(scene.labels.any())
     ((300, 300), 'int32', True)
     """
+    from skimage.segmentation import clear_border
+
     ground = 5.0
     image = rng.normal(ground, 1.5, (side, side)).clip(0, 255)
     labels = np.zeros((side, side), dtype=np.int32)
     edges = np.linspace(0, side, 4).astype(int)
     for place in PLACES[:islands]:
-        rows, columns = (slice(edges[k], edges[k + 1]) for k in divmod(place, 3))
-        shape = (rows.stop - rows.start, columns.stop - columns.start)
-        n_cells = max(3, round(density * shape[0] * shape[1] / 1e6))
-        island = simulate("fluorescence", shape, rng=rng, n_cells=n_cells, **NUCLEI)
-        inner = _without_cut_cells(island.labels)
-        seen = cv2.GaussianBlur(cv2.dilate((inner > 0).astype(np.float32), np.ones((9, 9))), (0, 0), 3)
-        image[rows, columns] += rng.uniform(0.4, 1) * seen * (island.image.astype(np.float32) - ground)
-        labels[rows, columns] = np.where(inner > 0, inner + labels.max(), 0)
-    return Scene(np.rint(image.clip(0, 255)).astype(np.uint8), labels)
+        part = tuple(slice(edges[k], edges[k + 1]) for k in divmod(place, 3))
+        n_cells = max(3, round(density * image[part].size / 1e6))
+        island = simulate("fluorescence", image[part].shape, rng=rng, n_cells=n_cells, **NUCLEI)
+        whole = clear_border(island.labels)  # an island's edge cuts no nucleus
+        seen = cv2.GaussianBlur(cv2.dilate((whole > 0).astype(np.float32), np.ones((9, 9))), (0, 0), 3)
+        image[part] += rng.uniform(0.4, 1) * seen * (island.image.astype(np.float32) - ground)
+        labels[part] = np.where(whole > 0, whole + labels.max(), 0)
+    return Simulated(np.rint(image.clip(0, 255)).astype(np.uint8), labels)
 
 
-def _without_cut_cells(labels: np.ndarray) -> np.ndarray:
-    """Remove cells that touch the edge."""
-    cut = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    return np.where(np.isin(labels, cut), 0, labels)
+class Cost(NamedTuple):
+    """What a call has cost: seconds, and bytes beyond what was taken before; `result` is its own."""
+
+    seconds: float
+    memory: int
+    result: Any
 
 
 def cost(function: Callable[..., Any], *arguments: Any, **options: Any) -> Cost:
@@ -95,12 +89,14 @@ def cost(function: Callable[..., Any], *arguments: Any, **options: Any) -> Cost:
     >>> cost(sum, [1, 2]).result
     3
     """
-    _give_back()
-    before, peak, over = current_memory(), [0], threading.Event()
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # where it is not glibc
+        ctypes.CDLL(None).malloc_trim(0)  # ask the C library to return freed memory to the system
+    seen, over = [current_memory()], threading.Event()
 
     def look() -> None:
         while not over.wait(0.004):
-            peak[0] = max(peak[0], current_memory())
+            seen.append(current_memory())
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
@@ -111,13 +107,74 @@ def cost(function: Callable[..., Any], *arguments: Any, **options: Any) -> Cost:
         seconds = time.perf_counter() - start
         over.set()
         watcher.join()
-    return Cost(seconds, max(0, max(peak[0], current_memory()) - before), result)
+    return Cost(seconds, max(*seen, current_memory()) - seen[0], result)
 
 
-def _give_back() -> None:
-    """Ask the C library to return freed memory to the system, so that it is seen when it is taken again."""
-    gc.collect()
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError, TypeError):  # not glibc
-        pass
+class SlideView:
+    """A picture of a slide that is given as ``watch`` to `segment_slide` and follows its blocks.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (H, W) or (H, W, 3), the slide.
+
+    Attributes
+    ----------
+    canvas : numpy.ndarray
+        (h, w, 3) uint8: dim where nothing has been done, coloured where blocks are finished.
+    frames : list of (int, numpy.ndarray)
+        Finished blocks, and the canvas at that moment; after each block.
+    picture : ipywidgets.Image
+        The canvas, live.
+    note : ipywidgets.HTML
+        How far it is.
+    box : ipywidgets.VBox
+        Both, for a notebook to display.
+
+    Examples
+    --------
+    >>> view = SlideView(np.full((300, 200), 200, dtype=np.uint8))
+    >>> view.canvas.shape
+    (300, 200, 3)
+    """
+
+    def __init__(self, image: np.ndarray) -> None:
+        import ipywidgets
+
+        self.thin = max(1, round(max(image.shape[:2]) / LONGEST))  # the canvas has every n-th pixel
+        self.bright = to_display(image[:: self.thin, :: self.thin])
+        self.canvas = np.round(255 * self.bright * 0.35).astype(np.uint8)
+        self.frames: list[tuple[int, np.ndarray]] = [(0, self.canvas.copy())]
+        self.picture = ipywidgets.Image(format="png", layout={"width": "480px"})
+        self.picture.alt = "The slide, dim at first; finished blocks in the colours of their cells."
+        self.note = ipywidgets.HTML("not begun")
+        self.box = ipywidgets.VBox([self.picture, self.note])
+        self._send()
+
+    def watch(self, step: Step) -> None:
+        """Draw a finished block; for ``segment_slide(…, watch=view.watch)``."""
+        n = self.thin
+        rows, columns = (slice(-(-side.start // n), -(-side.stop // n)) for side in step.block.core)
+        seen = self.bright[rows, columns].copy()
+        if step.labels is not None:
+            top, left = (side.start for side in step.block.core)
+            labels = step.labels[rows.start * n - top :: n, columns.start * n - left :: n]
+            colors = random_colors(labels) / np.float32(255)
+            blend(seen, labels > 0, colors, 0.35)
+            blend(seen, outlines(labels), colors, 1.0)
+        seen[:1] = seen[:, :1] = 90 / 255  # a line between blocks
+        self.canvas[rows, columns] = np.round(255 * seen)
+        self.frames.append((step.done, self.canvas.copy()))
+        self.note.value = f"{step.done} of {step.total} blocks"
+        if time.perf_counter() - self._sent > PAUSE or step.done == step.total:
+            self._send()
+
+    def draw(self, ax: Axes, frame: int = -1) -> None:
+        """Draw one of the `frames` on axes, by default the last."""
+        done, canvas = self.frames[frame]
+        picture(canvas, ax, f"{done} blocks")
+
+    def _send(self) -> None:
+        """Bring the canvas to the widget."""
+        self.picture.value = iio.imwrite("<bytes>", self.canvas, extension=".png", compress_level=1)
+        self._sent = time.perf_counter()
