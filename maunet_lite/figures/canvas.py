@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 WIDTH = 8.5  # inches of a full-width figure
 MAX_SIDE = 1600  # pixels; larger arrays are thinned out before drawing
@@ -71,8 +70,6 @@ def take_axes(axes: Any, count: int, columns: int, width: float, height: float) 
 
 def legend(ax: Axes, colors: Mapping[str, str], columns: int = 4) -> None:
     """Write what the colours mean below the picture."""
-    from matplotlib.patches import Patch
-
     handles = [Patch(facecolor=color, edgecolor="#888888", linewidth=0.5) for color in colors.values()]
     ax.legend(
         handles, list(colors), ncols=columns, loc="upper center", bbox_to_anchor=(0.5, 0.0), frameon=False,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from maunet_lite.figures.canvas import take_axes, tidy
 from maunet_lite.figures.colors import SERIES
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # columns of a training log that are no loss
 _NOT_LOSSES = {"step", "epoch", "minutes", "learning_rate", "images_per_second", "waiting_share"}

@@ -8,9 +8,13 @@ Functions that draw into one diagram take ``ax=None`` and return it; functions t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.ndimage import maximum_filter
 
 from maunet_lite.figures.canvas import legend, line_width, own_axes, picture, picture_grid, thin
 from maunet_lite.figures.colors import (
@@ -23,10 +27,6 @@ from maunet_lite.figures.colors import (
     rgb,
     to_display,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 def show_image(image: np.ndarray, ax: Axes | None = None, title: str | None = None) -> Axes:
@@ -105,8 +105,6 @@ def show_distance(
 
     `limits` are the values of the darkest and the lightest colour; None takes the map's own. NaN is grey.
     """
-    from matplotlib import colormaps
-
     low, high = (None, None) if limits is None else limits
     grey = colormaps[colormap].with_extremes(bad="#808080")
     ax = picture(thin(values), ax, title, cmap=grey, vmin=low, vmax=high)
@@ -148,8 +146,6 @@ def show_steps(
     Masks are drawn white on black, label maps in random colours, maps of numbers with a colour bar.
     Markers are too small to be seen and are drawn a little larger than they are.
     """
-    from scipy.ndimage import maximum_filter
-
     shape = next(iter(steps.values())).shape
     panels = ({} if image is None else {"image": image}) | dict(steps)
     places = picture_grid(len(panels), columns, shape, axes)

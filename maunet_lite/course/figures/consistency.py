@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from maunet_lite.figures import SERIES, picture, rgb, take_axes
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 VERDICTS = ("agree, right", "differ", "agree, wrong")
 VERDICT_COLORS = ("#E4E4E4", "#0072B2", "#B2182B")  # none that stands for a class in the maps beside them

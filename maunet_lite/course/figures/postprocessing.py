@@ -10,19 +10,17 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from maunet_lite.course.widgets import Choice, Slider
 from maunet_lite.evaluation import errors as find_errors
 from maunet_lite.evaluation import match_cells
 from maunet_lite.figures import errors, overlay, show_image, show_steps
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 STEPS = (
     "foreground", "interior", "blurred_distance", "skeleton_markers", "P1", "peak_markers", "P2",
@@ -105,8 +103,6 @@ def draw_result(case: Case, config: PostprocessConfig, shown: str = "final", not
     note : str
         Stands beside the F1.
     """
-    from matplotlib.figure import Figure
-
     labels, steps = segment(case.maps, config)
     found, f1 = find_errors(case.truth, labels), match_cells(case.truth, labels).f1
     figure = Figure(figsize=(8, 0.65 + 4 * float(np.clip(labels.shape[0] / labels.shape[1], 0.5, 1.2))))
@@ -145,8 +141,6 @@ def draw_gallery(cases: Mapping[str, Case], side: int, config: PostprocessConfig
     config : PostprocessConfig, optional
         The default settings if left out.
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8, 0.5 + 7.7 / len(cases)), layout="compressed")
     for ax, (name, case) in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases.items(), strict=True):
         labels = segment(case.maps, config).labels

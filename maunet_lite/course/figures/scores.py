@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from skimage.measure import regionprops
 
 from maunet_lite.course.figures.ablation import rows
 from maunet_lite.evaluation import Errors, errors
 from maunet_lite.figures import ERROR_COLORS, SERIES, picture, rgb, take_axes, tidy
 from maunet_lite.figures import errors as show_errors
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # modality → colour of its learning curve
 CURVES = dict(zip(("brightfield", "dic", "fluorescence", "phase-contrast"), SERIES, strict=False))
@@ -44,9 +46,6 @@ def show_pair(
     frame : int
         Draw a dashed line at this distance from the border.
     """
-    from matplotlib.collections import LineCollection
-    from matplotlib.patches import Rectangle
-
     mix = np.where(truth[..., None] > 0, rgb("#56B4E9"), 1) * np.where(
         prediction[..., None] > 0, rgb("#E69F00"), 1
     )
@@ -78,8 +77,6 @@ def _edges(labels: np.ndarray) -> list[list[tuple[float, float]]]:
 
 def _write_ids(ax: Axes, truth: np.ndarray, prediction: np.ndarray) -> None:
     """Write each id into a free pixel: true ones high in the leftmost column, predicted ones low down."""
-    from matplotlib.patheffects import withStroke
-
     rim = [withStroke(linewidth=1.5, foreground="black")]
     style = {"color": "white", "fontsize": 9, "ha": "center", "va": "center", "path_effects": rim}
     # (x, y) of each cell's pixels, the best place first
@@ -103,8 +100,6 @@ def plot_runs(found: pd.DataFrame, paper: pd.Series, ax: Axes | None = None) -> 
     paper : pandas.Series
         Variant → F1 in the paper, NaN where it has none; also the order of the rows.
     """
-    import seaborn as sns
-
     names = [name for name in paper.index if name in set(found["variant"])]
     ax = take_axes(None, 1, 1, 7.0, 0.9 + 0.32 * len(names))[0] if ax is None else ax
     places = {"data": found, "x": "mean_f1", "y": "variant", "order": names, "color": SERIES[0], "ax": ax}
@@ -164,9 +159,6 @@ def plot_learning_curves(frame: pd.DataFrame) -> Figure:
     frame : pandas.DataFrame
         What `figures.ablation.load` returns.
     """
-    import seaborn as sns
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8.0, 3.0), layout="compressed")
     places = {"y": "mean_f1", "hue": "modality", "hue_order": list(CURVES), "palette": CURVES}
     widths = {"size": "modality", "sizes": {name: 2.5 if name == "all" else 1.3 for name in CURVES}}
@@ -197,8 +189,6 @@ def worst_cells(
     >>> worst_cells(truth, errors(truth, nothing), "missed", nothing)
     [(0, 1), (0, 4)]
     """
-    from skimage.measure import regionprops
-
     labels = prediction if kind == "invented" else truth
     cells = regionprops(np.where(np.isin(labels, getattr(report, kind)), labels, 0))
     return [tuple(map(int, cell.centroid)) for cell in sorted(cells, key=lambda cell: -cell.area)]
@@ -219,8 +209,6 @@ def draw_worst(
     columns : int
         Pieces per row.
     """
-    from matplotlib.figure import Figure
-
     reports = {name: errors(truth, found, border=2) for name, (_, truth, found) in pictures.items()}
     figure = Figure(figsize=(6.4, 6.8 / columns * len(ERROR_COLORS)), layout="compressed")
     axes = figure.subplots(len(ERROR_COLORS), columns, squeeze=False)

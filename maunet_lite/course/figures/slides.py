@@ -8,20 +8,19 @@ import gc
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import imageio.v3 as iio
+import ipywidgets
 import numpy as np
+from matplotlib.axes import Axes
+from skimage.segmentation import clear_border
 
 from maunet_lite.data import Simulated, simulate
 from maunet_lite.figures import blend, outlines, picture, random_colors, to_display
 from maunet_lite.inference import current_memory
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from maunet_lite.scale import Step
+from maunet_lite.scale import Step
 
 PLACES = (0, 3, 4, 6, 1, 7, 5, 2, 8)  # of islands, in a square of 3 × 3: from the left to the right
 NUCLEI = {"variant": "nuclei", "cell_diameter": 28, "clustering": 0.7}
@@ -53,8 +52,6 @@ def make_slide(side: int, rng: np.random.Generator, islands: int = 4, density: f
     >>> scene.image.shape, scene.labels.dtype.name, bool(scene.labels.any())
     ((300, 300), 'int32', True)
     """
-    from skimage.segmentation import clear_border
-
     ground = 5.0
     image = rng.normal(ground, 1.5, (side, side)).clip(0, 255)
     labels = np.zeros((side, side), dtype=np.int32)
@@ -139,8 +136,6 @@ class SlideView:
     """
 
     def __init__(self, image: np.ndarray) -> None:
-        import ipywidgets
-
         self.thin = max(1, round(max(image.shape[:2]) / LONGEST))  # the canvas has every n-th pixel
         self.bright = to_display(image[:: self.thin, :: self.thin])
         self.canvas = np.round(255 * self.bright * 0.35).astype(np.uint8)

@@ -7,18 +7,18 @@ makes the function that draws it for any values of the knobs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
 from scipy import ndimage
+from skimage.measure import regionprops
 
 from maunet_lite.data import validate_labels
 from maunet_lite.figures import CLASS_COLORS, overlay, show_classes, show_distance
 from maunet_lite.preprocessing import Targets, distance_field
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 SKELETON = 0.8  # the post-processing starts cells where the distance field is above (paper 2.3, step 2)
 
@@ -143,8 +143,6 @@ def class_map_with(labels: np.ndarray, thickness: Callable[[float], float]) -> n
     >>> int((class_map_with(labels, lambda S: 4) == 1).sum())
     1764
     """
-    from skimage.measure import regionprops
-
     labels = validate_labels(labels)
     classes = np.zeros(labels.shape, dtype=np.uint8)
     for region in regionprops(labels):
@@ -213,8 +211,6 @@ def draw_targets(image: np.ndarray, labels: np.ndarray, targets: Targets) -> Fig
     targets : Targets
         What `targets_with` made of it.
     """
-    from matplotlib.figure import Figure
-
     classes, field = targets
     figure = Figure(figsize=(8, 4.2))
     figure.subplots_adjust(left=0.06, right=0.99, top=0.94, bottom=0.11, hspace=0.12, wspace=0.05)
@@ -235,8 +231,6 @@ def draw_targets(image: np.ndarray, labels: np.ndarray, targets: Targets) -> Fig
 
 def _draw_cut(ax: Axes, field: np.ndarray, classes: np.ndarray) -> None:
     """Draw the field along one row, over the colours of the classes there."""
-    from matplotlib.colors import ListedColormap
-
     colors = ListedColormap(["#FFFFFF", *CLASS_COLORS[1:3]])
     extent = (-0.5, field.size - 0.5, 0, 1.05)
     ax.imshow(classes[None], cmap=colors, vmin=0, vmax=2, alpha=0.45, aspect="auto", extent=extent)

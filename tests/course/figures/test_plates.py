@@ -1,0 +1,112 @@
+"""What is known of an experiment: the simulated one's, one's own, and values that do not fit the pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from maunet_lite.course.figures.own_images import WELLS, photograph_experiment
+from maunet_lite.course.figures.plates import SIMULATED, describe_plate
+from maunet_lite.export.measure import measure_cells
+
+
+def test_simulated_experiment_brings_its_own_values(tmp_path):
+    folder = photograph_experiment(tmp_path, sites=1)
+    plate = describe_plate(folder, pixel_size=None, camera_offset=None, simulated=True)
+    assert (plate.pixel_size, plate.camera_offset, plate.rejected) == (0.65, 100, SIMULATED["rejected"])
+    finer = describe_plate(folder, pixel_size=0.3, camera_offset=None, treatment={}, simulated=True)
+    assert (finer.pixel_size, finer.treatment) == (0.3, SIMULATED["treatment"])
+    for treatment, wells in WELLS.items():
+        for well in wells:
+            assert plate.well_of(f"{well}_s1.tif") == well
+            assert plate.treatment_of(well) == treatment
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """Somebody's plate: wells A01 to B02 with zeros in their names, 8 bit, no offset."""
+    for number, well in enumerate(("A01", "A02", "A10", "B01", "B02")):
+        image = np.full((20, 30), 0, dtype=np.uint8)
+        image[5:10, 5 : 9 + number] = 20 + number
+        tifffile.imwrite(tmp_path / f"{well}_f00.tif", image)
+    return tmp_path
+
+
+def described(folder, **changed):
+    known = {"pixel_size": 0.32, "camera_offset": 0, "treatment": {"?01": "control", "?02": "drug"}}
+    return describe_plate(folder, **{**known, "rejected": ["A10_f00.tif"], **changed})
+
+
+def test_ones_own_experiment_gets_its_own_numbers(mine):
+    plate = described(mine)
+    tables = []
+    for path in sorted(mine.glob("*.tif")):
+        image = tifffile.imread(path)
+        table = measure_cells((image > 0).astype(int), image, plate.pixel_size)
+        tables.append(table.assign(image=path.name))
+    cells = pd.concat(tables, ignore_index=True)
+    assert plate.without_offset(cells).tolist() == [20, 21, 22, 23, 24]
+    assert cells["area_um2"].tolist() == pytest.approx([5 * n * 0.32**2 for n in (4, 5, 6, 7, 8)])
+    kept = cells[~cells["image"].isin(plate.rejected)]
+    wells = kept["image"].map(plate.well_of)
+    assert wells.tolist() == ["A01", "A02", "B01", "B02"]
+    assert wells.map(plate.treatment_of).tolist() == ["control", "drug", "control", "drug"]
+    with pytest.raises(ValueError, match=r"CAMERA_OFFSET is 100.*A01_f00.tif has a mean of 20.0"):
+        described(mine, camera_offset=100).without_offset(cells)
+
+
+def test_without_treatments_all_wells_are_alike(mine):
+    plate = described(mine, treatment={}, rejected=[])
+    assert {plate.treatment_of(plate.well_of(path.name)) for path in mine.glob("*.tif")} == {"mine"}
+
+
+def test_pictures_in_a_dataset_folder_are_found(mine):
+    (mine / "images").mkdir()
+    for path in mine.glob("*.tif"):
+        path.rename(mine / "images" / path.name)
+    assert described(mine).folder == mine / "images"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"pixel_size": None}, r"PIXEL_SIZE is None: for an experiment of yours expected micrometres"),
+        ({"pixel_size": 0}, r"PIXEL_SIZE is 0: .* above 0"),
+        ({"pixel_size": "0.32"}, r"PIXEL_SIZE is '0.32'"),
+        ({"camera_offset": None}, r"CAMERA_OFFSET is None: .* 0 if they have been taken off"),
+        ({"camera_offset": -3}, r"CAMERA_OFFSET is -3"),
+        ({"rejected": ["A10_f00.png"]}, r"REJECTED has 'A10_f00.png'.* such as 'A10_f00.tif'"),
+        (
+            {"well": r"_([A-Z]\d+)_"},
+            r"finds no well in the name 'A01_f00.tif': expected a regular expression",
+        ),
+        ({"well": "("}, r"WELL is '\(', which is no regular expression"),
+        ({"rejected": []}, r"says nothing of well 'A10': .*'A10' fits this well, 'A\*' all"),
+        ({"treatment": {"?0*": "control", "B*": "drug"}}, r"says control and drug of well 'B01'"),
+        ({"treatment": {"*": "control", "D*": "drug"}}, r"TREATMENT has 'D\*', which fits none of the wells"),
+    ],
+)
+def test_what_does_not_fit_the_pictures_is_refused(mine, changed, said):
+    with pytest.raises(ValueError, match=said):
+        described(mine, **changed)
+
+
+def test_nothing_but_rejected_pictures_is_refused(mine):
+    with pytest.raises(ValueError, match="REJECTED has all 5 pictures"):
+        described(mine, rejected=[path.name for path in mine.glob("*.tif")])
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
+        described(tmp_path / "nowhere")
+
+
+def test_intensities_are_those_of_the_first_of_several_channels(mine, capsys):
+    cells = pd.DataFrame({"image": ["A01_f00.tif"], "intensity_mean_0": [7.0], "intensity_mean_1": [9.0]})
+    assert described(mine).without_offset(cells).tolist() == [7]
+    assert "2 channels" in capsys.readouterr().out
+    mixed = pd.concat([cells, pd.DataFrame({"image": ["B01_f00.tif"], "intensity_mean": [3.0]})])
+    with pytest.raises(ValueError, match="differ in their channels"):
+        described(mine).without_offset(mixed)
