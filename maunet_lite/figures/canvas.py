@@ -13,7 +13,7 @@ WIDTH = 8.5  # inches of a full-width figure
 MAX_SIDE = 1600  # pixels; larger arrays are thinned out before drawing
 
 
-def picture(pixels: np.ndarray, ax: Axes | None, title: str | None, **options: Any) -> Axes:
+def picture(pixels: np.ndarray, ax: Axes | None, title: str = "", **options: Any) -> Axes:
     """Show pixels without ticks, on new axes if there are none; `options` are those of ``imshow``."""
     ax = own_axes(ax, pixels.shape)
     ax.imshow(pixels, **options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -61,7 +60,7 @@ def show_lines(
     return ax
 
 
-def learning_curve(log: pd.DataFrame, validation: pd.DataFrame | None = None, axes: Any = None) -> Figure:
+def learning_curve(log: pd.DataFrame, validation: pd.DataFrame | None = None) -> Figure:
     """Draw the losses and the validation scores of a training.
 
     Parameters
@@ -70,15 +69,13 @@ def learning_curve(log: pd.DataFrame, validation: pd.DataFrame | None = None, ax
         Column `step` and one column per loss; the columns of a run's ``log.csv``.
     validation : pandas.DataFrame, optional
         Columns `step`, `f1` and further scores named ``f1_…``; the columns of a run's ``validation.csv``.
-    axes : two axes, optional
-        One is enough without `validation`.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     scored = validation is not None and len(validation) > 0
-    places = take_axes(axes, 1 + scored, 1 + scored, 4.25, 3.0)
+    places = take_axes(None, 1 + scored, 1 + scored, 4.25, 3.0)
     names = sorted(log.columns.drop(_NOT_LOSSES, errors="ignore"), key=lambda name: name != "loss")
     losses = log.set_index("step")[names].rename(columns=lambda name: name.replace("_", " "))
     show_lines(losses, places[0], title="training loss", strong="loss").set_ylim(bottom=0)
@@ -91,9 +88,7 @@ def learning_curve(log: pd.DataFrame, validation: pd.DataFrame | None = None, ax
     return places[0].figure
 
 
-def score_strip(
-    tables: pd.DataFrame | Mapping[str, pd.DataFrame], score: str = "f1", ax: Axes | None = None
-) -> Axes:
+def score_strip(tables: pd.DataFrame | Mapping[str, pd.DataFrame], score: str = "f1") -> Axes:
     """Draw the score of every image as a dot, by modality, with the mean (diamond) and the median (bar).
 
     Parameters
@@ -102,7 +97,6 @@ def score_strip(
         Tables of ``evaluation.evaluate``: columns `modality` and `score`. Several are drawn side by side.
     score : str, default "f1"
         Column to draw, with values in [0, 1].
-    ax : axes, optional
 
     Returns
     -------
@@ -115,7 +109,7 @@ def score_strip(
     images = next(iter(tables.values()))["modality"].value_counts()
     table["group"] = [f"{name}\n{images.get(name, 0)} images" for name in table["modality"]]
     groups = sorted(table["group"].unique())
-    ax = take_axes(None, 1, 1, 6.5, 0.9 + 0.28 * len(groups) * (1 + len(tables)))[0] if ax is None else ax
+    ax = take_axes(None, 1, 1, 6.5, 0.9 + 0.28 * len(groups) * (1 + len(tables)))[0]
     places = {"data": table, "x": score, "y": "group", "hue": "method", "order": groups, "ax": ax}
     places |= {"palette": SERIES[: len(tables)], "legend": False}
     sns.swarmplot(**places, dodge=True, size=4, alpha=0.5, warn_thresh=1)

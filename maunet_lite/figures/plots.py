@@ -29,25 +29,18 @@ from maunet_lite.figures.colors import (
 )
 
 
-def show_image(image: np.ndarray, ax: Axes | None = None, title: str | None = None) -> Axes:
+def show_image(image: np.ndarray, ax: Axes | None = None, title: str = "") -> Axes:
     """Show an image, stretched to a visible range (see `to_display`)."""
     return picture(to_display(thin(image)), ax, title)
 
 
-def show_labels(labels: np.ndarray, ax: Axes | None = None, title: str | None = None, seed: int = 0) -> Axes:
+def show_labels(labels: np.ndarray, ax: Axes | None = None, title: str = "") -> Axes:
     """Show a label map in random colours on black, neighbours in different ones."""
-    return picture(random_colors(thin(labels), seed), ax, title)
+    return picture(random_colors(thin(labels)), ax, title)
 
 
 def overlay(
-    image: np.ndarray,
-    labels: np.ndarray,
-    ax: Axes | None = None,
-    title: str | None = None,
-    *,
-    fill: float = 0.3,
-    color: str | None = None,
-    seed: int = 0,
+    image: np.ndarray, labels: np.ndarray, ax: Axes | None = None, title: str = "", fill: float = 0.3
 ) -> Axes:
     """Draw the outlines of cells, and a breath of their colour, over the image.
 
@@ -58,8 +51,6 @@ def overlay(
         Label map of the same height and width.
     fill : float in [0, 1], default 0.3
         Strength of the colour inside the cells; 0 draws outlines only.
-    color : str, optional
-        ``"#RRGGBB"`` for all cells alike; by default each has its own.
 
     Raises
     ------
@@ -69,19 +60,15 @@ def overlay(
     _check_sizes(image, labels)
     base, labels = to_display(thin(image)), thin(labels)
     ax = own_axes(ax, labels.shape)
-    painted = random_colors(labels, seed) / np.float32(255)
+    painted = random_colors(labels) / np.float32(255)
     if base.mean() > 0.5:
         painted *= 0.7  # light colours would be lost on a light image
-    if color is not None:
-        painted[...] = rgb(color)
     blend(base, labels > 0, painted, fill)
     blend(base, outlines(labels, line_width(ax, labels.shape)), painted, 1.0)
     return picture(base, ax, title)
 
 
-def show_classes(
-    classes: np.ndarray, ax: Axes | None = None, title: str | None = None, key: bool = True
-) -> Axes:
+def show_classes(classes: np.ndarray, ax: Axes | None = None, title: str = "", key: bool = True) -> Axes:
     """Show a map of semantic classes, (H, W) integers: 0 background, 1 interior, 2 boundary, 3 proxy."""
     classes = thin(classes)
     table = np.stack([rgb(color) for color in CLASS_COLORS])
@@ -93,21 +80,16 @@ def show_classes(
 
 
 def show_distance(
-    values: np.ndarray,
-    ax: Axes | None = None,
-    title: str | None = None,
-    *,
-    limits: tuple[float, float] | None = (0, 1),
-    colormap: str = "magma",
-    bar: bool = True,
+    values: np.ndarray, ax: Axes | None = None, title: str = "", stretch: bool = False, bar: bool = True
 ) -> Axes:
     """Show a map of numbers, such as the distance field or a probability, (H, W), with a colour bar.
 
-    `limits` are the values of the darkest and the lightest colour; None takes the map's own. NaN is grey.
+    The darkest colour is 0 and the lightest 1 or, with `stretch`, the smallest and the largest
+    value of the map. NaN is grey.
     """
-    low, high = (None, None) if limits is None else limits
-    grey = colormaps[colormap].with_extremes(bad="#808080")
-    ax = picture(thin(values), ax, title, cmap=grey, vmin=low, vmax=high)
+    low, high = (None, None) if stretch else (0, 1)
+    magma = colormaps["magma"].with_extremes(bad="#808080")
+    ax = picture(thin(values), ax, title, cmap=magma, vmin=low, vmax=high)
     if bar:
         strip = ax.inset_axes([1.02, 0, 0.035, 1])
         ax.figure.colorbar(ax.images[-1], cax=strip).outline.set_visible(False)
@@ -126,29 +108,26 @@ def show_maps(maps: Sequence[Any], image: np.ndarray | None = None, axes: Any = 
     axes : axes, optional
         One per picture.
     """
-    probabilities, distance = maps
-    panels = {"distance field": distance} if distance is not None else {}
-    panels = {f"P({name})": plane for name, plane in zip(CLASS_NAMES, probabilities, strict=False)} | panels
-    count = len(panels) + (image is not None)
-    places = picture_grid(count, 3, probabilities[0].shape, axes, room=1.13)
+    names = [f"P({name})" for name in CLASS_NAMES]
+    panels = dict(zip(names, maps[0], strict=False)) | {"distance field": maps[1]}
+    shown = {name: values for name, values in panels.items() if values is not None}
+    count = len(shown) + (image is not None)
+    places = picture_grid(count, 3, maps[0][0].shape, axes, room=1.13)
     if image is not None:
         show_image(image, places[0], "image")
-    for ax, (name, plane) in zip(places[-len(panels) :], panels.items(), strict=True):
-        show_distance(plane, ax, name, colormap="magma" if name == "distance field" else "viridis")
+    for ax, (name, values) in zip(places[-len(shown) :], shown.items(), strict=True):
+        show_distance(values, ax, name)
     return places[0].figure
 
 
-def show_steps(
-    steps: Mapping[str, np.ndarray], image: np.ndarray | None = None, columns: int = 4, axes: Any = None
-) -> Figure:
+def show_steps(steps: Mapping[str, np.ndarray], image: np.ndarray | None = None, axes: Any = None) -> Figure:
     """Show the results of the post-processing steps in order (paper 2.3, Fig. 4).
 
     Masks are drawn white on black, label maps in random colours, maps of numbers with a colour bar.
     Markers are too small to be seen and are drawn a little larger than they are.
     """
-    shape = next(iter(steps.values())).shape
     panels = ({} if image is None else {"image": image}) | dict(steps)
-    places = picture_grid(len(panels), columns, shape, axes)
+    places = picture_grid(len(panels), 4, next(iter(steps.values())).shape, axes)
     for ax, (name, values) in zip(places, panels.items(), strict=True):
         title = name.replace("_", " ")
         if name == "image":
@@ -156,10 +135,10 @@ def show_steps(
         elif values.dtype == bool:
             picture(thin(values), ax, title, cmap="gray", vmin=0, vmax=1)
         elif values.dtype.kind in "iu":
-            seen = maximum_filter(values, 3 + 2 * (max(shape) // 300)) if "marker" in name else values
+            seen = maximum_filter(values, 3 + 2 * (max(values.shape) // 300)) if "marker" in name else values
             show_labels(seen, ax, f"{title} ({np.count_nonzero(np.unique(values))})")
         else:
-            show_distance(values, ax, title, limits=None, bar=False)
+            show_distance(values, ax, title, stretch=True, bar=False)
     return places[0].figure
 
 
@@ -169,7 +148,7 @@ def errors(
     prediction: np.ndarray,
     report: Any,
     ax: Axes | None = None,
-    title: str | None = None,
+    title: str = "",
 ) -> Axes:
     """Show which cells were missed, split, merged and invented, in four colours for any colour vision.
 

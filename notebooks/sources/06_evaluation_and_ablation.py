@@ -100,7 +100,6 @@ from maunet_lite.course.figures.scores import (
     draw_worst,
     learning_curve,
     plot_learning_curves,
-    plot_runs,
     show_pair,
 )
 from maunet_lite.training import train
@@ -226,7 +225,7 @@ cases = {
 }
 fig, axes = plt.subplots(2, 4, figsize=(8, 2.4), height_ratios=(1, 2.6), layout="constrained")
 for ax, (name, (a, b, options)) in zip(axes.flat, cases.items(), strict=True):
-    show_pair(a, b, ax, name, options.get("block"), frame=0 if options else 2)
+    show_pair(a, b, ax, name, options.get("block", 0), frame=0 if options else 2)
 show(fig, alt="Eight tiny pairs of label maps, one for each of the cases in the table below.", dpi=95)
 
 # %%
@@ -692,9 +691,21 @@ four if len(four) else None
 if len(four):
     print("Gain over the base, mean over seeds, and the verdict:")
     print(ablation.verdicts(frame, "4").to_string())
-    ax = plot_runs(ablation.rows(frame, "4"), ablation.PAPER_4["mean_f1"])
+    fig, ax = plt.subplots(figsize=(7, 2.6), layout="compressed")
+    places = {
+        "data": ablation.rows(frame, "4"),
+        "x": "mean_f1",
+        "y": "variant",
+        "order": four.index,
+        "ax": ax,
+    }
+    sns.swarmplot(**places, alpha=0.7, color="#0072B2")
+    bar = {"marker": "|", "markersize": 18, "markeredgewidth": 2.2, "color": "#0072B2"}
+    sns.pointplot(**places, errorbar=None, linestyle="none", **bar)
+    ax.scatter(ablation.PAPER_4["mean_f1"][four.index], four.index, marker="D", color="#D55E00", zorder=3)
+    ax.set(ylabel="", xlabel="F1 (dot: one run, bar: their mean, diamond: the paper, on other images)")
     show(
-        ax, alt="F1 of every training by variant: a dot per seed, a bar for the mean, the paper's a diamond."
+        fig, alt="F1 of every training by variant: a dot per seed, a bar for the mean, the paper's a diamond."
     )
 ablation.by_modality(frame, "4").reindex(four.index).round(2) if len(four) else None
 

@@ -54,11 +54,10 @@ def test_overlay_leaves_background_alone_and_the_arrays_unchanged(cells):
     np.testing.assert_array_equal(labels, before[1])
 
 
-def test_overlay_in_one_colour_without_filling(cells):
+def test_overlay_without_filling(cells):
     image, labels = cells
-    pixels = drawn(plots.overlay(image, labels, fill=0, color="#FF0000"))
+    pixels = drawn(plots.overlay(image, labels, fill=0))
     edge = outlines(labels)
-    np.testing.assert_array_equal(pixels[edge], np.broadcast_to([1, 0, 0], (edge.sum(), 3)))
     np.testing.assert_array_equal(pixels[~edge], to_display(image)[~edge])
 
 
@@ -66,8 +65,8 @@ def test_outlines_grow_with_the_image_so_that_they_stay_visible():
     labels = np.zeros((1000, 1200), dtype=int)
     labels[100:900, 100:900] = 1
     figure, ax = plt.subplots(figsize=(2, 2), dpi=100)
-    pixels = drawn(plots.overlay(np.zeros(labels.shape, np.uint8), labels, ax, fill=0, color="#FFFFFF"))
-    assert (pixels[500, 100:900, 0] == 1).sum() >= 2 * 1200 / 200  # a pixel of the screen on either side
+    pixels = drawn(plots.overlay(np.zeros(labels.shape, np.uint8), labels, ax, fill=0))
+    assert (pixels[500, 100:900, 0] > 0).sum() >= 2 * 1200 / 200  # a pixel of the screen on either side
 
 
 def test_sizes_must_agree(cells):
@@ -159,7 +158,7 @@ def test_given_axes_are_used_and_counted(cells):
 
 
 def test_a_map_of_nan_is_grey_and_raises_nothing():
-    ax = plots.show_distance(np.full((3, 4), np.nan), limits=None)
+    ax = plots.show_distance(np.full((3, 4), np.nan), stretch=True)
     ax.figure.canvas.draw()
     np.testing.assert_allclose(ax.images[0].to_rgba(drawn(ax))[0, 0, :3], 128 / 255)
 

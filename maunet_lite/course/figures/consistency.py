@@ -84,7 +84,7 @@ def shared_errors(one: np.ndarray, two: np.ndarray, truth: np.ndarray) -> float:
     return float((np.asarray(two) == one)[wrong].mean()) if wrong.any() else float("nan")
 
 
-def show_verdicts(kinds: np.ndarray, ax: Axes | None = None, title: str | None = None) -> Axes:
+def show_verdicts(kinds: np.ndarray, ax: Axes | None = None, title: str = "") -> Axes:
     """Paint the result of `verdicts`: grey both right, blue they differ, red both wrong alike."""
     return picture(np.stack([rgb(color) for color in VERDICT_COLORS])[kinds], ax, title)
 

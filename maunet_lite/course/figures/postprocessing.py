@@ -29,7 +29,7 @@ STEPS = (
 INPUTS = ("image", "truth", "P(interior)", "P(boundary)", "distance field")
 PRESETS = ("default", "paper", "authors", "none")
 SLIDERS = "as the sliders stand"
-RANGES = {"blur": (0.0, 3.0, 0.25), "min_interior": (0, 60, 1)}  # other numbers: shares from 0 to 1
+RANGES = {"blur": (0.0, 3.0, 0.25), "min_interior": (0, 60, 1), "relief": ("distance", "flat")}
 
 
 class Case(NamedTuple):
@@ -200,10 +200,8 @@ def controls(cases: Mapping[str, Case]) -> dict[str, Slider | Choice]:
         "settings": Choice(SLIDERS, (SLIDERS, *PRESETS)),
     }
     for name, value in asdict(PostprocessConfig()).items():
-        if isinstance(value, bool):
-            made[name] = Choice(value, (True, False))
-        elif name == "relief":
-            made[name] = Choice(value, ("distance", "flat"))
-        else:
+        if isinstance(value, (bool, str)):
+            made[name] = Choice(value, RANGES.get(name, (True, False)))
+        else:  # most are shares from 0 to 1
             made[name] = Slider(value, *RANGES.get(name, (0.0, 1.0, 0.05)))
     return made

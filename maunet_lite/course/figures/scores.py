@@ -16,7 +16,7 @@ from skimage.measure import regionprops
 
 from maunet_lite.course.figures.ablation import rows
 from maunet_lite.evaluation import Errors, errors
-from maunet_lite.figures import ERROR_COLORS, SERIES, picture, rgb, take_axes, tidy
+from maunet_lite.figures import ERROR_COLORS, SERIES, picture, rgb, tidy
 from maunet_lite.figures import errors as show_errors
 
 # modality → colour of its learning curve
@@ -25,12 +25,7 @@ CURVES["all"] = "#000000"
 
 
 def show_pair(
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    ax: Axes | None = None,
-    title: str = "",
-    seam: int | None = None,
-    frame: int = 0,
+    truth: np.ndarray, prediction: np.ndarray, ax: Axes, title: str = "", seam: int = 0, frame: int = 0
 ) -> Axes:
     """Paint two small label maps over each other: truth blue, prediction orange, both green.
 
@@ -41,8 +36,8 @@ def show_pair(
     ----------
     truth, prediction : (H, W) integer arrays
         A few dozen pixels at most.
-    seam : int, optional
-        Draw a line in front of this column.
+    seam : int
+        Draw a line in front of this column, if it is not the first.
     frame : int
         Draw a dashed line at this distance from the border.
     """
@@ -59,7 +54,7 @@ def show_pair(
     if frame:
         corner, size = (frame - 0.5, frame - 0.5), (width - 2 * frame, height - 2 * frame)
         ax.add_patch(Rectangle(corner, *size, fill=False, edgecolor="black", linestyle="--", zorder=3))
-    if seam is not None:
+    if seam:
         ax.axvline(seam - 0.5, color="black", linewidth=1.5)
     borders = [*_edges(truth), *_edges(prediction)]
     ax.add_collection(LineCollection(borders, colors="black", linewidths=1, clip_on=False))
@@ -88,29 +83,6 @@ def _write_ids(ax: Axes, truth: np.ndarray, prediction: np.ndarray) -> None:
         place = next((pixel for pixel in pixels.tolist() if pixel not in taken), pixels[0].tolist())
         taken.append(place)
         ax.text(*place, name, **style)
-
-
-def plot_runs(found: pd.DataFrame, paper: pd.Series, ax: Axes | None = None) -> Axes:
-    """Draw each run's F1 as a dot and the mean as a bar, one row per variant; the paper's as a diamond.
-
-    Parameters
-    ----------
-    found : pandas.DataFrame
-        One row per run; columns variant and mean_f1.
-    paper : pandas.Series
-        Variant → F1 in the paper, NaN where it has none; also the order of the rows.
-    """
-    names = [name for name in paper.index if name in set(found["variant"])]
-    ax = take_axes(None, 1, 1, 7.0, 0.9 + 0.32 * len(names))[0] if ax is None else ax
-    places = {"data": found, "x": "mean_f1", "y": "variant", "order": names, "color": SERIES[0], "ax": ax}
-    sns.swarmplot(**places, alpha=0.7)
-    bar = {"marker": "|", "markersize": 18, "markeredgewidth": 2.2}
-    sns.pointplot(**places, errorbar=None, linestyle="none", **bar)
-    ax.scatter(paper[names], names, marker="D", s=30, color=SERIES[1], zorder=3)
-    ax.set(ylabel="", ylim=(len(names) - 0.5, -0.5))
-    ax.set_xlabel("F1 (dot: one run, bar: their mean, diamond: the paper, on other images)", fontsize=9)
-    tidy(ax, "x")
-    return ax
 
 
 def _amounts(found: pd.DataFrame) -> pd.Series:

@@ -26,8 +26,13 @@ def closed():
     plt.close("all")
 
 
-def test_pair_writes_each_id_and_mixes_colours_where_both_are():
-    ax = figures.show_pair(TRUTH, FOUND, title="two maps", seam=20, frame=2)
+@pytest.fixture
+def ax():
+    return plt.figure().add_subplot()
+
+
+def test_pair_writes_each_id_and_mixes_colours_where_both_are(ax):
+    ax = figures.show_pair(TRUTH, FOUND, ax, title="two maps", seam=20, frame=2)
     assert sorted(text.get_text() for text in ax.texts) == ["p1", "p2", "p3", "t1", "t2", "t3"]
     pixels = ax.images[0].get_array()
     assert pixels[0, 0].tolist() == [1, 1, 1]  # background is white
@@ -42,17 +47,19 @@ def test_pair_writes_each_id_and_mixes_colours_where_both_are():
     assert seam.get_xdata()[0] == 19.5
 
 
-def test_pair_draws_a_line_between_neighbours():
-    ax = figures.show_pair(np.array([[1, 1, 1, 1, 0]]), np.array([[1, 1, 2, 2, 0]]))
+def test_pair_draws_a_line_between_neighbours(ax):
+    ax = figures.show_pair(np.array([[1, 1, 1, 1, 0]]), np.array([[1, 1, 2, 2, 0]]), ax)
     (lines,) = ax.collections
     drawn = {tuple(map(tuple, segment)) for segment in np.asarray(lines.get_segments()).tolist()}
     upright = {ends[0][0] for ends in drawn if ends[0][0] == ends[1][0]}
     assert upright == {-0.5, 1.5, 3.5}  # both ends, and between the halves of the prediction
-    assert not figures.show_pair(np.zeros((2, 2), int), np.zeros((2, 2), int)).collections[0].get_segments()
+    assert (
+        not figures.show_pair(np.zeros((2, 2), int), np.zeros((2, 2), int), ax).collections[1].get_segments()
+    )
 
 
-def test_pair_writes_no_id_over_another():
-    ax = figures.show_pair(np.array([[1, 1, 1, 1, 2, 0]]), np.array([[7, 7, 7, 7, 7, 0]]))
+def test_pair_writes_no_id_over_another(ax):
+    ax = figures.show_pair(np.array([[1, 1, 1, 1, 2, 0]]), np.array([[7, 7, 7, 7, 7, 0]]), ax)
     assert {text.get_text(): text.get_position() for text in ax.texts} == {
         "t1": (0, 0),
         "t2": (4, 0),
@@ -60,20 +67,8 @@ def test_pair_writes_no_id_over_another():
     }
 
 
-def test_pair_of_empty_maps_has_no_ids():
-    assert not figures.show_pair(np.zeros((1, 5), int), np.zeros((1, 5), int)).texts
-
-
-def test_runs_draw_a_dot_per_seed_and_a_diamond_where_the_paper_has_a_value():
-    found = pd.DataFrame({"variant": ["AAP", "base", "base", "own"], "mean_f1": [0.75, 0.7, 0.8, 0.1]})
-    paper = pd.Series({"base": 0.83, "CR": 0.82, "AAP": np.nan})
-    ax = figures.plot_runs(found, paper)
-    *dots, diamonds = [collection.get_offsets()[:, 0].tolist() for collection in ax.collections]
-    assert dots == [[0.7, 0.8], [0.75]]
-    assert diamonds[0] == 0.83
-    assert np.ma.is_masked(ax.collections[-1].get_offsets()[1])  # AAP has no value there
-    assert ax.lines[0].get_xdata().tolist() == pytest.approx([0.75, 0.75])  # the means
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["base", "AAP"]
+def test_pair_of_empty_maps_has_no_ids(ax):
+    assert not figures.show_pair(np.zeros((1, 5), int), np.zeros((1, 5), int), ax).texts
 
 
 def results(*runs: tuple) -> pd.DataFrame:
