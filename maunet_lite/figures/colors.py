@@ -136,10 +136,11 @@ def blend(base: np.ndarray, mask: np.ndarray, color: np.ndarray | str, alpha: fl
 
 def _neighbours(cells: np.ndarray, reach: int = 3) -> np.ndarray:
     """Pairs of cells up to `reach` pixels apart along rows and columns, (K, 2); -1 is background."""
-    pairs = []
+    n_cells, pairs = cells.max() + 1, []
     for turned in (cells, cells.T):
         for step in range(1, reach + 1):
             one, other = turned[step:], turned[:-step]
             touch = (one != other) & (one >= 0) & (other >= 0)
-            pairs.append(np.stack([one[touch], other[touch]], axis=1))
-    return np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0)
+            one, other = one[touch], other[touch]
+            pairs.append(np.minimum(one, other) * n_cells + np.maximum(one, other))  # a number for each pair
+    return np.stack(np.divmod(np.unique(np.concatenate(pairs)), n_cells), axis=1)

@@ -156,8 +156,8 @@ def table5(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(shown, index=pd.Index(encoders, name="encoder"))
 
 
-def table7(frame: pd.DataFrame, variant: str = "shipped lite") -> pd.DataFrame:
-    """Return mean and median F1 per modality of one network beside the paper's Table 7.
+def table7(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and median F1 per modality of the shipped network beside the paper's Table 7.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def table7(frame: pd.DataFrame, variant: str = "shipped lite") -> pd.DataFrame:
         One row per modality that was scored, "all" last; columns images, and mean, median and pooled F1 as
         numbers, then the paper's mean and median (of other images).
     """
-    found = frame[(frame["table"] == "7") & (frame["variant"] == variant)]
+    found = frame[(frame["table"] == "7") & (frame["variant"] == "shipped lite")]
     ours = found.groupby("modality")[["images", "mean_f1", "median_f1", "pooled_f1"]].mean()
     names = NAMES | {"mean_f1": "mean F1"}
     shown = ours.rename(columns=names).join(PAPER_7.rename(columns=names).add_prefix("paper "))
@@ -269,19 +269,14 @@ def verdicts(frame: pd.DataFrame, table: str, against: str = "base") -> pd.DataF
 def budget(frame: pd.DataFrame, table: str) -> str:
     """Say in a sentence what the rows of a table cost, or that there are none and how to make them."""
     found = rows(frame, table)
-    curves = {
-        "curve": "The curve over labels",
-        "budget": "The curve over steps",
-    }  # of which the paper has none
-    title = curves.get(table, f"Table {table}")
     if found.empty:
         command = f"python -m benchmarks.ablation --data cells --only {table}"
-        return f"{title} has no rows here yet; `{command}` makes them."
-    many, steps = _span(found.groupby("variant")["seed"].nunique()), _span(found["steps"].dropna())
+        return f"Table {table} has no rows here yet; `{command}` makes them."
+    seeds, steps = _span(found.groupby("variant")["seed"].nunique()), _span(found["steps"])
     cost = f", {_span(found['minutes'])} minutes each" if found["minutes"].notna().any() else ""
     machines = ", ".join(found["machine"].dropna().astype(str).unique())
     return (
-        f"{title}: {many} seed{'s' if many != '1' else ''} per row, {steps} steps{cost}; {machines}; "
+        f"Table {table}: {seeds} seed(s) per row, {steps} steps{cost}; {machines}; "
         f"scored on {found['images'].max():.0f} images of '{found['data'].iloc[0]}'."
     )
 

@@ -55,20 +55,11 @@ def verdicts(one: np.ndarray, two: np.ndarray, truth: np.ndarray) -> np.ndarray:
         Positions in `VERDICTS`: 0 both are right, 1 they differ (so at most one is right), 2 both name the
         same wrong class. Only pixels of the second kind can change what consistency asks for.
 
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-
     Examples
     --------
     >>> verdicts(np.array([[0, 1, 2]]), np.array([[0, 0, 2]]), np.array([[0, 1, 1]]))
     array([[0, 1, 2]], dtype=uint8)
     """
-    if not np.shape(one) == np.shape(two) == np.shape(truth):
-        raise ValueError(
-            f"the maps are {np.shape(one)}, {np.shape(two)} and {np.shape(truth)} pixels; expected one size"
-        )
     return np.where(one != two, 1, np.where(one == truth, 0, 2)).astype(np.uint8)
 
 

@@ -25,7 +25,6 @@ from maunet_lite.scale import Step
 PLACES = (0, 3, 4, 6, 1, 7, 5, 2, 8)  # of islands, in a square of 3 × 3: from the left to the right
 NUCLEI = {"variant": "nuclei", "cell_diameter": 28, "clustering": 0.7}
 LONGEST = 480  # pixels of the longer side of the picture that grows
-PAUSE = 0.1  # seconds between two pictures
 
 
 def make_slide(side: int, rng: np.random.Generator, islands: int = 4, density: float = 420) -> Simulated:
@@ -161,8 +160,7 @@ class SlideView:
         self.canvas[rows, columns] = np.round(255 * seen)
         self.frames.append((step.done, self.canvas.copy()))
         self.note.value = f"{step.done} of {step.total} blocks"
-        if time.perf_counter() - self._sent > PAUSE or step.done == step.total:
-            self._send()
+        self._send()
 
     def draw(self, ax: Axes, frame: int = -1) -> None:
         """Draw one of the `frames` on axes, by default the last."""
@@ -172,4 +170,3 @@ class SlideView:
     def _send(self) -> None:
         """Bring the canvas to the widget."""
         self.picture.value = iio.imwrite("<bytes>", self.canvas, extension=".png", compress_level=1)
-        self._sent = time.perf_counter()

@@ -144,7 +144,7 @@ def test_verdict(gains, said):
 
 def test_budget_says_what_it_cost_or_how_to_get_it():
     assert tables.budget(FOUR, "4") == (
-        "Table 4: 2 seeds per row, 600 steps, 5 to 6 minutes each; 1 core; scored on 7 images of 'cells'."
+        "Table 4: 2 seed(s) per row, 600 steps, 5 to 6 minutes each; 1 core; scored on 7 images of 'cells'."
     )
     assert "python -m benchmarks.ablation" in tables.budget(NOTHING, "4")
 

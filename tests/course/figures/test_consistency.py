@@ -19,7 +19,7 @@ def test_verdicts_name_every_case():
 
 
 def test_verdicts_refuse_maps_of_different_size():
-    with pytest.raises(ValueError, match="expected one size"):
+    with pytest.raises(ValueError, match="broadcast"):
         consistency.verdicts(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((3, 2)))
 
 
