@@ -9,6 +9,7 @@ side, the table has gaps.
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,10 +58,7 @@ def photograph(
     (dtype('uint16'), (64, 96))
     """
     n_cells = round(45 * density * shape[0] * shape[1] / (256 * 320) * (34 / diameter) ** 2)
-
-    def outline(rng: np.random.Generator) -> np.ndarray:
-        return round_outline(rng, 1.5, 0.08, 0.1)
-
+    outline = partial(round_outline, elongation=1.5, roughness=0.08, bend=0.1)
     scene = place_cells(shape, outline, rng, n_cells=n_cells, diameter=diameter, clustering=0.85)
     uneven = np.clip(1 + 0.5 * smooth_noise(scene.labels.shape, 20, rng), 0.15, 2)
     inside = scene.labels > 0
