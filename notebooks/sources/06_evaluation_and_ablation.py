@@ -692,18 +692,14 @@ if len(four):
     print("Gain over the base, mean over seeds, and the verdict:")
     print(ablation.verdicts(frame, "4").to_string())
     fig, ax = plt.subplots(figsize=(7, 2.6), layout="compressed")
-    places = {
-        "data": ablation.rows(frame, "4"),
-        "x": "mean_f1",
-        "y": "variant",
-        "order": four.index,
-        "ax": ax,
-    }
-    sns.swarmplot(**places, alpha=0.7, color="#0072B2")
+    runs, places = ablation.rows(frame, "4"), {"x": "mean_f1", "y": "variant", "order": four.index, "ax": ax}
+    sns.swarmplot(runs, **places, alpha=0.7, color="#0072B2")
     bar = {"marker": "|", "markersize": 18, "markeredgewidth": 2.2, "color": "#0072B2"}
-    sns.pointplot(**places, errorbar=None, linestyle="none", **bar)
+    sns.pointplot(runs, **places, errorbar=None, linestyle="none", **bar)
     ax.scatter(ablation.PAPER_4["mean_f1"][four.index], four.index, marker="D", color="#D55E00", zorder=3)
     ax.set(ylabel="", xlabel="F1 (dot: one run, bar: their mean, diamond: the paper, on other images)")
+    ax.set_ylim(len(four) - 0.5, -0.5)
+    figures.tidy(ax, "x")
     show(
         fig, alt="F1 of every training by variant: a dot per seed, a bar for the mean, the paper's a diamond."
     )
