@@ -8,6 +8,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+import seaborn as sns
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
@@ -83,7 +84,6 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-import seaborn as sns
 from scipy.optimize import linear_sum_assignment
 from skimage.segmentation import expand_labels
 
