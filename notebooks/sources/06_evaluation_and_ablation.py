@@ -96,12 +96,7 @@ from maunet_lite.training import recipe
 from maunet_lite.data import MODALITIES
 from maunet_lite.course import exercises
 from maunet_lite.course.figures import ablation
-from maunet_lite.course.figures.scores import (
-    draw_worst,
-    learning_curve,
-    plot_learning_curves,
-    show_pair,
-)
+from maunet_lite.course.figures.scores import draw_worst, learning_curve, plot_learning_curves, show_pair
 from maunet_lite.training import train
 
 rng = ml.seed_everything(SEED)

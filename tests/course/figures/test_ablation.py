@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from maunet_lite.course.figures import ablation as tables
 from maunet_lite.course.display import collect
+from maunet_lite.course.figures import ablation as tables
 
 NOTEBOOK = Path(__file__).parents[3] / "notebooks" / "06_evaluation_and_ablation.ipynb"
 
