@@ -312,9 +312,8 @@ for name, labels in damage.items():
     m, curve = match_cells(truth, labels), ap_curve(truth, labels)
     scores[name] = [m.precision, m.recall, m.f1, m.ap, curve.mean(), m.pq, dice(truth, labels)]
 metrics = ["precision", "recall", "F1", "AP", "AP .5–.95", "PQ", "Dice"]
-scores = pd.DataFrame(scores, metrics).T
 fig, ax = plt.subplots(figsize=(8, 2.6), layout="compressed")
-sns.heatmap(scores, annot=True, fmt=".2f", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=ax)
+sns.heatmap(pd.DataFrame(scores, metrics).T, annot=True, fmt=".2f", cmap="Blues", vmin=0, vmax=1, cbar=False)
 ax.tick_params(length=0, rotation=0, top=False, labeltop=True, labelbottom=False)
 show(fig, alt="A shaded table: seven metrics in columns, seven predictions in rows.", dpi=95)
 
