@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from maunet_lite.course.figures import ablation_tables as ablation
-from maunet_lite.course.figures.ablation_figures import plot_learning_curves
+from maunet_lite.course.figures import ablation
+from maunet_lite.course.figures.scores import learning_curve, plot_learning_curves
 from maunet_lite.data import atomic_path
 
 ROOT = Path(__file__).parents[1]
@@ -109,14 +109,14 @@ def scale() -> pd.DataFrame:
 def curve(table: str) -> pd.DataFrame:
     """F1 over labelled images or over the length of the training, and over the modalities."""
     frame = ablation.load()
-    found = ablation.learning_curve(frame, table)
+    found = learning_curve(frame, table)
     shown = pd.DataFrame(index=found.index.rename(None))
     if found.empty:
         return shown
     shown["minutes"] = found["minutes"].map("{:.1f}".format)
     shown["F1"] = [ablation.plus_minus(*pair) for pair in found[["mean", "sd"]].to_numpy(dtype=float)]
     for modality in sorted(set(frame["modality"]) - {"all"}):
-        shown[modality] = ablation.learning_curve(frame, table, modality)["mean"]
+        shown[modality] = learning_curve(frame, table, modality)["mean"]
     shown["seeds"] = found["seeds"].map(str)
     return shown.rename(index=lambda amount: f"{amount} {found.index.name}")
 
@@ -163,7 +163,7 @@ def differences() -> pd.DataFrame:
     sums = ablation.spread(frame, "differences")
     sums = sums.loc[sorted(sums.index, key=lambda name: (name != DEFAULTS, name))]
     shown = pd.DataFrame(index=sums.index.rename(None))
-    shown["F1"] = [ablation.plus_minus(*pair) for pair in sums[["mean", "sd"]].to_numpy(dtype=float)]
+    shown["F1"] = sums["text"]
     by_modality = ablation.by_modality(frame, "differences").drop(columns="all")
     shown = shown.join(by_modality)
     gains = ablation.paired_gains(frame, "differences", against=DEFAULTS)

@@ -140,7 +140,8 @@ class Explorer:
         """Return controls and figure as one widget."""
         import ipywidgets
 
-        return ipywidgets.VBox([*self.controls.values(), self.picture, self.note])
+        controls = ipywidgets.Box([*self.controls.values()], layout={"flex_flow": "row wrap"})
+        return ipywidgets.VBox([controls, self.picture, self.note])
 
     def display(self) -> None:
         """Show the widget in a notebook; elsewhere there is nobody to use it."""

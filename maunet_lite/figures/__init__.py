@@ -9,16 +9,15 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "canvas": ["picture", "take_axes"],
+        "canvas": ["picture", "take_axes", "tidy"],
         "colors": [
             "CLASS_COLORS", "CLASS_NAMES", "ERROR_COLORS", "SERIES", "blend", "outlines",
             "random_colors", "rgb", "to_display",
         ],
-        "diagrams": ["learning_curve", "score_strip"],
+        "diagrams": ["learning_curve", "score_strip", "show_lines"],
         "plots": [
-            "before_after", "contact_sheet", "errors", "overlay", "show_classes",
-            "show_distance", "show_image", "show_labels", "show_maps", "show_steps",
-            "show_targets",
+            "errors", "overlay", "show_classes", "show_distance", "show_image", "show_labels",
+            "show_maps", "show_steps",
         ],
     },
 )  # fmt: skip

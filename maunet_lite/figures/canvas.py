@@ -1,23 +1,20 @@
-"""Where pictures are drawn: places of fitting shape, legends, colour ranges; for `plots`."""
+"""Where pictures are drawn: axes of fitting shape, legends, diagrams without ornament."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
-    from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 WIDTH = 8.5  # inches of a full-width figure
 MAX_SIDE = 1600  # pixels; larger arrays are thinned out before drawing
 
 
-def picture(pixels: np.ndarray, ax: Axes | None, title: str | None, **options: Any) -> Axes:
-    """Show pixels without ticks, on new axes if there are none."""
+def picture(pixels: np.ndarray, ax: Axes | None, title: str = "", **options: Any) -> Axes:
+    """Show pixels without ticks, on new axes if there are none; `options` are those of ``imshow``."""
     ax = own_axes(ax, pixels.shape)
     ax.imshow(pixels, **options)
     ax.set_axis_off()
@@ -28,7 +25,7 @@ def picture(pixels: np.ndarray, ax: Axes | None, title: str | None, **options: A
 
 def own_axes(ax: Axes | None, shape: tuple[int, ...]) -> Axes:
     """Return `ax`, or axes on a new figure for one picture of `shape`."""
-    return next(grid(1, 1, shape, None, width=5.0)[1]) if ax is None else ax
+    return picture_grid(1, 1, shape, None)[0] if ax is None else ax
 
 
 def line_width(ax: Axes, shape: tuple[int, ...]) -> int:
@@ -36,28 +33,27 @@ def line_width(ax: Axes, shape: tuple[int, ...]) -> int:
     return max(1, round(1.2 * max(shape[0] / ax.bbox.height, shape[1] / ax.bbox.width)))
 
 
-def grid(
-    count: int,
-    columns: int,
-    shape: tuple[int, ...],
-    axes: Any,
-    titles: bool = True,
-    width: float = WIDTH,
-    room: float = 1.0,
-) -> tuple[Figure, Iterator[Axes]]:
-    """Return the figure and one place per picture of `shape`: the given axes, or new ones.
+def picture_grid(
+    count: int, columns: int, shape: tuple[int, ...], axes: Any, room: float = 1.0
+) -> list[Axes]:
+    """Return one place per picture of `shape`: the given axes, or new ones.
 
     `room` is the width of a place relative to its picture: above 1 with a colour bar.
     """
     columns = min(columns, count)
-    edge = min(width / columns, 4.5)
-    height = edge / room * float(np.clip(shape[0] / shape[1], 0.25, 2)) + (0.27 if titles else 0)
-    places = take_axes(axes, count, columns, edge, height)
-    return places[0].figure, iter(places)
+    edge = min(WIDTH / columns, 4.5)
+    height = edge / room * float(np.clip(shape[0] / shape[1], 0.25, 2)) + 0.27  # the title's
+    return take_axes(axes, count, columns, edge, height)
 
 
 def take_axes(axes: Any, count: int, columns: int, width: float, height: float) -> list[Axes]:
-    """Return `count` of the given axes, or a new table of axes of `width` × `height` inches each."""
+    """Return `count` of the given axes, or a new table of axes of `width` × `height` inches each.
+
+    Raises
+    ------
+    ValueError
+        If too few axes were given.
+    """
     if axes is None:
         from matplotlib import pyplot as plt
 
@@ -74,8 +70,6 @@ def take_axes(axes: Any, count: int, columns: int, width: float, height: float) 
 
 def legend(ax: Axes, colors: Mapping[str, str], columns: int = 4) -> None:
     """Write what the colours mean below the picture."""
-    from matplotlib.patches import Patch
-
     handles = [Patch(facecolor=color, edgecolor="#888888", linewidth=0.5) for color in colors.values()]
     ax.legend(
         handles, list(colors), ncols=columns, loc="upper center", bbox_to_anchor=(0.5, 0.0), frameon=False,
@@ -83,19 +77,12 @@ def legend(ax: Axes, colors: Mapping[str, str], columns: int = 4) -> None:
     )  # fmt: skip
 
 
-def value_range(values: np.ndarray, limits: tuple[float, float] | None) -> dict[str, float]:
-    """Return the values of the darkest and the lightest colour, by default those of the map."""
-    if limits is None:
-        finite = np.asarray(values)[np.isfinite(values)]
-        limits = (float(finite.min()), float(finite.max())) if finite.size else (0, 1)
-    return {"vmin": limits[0], "vmax": limits[1]}
-
-
-def colormap_with_grey(name: str) -> Colormap:
-    """Return a colormap that draws NaN in grey."""
-    import matplotlib
-
-    return matplotlib.colormaps[name].with_extremes(bad="#808080")
+def tidy(ax: Axes, grid: str = "both") -> None:
+    """Take away what carries no information from a diagram, and draw thin lines along the `grid` axis."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis=grid, color="#DDDDDD", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=8)
 
 
 def thin(array: np.ndarray) -> np.ndarray:

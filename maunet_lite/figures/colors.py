@@ -32,7 +32,9 @@ def rgb(color: str) -> np.ndarray:
     >>> rgb("#FF8000").round(2).tolist()
     [1.0, 0.5, 0.0]
     """
-    return np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float32) / 255
+    from matplotlib.colors import to_rgb
+
+    return np.array(to_rgb(color), dtype=np.float32)
 
 
 def random_colors(labels: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -59,8 +61,15 @@ def random_colors(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     """
     ids, cells = np.unique(labels, return_inverse=True)
     cells = cells.reshape(np.shape(labels))
-    palette = np.array([np.round(255 * rgb(color)) for color in CELL_COLORS], dtype=np.uint8)
-    table = palette[_color_numbers(_neighbours(np.where(np.asarray(labels) > 0, cells, -1)), ids.size, seed)]
+    neighbours = _neighbours(np.where(ids[cells] > 0, cells, -1))
+    rng = np.random.default_rng(seed)
+    colors = rng.integers(len(CELL_COLORS), size=ids.size)
+    for _ in range(50):  # draw again for one of two neighbours that are alike
+        alike = np.unique(neighbours[colors[neighbours[:, 0]] == colors[neighbours[:, 1]], 1])
+        if not alike.size:
+            break
+        colors[alike] = rng.integers(len(CELL_COLORS), size=alike.size)
+    table = np.array([np.round(255 * rgb(color)) for color in CELL_COLORS], dtype=np.uint8)[colors]
     table[ids <= 0] = 0
     return table[cells]
 
@@ -78,15 +87,12 @@ def outlines(labels: np.ndarray, thickness: int = 1) -> np.ndarray:
     >>> outlines(np.array([[0, 1, 1, 1, 2, 2]])).astype(int)
     array([[0, 1, 0, 1, 1, 0]])
     """
+    from scipy.ndimage import maximum_filter
+    from skimage.segmentation import find_boundaries
+
     labels = np.asarray(labels)
-    marked = np.zeros(labels.shape, dtype=bool)
-    for axis in (0, 1):
-        values, edge = np.moveaxis(labels, axis, 0), np.moveaxis(marked, axis, 0)  # views along one axis
-        for step in range(1, min(thickness, values.shape[0] - 1) + 1):
-            differs = values[step:] != values[:-step]
-            edge[step:] |= differs
-            edge[:-step] |= differs
-    return marked & (labels > 0)
+    edges = find_boundaries(labels, connectivity=1, mode="inner")
+    return maximum_filter(edges, size=2 * thickness - 1) & (labels > 0)
 
 
 def to_display(image: np.ndarray) -> np.ndarray:
@@ -108,13 +114,15 @@ def to_display(image: np.ndarray) -> np.ndarray:
     >>> to_display(np.array([[0, 1000, 2000]], dtype=np.uint16))[0, :, 0].round(1)
     array([0. , 0.5, 1. ], dtype=float32)
     """
+    from skimage.exposure import rescale_intensity
+
     image = np.asarray(image)
     planes = image[..., None] if image.ndim == 2 else image[..., :3]
     if image.dtype == np.uint8 and planes.shape[2] == 3:
         return planes.astype(np.float32) / 255
     planes = np.nan_to_num(planes.astype(np.float32), posinf=0.0, neginf=0.0)
     low, high = np.percentile(planes, (0.5, 99.8)).astype(np.float32)
-    planes = np.clip((planes - low) / max(high - low, np.float32(1e-12)), 0, 1)
+    planes = rescale_intensity(planes - low, (0, high - low), (0, 1))  # 0 if constant
     if planes.shape[2] == 2:
         planes = np.concatenate([planes, np.zeros_like(planes[..., :1])], axis=2)
     return np.broadcast_to(planes, (*planes.shape[:2], 3)).copy()
@@ -128,23 +136,11 @@ def blend(base: np.ndarray, mask: np.ndarray, color: np.ndarray | str, alpha: fl
 
 def _neighbours(cells: np.ndarray, reach: int = 3) -> np.ndarray:
     """Pairs of cells up to `reach` pixels apart along rows and columns, (K, 2); -1 is background."""
-    pairs = []
+    n_cells, pairs = cells.max() + 1, []
     for turned in (cells, cells.T):
         for step in range(1, reach + 1):
             one, other = turned[step:], turned[:-step]
             touch = (one != other) & (one >= 0) & (other >= 0)
-            pairs.append(np.stack([one[touch], other[touch]], axis=1))
-    return np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0)
-
-
-def _color_numbers(neighbours: np.ndarray, n_cells: int, seed: int) -> np.ndarray:
-    """Draw colours at random, and again for one of two equal neighbours, for at most 50 rounds."""
-    rng = np.random.default_rng(seed)
-    numbers = rng.integers(len(CELL_COLORS), size=n_cells)
-    for _ in range(50):
-        equal = numbers[neighbours[:, 0]] == numbers[neighbours[:, 1]]
-        if not equal.any():
-            break
-        again = np.unique(neighbours[equal, 1])
-        numbers[again] = rng.integers(len(CELL_COLORS), size=again.size)
-    return numbers
+            one, other = one[touch], other[touch]
+            pairs.append(np.minimum(one, other) * n_cells + np.maximum(one, other))  # a number for each pair
+    return np.stack(np.divmod(np.unique(np.concatenate(pairs)), n_cells), axis=1)

@@ -8,20 +8,15 @@ Functions that draw into one diagram take ``ax=None`` and return it; functions t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.ndimage import maximum_filter
 
-from maunet_lite.figures.canvas import (
-    colormap_with_grey,
-    grid,
-    legend,
-    line_width,
-    own_axes,
-    picture,
-    thin,
-    value_range,
-)
+from maunet_lite.figures.canvas import legend, line_width, own_axes, picture, picture_grid, thin
 from maunet_lite.figures.colors import (
     CLASS_COLORS,
     CLASS_NAMES,
@@ -32,50 +27,20 @@ from maunet_lite.figures.colors import (
     rgb,
     to_display,
 )
-from maunet_lite.figures.diagrams import learning_curve, score_strip
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-__all__ = [
-    "before_after",
-    "contact_sheet",
-    "errors",
-    "learning_curve",
-    "outlines",
-    "overlay",
-    "random_colors",
-    "score_strip",
-    "show_classes",
-    "show_distance",
-    "show_image",
-    "show_labels",
-    "show_maps",
-    "show_steps",
-    "show_targets",
-]
 
 
-def show_image(image: np.ndarray, ax: Axes | None = None, title: str | None = None) -> Axes:
+def show_image(image: np.ndarray, ax: Axes | None = None, title: str = "") -> Axes:
     """Show an image, stretched to a visible range (see `to_display`)."""
     return picture(to_display(thin(image)), ax, title)
 
 
-def show_labels(labels: np.ndarray, ax: Axes | None = None, title: str | None = None, seed: int = 0) -> Axes:
+def show_labels(labels: np.ndarray, ax: Axes | None = None, title: str = "") -> Axes:
     """Show a label map in random colours on black, neighbours in different ones."""
-    return picture(random_colors(thin(labels), seed), ax, title)
+    return picture(random_colors(thin(labels)), ax, title)
 
 
 def overlay(
-    image: np.ndarray,
-    labels: np.ndarray,
-    ax: Axes | None = None,
-    title: str | None = None,
-    *,
-    fill: float = 0.3,
-    color: str | None = None,
-    seed: int = 0,
+    image: np.ndarray, labels: np.ndarray, ax: Axes | None = None, title: str = "", fill: float = 0.3
 ) -> Axes:
     """Draw the outlines of cells, and a breath of their colour, over the image.
 
@@ -86,8 +51,6 @@ def overlay(
         Label map of the same height and width.
     fill : float in [0, 1], default 0.3
         Strength of the colour inside the cells; 0 draws outlines only.
-    color : str, optional
-        ``"#RRGGBB"`` for all cells alike; by default each has its own.
 
     Raises
     ------
@@ -97,19 +60,15 @@ def overlay(
     _check_sizes(image, labels)
     base, labels = to_display(thin(image)), thin(labels)
     ax = own_axes(ax, labels.shape)
-    painted = random_colors(labels, seed) / np.float32(255)
+    painted = random_colors(labels) / np.float32(255)
     if base.mean() > 0.5:
         painted *= 0.7  # light colours would be lost on a light image
-    if color is not None:
-        painted[...] = rgb(color)
     blend(base, labels > 0, painted, fill)
     blend(base, outlines(labels, line_width(ax, labels.shape)), painted, 1.0)
     return picture(base, ax, title)
 
 
-def show_classes(
-    classes: np.ndarray, ax: Axes | None = None, title: str | None = None, key: bool = True
-) -> Axes:
+def show_classes(classes: np.ndarray, ax: Axes | None = None, title: str = "", key: bool = True) -> Axes:
     """Show a map of semantic classes, (H, W) integers: 0 background, 1 interior, 2 boundary, 3 proxy."""
     classes = thin(classes)
     table = np.stack([rgb(color) for color in CLASS_COLORS])
@@ -121,19 +80,16 @@ def show_classes(
 
 
 def show_distance(
-    values: np.ndarray,
-    ax: Axes | None = None,
-    title: str | None = None,
-    *,
-    limits: tuple[float, float] | None = (0, 1),
-    colormap: str = "magma",
-    bar: bool = True,
+    values: np.ndarray, ax: Axes | None = None, title: str = "", stretch: bool = False, bar: bool = True
 ) -> Axes:
     """Show a map of numbers, such as the distance field or a probability, (H, W), with a colour bar.
 
-    `limits` are the values of the darkest and the lightest colour; None takes the map's own. NaN is grey.
+    The darkest colour is 0 and the lightest 1 or, with `stretch`, the smallest and the largest
+    value of the map. NaN is grey.
     """
-    ax = picture(thin(values), ax, title, cmap=colormap_with_grey(colormap), **value_range(values, limits))
+    low, high = (None, None) if stretch else (0, 1)
+    magma = colormaps["magma"].with_extremes(bad="#808080")
+    ax = picture(thin(values), ax, title, cmap=magma, vmin=low, vmax=high)
     if bar:
         strip = ax.inset_axes([1.02, 0, 0.035, 1])
         ax.figure.colorbar(ax.images[-1], cax=strip).outline.set_visible(False)
@@ -152,89 +108,38 @@ def show_maps(maps: Sequence[Any], image: np.ndarray | None = None, axes: Any = 
     axes : axes, optional
         One per picture.
     """
-    probabilities, distance = maps
-    count = len(probabilities) + (distance is not None) + (image is not None)
-    figure, places = grid(count, 3, probabilities[0].shape, axes, room=1.13)
+    names = [f"P({name})" for name in CLASS_NAMES]
+    panels = dict(zip(names, maps[0], strict=False)) | {"distance field": maps[1]}
+    shown = {name: values for name, values in panels.items() if values is not None}
+    count = len(shown) + (image is not None)
+    places = picture_grid(count, 3, maps[0][0].shape, axes, room=1.13)
     if image is not None:
-        show_image(image, next(places), "image")
-    for name, plane in zip(CLASS_NAMES, probabilities, strict=False):
-        show_distance(plane, next(places), f"P({name})", colormap="viridis")
-    if distance is not None:
-        show_distance(distance, next(places), "distance field")
-    return figure
+        show_image(image, places[0], "image")
+    for ax, (name, values) in zip(places[-len(shown) :], shown.items(), strict=True):
+        show_distance(values, ax, name)
+    return places[0].figure
 
 
-def show_targets(targets: Sequence[np.ndarray], image: np.ndarray | None = None, axes: Any = None) -> Figure:
-    """Show what the network is to learn: class map and distance field (paper 2.1), after the image.
-
-    `targets` is (classes, distance), two (H, W) arrays, such as ``preprocessing.Targets``.
-    """
-    classes, distance = targets
-    figure, places = grid(2 + (image is not None), 3, classes.shape, axes, room=1.05)
-    if image is not None:
-        show_image(image, next(places), "image")
-    show_classes(classes, next(places), "class map")
-    show_distance(distance, next(places), "distance field")
-    return figure
-
-
-def show_steps(
-    steps: Mapping[str, np.ndarray], image: np.ndarray | None = None, columns: int = 4, axes: Any = None
-) -> Figure:
+def show_steps(steps: Mapping[str, np.ndarray], image: np.ndarray | None = None, axes: Any = None) -> Figure:
     """Show the results of the post-processing steps in order (paper 2.3, Fig. 4).
 
     Masks are drawn white on black, label maps in random colours, maps of numbers with a colour bar.
     Markers are too small to be seen and are drawn a little larger than they are.
     """
     panels = ({} if image is None else {"image": image}) | dict(steps)
-    figure, places = grid(len(panels), columns, next(iter(steps.values())).shape, axes)
-    for name, values in panels.items():
-        ax, title = next(places), name.replace("_", " ")
+    places = picture_grid(len(panels), 4, next(iter(steps.values())).shape, axes)
+    for ax, (name, values) in zip(places, panels.items(), strict=True):
+        title = name.replace("_", " ")
         if name == "image":
             show_image(values, ax, title)
         elif values.dtype == bool:
             picture(thin(values), ax, title, cmap="gray", vmin=0, vmax=1)
         elif values.dtype.kind in "iu":
-            show_labels(_grown(values) if "marker" in name else values, ax, f"{title} ({_count(values)})")
+            seen = maximum_filter(values, 3 + 2 * (max(values.shape) // 300)) if "marker" in name else values
+            show_labels(seen, ax, f"{title} ({np.count_nonzero(np.unique(values))})")
         else:
-            show_distance(values, ax, title, limits=None, bar=False)
-    return figure
-
-
-def contact_sheet(
-    images: Sequence[np.ndarray],
-    titles: Sequence[str] | None = None,
-    labels: Sequence[np.ndarray | None] | None = None,
-    columns: int = 4,
-    axes: Any = None,
-) -> Figure:
-    """Show many images at once, with the outlines of their cells where `labels` are given.
-
-    Pictures are cut to the middle square, so that images of different shapes make an even sheet.
-    """
-    figure, places = grid(len(images), columns, (1, 1), axes, titles is not None)
-    for k, image in enumerate(images):
-        title = titles[k] if titles is not None else None
-        if labels is None or labels[k] is None:
-            show_image(_square(image), next(places), title)
-        else:
-            overlay(_square(image), _square(labels[k]), next(places), title, fill=0.15)
-    return figure
-
-
-def before_after(
-    image: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
-    titles: tuple[str, str] = ("before", "after"),
-    axes: Any = None,
-) -> Figure:
-    """Show the image and two segmentations of it side by side, with their numbers of cells."""
-    figure, places = grid(3, 3, before.shape, axes)
-    show_image(image, next(places), "image")
-    for labels, title in zip((before, after), titles, strict=True):
-        overlay(image, labels, next(places), f"{title} ({_count(labels)} cells)")
-    return figure
+            show_distance(values, ax, title, stretch=True, bar=False)
+    return places[0].figure
 
 
 def errors(
@@ -243,7 +148,7 @@ def errors(
     prediction: np.ndarray,
     report: Any,
     ax: Axes | None = None,
-    title: str | None = None,
+    title: str = "",
 ) -> Axes:
     """Show which cells were missed, split, merged and invented, in four colours for any colour vision.
 
@@ -276,22 +181,6 @@ def errors(
     counts = {f"{len(getattr(report, kind))} {kind}": color for kind, color in ERROR_COLORS.items()}
     legend(ax, {f"{len(report.found)} found": "#BBBBBB"} | counts, columns=5)
     return ax
-
-
-def _square(array: np.ndarray) -> np.ndarray:
-    side = min(array.shape[:2])
-    top, left = ((length - side) // 2 for length in array.shape[:2])
-    return array[top : top + side, left : left + side]
-
-
-def _grown(markers: np.ndarray) -> np.ndarray:
-    from scipy.ndimage import maximum_filter
-
-    return maximum_filter(markers, size=2 * (1 + max(markers.shape) // 300) + 1)
-
-
-def _count(labels: np.ndarray) -> int:
-    return int(np.count_nonzero(np.unique(labels) > 0))
 
 
 def _check_sizes(image: np.ndarray, labels: np.ndarray) -> None:

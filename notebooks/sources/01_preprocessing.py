@@ -57,8 +57,15 @@ SEED = 1
 PICTURES = 3  # of each modality, where scores are measured
 
 # %%
-from maunet_lite.course.figures.preprocessing_explorer import class_map_with, draw_choice, markers
-from maunet_lite.course.figures.preprocessing_shapes import discs, from_digits, show_numbers, six_shapes
+from maunet_lite.course.figures.targets import (
+    class_map_with,
+    discs,
+    draw_choice,
+    from_digits,
+    markers,
+    show_numbers,
+    six_shapes,
+)
 
 ml.seed_everything(SEED)
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 1}
@@ -616,9 +623,8 @@ live = explorer(
 )
 
 # %% [markdown]
-# A slider answers at once because the slow part does not depend on it: depth and distance to the centre are
-# measured once per picture, the rest is arithmetic. You have written most of it yourself by now; compare
-# `maunet_lite/course/figures/preprocessing_explorer.py`.
+# A slider answers at once because each cell is measured in its own small window. You have written most of it
+# yourself by now; compare `maunet_lite/course/figures/targets.py`.
 #
 # ## 10 · Bug hunt
 #

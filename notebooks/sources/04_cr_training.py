@@ -13,10 +13,10 @@ import torch
 import maunet_lite as ml
 from maunet_lite import figures
 from maunet_lite.course import exercises, record, show
-from maunet_lite.course.figures import cr_figures
+from maunet_lite.course.figures import consistency
 
 show(
-    cr_figures.draw_twins(),
+    consistency.draw_twins(),
     alt="An unlabelled image enters two networks. The most probable class of each is the label that the "
     "other learns from, by cross entropy; their distance fields are pulled together by an L2 loss.",
 )
@@ -312,7 +312,7 @@ starts = {"both a little wrong": (-0.1, -0.2), "sure and right": (1.5, -0.1), "s
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.4), sharey=True, layout="compressed")
 for ax, (name, start) in zip(axes, starts.items(), strict=True):
     pair = pd.DataFrame(follow(*start), columns=["network 1", "network 2"]).rename_axis("step")
-    cr_figures.plot_runs(pair, ax, title=name, ylabel="probability of the truth" if ax is axes[0] else "")
+    figures.show_lines(pair, ax, title=name, ylabel="probability of the truth" if ax is axes[0] else "")
     ax.set_ylim(-0.03, 1.03)
 show(
     fig,
@@ -432,8 +432,8 @@ for row, modality in zip(axes, (common, rare), strict=True):
         row[1:4], {"network 1": first, "network 2": second, "truth": truth}.items(), strict=True
     ):
         figures.show_classes(classes, ax, name, key=False)
-    kinds = cr_figures.verdicts(first, second, truth)
-    cr_figures.show_verdicts(kinds, row[4], f"{(kinds != 1).mean():.0%} agree")
+    kinds = consistency.verdicts(first, second, truth)
+    consistency.show_verdicts(kinds, row[4], f"{(kinds != 1).mean():.0%} agree")
 show(
     fig,
     alt="For a common and a rare modality: image, class maps of both networks, true classes, and verdicts: "
@@ -459,7 +459,7 @@ def audit(looks):
     rows = []
     for modality, (first, second, truth) in zip(plan.rest.table["modality"], looks, strict=True):
         accuracy = float(pseudo_accuracy(torch.from_numpy(first), torch.from_numpy(truth)))
-        shared = cr_figures.shared_errors(first, second, truth)
+        shared = consistency.shared_errors(first, second, truth)
         rows.append((modality, (first == second).mean(), accuracy, shared))
     table = pd.DataFrame(rows, columns=["modality", "agreement", "accuracy", "errors shared"])
     return table.groupby("modality").mean()
@@ -492,11 +492,11 @@ pd.concat(audits, axis=1).swaplevel(axis=1)[["agreement", "accuracy", "errors sh
 
 # %%
 logs = {"CR, λ = 1.5": cr_log, "control, λ = 0": control_log}
-accuracies = {name: cr_figures.pseudo_accuracies(log, smooth=5) for name, log in logs.items()}
+accuracies = {name: consistency.pseudo_accuracies(log, smooth=5) for name, log in logs.items()}
 means = {name: table.mean(axis=1) for name, table in accuracies.items()}
 fig, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="compressed")
-cr_figures.plot_runs({k: log["agreement"] for k, log in logs.items()}, axes[0], title="agreement")
-cr_figures.plot_runs(means, axes[1], title="accuracy of the pseudo labels")
+figures.show_lines({k: log["agreement"] for k, log in logs.items()}, axes[0], title="agreement")
+figures.show_lines(means, axes[1], title="accuracy of the pseudo labels")
 axes[1].axhline(1 / 3, color="0.5", lw=1, ls=":")
 for ax in axes:
     ax.set_ylim(0, 1)
@@ -521,7 +521,7 @@ for name in logs:
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.0), sharey=True, layout="compressed")
 for ax, (name, table) in zip(axes, accuracies.items(), strict=True):
     ax.plot(table.mean(axis=1), color="black", lw=4, alpha=0.2, label="mean")
-    cr_figures.plot_runs(table, ax, title=name, ylabel="pseudo-label accuracy" if ax is axes[0] else "")
+    figures.show_lines(table, ax, title=name, ylabel="pseudo-label accuracy" if ax is axes[0] else "")
     ax.axhline(1 / 3, color="0.5", lw=1, ls=":")
     ax.set_ylim(0, 1)
 axes[1].get_legend().remove()
@@ -674,7 +674,7 @@ points = pd.DataFrame(points, columns=["method", "labelled fraction", "seed", "m
 
 fig, ax = plt.subplots(figsize=(5, 2.6), layout="compressed")
 lines = points.pivot_table(index="labelled fraction", columns="method", values="mean Dice")
-cr_figures.plot_runs(lines[["cr", "supervised"]], ax, ylabel="mean Dice", marker="o")
+figures.show_lines(lines[["cr", "supervised"]], ax, ylabel="mean Dice")
 ax.scatter(points["labelled fraction"], points["mean Dice"], s=10, color="0.4", zorder=3)
 ax.set(xlim=(0, None), ylim=(0, 1))
 show(

@@ -67,8 +67,8 @@ from scipy import ndimage
 
 from maunet_lite.evaluation import otsu_watershed
 from maunet_lite.postprocessing import number_in_reading_order
-from maunet_lite.course.figures.postprocessing_cases import Case, draw_gallery, scan, score
-from maunet_lite.course.figures.postprocessing_explorer import explore
+from maunet_lite.course import explorer
+from maunet_lite.course.figures.postprocessing import Case, controls, draw_choice, draw_gallery, scan, score
 from maunet_lite.postprocessing import flood
 
 ml.seed_everything(SEED)
@@ -550,14 +550,15 @@ for k, modality in enumerate(MODALITIES):
 pictures |= hard
 cases = {name: Case(image, labels, ml.predict(model, image)) for name, (image, labels) in pictures.items()}
 
-explorer = explore(
-    cases,
+live = explorer(
+    draw_choice(cases),
+    **controls(cases),
     alt="Clumps of nuclei, found ones in grey, errors in four colours; beside it the peaks of step 3.",
     dpi=76,
 )
 seconds = [stopwatch(scan, [cases["clumps"]], "skeleton", [value]) for value in (0.5, 0.6, 0.7, 0.8, 0.9)]
 print(f"four steps and F1 on {SIDE}×{SIDE} pixels: {1000 * np.median(seconds):.0f} ms")
-record("one move of a slider, figure included / s", stopwatch(explorer.redraw))
+record("one move of a slider, figure included / s", stopwatch(live.redraw))
 
 # %% [markdown]
 # *If you read this as a web page: the figure is the explorer's first view; open the notebook in

@@ -8,6 +8,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+import seaborn as sns
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
@@ -94,7 +95,8 @@ from maunet_lite.evaluation import ap_curve
 from maunet_lite.training import recipe
 from maunet_lite.data import MODALITIES
 from maunet_lite.course import exercises
-from maunet_lite.course.figures import ablation_figures, ablation_tables
+from maunet_lite.course.figures import ablation
+from maunet_lite.course.figures.scores import draw_worst, learning_curve, plot_learning_curves, show_pair
 from maunet_lite.training import train
 
 rng = ml.seed_everything(SEED)
@@ -116,7 +118,7 @@ def cells(*rows):
 three = cells("1111..22..", "1111..22..", "1111......", ".......333", ".......333")
 found = cells(".3333.....", ".3333.11..", ".3333.11..", ".......222", "..........")
 fig, ax = plt.subplots(figsize=(4, 2.1), layout="compressed")
-ablation_figures.show_pair(three, found, ax)
+show_pair(three, found, ax)
 show(fig, alt="Three true cells and three predictions that overlap them by different amounts.", dpi=90)
 
 # %% [markdown]
@@ -218,7 +220,7 @@ cases = {
 }
 fig, axes = plt.subplots(2, 4, figsize=(8, 2.4), height_ratios=(1, 2.6), layout="constrained")
 for ax, (name, (a, b, options)) in zip(axes.flat, cases.items(), strict=True):
-    ablation_figures.show_pair(a, b, ax, name, options.get("block"), frame=0 if options else 2)
+    show_pair(a, b, ax, name, options.get("block", 0), frame=0 if options else 2)
 show(fig, alt="Eight tiny pairs of label maps, one for each of the cases in the table below.", dpi=95)
 
 # %%
@@ -310,9 +312,10 @@ for name, labels in damage.items():
     m, curve = match_cells(truth, labels), ap_curve(truth, labels)
     scores[name] = [m.precision, m.recall, m.f1, m.ap, curve.mean(), m.pq, dice(truth, labels)]
 metrics = ["precision", "recall", "F1", "AP", "AP .5–.95", "PQ", "Dice"]
-scores = pd.DataFrame(scores, metrics).T
-ax = ablation_figures.show_scores(scores)
-show(ax, alt="A shaded table: seven metrics in columns, seven predictions in rows.", dpi=95)
+fig, ax = plt.subplots(figsize=(8, 2.6), layout="compressed")
+sns.heatmap(pd.DataFrame(scores, metrics).T, annot=True, fmt=".2f", cmap="Blues", vmin=0, vmax=1, cbar=False)
+ax.tick_params(length=0, rotation=0, top=False, labeltop=True, labelbottom=False)
+show(fig, alt="A shaded table: seven metrics in columns, seven predictions in rows.", dpi=95)
 
 # %% [markdown]
 # Read it by columns. **Dice** hardly notices merged cells or specks: it does not know what a cell is.
@@ -433,7 +436,7 @@ for k in np.argsort(order, kind="stable")[:40]:  # one of each modality, then th
     sample = val[int(k)]
     pictures[f"{sample.modality} {k}"] = (sample.image, sample.labels, ml.segment(sample.image))
 show(
-    ablation_figures.draw_worst(pictures),
+    draw_worst(pictures),
     alt="Four rows of cut-outs: the largest missed, split, merged and invented cells, in colour.",
     dpi=72,
 )
@@ -618,8 +621,10 @@ fig, axes = plt.subplots(1, 3, figsize=(8, 2.8), sharex=True, layout="compressed
 for ax, (column, name) in zip(
     axes, {"class_dice": "mean Dice", "f1_plain": "F1_ori", "f1": "F1"}.items(), strict=True
 ):
-    ablation_figures.plot_pairs(results[column][names], ax, ylabel=name)
-    ax.set_ylim(0, 1)
+    pairs = results[column][names].add_prefix("seed ", axis=0)
+    ax.plot(names, pairs.mean(), color="black", lw=4, alpha=0.3, label="mean")
+    figures.show_lines(pairs.T, ax, title=name)
+    ax.set(xlabel="", xlim=(-0.3, len(names) - 0.7), ylim=(0, 1))
 for ax in axes[:2]:
     ax.get_legend().remove()
 show(fig, alt="Mean Dice, F1_ori and F1 of both variants, a line per seed; the mean is a thick grey line.")
@@ -627,7 +632,7 @@ show(fig, alt="Mean Dice, F1_ori and F1 of both variants, a line per seed; the m
 # %%
 for column in ("class_dice", "f1_plain", "f1") if AGAINST else ():
     gains, spread = results[column][VARIANT] - results[column][AGAINST], results[column][AGAINST].std()
-    verdict = ablation_tables.verdict(gains)
+    verdict = ablation.verdict(gains)
     print(
         f"{column:10s} {VARIANT} − {AGAINST}: {gains.mean():+.3f}, {(gains > 0).sum()} of {len(gains)} seeds;"
     )
@@ -669,23 +674,30 @@ for column in ("class_dice", "f1_plain", "f1") if AGAINST else ():
 # survive?
 
 # %%
-frame = ablation_tables.load()
-print(ablation_tables.budget(frame, "4"))
-for variant, mean in ablation_tables.spread(frame, "4")["mean"].items():
+frame = ablation.load()
+print(ablation.budget(frame, "4"))
+for variant, mean in ablation.spread(frame, "4")["mean"].items():
     record(f"table 4, F1, {variant}", round(float(mean), 4))
-four = ablation_tables.table4(frame)
+four = ablation.table4(frame)
 four if len(four) else None
 
 # %%
 if len(four):
     print("Gain over the base, mean over seeds, and the verdict:")
-    print(ablation_tables.verdicts(frame, "4").to_string())
-    single = ablation_tables.rows(frame, "4").groupby("variant")["mean_f1"].apply(list)
-    ax = ablation_figures.plot_runs(single.reindex(four.index), paper=ablation_tables.PAPER_4["mean_f1"])
+    print(ablation.verdicts(frame, "4").to_string())
+    fig, ax = plt.subplots(figsize=(7, 2.6), layout="compressed")
+    runs, places = ablation.rows(frame, "4"), {"x": "mean_f1", "y": "variant", "order": four.index, "ax": ax}
+    sns.swarmplot(runs, **places, alpha=0.7, color="#0072B2")
+    bar = {"marker": "|", "markersize": 18, "markeredgewidth": 2.2, "color": "#0072B2"}
+    sns.pointplot(runs, **places, errorbar=None, linestyle="none", **bar)
+    ax.scatter(ablation.PAPER_4["mean_f1"][four.index], four.index, marker="D", color="#D55E00", zorder=3)
+    ax.set(ylabel="", xlabel="F1 (dot: one run, bar: their mean, diamond: the paper, on other images)")
+    ax.set_ylim(len(four) - 0.5, -0.5)
+    figures.tidy(ax, "x")
     show(
-        ax, alt="F1 of every training by variant: a dot per seed, a bar for the mean, the paper's a diamond."
+        fig, alt="F1 of every training by variant: a dot per seed, a bar for the mean, the paper's a diamond."
     )
-ablation_tables.by_modality(frame, "4").reindex(four.index).round(2) if len(four) else None
+ablation.by_modality(frame, "4").reindex(four.index).round(2) if len(four) else None
 
 # %% [markdown]
 # How to read it. First the spread: it says which differences deserve a second look. Then the verdicts, seed
@@ -701,10 +713,10 @@ ablation_tables.by_modality(frame, "4").reindex(four.index).round(2) if len(four
 # scales? What does each cost?
 
 # %%
-print(ablation_tables.budget(frame, "5"))
-for variant, mean in ablation_tables.spread(frame, "5")["mean"].items():
+print(ablation.budget(frame, "5"))
+for variant, mean in ablation.spread(frame, "5")["mean"].items():
     record(f"table 5, F1, {variant}", round(float(mean), 4))
-five = ablation_tables.table5(frame)
+five = ablation.table5(frame)
 five if len(five) else None
 
 # %% [markdown]
@@ -719,19 +731,19 @@ five if len(five) else None
 # never been. The last table has the mean F1 of all that was scored, baseline included.
 
 # %%
-seven = ablation_tables.table7(frame)
-print(ablation_tables.budget(frame, "7"))
+seven = ablation.table7(frame)
+print(ablation.budget(frame, "7"))
 for modality, mean in seven["mean F1"].items():
     record(f"table 7, F1, {modality}", round(float(mean), 4))
 seven.round(2) if len(seven) else None
 
 # %%
-pairs = ablation_tables.unseen(frame)
+pairs = ablation.unseen(frame)
 for domain, part in pairs.groupby(level="domain", sort=False):
-    print(f"{domain}: proxy {part['gain'].mean():+.3f}, {ablation_tables.verdict(part['gain'])}")
+    print(f"{domain}: proxy {part['gain'].mean():+.3f}, {ablation.verdict(part['gain'])}")
 if pairs.empty:
     print("No pairs of networks that left out a kind of image, with and without the proxy, here yet.")
-ablation_tables.by_modality(frame, "7").round(2) if (frame["table"] == "7").any() else None
+ablation.by_modality(frame, "7").round(2) if (frame["table"] == "7").any() else None
 
 # %% [markdown]
 # One pair of networks per domain: enough to say that the proxy makes no large difference there, in either
@@ -748,11 +760,11 @@ ablation_tables.by_modality(frame, "7").round(2) if (frame["table"] == "7").any(
 
 # %%
 for table, unit in (("curve", "images"), ("budget", "steps")):
-    print(ablation_tables.budget(frame, table))
-    for amount, mean in ablation_tables.learning_curve(frame, table)["mean"].items():
+    print(ablation.budget(frame, table))
+    for amount, mean in learning_curve(frame, table)["mean"].items():
         record(f"F1 with {amount} {unit}", round(float(mean), 4))
 show(
-    ablation_figures.plot_learning_curves(frame),
+    plot_learning_curves(frame),
     alt="F1 against labelled images and against minutes of training, a line per modality.",
 )
 

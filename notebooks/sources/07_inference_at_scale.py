@@ -14,7 +14,7 @@ from maunet_lite import figures
 from maunet_lite.inference import predict, segment
 from maunet_lite.scale import BlockGrid
 from maunet_lite.course import exercises, record, show
-from maunet_lite.course.figures.slide_scenes import NUCLEI, cost, make_slide
+from maunet_lite.course.figures.slides import NUCLEI, SlideView, cost, make_slide
 
 scene = ml.simulate("fluorescence", (400, 480), n_cells=130, rng=np.random.default_rng(4), **NUCLEI)
 half = scene.image.shape[1] // 2
@@ -67,12 +67,12 @@ from pathlib import Path
 
 import pandas as pd
 import tifffile
+from IPython.display import display
 
 from maunet_lite.inference import current_memory, parse_bytes, show_bytes
 from maunet_lite.postprocessing import PostprocessConfig, segment as segment_maps
 from maunet_lite.preprocessing import normalize
 from maunet_lite.scale import segment_slide
-from maunet_lite.course.figures.slide_view import SlideView
 from maunet_lite.inference import plan_axis
 
 ml.seed_everything(SEED)
@@ -536,7 +536,7 @@ show(fig, alt="A dim slide that fills with coloured cells, block after block, in
 
 # %%
 live = SlideView(slide)
-live.display()
+display(live.box)
 _ = segment_slide(path, FOLDER / "live.tif", model, watch=live.watch, **OPTIONS)
 print(live.note.value)
 

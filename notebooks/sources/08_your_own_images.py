@@ -85,7 +85,8 @@ from maunet_lite.evaluation import baseline, evaluate
 from maunet_lite.export import measure_cells
 from maunet_lite.training import recipe
 from maunet_lite.figures import SERIES
-from maunet_lite.course.figures.own_images import describe_plate, leave_folder, photograph_experiment
+from maunet_lite.course.figures.own_images import leave_folder, photograph_experiment
+from maunet_lite.course.figures.plates import describe_plate
 
 ml.seed_everything(SEED)
 logging.getLogger("maunet_lite.data.images").setLevel(logging.ERROR)  # it would give section 1 away

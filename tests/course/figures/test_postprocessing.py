@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
-from maunet_lite.course.figures.postprocessing_cases import (
+from maunet_lite.course.figures.postprocessing import (
     INPUTS,
+    PRESETS,
     STEPS,
     Case,
+    controls,
+    draw_choice,
     draw_gallery,
     draw_result,
     scan,
     score,
-)
-from maunet_lite.course.figures.postprocessing_explorer import (
-    PRESETS,
-    RANGES,
-    PostprocessExplorer,
-    controls,
-    draw_choice,
-    explore,
-    settings,
     settings_code,
 )
-from maunet_lite.course.widgets import Choice
+from maunet_lite.course.widgets import Choice, Explorer, explorer
 from maunet_lite.postprocessing.config import PostprocessConfig
 from maunet_lite.postprocessing.maps import Maps
 from maunet_lite.postprocessing.segment import segment
@@ -66,16 +59,17 @@ def glued() -> Case:
 
 
 def test_every_number_of_the_settings_has_a_control_that_reaches_the_presets():
-    assert list(RANGES) == [field.name for field in fields(PostprocessConfig)]
+    made = controls({"apart": APART})
+    assert list(made) == ["picture", "step", "settings", *(field.name for field in fields(PostprocessConfig))]
     for preset in PRESETS:
         for name, value in vars(PostprocessConfig.named(preset)).items():
-            limits = RANGES[name]
-            if isinstance(value, (bool, str)):
-                assert value in limits, name
+            control = made[name]
+            if isinstance(control, Choice):
+                assert value in control.options, name
             else:
-                low, high, step = limits
-                assert low <= value <= high, name
-                assert round((value - low) / step, 6) % 1 == 0, f"{name}: {value} is no step of the slider"
+                assert control.low <= value <= control.high, name
+                steps = (value - control.low) / control.step
+                assert round(steps, 6) % 1 == 0, f"{name}: {value} is no step of the slider"
 
 
 def test_steps_are_those_of_the_package():
@@ -97,14 +91,11 @@ def test_scan_changes_one_number_of_given_settings():
     assert scan([], "blur", [1, 2]).size == 0
 
 
-def test_settings_from_controls_and_as_code():
-    assert settings(skeleton=0.1 + 0.2, min_interior=16, relief="flat") == PostprocessConfig(
-        skeleton=0.3, min_interior=16, relief="flat"
-    )
+def test_settings_as_code_are_what_the_learner_writes_down():
     assert settings_code(PostprocessConfig()) == "PostprocessConfig()"
     for preset in PRESETS:
         config = PostprocessConfig.named(preset)
-        assert eval(settings_code(config)) == config  # what the learner copies
+        assert eval(settings_code(config)) == config
 
 
 @pytest.mark.parametrize("shown", [*INPUTS, *STEPS])
@@ -135,6 +126,15 @@ def test_choice_draws_the_case_of_that_name():
     draw = draw_choice({"apart": APART, "glued": glued()})
     assert draw("glued", refine=False).axes[0].get_title() == "F1 0.00   (default 1.00)"
     assert draw("apart", "truth").axes[1].get_title() == "truth"
+    assert draw("glued", settings="none", skeleton=0.3).axes[0].get_title() == "F1 0.00   (default 1.00)"
+
+
+def test_figure_shows_its_settings_as_code():
+    draw = draw_choice({"apart": APART})
+    (code,) = draw("apart", skeleton=0.1 + 0.2, min_interior=16, refine=True).texts
+    assert code.get_text() == "PostprocessConfig(min_interior=16, skeleton=0.3)"
+    (code,) = draw("apart", settings="authors", skeleton=0.3).texts
+    assert code.get_text().replace("\n", " ") == settings_code(PostprocessConfig.named("authors"))
 
 
 def test_gallery_shows_the_middle_and_counts_all():
@@ -152,73 +152,32 @@ def test_controls_begin_with_the_default_settings():
     values = {name: control.value for name, control in made.items()}
     assert values.pop("picture") == "apart"
     assert values.pop("step") in STEPS
+    assert values.pop("settings") not in PRESETS  # the sliders count
     assert PostprocessConfig(**values) == PostprocessConfig()
     assert isinstance(made["relief"], Choice)
 
 
-# --- the widget -------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
-def explorer() -> PostprocessExplorer:
-    return PostprocessExplorer({"apart": APART, "glued": glued()}, alt="disks", dpi=50)
+def live() -> Explorer:
+    cases = {"apart": APART, "glued": glued()}
+    return explorer(draw_choice(cases), **controls(cases), alt="Disks.", dpi=50)
 
 
-def test_slider_redraws_and_writes_code(explorer):
-    before = explorer.picture.value
+def test_sliders_redraw(live, capsys):
+    before = live.picture.value
     assert before[1:4] == b"PNG"
-    assert explorer.preset.value == "default"
-    explorer.controls["min_interior"].value = 60
-    assert explorer.picture.value == before  # the disks are larger than that
-    explorer.controls["refine"].value = False
-    explorer.controls["picture"].value = "glued"
-    assert explorer.picture.value != before
-    assert explorer.code.value == "<code>PostprocessConfig(refine=False, min_interior=60)</code>"
-    assert explorer.preset.value == "own"
+    live.controls["refine"].value = False
+    live.controls["picture"].value = "glued"
+    assert live.picture.value != before
+    assert "drawn in" in live.note.value
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_preset_moves_all_sliders_and_draws_once(explorer, preset, monkeypatch):
-    explorer.controls["skeleton"].value = 0.5
-    drawn = []
-    draw = explorer._draw
-    monkeypatch.setattr(explorer, "_draw", lambda **values: drawn.append(values) or draw(**values))
-    explorer.preset.value = preset
-    assert explorer.config == PostprocessConfig.named(preset)
-    assert explorer.preset.value == preset
-    assert len(drawn) == 1
-
-
-def test_moving_a_slider_back_finds_the_presets_name_again(explorer):
-    explorer.controls["skeleton"].value = 0.5
-    assert explorer.preset.value == "own"
-    explorer.preset.value = "own"  # choosing it by hand changes nothing
-    assert explorer.config == replace(PostprocessConfig(), skeleton=0.5)
-    explorer.controls["skeleton"].value = PostprocessConfig().skeleton
-    assert explorer.preset.value == "default"
-
-
-def test_preset_in_a_running_loop_gathers_into_one_figure(explorer):
-    async def choose() -> int:
-        drawn = []
-        draw = explorer._draw
-        explorer._draw = lambda **values: drawn.append(values) or draw(**values)
-        explorer.preset.value = "authors"
-        await asyncio.sleep(0.2)
-        return len(drawn)
-
-    assert asyncio.run(choose()) == 1
-    assert explorer.config == PostprocessConfig.named("authors")
-    assert explorer.preset.value == "authors"
-
-
-def test_all_controls_are_in_the_box(explorer):
-    grid, *rest = explorer.box().children
-    assert {explorer.preset, *explorer.controls.values()} == set(grid.children)
-    assert rest == [explorer.picture, explorer.code, explorer.note]
-
-
-def test_explore_shows_the_static_figure_and_returns_the_live_one(capsys):
-    live = explore({"apart": APART}, alt="Two disks.", dpi=50)
-    assert "[figure: Two disks.]" in capsys.readouterr().out
-    assert live.config == PostprocessConfig()
+def test_presets_take_the_place_of_the_sliders_and_give_it_back(live, preset):
+    live.controls["skeleton"].value = 0.5
+    own = live.picture.value
+    live.controls["settings"].value = preset
+    assert live.picture.value != own
+    assert "drawn in" in live.note.value
+    live.controls["settings"].value = live.controls["settings"].options[0]
+    assert live.picture.value == own

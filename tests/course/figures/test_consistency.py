@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from maunet_lite.course.figures import cr_figures
+from maunet_lite.course.figures import consistency
 from maunet_lite.figures.colors import CLASS_COLORS, rgb
 
 
@@ -15,17 +15,17 @@ def test_verdicts_name_every_case():
     two = np.array([[0, 2, 2], [1, 0, 1]])
     truth = np.array([[0, 1, 1], [1, 2, 1]])
     # right, differ (one right), wrong alike / right, differ (both wrong), differ (two right)
-    assert cr_figures.verdicts(one, two, truth).tolist() == [[0, 1, 2], [0, 1, 1]]
+    assert consistency.verdicts(one, two, truth).tolist() == [[0, 1, 2], [0, 1, 1]]
 
 
 def test_verdicts_refuse_maps_of_different_size():
-    with pytest.raises(ValueError, match="expected one size"):
-        cr_figures.verdicts(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="broadcast"):
+        consistency.verdicts(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((3, 2)))
 
 
 def test_verdicts_have_colours_of_their_own():
     classes = np.stack([rgb(color) for color in CLASS_COLORS])
-    for color in cr_figures.VERDICT_COLORS:
+    for color in consistency.VERDICT_COLORS:
         assert np.abs(classes - rgb(color)).max(axis=1).min() > 0.2, color
 
 
@@ -33,12 +33,12 @@ def test_errors_are_shared_only_where_both_name_the_same_wrong_class():
     truth = np.array([0, 0, 0, 0, 1])
     one = np.array([1, 1, 1, 0, 1])  # wrong in the first three
     two = np.array([1, 2, 0, 1, 1])  # the same error, another error, right
-    assert cr_figures.shared_errors(one, two, truth) == pytest.approx(1 / 3)
+    assert consistency.shared_errors(one, two, truth) == pytest.approx(1 / 3)
 
 
 def test_without_errors_there_is_no_share():
     truth = np.array([0, 1])
-    assert np.isnan(cr_figures.shared_errors(truth, 1 - truth, truth))
+    assert np.isnan(consistency.shared_errors(truth, 1 - truth, truth))
 
 
 def test_accuracies_keep_their_modality_and_skip_steps_without_it():
@@ -50,7 +50,7 @@ def test_accuracies_keep_their_modality_and_skip_steps_without_it():
         },
         index=[1, 2, 3],
     )
-    table = cr_figures.pseudo_accuracies(log, smooth=2)
+    table = consistency.pseudo_accuracies(log, smooth=2)
     assert list(table) == ["dic", "phase-contrast"]
     assert table["phase-contrast"].tolist() == pytest.approx([0.2, 0.3, 0.5])
     assert table["dic"].isna().tolist() == [True, False, False]
@@ -58,14 +58,11 @@ def test_accuracies_keep_their_modality_and_skip_steps_without_it():
 
 
 def test_figures_show_what_they_are_given():
-    figure = cr_figures.draw_twins()
+    figure = consistency.draw_twins()
     texts = {text.get_text() for text in figure.axes[0].texts}
     assert {"network 1", "network 2", "argmax", "L2"} <= texts
+    dashed = [text.arrow_patch for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]
+    assert sum(arrow.get_linestyle() == "--" for arrow in dashed) == 2  # a pseudo label each way
 
-    ax = cr_figures.show_verdicts(np.array([[0, 1, 2]]))
+    ax = consistency.show_verdicts(np.array([[0, 1, 2]]))
     assert len({tuple(color) for color in np.round(ax.images[0].get_array()[0], 3)}) == 3
-
-    runs = {"a": pd.Series([1.0, np.nan, 3.0], index=pd.Index([5, 10, 15], name="step"))}
-    ax = cr_figures.plot_runs(runs, title="t")
-    assert ax.lines[0].get_xdata().tolist() == [5, 15]
-    assert ax.get_xlabel() == "step"

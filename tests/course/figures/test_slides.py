@@ -6,8 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from maunet_lite.course.figures.slide_scenes import PLACES, cost, make_slide
-from maunet_lite.course.figures.slide_view import LONGEST, SlideView
+from maunet_lite.course.figures.slides import LONGEST, PLACES, SlideView, cost, make_slide
 from maunet_lite.scale.slides.blocks import Block
 from maunet_lite.scale.slides.segment import Step, segment_slide
 
@@ -56,6 +55,7 @@ def test_view_shows_finished_blocks() -> None:
     assert [done for done, _ in view.frames] == [0, 1, 2]
     assert view.note.value == "2 of 2 blocks"
     assert bytes(view.picture.value).startswith(b"\x89PNG")
+    assert view.box.children == (view.picture, view.note)
     ax = plt.figure().add_subplot()
     view.draw(ax, frame=1)
     assert ax.get_title() == "1 blocks"

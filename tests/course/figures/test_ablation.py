@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from maunet_lite.course.display import collect
-from maunet_lite.course.figures import ablation_tables as tables
+from maunet_lite.course.figures import ablation as tables
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "06_evaluation_and_ablation.ipynb"
+NOTEBOOK = Path(__file__).parents[3] / "notebooks" / "06_evaluation_and_ablation.ipynb"
 
 
 def row(table: str, variant: str, seed: int, f1: float, modality: str = "all", **more: object) -> dict:
@@ -121,23 +121,6 @@ def test_unseen_domains_count_on_what_was_left_out_in_pairs_of_seeds():
     assert shown["gain"].tolist() == pytest.approx([0.2, -0.05])
 
 
-def test_learning_curves_are_sorted_by_amount_not_by_text():
-    results = frame(
-        row("curve", "105 images", 0, 0.7), row("curve", "20 images", 0, 0.5),
-        row("curve", "20 images", 1, 0.6), row("curve", "20 images", 0, 0.1, "dic"),
-        row("budget", "600 steps", 0, 0.8),
-    )  # fmt: skip
-    curve = tables.learning_curve(results, "curve")
-    assert curve.index.tolist() == [20, 105]
-    assert curve["mean"].tolist() == pytest.approx([0.55, 0.7])
-    assert curve["sd"].iloc[0] == pytest.approx(0.1 / np.sqrt(2))
-    assert curve["seeds"].tolist() == [2, 1]
-    assert curve["minutes"].tolist() == [5.5, 5.0]
-    assert tables.learning_curve(results, "curve", "dic")["mean"].tolist() == [0.1]
-    assert tables.learning_curve(results, "budget").index.name == "steps"
-    assert tables.learning_curve(NOTHING, "budget").empty
-
-
 def test_gains_are_paired_by_seed():
     gains = tables.paired_gains(FOUR, "4")
     assert gains["AAP"].tolist() == pytest.approx([0.04, 0.06])
@@ -161,7 +144,7 @@ def test_verdict(gains, said):
 
 def test_budget_says_what_it_cost_or_how_to_get_it():
     assert tables.budget(FOUR, "4") == (
-        "Table 4: 2 seeds per row, 600 steps, 5 to 6 minutes each; 1 core; scored on 7 images of 'cells'."
+        "Table 4: 2 seed(s) per row, 600 steps, 5 to 6 minutes each; 1 core; scored on 7 images of 'cells'."
     )
     assert "python -m benchmarks.ablation" in tables.budget(NOTHING, "4")
 

@@ -1,0 +1,261 @@
+"""What notebook 01 looks at: small label maps with answers known beforehand, and targets with every knob.
+
+The explorer's figure shows class map and distance field (paper 2.1) and a cut through both; `draw_choice`
+makes the function that draws it for any values of the knobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from scipy import ndimage
+from skimage.measure import regionprops
+
+from maunet_lite.data import validate_labels
+from maunet_lite.figures import CLASS_COLORS, overlay, show_classes, show_distance
+from maunet_lite.preprocessing import Targets, distance_field
+
+SKELETON = 0.8  # the post-processing starts cells where the distance field is above (paper 2.3, step 2)
+
+
+def from_digits(rows: str) -> np.ndarray:
+    """Turn rows of digits, separated by white space, into a label map; a dot is 0.
+
+    Examples
+    --------
+    >>> from_digits("..1 221")
+    array([[0, 0, 1],
+           [2, 2, 1]])
+    """
+    return np.array([[int(digit) for digit in row.replace(".", "0")] for row in rows.split()])
+
+
+def discs(shape: tuple[int, int], *places: tuple[float, float, float]) -> np.ndarray:
+    """Draw discs 1, 2, 3 …; a later one takes only pixels that are still free.
+
+    Parameters
+    ----------
+    shape : (height, width)
+    *places : (row, column, diameter)
+        In pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W) int label map.
+
+    Examples
+    --------
+    >>> discs((3, 6), (1, 1, 2), (1, 4, 3))
+    array([[0, 1, 0, 2, 2, 2],
+           [1, 1, 1, 2, 2, 2],
+           [0, 1, 0, 2, 2, 2]])
+    """
+    rows, columns = np.indices(shape)
+    masks = [np.hypot(rows - row, columns - column) <= width / 2 for row, column, width in places]
+    return np.select(masks, range(1, len(masks) + 1), 0)
+
+
+def six_shapes(side: int = 120) -> dict[str, np.ndarray]:
+    """Return label maps of a round, a long, a crescent, a U and a waisted cell, and of two long neighbours.
+
+    Examples
+    --------
+    >>> [int(labels.max()) for labels in six_shapes().values()]
+    [1, 1, 1, 1, 1, 2]
+    """
+    rows, columns = (np.indices((side, side)) - (side - 1) / 2) / side  # from -0.5 to 0.5
+
+    def ellipse(row: float, column: float, height: float, width: float) -> np.ndarray:
+        return ((rows - row) / height) ** 2 + ((columns - column) / width) ** 2 <= 1
+
+    upper, lower = ellipse(-0.09, 0, 0.095, 0.44), ellipse(0.085, 0, 0.095, 0.44)
+    slot = (np.abs(columns) <= 0.045) & (rows <= 0.26)
+    shapes = {
+        "round": ellipse(0, 0, 0.3, 0.3),
+        "long": ellipse(0, 0, 0.125, 0.46),
+        "crescent": ellipse(0, 0, 0.38, 0.38) & ~ellipse(0, 0.18, 0.28, 0.28),
+        "U": ellipse(0, 0, 0.44, 0.34) & ~slot,
+        "waisted": ellipse(0, -0.2, 0.205, 0.205) | ellipse(0, 0.2, 0.205, 0.205),
+        "two long ones": np.select([upper, lower], [1, 2], 0),
+    }
+    return {name: shape.astype(int) for name, shape in shapes.items()}
+
+
+def show_numbers(
+    ax: Axes, values: np.ndarray, title: str = "", write: str = "{:.0f}", **options: Any
+) -> Axes:
+    """Show a small array with its numbers in the pixels; zeros stay empty.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    values : numpy.ndarray
+        (H, W), some twenty rows at most.
+    title : str
+    write : str
+        How a number is written; ``.65`` instead of ``0.65``, because pixels are small.
+    **options
+        Passed to ``seaborn.heatmap``: cmap, vmin, vmax …
+    """
+    import seaborn as sns
+
+    written = [[write.format(value).removeprefix("0") if value else "" for value in row] for row in values]
+    small = {"annot_kws": {"fontsize": 7}, "xticklabels": False, "yticklabels": False}
+    sns.heatmap(values, annot=np.array(written), fmt="", cbar=False, square=True, ax=ax, **small, **options)
+    ax.set_title(title, fontsize=9)
+    return ax
+
+
+def class_map_with(labels: np.ndarray, thickness: Callable[[float], float]) -> np.ndarray:
+    """Class map with any rule for the thickness of the boundary.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        (H, W) label map.
+    thickness : callable
+        Takes S, the size of a cell in pixels, and returns t in pixels. A boundary is one layer at least.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W) uint8: 0 background, 1 interior, 2 boundary. A cell all of whose pixels were boundary keeps its
+        deepest ones as interior, as in `preprocessing.class_map`; the image's edge is no boundary.
+
+    Raises
+    ------
+    LabelError
+        If `labels` is no label map, see `data.validate_labels`.
+
+    Examples
+    --------
+    The paper's rule, and a constant:
+
+    >>> labels = np.pad(np.ones((50, 50), int), 5)
+    >>> int((class_map_with(labels, lambda S: np.sqrt(S) / 20) == 1).sum())  # t = 2.5: two layers off
+    2116
+    >>> int((class_map_with(labels, lambda S: 4) == 1).sum())
+    1764
+    """
+    labels = validate_labels(labels)
+    classes = np.zeros(labels.shape, dtype=np.uint8)
+    for region in regionprops(labels):
+        window = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in region.slice)
+        cell = labels[window] == region.label
+        depth = np.full(cell.shape, np.inf) if cell.all() else ndimage.distance_transform_edt(cell)
+        t = max(thickness(region.area), 1)
+        interior = depth > t if depth.max() > t else depth == depth.max()
+        classes[window][cell] = np.where(interior, 1, 2)[cell]
+    return classes
+
+
+def targets_with(
+    labels: np.ndarray, divisor: float = 20.0, beta: float = 1.0, center: str = "paper"
+) -> Targets:
+    """Class map and distance field as in `preprocessing.make_targets`, with every knob.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        (H, W) label map.
+    divisor : float
+        The boundary is sqrt(S) / divisor thick: 20 in the paper.
+    beta, center
+        As for `preprocessing.distance_field`.
+
+    Raises
+    ------
+    ValueError
+        If `center` is unknown, or `divisor` or `beta` is not positive.
+    """
+    if not divisor > 0:
+        raise ValueError(f"divisor is {divisor}; use a positive number (the paper takes 20)")
+    classes = class_map_with(labels, lambda size: np.sqrt(size) / divisor)
+    return Targets(classes, distance_field(labels, center, beta))
+
+
+def markers(field: np.ndarray, threshold: float = SKELETON) -> tuple[np.ndarray, int]:
+    """Pieces of a distance field above a threshold: where the post-processing would start cells.
+
+    Pixels that touch at a corner are one piece.
+
+    Returns
+    -------
+    pieces : numpy.ndarray
+        (H, W) label map.
+    count : int
+
+    Examples
+    --------
+    >>> markers(np.array([[1.0, 0.7, 0.9, 1.0]]))
+    (array([[1, 0, 2, 2]], dtype=int32), 2)
+    """
+    return ndimage.label(field > threshold, structure=np.ones((3, 3)))
+
+
+def draw_targets(image: np.ndarray, labels: np.ndarray, targets: Targets) -> Figure:
+    """Draw image, class map, distance field, and a cut through the row that meets most cells.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (H, W) or (H, W, C).
+    labels : numpy.ndarray
+        (H, W) label map.
+    targets : Targets
+        What `targets_with` made of it.
+    """
+    classes, field = targets
+    figure = Figure(figsize=(8, 4.2))
+    figure.subplots_adjust(left=0.06, right=0.99, top=0.94, bottom=0.11, hspace=0.12, wspace=0.05)
+    places = [["cells", "classes", "field"], ["cut", "cut", "cut"]]
+    axes = figure.subplot_mosaic(places, height_ratios=(2.6, 1))
+    share = (classes == 2).sum() / max((classes > 0).sum(), 1)
+    overlay(image, labels, axes["cells"], f"{np.count_nonzero(np.unique(labels))} cells")
+    show_classes(classes, axes["classes"], f"boundary: {share:.0%} of cell pixels", key=False)
+    show_distance(field, axes["field"], f"{markers(field)[1]} markers above {SKELETON}", bar=False)
+    if (field > SKELETON).any():
+        axes["field"].contour(field, [SKELETON], colors="#56B4E9", linewidths=0.8)
+    row = int(np.argmax([len(np.unique(line)) for line in labels]))
+    for name in places[0]:
+        axes[name].axhline(row, color="white", linewidth=0.7, linestyle=":")
+    _draw_cut(axes["cut"], field[row], classes[row])
+    return figure
+
+
+def _draw_cut(ax: Axes, field: np.ndarray, classes: np.ndarray) -> None:
+    """Draw the field along one row, over the colours of the classes there."""
+    colors = ListedColormap(["#FFFFFF", *CLASS_COLORS[1:3]])
+    extent = (-0.5, field.size - 0.5, 0, 1.05)
+    ax.imshow(classes[None], cmap=colors, vmin=0, vmax=2, alpha=0.45, aspect="auto", extent=extent)
+    ax.plot(field, color="black", linewidth=1.2)
+    ax.axhline(SKELETON, color="#0072B2", linewidth=0.8, linestyle="--")
+    ax.set(xlim=(0, field.size - 1), ylim=(0, 1.05), xlabel="column along the dotted line", ylabel="d")
+    ax.tick_params(labelsize=8)
+
+
+def draw_choice(pictures: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Callable[..., Figure]:
+    """Return a function that draws one of several pictures, for an explorer that can change between them.
+
+    Parameters
+    ----------
+    pictures : dict
+        Name → (image, labels).
+
+    Returns
+    -------
+    callable
+        Takes ``picture`` (a name) and what `targets_with` takes; returns `draw_targets` of them.
+    """
+
+    def draw(picture: str, **knobs: Any) -> Figure:
+        image, labels = pictures[picture]
+        return draw_targets(image, labels, targets_with(labels, **knobs))
+
+    return draw
