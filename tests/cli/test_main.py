@@ -208,7 +208,7 @@ TO = ("segment", "{images}", "--out", "{out}", "--model")
     ([*TO, "{model}", "--export", "tiff,imagej"], "no export format 'imagej': there are tiff, rois (Fiji)"),
     ([*TO, "{model}", "--memory", "much"], "no amount of memory"),
     ([*TO, "nowhere", "--workers", "2"], "no model 'nowhere'"),
-    (["train", "--set", "speed=9", "--minutes", "1"], "'speed' is not known"),
+    (["train", "--set", "speed=9", "--minutes", "1"], "no option 'speed'"),
     (["train", "--set", "speed", "--minutes", "1"], "no NAME=VALUE"),
     (["train", "--preset", "huge"], "'huge'"),
     (["evaluate", "--data", "nowhere", "--model", "{model}"], "'nowhere'"),
