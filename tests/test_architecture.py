@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import re
 import subprocess
 import sys
 import textwrap
@@ -165,3 +166,38 @@ def test_segmenting_with_lite_loads_no_monai():
     loaded = loaded_by(code)
     assert "torch" in loaded
     assert "monai" not in loaded
+
+
+PAGES = [
+    *(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md",
+    *(REPOSITORY / "notebooks" / "sources").glob("*.py"), *PACKAGE.rglob("*.py"),
+]  # fmt: skip
+NAME = re.compile(rf"`(?:maunet_lite\.)?((?:{'|'.join(ROOMS)})(?:\.[A-Za-z_]\w*)+)(?=[`(])")
+
+
+def exists(name: str) -> bool:
+    """Tell whether a dotted name leads somewhere in the package: through modules, names of rooms, fields."""
+    thing, path = importlib.import_module("maunet_lite"), "maunet_lite"
+    for part in name.split("."):
+        path = f"{path}.{part}"
+        fields = getattr(thing, "__dataclass_fields__", {})
+        module = hasattr(thing, "__path__") and importlib.util.find_spec(path)
+        if not (hasattr(thing, part) or part in fields or module):
+            return False
+        thing = getattr(thing, part, None) or sys.modules.get(path) or importlib.import_module(path)
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_names_that_prose_gives_exist(page: Path):
+    names = {
+        name for name in NAME.findall(page.read_text(encoding="utf-8")) if not name.endswith((".py", ".md"))
+    }
+    rooms = page.relative_to(PACKAGE).parts[:1] if page.is_relative_to(PACKAGE) else ()
+    # within a room, names may begin at one of its folders
+    assert [name for name in sorted(names) if not exists(name) and not exists(".".join([*rooms, name]))] == []
+
+
+def test_a_name_that_leads_nowhere_is_found():
+    assert all(map(exists, ("data.read_image", "scale.slides.intensity", "network.ModelConfig.widths")))
+    assert not any(map(exists, ("data.nothing", "scale.slides.nothing", "network.ModelConfig.nothing")))

@@ -32,7 +32,7 @@ def normalize(
         ``"paper"`` (the text): from the minimum to the maximum of all channels together, which keeps hues.
     limits : sequence of (low, high), optional
         What becomes 0.01 and 0.99, for each channel, in place of `method`: for a part of an image that must
-        be scaled like the whole (`scale.intensity`).
+        be scaled like the whole (`scale.slides.intensity`).
 
     Returns
     -------
