@@ -180,11 +180,12 @@ def exists(name: str) -> bool:
     thing, path = importlib.import_module("maunet_lite"), "maunet_lite"
     for part in name.split("."):
         path = f"{path}.{part}"
-        fields = getattr(thing, "__dataclass_fields__", {})
-        module = hasattr(thing, "__path__") and importlib.util.find_spec(path)
-        if not (hasattr(thing, part) or part in fields or module):
-            return False
-        thing = getattr(thing, part, None) or sys.modules.get(path) or importlib.import_module(path)
+        if hasattr(thing, "__path__") and importlib.util.find_spec(path) and not hasattr(thing, part):
+            thing = importlib.import_module(path)
+        elif hasattr(thing, part):
+            thing = getattr(thing, part)
+        else:  # a field without a default is the last part of a name
+            return part in getattr(thing, "__dataclass_fields__", {}) and name.endswith(f".{part}")
     return True
 
 
