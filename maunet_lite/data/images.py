@@ -258,7 +258,9 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
             tifffile.imwrite(temporary, image, photometric=kind, planarconfig="contig", **_TIFF)
 
 
-def write_labels(path: str | Path, labels: np.ndarray, *, pixel_size: float | None = None) -> None:
+def write_labels(
+    path: str | Path, labels: np.ndarray, *, pixel_size: float | None = None, description: str | None = None
+) -> None:
     """Write a label map as a compressed TIFF of uint16 or, for ids above 65,535, uint32.
 
     Drop it on *Fiji* (Lookup Tables › glasbey; uint32 becomes floats, exact up to 16,777,216) or on *napari*
@@ -272,6 +274,8 @@ def write_labels(path: str | Path, labels: np.ndarray, *, pixel_size: float | No
         (H, W) label map.
     pixel_size : float, optional
         Micrometres per pixel, stored as the resolution.
+    description : str, optional
+        Text of ASCII characters for the tag of that name, such as how the labels were made.
 
     Raises
     ------
@@ -295,4 +299,6 @@ def write_labels(path: str | Path, labels: np.ndarray, *, pixel_size: float | No
         per_centimetre = 10_000 / validate_pixel_size(pixel_size)
         scale = {"resolution": (per_centimetre, per_centimetre), "resolutionunit": "CENTIMETER"}
     with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, stored, photometric="minisblack", **_TIFF, **scale)
+        tifffile.imwrite(
+            temporary, stored, photometric="minisblack", description=description, **_TIFF, **scale
+        )

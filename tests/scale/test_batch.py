@@ -318,14 +318,10 @@ class Pool:
                 yield index, error
 
 
-def test_images_are_tasks_of_a_pool(images, tmp_path, monkeypatch):
-
-    loaded = []
-    monkeypatch.setattr(one_image, "cached_model", lambda name, device="cpu": loaded.append(name) or name)
+def test_images_are_tasks_of_a_pool(images, tmp_path):
     outcomes = segment_files([images], tmp_path / "out", "lite", pool=Pool(), table=True, progress=False)
     assert [o.status for o in outcomes] == ["segmented", "segmented", "failed"] + ["segmented"] * 3
     assert [o.cells for o in outcomes] == [1, 2, 0, 4, 5, 6]
-    assert set(loaded) == {"lite"}
     assert len(read_tables(tmp_path)[1]) == 18
     assert {o.status for o in segment_files([images], tmp_path / "out", "lite", pool=Pool(), table=True,
                                             progress=False)} == {"skipped", "failed"}  # fmt: skip
@@ -465,9 +461,7 @@ def test_another_pixel_size_measures_again_without_the_network(images, tmp_path,
     assert not network
 
 
-def test_workers_know_what_is_stale(images, tmp_path, monkeypatch, network):
-
-    monkeypatch.setattr(one_image, "cached_model", lambda name, device="cpu": name)
+def test_workers_know_what_is_stale(images, tmp_path, network):
     options = {"pool": Pool(), "progress": False}
     segment_files([images], tmp_path / "out", "lite", **options)
     network.clear()
