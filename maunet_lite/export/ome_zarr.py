@@ -128,8 +128,6 @@ def describe_levels(group: Any, name: str, pixel_size: float | None = None, *, l
         datasets.append({"path": str(level), "coordinateTransformations": [scale]})
     described = {"version": "0.4", "name": name, "axes": axes[-n_axes:], "datasets": datasets}
     group.attrs["multiscales"] = [described]
-    if labels:
-        group.attrs["image-label"] = {"version": "0.4"}
 
 
 def _halve_by_mean(level: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+Results = Iterator[tuple[int, Any]]
+
 PER_WORKER = 3  # items in flight per worker: one at work, and the next ones ready
 INSTALL = "pip install 'maunet-lite[scale]'"
 DEATHS = 3  # as many workers may die over an item before it counts as the cause
@@ -44,9 +46,7 @@ class Pool:
 
     n_workers = 1
 
-    def map(
-        self, function: Callable[..., Any], items: Iterable[Any], **common: Any
-    ) -> Iterator[tuple[int, Any]]:
+    def map(self, function: Callable[..., Any], items: Iterable[Any], **common: Any) -> Results:
         """Call ``function(item, **common)`` for each item; return results as they finish.
 
         Parameters
@@ -92,9 +92,7 @@ class ClusterPool(Pool):
         """How many items are done at once: the threads of all workers that are there, at least 1."""
         return self._started or max(1, sum(self._client.nthreads().values()))
 
-    def map(
-        self, function: Callable[..., Any], items: Iterable[Any], **common: Any
-    ) -> Iterator[tuple[int, Any]]:
+    def map(self, function: Callable[..., Any], items: Iterable[Any], **common: Any) -> Results:
         """Call ``function(item, **common)`` on the cluster; see `Pool.map`.
 
         An item over which more than three workers die in turn is handed back as a RuntimeError: most often
@@ -227,8 +225,8 @@ def _started(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     environment = _worker_environment(workers, gpu_per_worker)
-    changed = (*environment, "PYTHONHASHSEED", "MALLOC_TRIM_THRESHOLD_")
-    before = {name: os.environ.get(name) for name in changed}
+    names = (*environment, "PYTHONHASHSEED", "MALLOC_TRIM_THRESHOLD_")
+    before = {name: os.environ[name] for name in names if name in os.environ}
     settings = {**_CONFIG, "distributed.nanny.pre-spawn-environ": environment}
     try:
         with dask.config.set(settings):
@@ -239,9 +237,9 @@ def _started(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
         with cluster, Client(cluster, set_as_default=False) as client:
             yield client
     finally:  # Dask leaves what it set for its processes in this one, too
-        for name in changed:
+        for name in names:
             os.environ.pop(name, None)
-        os.environ.update({name: value for name, value in before.items() if value is not None})
+        os.environ.update(before)
 
 
 def _worker_environment(workers: int, gpu_per_worker: bool) -> dict[str, str]:

@@ -494,7 +494,6 @@ def test_large_image_keeps_a_record_too(tmp_path):
     options = {"model": model, "device": "cpu", "memory": "2GiB"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "needs_blocks", lambda path, memory: True)
-        patch.setattr(pipeline, "_PLAIN", 10**6)
         assert segment_one(image, tmp_path / "out", **options).status == "segmented"
         assert segment_one(image, tmp_path / "out", table=True, **options).status == "completed"
         assert segment_one(image, tmp_path / "out", table=True, **options).status == "skipped"

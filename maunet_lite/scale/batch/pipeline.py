@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,7 +22,6 @@ AHEAD = 2  # images read before the network asks for them
 BEHIND = 2  # images that the network is done with, and the others are not
 _SHARE = 6  # so many images are in memory at once
 _PROCESS = 2**29  # bytes that the process takes before it has any image
-_PLAIN = 1000  # a file is surely small if it takes so many times less than the memory
 _WHOLE_MAP = 64  # bytes per pixel, for tracing and measuring a whole label map with its image
 
 
@@ -30,13 +30,11 @@ def run(
 ) -> None:
     """Do everything: first the many, side by side; then the large ones, one at a time."""
     with tqdm(total=len(items), unit="image", disable=None if progress else True) as bar:
-        groups: dict[str, list[Outcome]] = {"together": [], "alone": [], "blocks": []}
+        groups = defaultdict(list)
         for item in items:
-            _attempt(plan.check, item)
-            if item.status:
-                bar.update()
-            else:
-                groups[way(item, plan, pool)].append(item)
+            done = _attempt(plan.check, item).status
+            groups["done" if done else way(item, plan, pool)].append(item)
+        bar.update(len(groups["done"]))
         if pool is not None:
             todo = groups["together"] + groups["alone"]
             for place, result in pool.map(one_image.work, todo, plan=plan):
@@ -67,9 +65,7 @@ def way(item: Outcome, plan: Plan, pool: Pool | None) -> str:
     """Tell whether an image is done "together" with others, leaves no room for them, or needs "blocks"."""
     if plan.memory is None:
         return "blocks" if item.image.is_dir() else "together"
-    if item.image.is_file() and item.image.stat().st_size * _PLAIN < plan.memory:
-        return "together"
-    if needs_blocks(item.image, plan.memory // (pool.n_workers if pool is not None else 1)):
+    if needs_blocks(item.image, plan.memory // (1 if pool is None else pool.n_workers)):
         return "blocks"
     share = max(plan.memory - _PROCESS, 0) // _SHARE + _PROCESS
     return "alone" if needs_blocks(item.image, share) else "together"

@@ -136,8 +136,7 @@ class Blocks:
         skipped = len(parts) - len(seen)
         del parts, seen
         target = self.work.path / self.job.out.name  # what a killed run leaves is swept up with the rest
-        if target.is_dir():
-            shutil.rmtree(target)
+        shutil.rmtree(target, ignore_errors=True)
         places = list(tiles_of(self.grid.shape, TILE))
         bar = tqdm(places, desc="writing", unit="tile", disable=not progress, leave=False)
         tiles = ((place, self.work.labels(self.grid, tables, place)) for place in bar)
