@@ -10,7 +10,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "batch.segment_files": ["find_images", "segment_files"],
-        "batch.tables": ["has_parquet"],
         "slides.blocks": ["Block", "BlockGrid"],
         "slides.maps": ["SlideNetwork"],
         "pool": ["open_pool"],

@@ -85,12 +85,12 @@ class ClusterPool(Pool):
     """Does items as tasks of a Dask cluster; made by `open_pool`."""
 
     def __init__(self, client: Any, workers: int | None = None) -> None:
-        self._client, self._started = client, workers
+        self._client, self._workers = client, workers
 
     @property
     def n_workers(self) -> int:
         """How many items are done at once: the threads of all workers that are there, at least 1."""
-        return self._started or max(1, sum(self._client.nthreads().values()))
+        return self._workers or max(1, sum(self._client.nthreads().values()))
 
     def map(self, function: Callable[..., Any], items: Iterable[Any], **common: Any) -> Results:
         """Call ``function(item, **common)`` on the cluster; see `Pool.map`.

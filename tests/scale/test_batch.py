@@ -89,18 +89,6 @@ def test_each_image_has_a_row_and_each_cell_too(images, tmp_path):
     np.testing.assert_allclose(got[["area", "intensity_mean"]], expected[["area", "intensity_mean"]])
 
 
-def test_parquet_holds_the_same(images, tmp_path):
-    pytest.importorskip("pyarrow")
-    run(images, tmp_path, table=True)
-    for name in ("summary", "cells"):
-        text = pd.read_csv(tmp_path / "out" / f"{name}.csv")
-        table = pd.read_parquet(tmp_path / "out" / f"{name}.parquet")
-        assert list(table.columns) == list(text.columns)
-        assert table["image"].tolist() == text["image"].tolist()
-    assert table["area"].tolist() == text["area"].tolist()
-    assert table["touches_border"].dtype == bool
-
-
 def test_resumed_run_has_all_images_in_its_tables(images, tmp_path, network):
     shutil.move(images / "6.png", tmp_path / "6.png")
     run(images, tmp_path, table=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import tifffile
@@ -72,27 +71,20 @@ def way(item: Outcome, plan: Plan, pool: Pool | None) -> str:
 
 
 def pipeline(items: Sequence[Outcome], plan: Plan, tick: Callable[[], Any]) -> None:
-    """Read ahead, ask the network in this thread, finish behind; `tick` is called for each image done."""
+    """Read ahead, ask the network in this thread, finish behind; `tick` is called for each image done.
+
+    After Ctrl-C the few images that the network is done with are finished, and nothing else is begun.
+    """
 
     def stage(function: Callable[[Outcome, Plan], None]) -> Callable[[Outcome], Outcome]:
         return lambda item: _attempt(function, item, plan)
 
-    with _threads(1, "read") as readers, _threads(2, "finish") as finishers:
+    with ThreadPoolExecutor(1, "read") as readers, ThreadPoolExecutor(2, "finish") as finishers:
         loading = ahead(readers, stage(one_image.read), items, AHEAD)
         seen = map(stage(one_image.see), (future.result() for future in loading))
         for finishing in ahead(finishers, stage(one_image.finish), seen, BEHIND):
             finishing.result()
             tick()
-
-
-@contextmanager
-def _threads(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
-    """Give threads; after an error or Ctrl-C they finish what they have begun, and begin nothing else."""
-    executor = ThreadPoolExecutor(count, name)
-    try:
-        yield executor
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def in_blocks(item: Outcome, plan: Plan, pool: Pool | None, gpu_memory: str | int | None) -> None:

@@ -155,13 +155,12 @@ class BlockGrid:
 
     def _severed(self, labels: np.ndarray, block: Block) -> np.ndarray:
         """Labels that touch an edge of the region that is no edge of the slide."""
-        inside = tuple(
-            slice(int(part.start > 0), part.stop - part.start - int(part.stop < side))
-            for part, side in zip(block.region, self.shape, strict=True)
-        )
-        frame = np.ones(labels.shape, dtype=bool)
-        frame[inside] = False
-        return np.setdiff1d(labels[frame], [0])
+        (rows, columns), (height, width) = block.region, self.shape
+        edges = [
+            labels[0] * (rows.start > 0), labels[-1] * (rows.stop < height),
+            labels[:, 0] * (columns.start > 0), labels[:, -1] * (columns.stop < width),
+        ]  # fmt: skip
+        return np.setdiff1d(np.concatenate(edges), [0])
 
     def join(self, parts: Mapping[int, Part]) -> tuple[dict[int, np.ndarray], int]:
         """Give the cells of all blocks the ids 1 … N in reading order; parts of a cell get the same.
