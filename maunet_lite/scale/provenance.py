@@ -20,7 +20,7 @@ import tifffile
 import torch
 
 from maunet_lite.data import atomic_path
-from maunet_lite.inference import MULTI_SCALE_LIMIT, as_models
+from maunet_lite.inference import MULTI_SCALE_LIMIT, Model, as_models
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig
 
@@ -33,7 +33,7 @@ _OPTIONS = {
 
 
 def made_by(
-    models: Sequence[MAUNet | str | Path], config: PostprocessConfig | None, options: dict[str, Any]
+    models: Model | Sequence[Model], config: PostprocessConfig | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Return all that a label map depends on beside its image, as JSON has it.
 

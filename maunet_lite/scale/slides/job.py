@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from tqdm.auto import tqdm
 
 from maunet_lite.inference import Model
@@ -72,8 +71,7 @@ def begin(
 
 def fingerprint(job: Job, slide: Slide) -> str:
     """Return a digest of all that the labels depend on: another one means another job."""
-    models = [job.model] if isinstance(job.model, (str, Path, torch.nn.Module)) else job.model
-    made = provenance.made_by(models, job.config, job.looks)
+    made = provenance.made_by(job.model, job.config, job.looks)
     if isinstance(job.source, Path):
         image: Any = provenance.identify(job.source)
     else:
@@ -91,8 +89,8 @@ class Blocks:
         self.job, self.work = job, WorkFolder(job.out)
         self.grid = BlockGrid(slide.shape, journal["block"], journal["halo"])
         self.yardstick = Yardstick(*journal["yardstick"])
-        limits = [tuple(pair) for pair in journal["limits"]]
-        self.network = SlideNetwork(slide, job.model, limits, keep=int(job.memory * survey.KEPT), **job.looks)
+        keep = int(job.memory * survey.KEPT)
+        self.network = SlideNetwork(slide, job.model, journal["limits"], keep=keep, **job.looks)
 
     def todo(self) -> list[Block]:
         """Return the blocks that are not finished."""
