@@ -272,10 +272,8 @@ def write_labels(
         The file to write, ``.tif`` or ``.tiff``. It appears complete or not at all.
     labels : numpy.ndarray
         (H, W) label map.
-    pixel_size : float, optional
-        Micrometres per pixel, stored as the resolution.
-    description : str, optional
-        Text of ASCII characters for the tag of that name, such as how the labels were made.
+    pixel_size, description : float and str, optional
+        Micrometres per pixel, stored as the resolution, and a text of ASCII characters.
 
     Raises
     ------
@@ -294,11 +292,9 @@ def write_labels(
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         raise LabelError(f"{path}: label maps are written as TIFF; give it the suffix .tiff")
     stored = labels.astype(np.uint16 if labels.max() < 2**16 else np.uint32)
-    scale = {}
+    tags = {"description": description}
     if pixel_size is not None:
         per_centimetre = 10_000 / validate_pixel_size(pixel_size)
-        scale = {"resolution": (per_centimetre, per_centimetre), "resolutionunit": "CENTIMETER"}
+        tags |= {"resolution": (per_centimetre, per_centimetre), "resolutionunit": "CENTIMETER"}
     with atomic_path(path) as temporary:
-        tifffile.imwrite(
-            temporary, stored, photometric="minisblack", description=description, **_TIFF, **scale
-        )
+        tifffile.imwrite(temporary, stored, photometric="minisblack", **_TIFF, **tags)

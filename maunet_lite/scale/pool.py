@@ -276,20 +276,21 @@ def dask_setup(worker: Any) -> None:
 
 def ahead(
     threads: ThreadPoolExecutor, function: Callable[[Any], Any], items: Iterable[Any], count: int
-) -> Iterator[Future]:
-    """Begin ``function(item)`` for each item in threads, `count` of them ahead of whoever takes the results.
+) -> Iterator[Any]:
+    """Do ``function(item)`` for each item in threads, `count` of them ahead of whoever takes the results.
 
-    Items are taken from their iterator in the thread of the caller, and futures are given in order.
+    Items are taken from their iterator in the thread of the caller, and results are given in order.
 
     Examples
     --------
     >>> with ThreadPoolExecutor(2) as threads:
-    ...     [future.result() for future in ahead(threads, abs, [-1, -2, -3], 1)]
+    ...     list(ahead(threads, abs, [-1, -2, -3], 1))
     [1, 2, 3]
     """
     begun: deque[Future] = deque()
     for item in items:
         begun.append(threads.submit(function, item))
         if len(begun) > count:
-            yield begun.popleft()
-    yield from begun
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()

@@ -75,15 +75,10 @@ def pipeline(items: Sequence[Outcome], plan: Plan, tick: Callable[[], Any]) -> N
 
     After Ctrl-C the few images that the network is done with are finished, and nothing else is begun.
     """
-
-    def stage(function: Callable[[Outcome, Plan], None]) -> Callable[[Outcome], Outcome]:
-        return lambda item: _attempt(function, item, plan)
-
     with ThreadPoolExecutor(1, "read") as readers, ThreadPoolExecutor(2, "finish") as finishers:
-        loading = ahead(readers, stage(one_image.read), items, AHEAD)
-        seen = map(stage(one_image.see), (future.result() for future in loading))
-        for finishing in ahead(finishers, stage(one_image.finish), seen, BEHIND):
-            finishing.result()
+        loaded = ahead(readers, lambda item: _attempt(one_image.read, item, plan), items, AHEAD)
+        seen = (_attempt(one_image.see, item, plan) for item in loaded)
+        for _ in ahead(finishers, lambda item: _attempt(one_image.finish, item, plan), seen, BEHIND):
             tick()
 
 

@@ -103,8 +103,7 @@ class Blocks:
         self.network.expect(block.region for block in todo)
         seen = ((block, [self.network.maps(*block.region)]) for block in todo)
         with ThreadPoolExecutor(1) as thread:
-            for finished in ahead(thread, self.finish, seen, 1):
-                yield finished.result()
+            yield from ahead(thread, self.finish, seen, 1)
 
     def finish(self, task: tuple[Block, list[Maps | None]]) -> tuple[Block, np.ndarray | None]:
         """Segment the maps of a block, store what they say about its core, and return its labels."""
