@@ -36,7 +36,7 @@ def segment(
     from maunet_lite.export import parse_formats
     from maunet_lite.inference import resolve_device
     from maunet_lite.network import find_checkpoint, load_model
-    from maunet_lite.scale import has_parquet, open_pool, segment_files
+    from maunet_lite.scale import open_pool, segment_files
 
     formats = parse_formats(export)
     names = model or ["lite"]
@@ -55,8 +55,7 @@ def segment(
         outcomes = segment_files(inputs, out, networks, device=target, **how)
     if table:
         files = [str(file) for file in (out / "summary.csv", out / "cells.csv") if file.exists()]
-        parquet = "also as .parquet" + ("" if has_parquet() else " with: pip install 'maunet-lite[scale]'")
-        typer.echo(f"tables: {', '.join(files)} ({parquet})")
+        typer.echo(f"tables: {', '.join(files)}")
     _report(outcomes, out)
 
 

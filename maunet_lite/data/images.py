@@ -258,7 +258,9 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
             tifffile.imwrite(temporary, image, photometric=kind, planarconfig="contig", **_TIFF)
 
 
-def write_labels(path: str | Path, labels: np.ndarray, *, pixel_size: float | None = None) -> None:
+def write_labels(
+    path: str | Path, labels: np.ndarray, *, pixel_size: float | None = None, description: str | None = None
+) -> None:
     """Write a label map as a compressed TIFF of uint16 or, for ids above 65,535, uint32.
 
     Drop it on *Fiji* (Lookup Tables › glasbey; uint32 becomes floats, exact up to 16,777,216) or on *napari*
@@ -270,8 +272,8 @@ def write_labels(path: str | Path, labels: np.ndarray, *, pixel_size: float | No
         The file to write, ``.tif`` or ``.tiff``. It appears complete or not at all.
     labels : numpy.ndarray
         (H, W) label map.
-    pixel_size : float, optional
-        Micrometres per pixel, stored as the resolution.
+    pixel_size, description : float and str, optional
+        Micrometres per pixel, stored as the resolution, and a text of ASCII characters.
 
     Raises
     ------
@@ -290,9 +292,9 @@ def write_labels(path: str | Path, labels: np.ndarray, *, pixel_size: float | No
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         raise LabelError(f"{path}: label maps are written as TIFF; give it the suffix .tiff")
     stored = labels.astype(np.uint16 if labels.max() < 2**16 else np.uint32)
-    scale = {}
+    tags = {"description": description}
     if pixel_size is not None:
         per_centimetre = 10_000 / validate_pixel_size(pixel_size)
-        scale = {"resolution": (per_centimetre, per_centimetre), "resolutionunit": "CENTIMETER"}
+        tags |= {"resolution": (per_centimetre, per_centimetre), "resolutionunit": "CENTIMETER"}
     with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, stored, photometric="minisblack", **_TIFF, **scale)
+        tifffile.imwrite(temporary, stored, photometric="minisblack", **_TIFF, **tags)

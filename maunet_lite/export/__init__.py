@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "files": ["FORMATS", "export", "parse_formats"],
         "measure": ["measure_cells"],
+        "ome_zarr": ["SMALLEST", "add_level", "describe_levels"],
         "polygons": ["Polygon", "fill"],
     },
 )

@@ -93,22 +93,41 @@ def _write_levels(
     pixel_size: float | None,
 ) -> None:
     """Write an array, (H, W) or (C, H, W), and ever smaller ones, and say how large their pixels are."""
+    level = full
+    add_level(group, level.shape, level.dtype)[:] = level
+    while max(level.shape[-2:]) > SMALLEST:
+        level = halve(level)
+        add_level(group, level.shape, level.dtype)[:] = level
+    describe_levels(group, name, pixel_size)
+
+
+def add_level(group: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """Add the next level to a pyramid, (H, W) or (C, H, W), and return its array, to be filled.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        Of Zarr 2; the levels in it are called 0, 1, 2 …
+    shape : tuple of int
+        Each level has half the rows and columns of the one before, rounded up.
+    dtype : numpy.dtype
+    """
+    chunks = tuple(map(min, _CHUNKS[-len(shape) :], shape))
+    name, separator = str(len(list(group.array_keys()))), {"name": "v2", "separator": "/"}
+    return group.create_array(name, shape=shape, dtype=dtype, chunks=chunks, chunk_key_encoding=separator)
+
+
+def describe_levels(group: Any, name: str, pixel_size: float | None = None, *, labels: bool = False) -> None:
+    """Say, once all levels are there, which they are and how large their pixels; and that they are labels."""
     space = {"type": "space"} if pixel_size is None else {"type": "space", "unit": "micrometer"}
     axes = [{"name": "c", "type": "channel"}, {"name": "y", **space}, {"name": "x", **space}]
-    level, size, datasets = full, pixel_size or 1.0, []
-    while not datasets or max(level.shape[-2:]) > SMALLEST:
-        if datasets:
-            level, size = halve(level), 2 * size
-        path, scale = str(len(datasets)), [1.0, size, size][-full.ndim :]
-        chunks = tuple(min(most, side) for most, side in zip(_CHUNKS[-full.ndim :], level.shape, strict=True))
-        separator = {"name": "v2", "separator": "/"}
-        group.create_array(
-            path, data=np.ascontiguousarray(level), chunks=chunks, chunk_key_encoding=separator
-        )
-        datasets.append({"path": path, "coordinateTransformations": [{"type": "scale", "scale": scale}]})
-    group.attrs["multiscales"] = [
-        {"version": "0.4", "name": name, "axes": axes[-full.ndim :], "datasets": datasets}
-    ]
+    n_axes, datasets = group["0"].ndim, []
+    for level in range(len(list(group.array_keys()))):
+        size = (pixel_size or 1.0) * 2**level
+        scale = {"type": "scale", "scale": [1.0, size, size][-n_axes:]}
+        datasets.append({"path": str(level), "coordinateTransformations": [scale]})
+    described = {"version": "0.4", "name": name, "axes": axes[-n_axes:], "datasets": datasets}
+    group.attrs["multiscales"] = [described]
 
 
 def _halve_by_mean(level: np.ndarray) -> np.ndarray:

@@ -20,8 +20,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "zeros",
         ],
         "predict": [
-            "Grid", "MULTI_SCALE_LIMIT", "PUBLISHED_SCALES", "checked_scales", "plan_windows", "predict",
-            "segment",
+            "Grid", "MULTI_SCALE_LIMIT", "PUBLISHED_SCALES", "add_window", "checked_scales", "plan_windows",
+            "predict", "segment", "to_planes",
         ],
         "prepared": ["Prepared", "prepare", "run_windows"],
         "windows": ["AxisWindow", "Taps", "mirrored", "plan_axis", "resample", "window_starts"],

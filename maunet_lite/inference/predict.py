@@ -151,7 +151,7 @@ def predict(
     models = as_models(model_or_models)
     device = resolve_device(device)
     half = checked_half(half, device)
-    planes = _planes(image, intensity_of(models))
+    planes = to_planes(image, intensity_of(models))
     height, width = planes.shape[1:]
     scales = checked_scales(scales, height * width, single_scale_above)
     heads = Heads.of(models)
@@ -166,7 +166,7 @@ def predict(
             network = prepare(model, device, half)
             for batch, output in run_windows(network, planes, places, batch_size, room):
                 for place, values in zip(batch, heads.share(output, model, len(scales)), strict=True):
-                    _blend(total[: len(values)], values, *place)
+                    add_window(total[: len(values)], values, *place)
                 bar.update(len(batch))
         return heads.maps(total)
 
@@ -210,15 +210,17 @@ def default_window(model: MAUNet) -> int:
     return WIDE_WINDOW if local and not model.config.encoder.startswith("timm:") else WINDOW
 
 
-def _planes(image: np.ndarray, intensity: str) -> Tensor:
-    """Return the normalised image as (3, H, W), or (1, H, W) if it is grey."""
-    normalized = normalize(image, intensity)
+def to_planes(
+    image: np.ndarray, intensity: str, limits: Sequence[tuple[float, float]] | None = None
+) -> Tensor:
+    """Return the normalised image as (3, H, W), or (1, H, W) if it is grey; arguments as in `normalize`."""
+    normalized = normalize(image, intensity, limits=limits)
     if np.ndim(image) == 2 or np.shape(image)[2] == 1:
         normalized = normalized[..., :1].copy()  # the other two channels are the same: a third of the memory
     return torch.from_numpy(normalized).permute(2, 0, 1)
 
 
-def _blend(total: Tensor, values: Tensor, row: AxisWindow, column: AxisWindow) -> None:
+def add_window(total: Tensor, values: Tensor, row: AxisWindow, column: AxisWindow) -> None:
     """Add the (C, window, window) result of a window, resized and weighted, to where it belongs."""
     restored = resample(resample(values, row.restore, -2), column.restore, -1).to(total.device)
     weight = torch.from_numpy(np.outer(row.weight, column.weight)).to(total.device)

@@ -10,10 +10,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "batch.segment_files": ["find_images", "segment_files"],
-        "batch.tables": ["has_parquet"],
         "slides.blocks": ["Block", "BlockGrid"],
         "slides.maps": ["SlideNetwork"],
-        "pool": ["cached_model", "open_pool"],
+        "pool": ["open_pool"],
         "reading.open": ["needs_blocks", "open_slide"],
         "slides.survey": ["measure_sample"],
         "slides.segment": ["Step", "segment_slide"],

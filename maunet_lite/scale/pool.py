@@ -7,24 +7,38 @@ an item that fails is handed back as its error and stops nothing.
 
 from __future__ import annotations
 
+import os
+import signal
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from maunet_lite.scale.processes import DEATHS, INSTALL, ClusterError, connected, started
-
-if TYPE_CHECKING:
-    import torch
-
-    from maunet_lite.network import MAUNet
+Results = Iterator[tuple[int, Any]]
 
 PER_WORKER = 3  # items in flight per worker: one at work, and the next ones ready
+INSTALL = "pip install 'maunet-lite[scale]'"
+DEATHS = 3  # as many workers may die over an item before it counts as the cause
+CONNECT_SECONDS = 20
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_DEVICES = "MAUNET_LITE_GPUS"
+_CONFIG = {
+    "distributed.scheduler.allowed-failures": DEATHS,
+    # Torch and NumPy give memory back late. A worker that is told to pause for it would pause forever; only
+    # one that is about to exhaust its share is ended, and started anew.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+}
+
+
+class ClusterError(ConnectionError, ValueError):
+    """A Dask cluster that does not answer, or cannot do the work."""
 
 
 class Pool:
@@ -32,9 +46,7 @@ class Pool:
 
     n_workers = 1
 
-    def map(
-        self, function: Callable[..., Any], items: Iterable[Any], **common: Any
-    ) -> Iterator[tuple[int, Any]]:
+    def map(self, function: Callable[..., Any], items: Iterable[Any], **common: Any) -> Results:
         """Call ``function(item, **common)`` for each item; return results as they finish.
 
         Parameters
@@ -46,7 +58,7 @@ class Pool:
             processes items, results and `common` are pickled; paths travel better than arrays.
         **common
             The same for all items; sent once to each worker. Networks are not sent at all: give a name or a
-            path, and let `function` call `cached_model`.
+            path, of which `inference.predict` reads and keeps the network once in each process.
 
         Yields
         ------
@@ -73,16 +85,14 @@ class ClusterPool(Pool):
     """Does items as tasks of a Dask cluster; made by `open_pool`."""
 
     def __init__(self, client: Any, workers: int | None = None) -> None:
-        self._client, self._started = client, workers
+        self._client, self._workers = client, workers
 
     @property
     def n_workers(self) -> int:
         """How many items are done at once: the threads of all workers that are there, at least 1."""
-        return self._started or max(1, sum(self._client.nthreads().values()))
+        return self._workers or max(1, sum(self._client.nthreads().values()))
 
-    def map(
-        self, function: Callable[..., Any], items: Iterable[Any], **common: Any
-    ) -> Iterator[tuple[int, Any]]:
+    def map(self, function: Callable[..., Any], items: Iterable[Any], **common: Any) -> Results:
         """Call ``function(item, **common)`` on the cluster; see `Pool.map`.
 
         An item over which more than three workers die in turn is handed back as a RuntimeError: most often
@@ -175,62 +185,112 @@ def open_pool(
         import distributed  # noqa: F401
     except ImportError as error:
         raise ImportError(f"several processes or machines need dask.distributed: {INSTALL}") from error
-    with connected(scheduler) if scheduler else started(workers, gpu_per_worker) as client:
+    with _connected(scheduler) if scheduler else _started(workers, gpu_per_worker) as client:
         yield ClusterPool(client, workers)
+
+
+@contextmanager
+def _connected(scheduler: str) -> Iterator[Any]:
+    """Give a client of a running scheduler, by its address or its file; the cluster is left running."""
+    from importlib.util import find_spec
+
+    from distributed import Client
+
+    where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    try:
+        client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler` and give "
+            "the address that it prints, such as tcp://10.0.0.1:8786"
+        ) from error
+    with client:
+        found = {"the scheduler": client.run_on_scheduler(find_spec, "maunet_lite")}
+        found |= client.run(find_spec, "maunet_lite")
+        without = [who for who, spec in found.items() if spec is None]
+        if without:
+            raise ClusterError(
+                f"the Dask cluster at {scheduler} does not have the kit ({', '.join(without)}): start "
+                f"scheduler and workers with a Python in which it is installed, {INSTALL}"
+            )
+        yield client
+
+
+@contextmanager
+def _started(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
+    """Give a client of processes that are started on this machine, and end them, whatever happens."""
+    import logging
+
+    import dask
+    from distributed import Client, LocalCluster
+
+    environment = _worker_environment(workers, gpu_per_worker)
+    names = (*environment, "PYTHONHASHSEED", "MALLOC_TRIM_THRESHOLD_")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    settings = {**_CONFIG, "distributed.nanny.pre-spawn-environ": environment}
+    try:
+        with dask.config.set(settings):
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL, preload=__name__, env=environment,
+            )  # fmt: skip
+        with cluster, Client(cluster, set_as_default=False) as client:
+            yield client
+    finally:  # Dask leaves what it set for its processes in this one, too
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ.update(before)
+
+
+def _worker_environment(workers: int, gpu_per_worker: bool) -> dict[str, str]:
+    """Return variables for started processes: a share of the cores, and which GPUs there are."""
+    from dask.system import CPU_COUNT  # that this process may use
+
+    threads = str(max(1, CPU_COUNT // workers))
+    environment = {name: os.environ.get(name, threads) for name in _THREADS}
+    if gpu_per_worker:
+        import torch
+
+        devices = map(str, range(torch.cuda.device_count()))
+        environment[_DEVICES] = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(devices)
+    return environment
+
+
+def dask_setup(worker: Any) -> None:
+    """Prepare a process that `open_pool` started; Dask calls this by its name.
+
+    Each worker is shown its GPU before anything loads CUDA. Ctrl-C reaches all processes of a terminal: the
+    workers leave it to the one that started them.
+
+    Parameters
+    ----------
+    worker : distributed.Worker
+        ``worker.name`` is its number, which it keeps when it is started anew.
+    """
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    devices = [device for device in os.environ.get(_DEVICES, "").split(",") if device]
+    if devices:
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[int(worker.name) % len(devices)]
 
 
 def ahead(
     threads: ThreadPoolExecutor, function: Callable[[Any], Any], items: Iterable[Any], count: int
-) -> Iterator[Future]:
-    """Begin ``function(item)`` for each item in threads, `count` of them ahead of whoever takes the results.
+) -> Iterator[Any]:
+    """Do ``function(item)`` for each item in threads, `count` of them ahead of whoever takes the results.
 
-    Items are taken from their iterator in the thread of the caller, and futures are given in order.
+    Items are taken from their iterator in the thread of the caller, and results are given in order.
 
     Examples
     --------
     >>> with ThreadPoolExecutor(2) as threads:
-    ...     [future.result() for future in ahead(threads, abs, [-1, -2, -3], 1)]
+    ...     list(ahead(threads, abs, [-1, -2, -3], 1))
     [1, 2, 3]
     """
     begun: deque[Future] = deque()
     for item in items:
         begun.append(threads.submit(function, item))
         if len(begun) > count:
-            yield begun.popleft()
-    yield from begun
-
-
-def cached_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> MAUNet:
-    """Return a model that each process loads once.
-
-    Parameters
-    ----------
-    name_or_path : str or Path
-        See `network.load_model`. A file that has changed since is loaded again.
-    device : str or torch.device
-        ``"auto"`` means the best device of the process that asks.
-
-    Returns
-    -------
-    MAUNet
-        In evaluation mode. The same object each time, so do not change it.
-
-    Examples
-    --------
-    >>> from maunet_lite.network import build_model, save_model
-    >>> path = save_model(build_model("lite"), getfixture("tmp_path") / "mine.safetensors")
-    >>> cached_model(path) is cached_model(str(path))
-    True
-    """
-    from maunet_lite.inference import resolve_device
-    from maunet_lite.network import find_checkpoint
-
-    path = find_checkpoint(name_or_path)
-    return _load(path.resolve(), path.stat().st_mtime_ns, str(resolve_device(device)))
-
-
-@lru_cache(maxsize=4)
-def _load(path: Path, modified: int, device: str) -> MAUNet:
-    from maunet_lite.network import load_model
-
-    return load_model(path, device)
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()

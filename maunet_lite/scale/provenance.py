@@ -16,12 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tifffile
 import torch
 
-from maunet_lite.data import atomic_path, validate_labels
-from maunet_lite.inference import MULTI_SCALE_LIMIT, as_models
+from maunet_lite.data import atomic_path
+from maunet_lite.inference import MULTI_SCALE_LIMIT, Model, as_models
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig
 
@@ -34,7 +33,7 @@ _OPTIONS = {
 
 
 def made_by(
-    models: Sequence[MAUNet | str | Path], config: PostprocessConfig | None, options: dict[str, Any]
+    models: Model | Sequence[Model], config: PostprocessConfig | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Return all that a label map depends on beside its image, as JSON has it.
 
@@ -144,16 +143,6 @@ def read_record(labels: Path) -> dict[str, Any] | None:
         return record if whole and record["program"] == _PROGRAM else None
     except Exception:  # whatever another program has written there
         return None
-
-
-def write_recorded(path: Path, labels: np.ndarray, text: str) -> None:
-    """Write a label map like `data.write_labels`, with its record."""
-    labels = validate_labels(labels, masks=True)
-    stored = labels.astype(np.uint16 if labels.max() < 2**16 else np.uint32)
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(
-            temporary, stored, photometric="minisblack", compression="zlib", metadata=None, description=text
-        )
 
 
 def update_record(path: Path, files: Iterable[str], **changed: Any) -> None:

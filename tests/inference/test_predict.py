@@ -453,7 +453,7 @@ def test_interrupting_leaves_everything_usable(monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(MODULE, "_blend", interrupted)
+        patch.setattr(MODULE, "add_window", interrupted)
         with pytest.raises(KeyboardInterrupt):
             predict(model, image, window=64, device="cpu")
     assert np.array_equal(predict(model, image, window=64, device="cpu").distance, expected)

@@ -89,18 +89,6 @@ def test_each_image_has_a_row_and_each_cell_too(images, tmp_path):
     np.testing.assert_allclose(got[["area", "intensity_mean"]], expected[["area", "intensity_mean"]])
 
 
-def test_parquet_holds_the_same(images, tmp_path):
-    pytest.importorskip("pyarrow")
-    run(images, tmp_path, table=True)
-    for name in ("summary", "cells"):
-        text = pd.read_csv(tmp_path / "out" / f"{name}.csv")
-        table = pd.read_parquet(tmp_path / "out" / f"{name}.parquet")
-        assert list(table.columns) == list(text.columns)
-        assert table["image"].tolist() == text["image"].tolist()
-    assert table["area"].tolist() == text["area"].tolist()
-    assert table["touches_border"].dtype == bool
-
-
 def test_resumed_run_has_all_images_in_its_tables(images, tmp_path, network):
     shutil.move(images / "6.png", tmp_path / "6.png")
     run(images, tmp_path, table=True)
@@ -318,14 +306,10 @@ class Pool:
                 yield index, error
 
 
-def test_images_are_tasks_of_a_pool(images, tmp_path, monkeypatch):
-
-    loaded = []
-    monkeypatch.setattr(one_image, "cached_model", lambda name, device="cpu": loaded.append(name) or name)
+def test_images_are_tasks_of_a_pool(images, tmp_path):
     outcomes = segment_files([images], tmp_path / "out", "lite", pool=Pool(), table=True, progress=False)
     assert [o.status for o in outcomes] == ["segmented", "segmented", "failed"] + ["segmented"] * 3
     assert [o.cells for o in outcomes] == [1, 2, 0, 4, 5, 6]
-    assert set(loaded) == {"lite"}
     assert len(read_tables(tmp_path)[1]) == 18
     assert {o.status for o in segment_files([images], tmp_path / "out", "lite", pool=Pool(), table=True,
                                             progress=False)} == {"skipped", "failed"}  # fmt: skip
@@ -465,9 +449,7 @@ def test_another_pixel_size_measures_again_without_the_network(images, tmp_path,
     assert not network
 
 
-def test_workers_know_what_is_stale(images, tmp_path, monkeypatch, network):
-
-    monkeypatch.setattr(one_image, "cached_model", lambda name, device="cpu": name)
+def test_workers_know_what_is_stale(images, tmp_path, network):
     options = {"pool": Pool(), "progress": False}
     segment_files([images], tmp_path / "out", "lite", **options)
     network.clear()
@@ -500,7 +482,6 @@ def test_large_image_keeps_a_record_too(tmp_path):
     options = {"model": model, "device": "cpu", "memory": "2GiB"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "needs_blocks", lambda path, memory: True)
-        patch.setattr(pipeline, "_PLAIN", 10**6)
         assert segment_one(image, tmp_path / "out", **options).status == "segmented"
         assert segment_one(image, tmp_path / "out", table=True, **options).status == "completed"
         assert segment_one(image, tmp_path / "out", table=True, **options).status == "skipped"

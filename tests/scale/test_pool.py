@@ -10,8 +10,7 @@ import time
 
 import pytest
 
-from maunet_lite.scale import processes
-from maunet_lite.scale.pool import PER_WORKER, ClusterError, Pool, cached_model, open_pool
+from maunet_lite.scale.pool import PER_WORKER, ClusterError, Pool, open_pool
 
 # Functions of items. Workers find them by importing this module.
 
@@ -53,8 +52,7 @@ def die_always(item):
     return item
 
 
-def environment_of(item):
-    time.sleep(0.2)  # so that each worker gets one
+def environment():
     names = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
     return os.getpid(), *(os.environ.get(name) for name in names)
 
@@ -108,7 +106,8 @@ def test_items_are_taken_only_as_fast_as_they_are_done(kind, request):
 
 def test_processes_share_the_cores_and_see_one_gpu_each(pool):
     assert pool.n_workers == 2
-    found = {result for _, result in pool.map(environment_of, range(6))}
+    # Asked of each worker: tasks may all go to the one that holds what they have in common.
+    found = set(pool._client.run(environment).values())
     assert {threads for _, threads, _ in found} == {"3"}  # six cores for two
     assert sorted(gpu for _, _, gpu in found) == ["5", "7"]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,7"  # the one of this process stays
@@ -119,7 +118,7 @@ def test_lost_worker_loses_nothing(pool, tmp_path):
     assert (tmp_path / "died").exists()
     assert results == {item: item for item in range(30)}
     pool._client.wait_for_workers(2)  # a new process takes its place
-    assert len({pid for _, (pid, *_) in pool.map(environment_of, range(6))}) == 2
+    assert len({pid for pid, *_ in pool._client.run(environment).values()}) == 2
 
 
 def test_item_that_kills_its_workers_fails_alone(pool, monkeypatch):
@@ -130,18 +129,6 @@ def test_item_that_kills_its_workers_fails_alone(pool, monkeypatch):
     assert isinstance(results[0], RuntimeError)
     assert "workers died over it, one after another: most often it needs more memory" in str(results[0])
     assert dict(pool.map(die_always, [2, 3])) == {0: 2, 1: 3}
-
-
-def test_model_is_loaded_once_and_again_when_its_file_changes(tmp_path):
-    from maunet_lite.network.checkpoints import save_model
-    from maunet_lite.network.maunet import build_model
-
-    path = save_model(build_model("lite"), tmp_path / "m.safetensors")
-    first = cached_model(path)
-    assert cached_model(str(path), "cpu") is first
-    assert not first.training
-    os.utime(path, ns=(1, 1))
-    assert cached_model(path) is not first
 
 
 def test_running_scheduler_is_used(pool):
@@ -161,7 +148,7 @@ def test_cluster_without_the_kit_is_refused(pool, monkeypatch):
 
 
 def test_missing_scheduler_is_named(monkeypatch):
-    monkeypatch.setattr(processes, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("maunet_lite.scale.pool.CONNECT_SECONDS", 0.5)
     with pytest.raises(ClusterError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         with open_pool(scheduler="tcp://127.0.0.1:9"):
             pass

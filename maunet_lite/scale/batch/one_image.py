@@ -6,19 +6,18 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maunet_lite.data import atomic_path, read_image, read_labels, write_image
+from maunet_lite.data import atomic_path, read_image, read_labels, write_image, write_labels
 from maunet_lite.export import FORMATS, export, measure_cells
 from maunet_lite.figures import blend, outlines, random_colors, to_display
 from maunet_lite.inference import predict
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
 from maunet_lite.scale import provenance
-from maunet_lite.scale.pool import cached_model
 
 STAGES = ("read", "network", "postprocess", "write")
 MEASURED = {"cells", "geojson", "zarr"}  # kinds of files in which the size of a pixel stands
@@ -171,8 +170,8 @@ def write(item: Outcome, plan: Plan, labels: np.ndarray) -> None:
         table = measure_cells(labels, item.pixels, plan.pixel_size)
     if "tiff" in kinds:
         clear(item)
-        text = provenance.to_text(item.source, plan.made, kinds, plan.pixel_size)
-        provenance.write_recorded(item.labels, labels, text)
+        record = provenance.to_text(item.source, plan.made, kinds, plan.pixel_size)
+        write_labels(item.labels, labels, description=record)
     if "overlay" in kinds:
         write_image(item.file("overlay"), draw_overlay(item.pixels, labels))
     others = [kind for kind in FORMATS if kind in kinds - {"tiff"}]
@@ -197,16 +196,13 @@ def clear(item: Outcome) -> None:
 
 
 def work(item: Outcome, plan: Plan) -> Outcome:
-    """Do all stages of one image, one after another; for a worker of a pool, which is given names of models.
+    """Do all stages of one image, one after another; for a worker of a pool, which reads models by name once.
 
     Raises
     ------
     Exception
         Whatever is wrong with the image.
     """
-    if "tiff" in item.missing:
-        device = str(plan.options.get("device", "auto"))
-        plan = replace(plan, models=tuple(cached_model(str(model), device) for model in plan.models))
     for stage in (read, see, finish):
         stage(item, plan)
     return item

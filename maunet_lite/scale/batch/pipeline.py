@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import tifffile
@@ -21,7 +21,6 @@ AHEAD = 2  # images read before the network asks for them
 BEHIND = 2  # images that the network is done with, and the others are not
 _SHARE = 6  # so many images are in memory at once
 _PROCESS = 2**29  # bytes that the process takes before it has any image
-_PLAIN = 1000  # a file is surely small if it takes so many times less than the memory
 _WHOLE_MAP = 64  # bytes per pixel, for tracing and measuring a whole label map with its image
 
 
@@ -30,13 +29,11 @@ def run(
 ) -> None:
     """Do everything: first the many, side by side; then the large ones, one at a time."""
     with tqdm(total=len(items), unit="image", disable=None if progress else True) as bar:
-        groups: dict[str, list[Outcome]] = {"together": [], "alone": [], "blocks": []}
+        groups = defaultdict(list)
         for item in items:
-            _attempt(plan.check, item)
-            if item.status:
-                bar.update()
-            else:
-                groups[way(item, plan, pool)].append(item)
+            done = _attempt(plan.check, item).status
+            groups["done" if done else way(item, plan, pool)].append(item)
+        bar.update(len(groups["done"]))
         if pool is not None:
             todo = groups["together"] + groups["alone"]
             for place, result in pool.map(one_image.work, todo, plan=plan):
@@ -67,36 +64,22 @@ def way(item: Outcome, plan: Plan, pool: Pool | None) -> str:
     """Tell whether an image is done "together" with others, leaves no room for them, or needs "blocks"."""
     if plan.memory is None:
         return "blocks" if item.image.is_dir() else "together"
-    if item.image.is_file() and item.image.stat().st_size * _PLAIN < plan.memory:
-        return "together"
-    if needs_blocks(item.image, plan.memory // (pool.n_workers if pool is not None else 1)):
+    if needs_blocks(item.image, plan.memory // (1 if pool is None else pool.n_workers)):
         return "blocks"
     share = max(plan.memory - _PROCESS, 0) // _SHARE + _PROCESS
     return "alone" if needs_blocks(item.image, share) else "together"
 
 
 def pipeline(items: Sequence[Outcome], plan: Plan, tick: Callable[[], Any]) -> None:
-    """Read ahead, ask the network in this thread, finish behind; `tick` is called for each image done."""
+    """Read ahead, ask the network in this thread, finish behind; `tick` is called for each image done.
 
-    def stage(function: Callable[[Outcome, Plan], None]) -> Callable[[Outcome], Outcome]:
-        return lambda item: _attempt(function, item, plan)
-
-    with _threads(1, "read") as readers, _threads(2, "finish") as finishers:
-        loading = ahead(readers, stage(one_image.read), items, AHEAD)
-        seen = map(stage(one_image.see), (future.result() for future in loading))
-        for finishing in ahead(finishers, stage(one_image.finish), seen, BEHIND):
-            finishing.result()
+    After Ctrl-C the few images that the network is done with are finished, and nothing else is begun.
+    """
+    with ThreadPoolExecutor(1, "read") as readers, ThreadPoolExecutor(2, "finish") as finishers:
+        loaded = ahead(readers, lambda item: _attempt(one_image.read, item, plan), items, AHEAD)
+        seen = (_attempt(one_image.see, item, plan) for item in loaded)
+        for _ in ahead(finishers, lambda item: _attempt(one_image.finish, item, plan), seen, BEHIND):
             tick()
-
-
-@contextmanager
-def _threads(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
-    """Give threads; after an error or Ctrl-C they finish what they have begun, and begin nothing else."""
-    executor = ThreadPoolExecutor(count, name)
-    try:
-        yield executor
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def in_blocks(item: Outcome, plan: Plan, pool: Pool | None, gpu_memory: str | int | None) -> None:

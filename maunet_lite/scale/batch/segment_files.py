@@ -68,13 +68,9 @@ def is_result(path: Path) -> bool:
     >>> is_result(Path("a_label.tiff")), is_result(Path("a.png")), is_result(Path("a_overlay.png"))
     (True, False, False)
     """
-    if path.name.endswith(FORMATS["tiff"]):
-        return True
-    for ending in ("_overlay.png", FORMATS["zarr"]):
-        name = path.name.removesuffix(ending)
-        if name != path.name and path.with_name(name + FORMATS["tiff"]).exists():
-            return True
-    return False
+    endings = [end for end in ("_overlay.png", FORMATS["zarr"]) if path.name.endswith(end)]
+    labels = [path.with_name(path.name.removesuffix(end) + FORMATS["tiff"]) for end in endings]
+    return path.name.endswith(FORMATS["tiff"]) or any(file.exists() for file in labels)
 
 
 def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
@@ -95,12 +91,10 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
     """
     stems = Counter(image.stem for image in images)
     names = [i.stem if stems[i.stem] == 1 else f"{i.stem}_{i.suffix.lstrip('.').lower()}" for i in images]
-    for name, count in Counter(names).items():
-        if count > 1:
-            same = ", ".join(str(image) for image, other in zip(images, names, strict=True) if other == name)
-            raise ValueError(
-                f"{same} would all become {name}_label.tiff: segment them into different folders"
-            )
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        same = ", ".join(str(image) for image, other in zip(images, names, strict=True) if other == name)
+        raise ValueError(f"{same} would all become {name}_label.tiff: segment them into different folders")
     return [Path(out) / f"{name}_label.tiff" for name in names]
 
 
@@ -131,9 +125,8 @@ def segment_files(
         Also write ``NAME_overlay.png``, the image with the cells drawn over it.
     table : bool
         Also write ``summary.csv`` (one row per image: status, cells, size, seconds per stage, reason) and
-        ``cells.csv`` (one row per cell, see `export.measure_cells`), both as ``.parquet`` too if pyarrow is
-        installed (``pip install 'maunet-lite[scale]'``). They cover what was done before in this folder.
-        Each image's cells also lie in ``cells/NAME.csv``.
+        ``cells.csv`` (one row per cell, see `export.measure_cells`). They cover what was done before in this
+        folder. Each image's cells also lie in ``cells/NAME.csv``.
     overwrite : bool
         Do again what is done. Otherwise an image is not segmented again whose label map was made from the
         same content, by the same networks and settings: the label map's TIFF description says so. Of its

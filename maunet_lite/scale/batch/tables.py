@@ -1,13 +1,11 @@
 """The two tables of a run over many images: one row per image, and one row per cell.
 
-Both are written as CSV and, if pyarrow is there (``pip install 'maunet-lite[scale]'``), also as Parquet,
-which is smaller and keeps types. The table of cells is joined from one small file per image, one after
-another: it may be larger than memory, and an interrupted run loses nothing.
+The table of cells is joined from one small file per image, one after another: it may be larger than memory,
+and an interrupted run loses nothing.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from maunet_lite.scale.batch.one_image import STAGES, Outcome
 SECONDS = [f"seconds_{stage}" for stage in STAGES]
 COUNTS = ["cells", "height", "width"]
 COLUMNS = ["image", "status", *COUNTS, *SECONDS, "reason", "labels"]
-_WHOLE = ("label", "area", "row_from", "row_to", "column_from", "column_to", "n_pieces", "n_holes")
 
 
 def write_tables(out: Path, items: Sequence[Outcome]) -> None:
@@ -36,16 +33,8 @@ def write_tables(out: Path, items: Sequence[Outcome]) -> None:
     summary = merge(read_summary(out), pd.DataFrame(map(_row, items), columns=COLUMNS), out)
     with atomic_path(out / "summary.csv") as temporary:
         summary.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
-    if has_parquet():
-        with atomic_path(out / "summary.parquet") as temporary:
-            summary.to_parquet(temporary, index=False)
     parts = [Outcome(out, out / labels).file("cells") for labels in summary["labels"]]
     join_cells([part for part in parts if part.exists()], out)
-
-
-def has_parquet() -> bool:
-    """Tell whether tables are written as Parquet too."""
-    return importlib.util.find_spec("pyarrow") is not None
 
 
 def read_summary(out: Path) -> pd.DataFrame:
@@ -84,33 +73,12 @@ def merge(before: pd.DataFrame, now: pd.DataFrame, out: Path) -> pd.DataFrame:
 
 
 def join_cells(parts: Sequence[Path], out: Path) -> None:
-    """Join the tables of many images into ``cells.csv`` and ``cells.parquet``, one after another."""
+    """Join the tables of many images into ``cells.csv``, one after another."""
     if not parts:
         return
     columns = list(dict.fromkeys(name for part in parts for name in pd.read_csv(part, nrows=0).columns))
     with atomic_path(out / "cells.csv") as temporary:
         with temporary.open("w", encoding="utf-8", newline="") as file:
-            pd.DataFrame(columns=columns).to_csv(file, index=False, lineterminator="\n")
-            for part in parts:  # as text: what is written is what was measured
+            for number, part in enumerate(parts):  # as text: what is written is what was measured
                 table = pd.read_csv(part, dtype=str, keep_default_na=False).reindex(columns=columns)
-                table.to_csv(file, index=False, header=False, lineterminator="\n")
-    if has_parquet():
-        _to_parquet(out / "cells.csv", columns)
-
-
-def _to_parquet(path: Path, columns: Sequence[str]) -> None:
-    """Write the same table as Parquet, in pieces."""
-    import pyarrow
-    from pyarrow import csv
-    from pyarrow.parquet import ParquetWriter
-
-    kinds = dict.fromkeys(columns, pyarrow.float64()) | {"image": pyarrow.string()}
-    kinds |= {name: pyarrow.int64() for name in _WHOLE if name in kinds}
-    kinds |= {name: pyarrow.bool_() for name in ("touches_border",) if name in kinds}
-    with (
-        csv.open_csv(path, convert_options=csv.ConvertOptions(column_types=kinds)) as pieces,
-        atomic_path(path.with_suffix(".parquet")) as temporary,
-        ParquetWriter(temporary, pieces.schema, compression="zstd") as writer,
-    ):
-        for piece in pieces:
-            writer.write_batch(piece)
+                table.to_csv(file, index=False, header=number == 0, lineterminator="\n")

@@ -158,12 +158,10 @@ def _largest_level(zarr: Any, node: Any, path: Path) -> tuple[Any, str | None]:
         image = described["multiscales"][0]
         names = [axis["name"] if isinstance(axis, dict) else axis for axis in image.get("axes") or ()]
         return node[image["datasets"][0]["path"]], "".join(names).upper() or None
-    if "plate" in described:
-        raise ImageError(f"{path}: this is a plate; open one of its fields, such as {path / 'A' / '1' / '0'}")
     members = list(node.keys())
     if "0" in members or len(members) == 1:
         return _largest_level(zarr, node["0" if "0" in members else members[0]], path)
     raise ImageError(
         f"{path}: the group holds {', '.join(sorted(members)) or 'nothing'}; expected an OME-Zarr image or "
-        "one array. Give the path of one of them"
+        f"one array. Give the path of one of them, or of a field of a plate, such as {path / 'A' / '1' / '0'}"
     )

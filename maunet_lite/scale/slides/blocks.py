@@ -20,7 +20,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from maunet_lite.postprocessing import Runs
-from maunet_lite.scale.reading.slide import covered, tiles_of
+from maunet_lite.scale.reading.slide import covered, shared, tiles_of
 
 Region = tuple[slice, slice]
 
@@ -128,10 +128,7 @@ class BlockGrid:
         names[1:] = self._positions(Runs.of(labels).first_pixels(n)[1:], block.region)
         severed = self._severed(labels, block)
         names[severed] = -(np.int64(block.index + 1) << 32) - severed
-        rows, columns = (
-            slice(core.start - region.start, core.stop - region.start)
-            for core, region in zip(block.core, block.region, strict=True)
-        )
+        rows, columns = (inside for inside, _ in map(shared, block.region, block.core))
         core = labels[rows, columns]
         runs = Runs.of(core)
         present = np.unique(runs.value)
@@ -158,13 +155,12 @@ class BlockGrid:
 
     def _severed(self, labels: np.ndarray, block: Block) -> np.ndarray:
         """Labels that touch an edge of the region that is no edge of the slide."""
-        inside = tuple(
-            slice(int(part.start > 0), part.stop - part.start - int(part.stop < side))
-            for part, side in zip(block.region, self.shape, strict=True)
-        )
-        frame = np.ones(labels.shape, dtype=bool)
-        frame[inside] = False
-        return np.setdiff1d(labels[frame], [0])
+        (rows, columns), (height, width) = block.region, self.shape
+        edges = [
+            labels[0] * (rows.start > 0), labels[-1] * (rows.stop < height),
+            labels[:, 0] * (columns.start > 0), labels[:, -1] * (columns.stop < width),
+        ]  # fmt: skip
+        return np.setdiff1d(np.concatenate(edges), [0])
 
     def join(self, parts: Mapping[int, Part]) -> tuple[dict[int, np.ndarray], int]:
         """Give the cells of all blocks the ids 1 … N in reading order; parts of a cell get the same.
@@ -229,20 +225,19 @@ def same_cells(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     both = np.stack([np.concatenate([upper[0], upper[1]]), np.concatenate([lower[1], lower[0]])])
     whole = both[:, (both > 0).all(axis=0) & (both[0] != both[1])]
     if whole.size:
-        pairs, shared = np.unique(whole, axis=1, return_counts=True)
-        sizes = [np.array([np.count_nonzero(line == name) for name in row]) for line, row in
-                 zip(both, pairs, strict=True)]  # fmt: skip
-        found.append(pairs[:, 2 * shared > sizes[0] + sizes[1] - shared].T)
+        pairs, common = np.unique(whole, axis=1, return_counts=True)
+        sizes = (both[:, :, None] == pairs[:, None]).sum(axis=(0, 1))  # of both cells of a pair together
+        found.append(pairs[:, 3 * common > sizes].T)
     return np.concatenate(found)
 
 
 def _majority(own: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Pairs of a cell cut off in its own block, and what the neighbour calls most of its pixels."""
     cut = own < 0
-    pairs, shared = np.unique(np.stack([own[cut], other[cut]]), axis=1, return_counts=True)
+    pairs, common = np.unique(np.stack([own[cut], other[cut]]), axis=1, return_counts=True)
     _, total = np.unique(own[cut], return_counts=True)
-    order = np.lexsort((-shared, pairs[0]))
-    pairs, shared = pairs[:, order], shared[order]
+    order = np.lexsort((-common, pairs[0]))
+    pairs, common = pairs[:, order], common[order]
     best = np.flatnonzero(np.diff(pairs[0], prepend=np.int64(1)))
-    chosen = (2 * shared[best] >= total) & (pairs[1][best] != 0)
+    chosen = (2 * common[best] >= total) & (pairs[1][best] != 0)
     return pairs[:, best[chosen]].T

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from tqdm.auto import tqdm
 
 from maunet_lite.inference import Model
@@ -72,8 +71,7 @@ def begin(
 
 def fingerprint(job: Job, slide: Slide) -> str:
     """Return a digest of all that the labels depend on: another one means another job."""
-    models = [job.model] if isinstance(job.model, (str, Path, torch.nn.Module)) else job.model
-    made = provenance.made_by(models, job.config, job.looks)
+    made = provenance.made_by(job.model, job.config, job.looks)
     if isinstance(job.source, Path):
         image: Any = provenance.identify(job.source)
     else:
@@ -91,8 +89,8 @@ class Blocks:
         self.job, self.work = job, WorkFolder(job.out)
         self.grid = BlockGrid(slide.shape, journal["block"], journal["halo"])
         self.yardstick = Yardstick(*journal["yardstick"])
-        limits = [tuple(pair) for pair in journal["limits"]]
-        self.network = SlideNetwork(slide, job.model, limits, keep=int(job.memory * survey.KEPT), **job.looks)
+        keep = int(job.memory * survey.KEPT)
+        self.network = SlideNetwork(slide, job.model, journal["limits"], keep=keep, **job.looks)
 
     def todo(self) -> list[Block]:
         """Return the blocks that are not finished."""
@@ -105,8 +103,7 @@ class Blocks:
         self.network.expect(block.region for block in todo)
         seen = ((block, [self.network.maps(*block.region)]) for block in todo)
         with ThreadPoolExecutor(1) as thread:
-            for finished in ahead(thread, self.finish, seen, 1):
-                yield finished.result()
+            yield from ahead(thread, self.finish, seen, 1)
 
     def finish(self, task: tuple[Block, list[Maps | None]]) -> tuple[Block, np.ndarray | None]:
         """Segment the maps of a block, store what they say about its core, and return its labels."""
@@ -136,8 +133,7 @@ class Blocks:
         skipped = len(parts) - len(seen)
         del parts, seen
         target = self.work.path / self.job.out.name  # what a killed run leaves is swept up with the rest
-        if target.is_dir():
-            shutil.rmtree(target)
+        shutil.rmtree(target, ignore_errors=True)
         places = list(tiles_of(self.grid.shape, TILE))
         bar = tqdm(places, desc="writing", unit="tile", disable=not progress, leave=False)
         tiles = ((place, self.work.labels(self.grid, tables, place)) for place in bar)

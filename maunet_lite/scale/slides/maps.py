@@ -18,15 +18,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maunet_lite import inference
-from maunet_lite.inference import AxisWindow, Grid, Model, Taps, resample, run_windows
+from maunet_lite.inference import AxisWindow, Grid, Model, Taps, add_window, run_windows, to_planes
 from maunet_lite.postprocessing import Maps
-from maunet_lite.preprocessing import normalize
 from maunet_lite.scale.reading.slide import Slide, shared
 from maunet_lite.scale.slides.intensity import Limits
 
 EMPTY = 0.04  # of the range of intensities: a window with less contrast holds no cell
 _PATCH = 8  # side of the patches whose means are compared: noise cancels out, cells do not
 _GROUP = 6  # windows that are read and scaled together
+_NOTHING = torch.empty(0)  # in place of the result of an empty window
 _BACKGROUND = 9.0  # logit of the background in an empty window; the others are 0
 
 Region = tuple[slice, slice]
@@ -75,7 +75,7 @@ class SlideNetwork:
         self._left = self._room  # for windows
         self.computed = 0  # windows that the network has seen
         self._uses: Counter[Key] = Counter()
-        self._kept: dict[Key, Tensor | None] = {}
+        self._kept: dict[Key, Tensor] = {}
 
     def expect(self, regions: Iterable[Region]) -> None:
         """Say which regions will be asked for: windows are kept until the last one that needs them."""
@@ -91,69 +91,59 @@ class SlideNetwork:
         with torch.inference_mode():
             for g, grid in enumerate(self.grids):
                 for _, line in groupby(_touched(g, grid, (rows, columns)), key=itemgetter(1)):
-                    results = self._line(grid, list(line))
+                    results = self._look(grid, list(line))
                     for key, values in results.items():
-                        anything |= values is not None
+                        anything |= values.numel() > 0
                         self._blend(total, values, grid, key, (rows, columns))
                     self._forget(results)
             return self.heads.maps(total) if anything else None
 
-    def _line(self, grid: Grid, keys: list[Key]) -> dict[Key, Tensor | None]:
-        """Return what the network says about windows of one row, kept or new; None if empty."""
+    def _look(self, grid: Grid, keys: list[Key]) -> dict[Key, Tensor]:
+        """Return what the network says about windows of one row, kept or new."""
+        results = {key: self._kept.get(key, _NOTHING) for key in keys}
         missing = [key for key in keys if key not in self._kept]
-        new: dict[Key, Tensor | None] = {}
         for start in range(0, len(missing), _GROUP):
-            new |= self._compute(grid, missing[start : start + _GROUP])
-        return {key: new[key] if key in new else self._kept[key] for key in keys}
+            results |= self._compute(grid, missing[start : start + _GROUP])
+        return results
 
-    def _compute(self, grid: Grid, keys: list[Key]) -> dict[Key, Tensor | None]:
+    def _compute(self, grid: Grid, keys: list[Key]) -> dict[Key, Tensor]:
         row = grid.rows[keys[0][1]]
         sources = [grid.columns[j].source for _, _, j in keys]
         left, right = min(s.start for s in sources), max(s.stop for s in sources)
-        normalized = normalize(self.slide.read(row.source, slice(left, right)), limits=self.limits)
-        if self.slide.channels == 1:  # the network copies it
-            normalized = normalized[..., :1].copy()
-        planes = torch.from_numpy(normalized).permute(2, 0, 1)  # (h, w, C) → (C, h, w)
+        planes = to_planes(self.slide.read(row.source, slice(left, right)), "authors", self.limits)
         row = row._replace(source=slice(0, planes.shape[1]))
-        results: dict[Key, Tensor | None] = dict.fromkeys(keys)
         places = {}
         for key, source in zip(keys, sources, strict=True):
             here = slice(source.start - left, source.stop - left)
             if not is_empty(planes[:, :, here], self.empty):
                 places[key] = row, grid.columns[key[2]]._replace(source=here)
         self.computed += len(places)
-        todo = iter(places)
+        found = []
         network = inference.prepare(grid.model, self.device, self.half)
         for _, output in run_windows(network, planes, list(places.values()), memory=self._left):
             shares = self.heads.share(output, grid.model, len(self.scales))
             if self.gpu_memory is not None:  # a line of results would not be counted
                 shares = shares.cpu()
-            for values in shares:
-                results[next(todo)] = values.clone() if len(shares) > 1 else values
-        return results
+            found += [share.clone() for share in shares] if len(shares) > 1 else shares
+        return dict.fromkeys(keys, _NOTHING) | dict(zip(places, found, strict=True))
 
-    def _blend(self, total: Tensor, values: Tensor | None, grid: Grid, key: Key, region: Region) -> None:
+    def _blend(self, total: Tensor, values: Tensor, grid: Grid, key: Key, region: Region) -> None:
         """Add the part of a window's result that lies in the region."""
         row, column = _part(grid.rows[key[1]], region[0]), _part(grid.columns[key[2]], region[1])
-        weight = torch.from_numpy(np.outer(row.weight, column.weight)).to(total.device)
-        if values is None:
-            total[0, row.target, column.target] += weight * (_BACKGROUND / len(self.grids))
+        if values.numel():
+            add_window(total[: len(values)], values.to(total.device), row, column)
             return
-        restored = resample(resample(values.to(total.device), row.restore, -2), column.restore, -1)
-        total[: len(values), row.target, column.target].addcmul_(restored, weight)
+        weight = torch.from_numpy(np.outer(row.weight, column.weight)).to(total.device)
+        total[0, row.target, column.target] += weight * (_BACKGROUND / len(self.grids))
 
-    def _forget(self, results: dict[Key, Tensor | None]) -> None:
+    def _forget(self, results: dict[Key, Tensor]) -> None:
         """Keep what will be needed again, as far as there is room, and drop the rest."""
         for key, values in results.items():
             self._uses[key] -= 1
             if self._uses[key] <= 0:
                 self._kept.pop(key, None)
-            elif key not in self._kept and _size(values) + sum(map(_size, self._kept.values())) <= self.keep:
-                self._kept[key] = None if values is None else values.cpu()
-
-
-def _size(values: Tensor | None) -> int:
-    return 0 if values is None else values.numel() * values.element_size()
+            elif key not in self._kept and sum(v.nbytes for v in (values, *self._kept.values())) <= self.keep:
+                self._kept[key] = values.cpu()
 
 
 def is_empty(planes: Tensor, contrast: float) -> bool:

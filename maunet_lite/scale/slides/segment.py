@@ -12,7 +12,6 @@ memory that does not grow with the image.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,12 +23,11 @@ import torch
 from tqdm.auto import tqdm
 
 from maunet_lite.inference import Model, parse_bytes
-from maunet_lite.postprocessing import PostprocessConfig, Yardstick
+from maunet_lite.postprocessing import PostprocessConfig
 from maunet_lite.scale.pool import Pool
 from maunet_lite.scale.reading.open import open_slide
 from maunet_lite.scale.reading.slide import Slide
 from maunet_lite.scale.slides.blocks import Block
-from maunet_lite.scale.slides.intensity import Limits
 from maunet_lite.scale.slides.job import Blocks, Job, begin
 from maunet_lite.scale.slides.maps import EMPTY
 from maunet_lite.scale.slides.work import SUFFIXES
@@ -53,12 +51,6 @@ class SlideResult:
         Blocks that an earlier run had finished.
     block, overlap : int
         Side of a block, and the size up to which cells at seams are the same as without seams, in pixels.
-    yardstick : Yardstick
-        What the post-processing took from the sample.
-    limits : list of (low, high)
-        Intensities that became 0.01 and 0.99.
-    seconds : float
-        Of this run.
     """
 
     labels: Path
@@ -69,9 +61,6 @@ class SlideResult:
     resumed: int
     block: int
     overlap: int
-    yardstick: Yardstick
-    limits: Limits
-    seconds: float
 
 
 class Step(NamedTuple):
@@ -165,7 +154,6 @@ def segment_slide(
     >>> result.cells, result.blocks, result.skipped
     (0, 4, 4)
     """
-    began = time.perf_counter()
     out = Path(out)
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{out}: label maps of slides end in .zarr, .tif or .tiff")
@@ -187,10 +175,7 @@ def segment_slide(
         cells, skipped = here.join(progress, description)
     if progress:
         tqdm.write(f"{cells} cells: {out}", file=sys.stderr)
-    return SlideResult(
-        out, cells, slide.shape, total, skipped, resumed, here.grid.block, journal["overlap"],
-        here.yardstick, here.network.limits, time.perf_counter() - began,
-    )  # fmt: skip
+    return SlideResult(out, cells, slide.shape, total, skipped, resumed, here.grid.block, journal["overlap"])
 
 
 def _follow(

@@ -19,12 +19,12 @@ import numpy as np
 import tifffile
 
 from maunet_lite.data import atomic_path
+from maunet_lite.export import SMALLEST, add_level, describe_levels
 from maunet_lite.scale.reading.open import require_zarr
 from maunet_lite.scale.reading.slide import shared, tiles_of
 from maunet_lite.scale.slides.blocks import BlockGrid, Part
 
 TILE = (512, 512)  # of results
-SMALLEST = 256  # no level of a pyramid is made of one that fits into a square of this side
 SUFFIXES = (".zarr", ".tif", ".tiff")
 
 Tiles = Iterator[tuple[tuple[slice, slice], np.ndarray]]
@@ -142,30 +142,15 @@ def write_slide_labels(
 
 
 def _write_zarr(folder: Path, name: str, shape: tuple[int, int], dtype: np.dtype, tiles: Tiles) -> None:
-    """Write OME-Zarr labels of version 0.4; each level holds every second pixel of the one before."""
-    root = require_zarr().open_group(folder, mode="w", zarr_format=2)
-    datasets = []
-    while True:
-        level, factor = len(datasets), 2.0 ** len(datasets)
-        array = root.create_array(
-            str(level), shape=shape, dtype=dtype, chunks=tuple(map(min, TILE, shape)),
-            chunk_key_encoding={"name": "v2", "separator": "/"},
-        )  # fmt: skip
-        for place, tile in tiles:
-            array[place] = tile.astype(dtype)
-        scale = {"type": "scale", "scale": [factor, factor]}
-        datasets.append({"path": str(level), "coordinateTransformations": [scale]})
-        if max(shape) <= SMALLEST:
-            break
-        shape = -(-shape[0] // 2), -(-shape[1] // 2)
-        tiles = _halved(array, shape)
-    name = name.removesuffix(".zarr").removesuffix(".ome")
-    axes = [{"name": axis, "type": "space"} for axis in "yx"]
-    root.attrs["multiscales"] = [{"version": "0.4", "name": name, "axes": axes, "datasets": datasets}]
-    root.attrs["image-label"] = {"version": "0.4"}
-
-
-def _halved(array: Any, shape: tuple[int, int]) -> Tiles:
-    """Give the tiles of the next level: every second pixel, so that an id is never mixed with another."""
-    for place in tiles_of(shape, TILE):
-        yield place, array[tuple(slice(2 * part.start, 2 * part.stop) for part in place)][::2, ::2]
+    """Write OME-Zarr labels; each level holds every second pixel of the one before, so that no ids mix."""
+    group = require_zarr().open_group(folder, mode="w", zarr_format=2)
+    level = add_level(group, shape, dtype)
+    for place, tile in tiles:
+        level[place] = tile.astype(dtype)
+    while max(level.shape) > SMALLEST:
+        before, level = level, add_level(group, tuple(-(-side // 2) for side in level.shape), dtype)
+        for rows, columns in tiles_of(level.shape, TILE):
+            double = slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop)
+            level[rows, columns] = before[double][::2, ::2]
+    describe_levels(group, name.removesuffix(".zarr").removesuffix(".ome"))
+    group.attrs["image-label"] = {"version": "0.4"}
