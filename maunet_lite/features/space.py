@@ -99,8 +99,7 @@ class Plane:
 
     def table(self) -> pd.DataFrame:
         """Return the table of the features with coordinates PC1, PC2, … added."""
-        names = [f"PC{k + 1}" for k in range(self.points.shape[1])]
-        return self.features.table.assign(**dict(zip(names, self.points.T, strict=True)))
+        return self.features.table.assign(**{f"PC{k}": x for k, x in enumerate(self.points.T, start=1)})
 
 
 @dataclass(frozen=True)
