@@ -211,8 +211,10 @@ def build_encoder(name: str, imagenet: bool = False) -> nn.Module:
             f"encoder {name!r} is not known; choose one of lite, {', '.join(VARIANTS)} or timm:NAME"
         )
     encoder = ResNetEncoder(base, _stages(name, cut, most=5) or 5)
-    if imagenet:
-        _load_imagenet(encoder, VARIANTS[base].weights)
+    if imagenet:  # torchvision's file has a classifier, too
+        file = VARIANTS[base].weights
+        if missing := encoder.load_state_dict(imagenet_weights(file), strict=False).missing_keys:
+            raise ValueError(f"{file} lacks {len(missing)} weights of the encoder, first {missing[0]!r}")
     return encoder
 
 
@@ -232,13 +234,6 @@ def _lite_stages(name: str, cut: str) -> tuple[tuple[int, ...], int]:
             "the residual blocks in each"
         )
     return tuple(map(int, found[1].split("-"))), int(found[2] or 1)
-
-
-def _load_imagenet(encoder: nn.Module, filename: str) -> None:
-    """Fill `encoder` with torchvision's weights, as far as it has a place for them."""
-    missing = encoder.load_state_dict(imagenet_weights(filename), strict=False).missing_keys
-    if missing:
-        raise ValueError(f"{filename} lacks {len(missing)} weights of the encoder, first {missing[0]!r}")
 
 
 def imagenet_weights(filename: str) -> dict[str, Tensor]:
