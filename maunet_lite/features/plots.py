@@ -130,24 +130,20 @@ def margin_strip(features: dict[str, Features], ax: Axes | None = None) -> Axes:
     return ax
 
 
-def measure_lines(
-    results: pd.DataFrame, by: str = "network", pair: str = "seed", measures: Sequence[str] | None = None
-) -> Figure:
-    """Draw each measure for each run; runs of the same `pair` are joined by a line, a bar marks the mean.
+def measure_lines(results: pd.DataFrame, measures: Sequence[str] | None = None) -> Figure:
+    """Draw each measure for each run; runs of the same seed are joined by a line, a bar marks the mean.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        One row per run: columns `by`, `pair` and measures.
-    by, pair : str
-        What is compared (horizontally), and which runs belong together.
+        One row per run: columns network (what is compared, horizontally), seed and measures.
     measures : sequence of str, optional
         By default those of `features.MEASURES` that are columns.
     """
     names = [name for name in measures or MEASURES if name in results and results[name].notna().any()]
     axes = take_axes(None, len(names), 4, 2.1, 2.2)
     for ax, name in zip(axes, names, strict=True):
-        table = results.pivot_table(index=by, columns=pair, values=name, sort=False)
+        table = results.pivot_table(index="network", columns="seed", values=name, sort=False)
         places = range(len(table))
         ax.set_prop_cycle(color=SERIES)
         ax.plot(places, table, marker="o", markersize=5, linewidth=1)

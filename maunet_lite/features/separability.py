@@ -115,12 +115,7 @@ def _probe(vectors: np.ndarray, classes: np.ndarray, groups: np.ndarray, folds: 
 
 
 def paired_differences(
-    results: pd.DataFrame,
-    by: str,
-    first: object,
-    second: object,
-    pair: str = "seed",
-    measures: Sequence[str] | None = None,
+    results: pd.DataFrame, by: str, first: object, second: object, measures: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Compare two kinds of runs seed by seed: `second` minus `first`.
 
@@ -130,11 +125,9 @@ def paired_differences(
     Parameters
     ----------
     results : pandas.DataFrame
-        One row per run; columns `by`, `pair` and measures.
+        One row per run; columns `by`, seed and measures.
     by, first, second
         Column and its two values to compare.
-    pair : str
-        Column that says which runs belong together.
     measures : sequence of str, optional
         By default those of `MEASURES` that are columns.
 
@@ -147,7 +140,7 @@ def paired_differences(
     Raises
     ------
     ValueError
-        If no `pair` has both runs.
+        If no seed has both runs.
 
     Examples
     --------
@@ -161,9 +154,9 @@ def paired_differences(
     missing = [name for name in chosen if name not in results]
     if missing or not chosen:
         raise ValueError(f"measures {missing or list(MEASURES)} are no columns of {list(results)}")
-    tables = [results[results[by] == value].set_index(pair)[chosen] for value in (first, second)]
+    tables = [results[results[by] == value].set_index("seed")[chosen] for value in (first, second)]
     difference = (tables[1] - tables[0]).dropna(how="all")
     if difference.empty:
-        raise ValueError(f"no {pair} has both a run with {by}={first!r} and one with {by}={second!r}")
+        raise ValueError(f"no seed has both a run with {by}={first!r} and one with {by}={second!r}")
     summary = difference.agg(["mean", "std", "min", "max"]).T.rename(columns={"std": "sd"})
     return summary.assign(above_zero=(difference > 0).sum(), pairs=difference.count())

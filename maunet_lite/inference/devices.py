@@ -25,9 +25,8 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(
-            f"device {device!r} is not known: use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'"
-        ) from error
+        known = "'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'"
+        raise ValueError(f"device {device!r} is not known: use {known}") from error
     count = {"cuda": n_cuda, "mps": n_mps}.get(resolved.type, 1)
     if not count:
         raise ValueError(

@@ -164,9 +164,7 @@ def read_published(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _load(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no file {path}: download the authors' weights from the page in their README"
-        )
+        raise FileNotFoundError(f"no file {path}: download the authors' weights, their README says whence")
     try:
         with _numpy_scalars_allowed():
             content = torch.load(path, map_location="cpu", weights_only=True)

@@ -199,17 +199,13 @@ def build_encoder(name: str, imagenet: bool = False) -> nn.Module:
         return TimmEncoder(base, _stages(name, cut, most=9), pretrained=imagenet)
     if base == "lite":
         if imagenet:
-            known = ", ".join(VARIANTS)
-            raise ValueError(
-                f"there are no ImageNet weights for the encoder 'lite': use imagenet=False, or {known}"
-            )
+            raise ValueError("there are no ImageNet weights for the encoder 'lite': use imagenet=False")
         if "-" in cut:
             return LiteEncoder(*_lite_stages(name, cut))
         return LiteEncoder(LITE_CHANNELS[: _stages(name, cut, most=len(LITE_CHANNELS))])
     if base not in VARIANTS:
-        raise ValueError(
-            f"encoder {name!r} is not known; choose one of lite, {', '.join(VARIANTS)} or timm:NAME"
-        )
+        known = ", ".join(["lite", *VARIANTS, "timm:NAME"])
+        raise ValueError(f"encoder {name!r} is not known; choose one of {known}")
     encoder = ResNetEncoder(base, _stages(name, cut, most=5) or 5)
     if imagenet:  # torchvision's file has a classifier, too
         file = VARIANTS[base].weights
