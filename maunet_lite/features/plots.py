@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from maunet_lite.features.separability import MEASURES
 from maunet_lite.features.space import Features, Plane, decision_boundary, margins
 from maunet_lite.figures import SERIES, take_axes, tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MARKERS = {"background": "X", "interior": "o"}
 _KNOWN = {"brightfield": "#E69F00", "fluorescence": "#009E73", "phase-contrast": "#0072B2", "dic": "#CC79A7"}
@@ -67,8 +65,6 @@ def scatter(
     -------
     matplotlib.axes.Axes
     """
-    import seaborn as sns
-
     ax = take_axes(ax, 1, 1, 5.2, 4.2)[0]
     x, y = components
     table = plane.table() if rows is None else plane.table().iloc[rows]
@@ -111,8 +107,6 @@ def margin_strip(features: dict[str, Features], ax: Axes | None = None) -> Axes:
         Name of a network → its features at the head's input. One colour each.
     ax : axes, optional
     """
-    import seaborn as sns
-
     tables = [f.table.assign(margin=margins(f), network=name) for name, f in features.items()]
     table = pd.concat(tables, ignore_index=True)
     table["group"] = table["modality"] + "\n" + table["class"]

@@ -71,10 +71,7 @@ def discriminability(features: Features) -> dict[str, float]:
     vectors = features.vectors.astype(np.float64)
     classes = features.table["class"].to_numpy()
     if len(set(classes)) < 2:
-        raise ValueError(
-            f"rows of both classes are needed, got only {sorted(set(classes))}: "
-            "are there cells in the images?"
-        )
+        raise ValueError(f"both classes are needed, got only {sorted(set(classes))}: give images with cells")
     modalities = features.table["modality"].to_numpy()
     within, between = _scatter(vectors, classes)
     cells = np.array([f"{c}/{m}" for c, m in zip(classes, modalities, strict=True)])

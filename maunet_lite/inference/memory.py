@@ -78,9 +78,7 @@ def peak_memory() -> int:
         return int(psutil.Process().memory_info().peak_wset)
     status = Path("/proc/self/status")
     if status.exists():  # Linux: getrusage would count the process that started this one, too
-        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
-        if found:
-            return int(found[1]) * 1024
+        return int(re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)[1]) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

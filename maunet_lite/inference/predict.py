@@ -70,7 +70,7 @@ def segment(
     >>> segment(image, model=build_model("lite"), device="cpu").shape
     (40, 60)
     """
-    config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
+    config = PostprocessConfig.named(postprocess)  # refuses an unknown name before the work
     return segment_maps(predict(model, image, scales, device=device, **options), config).labels
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.transforms import Bbox
 
 from maunet_lite.figures import CLASS_COLORS, CLASS_NAMES
 from maunet_lite.network.describe import skeleton
 from maunet_lite.network.maunet import MAUNet
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.transforms import Bbox
-
-    Boxes = dict[int, Bbox]  # by stride
+Boxes = dict[int, Bbox]  # by stride
 
 # fill and edge of each part
 COLORS = {
@@ -62,8 +62,6 @@ def draw(preset_or_model: str | MAUNet, ax: Axes | None = None) -> Figure:
     >>> "proxy" in {text.get_text() for text in figure.axes[0].texts}
     True
     """
-    from matplotlib import pyplot as plt
-
     model = skeleton(preset_or_model)
     config, strides = model.config, (1, *model.encoder.strides)
     rows = {stride: -float(i) for i, stride in enumerate(dict.fromkeys(strides))}
@@ -150,8 +148,6 @@ def _text(ax: Axes, x: float, y: float, text: str, size: float = 7.5, **style: o
 
 def _box(ax: Axes, kind: str, x: float, y: float, width: float, text: str, small: bool = False) -> Bbox:
     """Draw a box around (x, y) with a word in it; return where it lies."""
-    from matplotlib.patches import FancyBboxPatch
-
     (fill, edge), (height, size) = COLORS[kind], (0.3, 6.5) if small else (BOX, 8.5)
     _text(ax, x, y, text, size)
     style = {"boxstyle": "round,pad=0,rounding_size=0.08", "fc": fill, "ec": edge, "lw": 1, "zorder": 3}

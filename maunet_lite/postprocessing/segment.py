@@ -79,8 +79,7 @@ def segment(
            [0, 1, 1, 0, 0, 2, 2, 2, 0],
            [0, 1, 1, 0, 0, 2, 2, 2, 0]], dtype=int32)
     """
-    if not isinstance(config, PostprocessConfig):
-        config = PostprocessConfig.named("default" if config is None else config)
+    config = PostprocessConfig.named("default" if config is None else config)
     results: dict[str, np.ndarray] = {}
 
     def kept(step: Any) -> Any:
@@ -94,12 +93,8 @@ def segment(
     maps = check_maps(maps)
     foreground, interior = kept(steps.threshold_maps(maps, config))
     pieces, _ = label_components(interior)
-    width, highest, highest_blurred, mean_area = yardstick or (
-        steps.mean_cell_width(pieces),
-        None,
-        None,
-        None,
-    )
+    whole = yardstick or (steps.mean_cell_width(pieces), None, None, None)
+    width, highest, highest_blurred, mean_area = whole
     distance = interior_distance(pieces) if maps.distance is None else maps.distance
     relief = steps.make_relief(distance, config, highest)
     blurred = steps.blur_distance(distance, width, config)
