@@ -182,16 +182,14 @@ def _masked_sums(values: Tensor, masks: np.ndarray) -> np.ndarray:
     return np.einsum("khw,dhw->kd", weights, values.cpu().double().numpy(), optimize=True)
 
 
-def _plan(length: int, window: int, overlap: int, stride: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return for each window of an axis which pixels it shows (mirrored beyond the image) and answers for."""
+def _plan(length: int, window: int, overlap: int, stride: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield for each window of an axis which pixels it shows (mirrored beyond the image) and answers for."""
     size, starts = window_starts(length, window, overlap, stride)
     # neighbours divide what they share in the middle
     cuts = [0, *((left + size + right) // 2 for left, right in pairwise(starts)), length]
-    plan = []
     for start, first, last in zip(starts, cuts[:-1], cuts[1:], strict=True):
         position = np.arange(start, start + size)
-        plan.append((mirrored(position, length), (position >= first) & (position < last)))
-    return plan
+        yield mirrored(position, length), (position >= first) & (position < last)
 
 
 @contextmanager
