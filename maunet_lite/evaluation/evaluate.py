@@ -105,7 +105,7 @@ def evaluate(
     checked_scales(scales, 0, MULTI_SCALE_LIMIT)
     inspect.signature(predict).bind_partial(**options)  # refuses unknown ones before the first image
     target, models = resolve_device(device), as_models(model)
-    config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
+    config = PostprocessConfig.named(postprocess)
 
     def method(data: CellDataset, index: int) -> Scored:
         image = data.image(index)
@@ -214,14 +214,10 @@ def _table(dataset: Data, split: str, method: Method, rules: Rules, progress: bo
 def _scores(truth: np.ndarray, scored: Scored, rules: Rules, reason: str) -> dict[str, Any]:
     match = match_cells(truth, scored.labels, *rules)
     classes = class_map(scored.labels) if scored.classes is None else scored.classes
-    scores = {
-        "f1": match.f1,
+    scores = {score: getattr(match, score) for score in ("f1", "precision", "recall", "pq")} | {
         "f1_plain": np.nan if scored.plain is None else match_cells(truth, scored.plain, *rules).f1,
         "dice": dice(truth, scored.labels),
         "class_dice": mean_dice(np.minimum(class_map(truth), scored.n_classes - 1), classes),
-        "precision": match.precision,
-        "recall": match.recall,
-        "pq": match.pq,
     }
     if reason:  # even where there was nothing to find
         scores = dict.fromkeys(scores, 0.0)

@@ -93,19 +93,15 @@ def format_summary(tables: pd.DataFrame | Mapping[str, pd.DataFrame]) -> str:
 def _note(name: str, row: pd.Series) -> str:
     """Say how many images failed and how many were late, "" if none."""
     reasons = {"failed": "failed and count as missed", "late": "took longer than the challenge allows"}
-    parts = [
-        f"{row[kind]:.0f} of {row['images']:.0f} images {what}"
-        for kind, what in reasons.items()
-        if row.get(kind)
-    ]
+    total = f"{row['images']:.0f} images"
+    parts = [f"{row[kind]:.0f} of {total} {what}" for kind, what in reasons.items() if row.get(kind)]
     return f"{name}: {'; '.join(parts)}" if parts else ""
 
 
 def _markdown(lines: list[list[str]]) -> list[str]:
     """Lay out cells in columns of even width, text to the left, numbers to the right."""
-    columns = [
-        (max(map(len, column)), column[0] in ("modality", "method")) for column in zip(*lines, strict=True)
-    ]
-    rule = ["-" * width if text else "-" * (width - 1) + ":" for width, text in columns]
-    formats = [f"{'<' if text else '>'}{width}" for width, text in columns]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    sides = ["<" if head in ("modality", "method") else ">" for head in lines[0]]
+    rule = ["-" * (n - 1) + ("-" if side == "<" else ":") for n, side in zip(widths, sides, strict=True)]
+    formats = [f"{side}{width}" for width, side in zip(widths, sides, strict=True)]
     return ["| " + " | ".join(map(format, line, formats)) + " |" for line in (lines[0], rule, *lines[1:])]

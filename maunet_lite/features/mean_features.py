@@ -8,7 +8,8 @@ look at what came out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import pairwise, product
 
 import numpy as np
@@ -132,7 +133,7 @@ def mean_features(
     device = resolve_device(device)
     with _evaluating(model, device), _reading(model) as read:
         for sample in tqdm(samples, desc="features", unit="image", disable=not progress):
-            sums, pixels = _image_sums(model, sample, names, read, (window, overlap), device)
+            sums, pixels = _image_sums(model, sample, names, read, (window, overlap))
             mask = "predicted" if sample.labels is None else "truth"
             for k in np.flatnonzero(pixels):
                 rows.append((sample.name, sample.modality, PARTS[k], int(pixels[k]), mask))
@@ -147,12 +148,7 @@ def mean_features(
 
 
 def _image_sums(
-    model: MAUNet,
-    sample: Sample,
-    names: list[str],
-    read: dict[str, Tensor],
-    window: tuple,
-    device: torch.device,
+    model: MAUNet, sample: Sample, names: list[str], read: dict[str, Tensor], window: tuple[int, int]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return sums of features over the pixels of each part, {layer: (2, D)}, and numbers of pixels, (2,)."""
     image = normalize(sample.image, model.config.intensity)
@@ -167,7 +163,7 @@ def _image_sums(
     for (rows, own_rows), (columns, own_columns) in product(*axes):
         shown = np.ix_(rows, columns)
         x = torch.from_numpy(image[shown]).permute(2, 0, 1)[None]  # (1, 3, window, window)
-        logits = model(x.to(device)).logits
+        logits = model(x.to(next(model.parameters()).device)).logits
         # without labels the most likely class counts; the proxy is never one
         seen = logits[0, : model.n_classes].argmax(dim=0).cpu().numpy() if classes is None else classes[shown]
         own = own_rows[:, None] & own_columns
@@ -186,16 +182,14 @@ def _masked_sums(values: Tensor, masks: np.ndarray) -> np.ndarray:
     return np.einsum("khw,dhw->kd", weights, values.cpu().double().numpy(), optimize=True)
 
 
-def _plan(length: int, window: int, overlap: int, stride: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return for each window of an axis which pixels it shows (mirrored beyond the image) and answers for."""
+def _plan(length: int, window: int, overlap: int, stride: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield for each window of an axis which pixels it shows (mirrored beyond the image) and answers for."""
     size, starts = window_starts(length, window, overlap, stride)
     # neighbours divide what they share in the middle
     cuts = [0, *((left + size + right) // 2 for left, right in pairwise(starts)), length]
-    plan = []
     for start, first, last in zip(starts, cuts[:-1], cuts[1:], strict=True):
         position = np.arange(start, start + size)
-        plan.append((mirrored(position, length), (position >= first) & (position < last)))
-    return plan
+        yield mirrored(position, length), (position >= first) & (position < last)
 
 
 @contextmanager
@@ -215,23 +209,15 @@ def _reading(model: MAUNet) -> Iterator[dict[str, Tensor]]:
     """Keep every layer's output of the latest pass in a dict, by forward hooks that go away at the end."""
     read: dict[str, Tensor] = {}
 
-    def keep(name: str):  # noqa: ANN202 - a hook
-        def hook(module: object, inputs: object, output: Tensor | list[Tensor]) -> None:
-            stages = isinstance(output, list)
-            read.update(
-                {f"{name}.{k}": value for k, value in enumerate(output)} if stages else {name: output}
-            )
+    def keep(name: str, module: object, inputs: object, output: Tensor | list[Tensor]) -> None:
+        stages = {f"{name}.{k}": value for k, value in enumerate(output)} if isinstance(output, list) else {}
+        read.update(stages or {name: output})
 
-        return hook
-
-    hooks = [model.encoder.register_forward_hook(keep("encoder"))]
+    watched = {"encoder": model.encoder}
     for name in ("class_decoder", "distance_decoder"):
-        decoder = getattr(model, name)
-        if decoder is not None:
-            hooks += [b.register_forward_hook(keep(f"{name}.{k}")) for k, b in enumerate(decoder.blocks)]
-            hooks.append(decoder.register_forward_hook(keep(name)))
-    try:
+        if decoder := getattr(model, name):
+            watched |= {f"{name}.{k}": block for k, block in enumerate(decoder.blocks)} | {name: decoder}
+    with ExitStack() as hooks:
+        for name, part in watched.items():
+            hooks.enter_context(part.register_forward_hook(partial(keep, name)))
         yield read
-    finally:
-        for hook in hooks:
-            hook.remove()

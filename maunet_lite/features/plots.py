@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from maunet_lite.features.separability import MEASURES
-from maunet_lite.features.space import Boundary, Features, Plane, decision_boundary, margins
-from maunet_lite.figures import SERIES, take_axes
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from maunet_lite.features.space import Features, Plane, decision_boundary, margins
+from maunet_lite.figures import SERIES, take_axes, tidy
 
 MARKERS = {"background": "X", "interior": "o"}
-_KNOWN = {
-    "brightfield": "#E69F00",
-    "fluorescence": "#009E73",
-    "phase-contrast": "#0072B2",
-    "dic": "#CC79A7",
-}
+_KNOWN = {"brightfield": "#E69F00", "fluorescence": "#009E73", "phase-contrast": "#0072B2", "dic": "#CC79A7"}
 
 
 def modality_colors(modalities: Iterable[str]) -> dict[str, str]:
@@ -33,11 +27,8 @@ def modality_colors(modalities: Iterable[str]) -> dict[str, str]:
     >>> modality_colors(["dic", "electron"])
     {'dic': '#CC79A7', 'electron': '#D55E00'}
     """
-    found = list(dict.fromkeys(modalities))
-    spare = [color for color in SERIES if color not in _KNOWN.values()] + list(_KNOWN.values())
-    others = [name for name in found if name not in _KNOWN]
-    extra = {name: spare[k % len(spare)] for k, name in enumerate(others)}
-    return {name: (_KNOWN | extra)[name] for name in found}
+    spare = cycle([*(color for color in SERIES if color not in _KNOWN.values()), *_KNOWN.values()])
+    return {name: _KNOWN.get(name) or next(spare) for name in dict.fromkeys(modalities)}
 
 
 def scatter(
@@ -74,8 +65,6 @@ def scatter(
     -------
     matplotlib.axes.Axes
     """
-    import seaborn as sns
-
     ax = take_axes(ax, 1, 1, 5.2, 4.2)[0]
     x, y = components
     table = plane.table() if rows is None else plane.table().iloc[rows]
@@ -87,12 +76,14 @@ def scatter(
     if proxies and plane.proxies is not None:
         _draw_proxies(ax, plane.proxies[:, [x - 1, y - 1]], plane.features.head.names)
     if boundary and plane.proxies is not None:
-        _draw_boundary(ax, decision_boundary(plane, method=boundary, components=components))
+        limits, line = ax.axis(), decision_boundary(plane, method=boundary, components=components)
+        ends = line.ends(np.abs(limits).sum())  # beyond the diagram
+        ax.plot(*ends.T, color="#222222", linestyle="--", linewidth=1.2, label="decision boundary", zorder=3)
+        ax.axis(limits)
     share = 100 * plane.explained
-    ax.set_xlabel(f"component {x} ({share[x - 1]:.0f} % of the variance)", fontsize=9)
-    ax.set_ylabel(f"component {y} ({share[y - 1]:.0f} %)", fontsize=9)
-    ax.set_title(title or "", fontsize=9)
-    _plain(ax)
+    ax.set(xlabel=f"component {x} ({share[x - 1]:.0f} % of the variance)")
+    ax.set(ylabel=f"component {y} ({share[y - 1]:.0f} %)", title=title or "")
+    tidy(ax)
     if legend:
         ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
@@ -103,17 +94,8 @@ def _draw_proxies(ax: Axes, places: np.ndarray, names: tuple[str, ...]) -> None:
         color = "#B00020" if name == "proxy" else "#222222"
         below = (0, -16 if name == "proxy" else 9)  # it often lies near another star
         ax.scatter(*place, marker="*", s=190, color=color, edgecolor="white", linewidth=1, zorder=5)
-        ax.annotate(
-            name, place, below, textcoords="offset points", fontsize=8, ha="center", color=color, zorder=6
-        )
-
-
-def _draw_boundary(ax: Axes, boundary: Boundary) -> None:
-    """Draw the line across the diagram without changing its limits."""
-    limits = ax.axis()
-    ends = boundary.ends(np.abs(limits).sum())  # beyond the diagram
-    ax.plot(*ends.T, color="#222222", linestyle="--", linewidth=1.2, label="decision boundary", zorder=3)
-    ax.axis(limits)
+        style = {"fontsize": 8, "ha": "center", "color": color, "zorder": 6}
+        ax.annotate(name, place, below, textcoords="offset points", **style)
 
 
 def margin_strip(features: dict[str, Features], ax: Axes | None = None) -> Axes:
@@ -125,8 +107,6 @@ def margin_strip(features: dict[str, Features], ax: Axes | None = None) -> Axes:
         Name of a network → its features at the head's input. One colour each.
     ax : axes, optional
     """
-    import seaborn as sns
-
     tables = [f.table.assign(margin=margins(f), network=name) for name, f in features.items()]
     table = pd.concat(tables, ignore_index=True)
     table["group"] = table["modality"] + "\n" + table["class"]
@@ -137,59 +117,35 @@ def margin_strip(features: dict[str, Features], ax: Axes | None = None) -> Axes:
         alpha=0.75, palette=list(SERIES[: len(features)]), ax=ax,
     )  # fmt: skip
     ax.axvline(0, color="#222222", linestyle="--", linewidth=1.2)
-    ax.set_xlabel(
-        "distance from the boundary, in mean feature lengths (left of the dashed line: wrong side)",
-        fontsize=9,
-    )
-    ax.set_ylabel("")
+    where = "in mean feature lengths (left of the dashed line: wrong side)"
+    ax.set(xlabel=f"distance from the boundary, {where}", ylabel="")
     ax.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(features))
-    _plain(ax)
+    tidy(ax)
     return ax
 
 
-def measure_lines(
-    results: pd.DataFrame,
-    by: str = "network",
-    pair: str = "seed",
-    measures: Sequence[str] | None = None,
-    columns: int = 4,
-) -> Figure:
-    """Draw each measure for each run; runs of the same `pair` are joined by a line, a bar marks the mean.
+def measure_lines(results: pd.DataFrame, measures: Sequence[str] | None = None) -> Figure:
+    """Draw each measure for each run; runs of the same seed are joined by a line, a bar marks the mean.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        One row per run: columns `by`, `pair` and measures.
-    by, pair : str
-        What is compared (horizontally), and which runs belong together.
+        One row per run: columns network (what is compared, horizontally), seed and measures.
     measures : sequence of str, optional
         By default those of `features.MEASURES` that are columns.
-    columns : int
-        Diagrams in a row.
     """
     names = [name for name in measures or MEASURES if name in results and results[name].notna().any()]
-    axes = take_axes(None, len(names), columns, 8.5 / columns, 2.2)
+    axes = take_axes(None, len(names), 4, 2.1, 2.2)
     for ax, name in zip(axes, names, strict=True):
-        _measure_line(ax, results.pivot_table(index=by, columns=pair, values=name, sort=False))
+        table = results.pivot_table(index="network", columns="seed", values=name, sort=False)
+        places = range(len(table))
+        ax.set_prop_cycle(color=SERIES)
+        ax.plot(places, table, marker="o", markersize=5, linewidth=1)
+        ax.plot(places, table.mean(axis=1), "_", markersize=24, markeredgewidth=2, color="#222222")
+        low, high = table.min(axis=None), table.max(axis=None)
+        middle, reach = (low + high) / 2, max(0.6 * (high - low), 0.1)  # a third digit should look like one
+        ax.set(ylim=(middle - reach, middle + reach), xlim=(-0.5, len(table) - 0.5))
+        ax.set_xticks(places, table.index.astype(str))
         ax.set_title(name.replace("_", " "), fontsize=9)
+        tidy(ax)
     return axes[0].figure
-
-
-def _measure_line(ax: Axes, table: pd.DataFrame) -> None:
-    """Draw one line per column of a table over its rows."""
-    places = range(len(table))
-    ax.set_prop_cycle(color=SERIES)
-    ax.plot(places, table, marker="o", markersize=5, linewidth=1)
-    ax.plot(places, table.mean(axis=1), "_", markersize=24, markeredgewidth=2, color="#222222")
-    low, high = float(table.min(axis=None)), float(table.max(axis=None))
-    reach = max(0.6 * (high - low), 0.1)  # a difference in the third digit should look like one
-    ax.set(ylim=((low + high) / 2 - reach, (low + high) / 2 + reach), xlim=(-0.5, len(table) - 0.5))
-    ax.set_xticks(places, [str(value) for value in table.index])
-    _plain(ax)
-
-
-def _plain(ax: Axes) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(color="#DDDDDD", linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.tick_params(labelsize=8)

@@ -1,8 +1,8 @@
 """How well features tell background from cells, as numbers: what "more discriminable" (paper 4.2) can mean.
 
 The paper judges a scatter diagram by eye. Each measure here answers one question about the same mean
-features; they need not agree, and with few images or one seed none of them proves much. `spread` and
-`paired_differences` are for that.
+features; they need not agree, and with few images or one seed none of them proves much; `paired_differences`
+is for that.
 """
 
 from __future__ import annotations
@@ -71,10 +71,7 @@ def discriminability(features: Features) -> dict[str, float]:
     vectors = features.vectors.astype(np.float64)
     classes = features.table["class"].to_numpy()
     if len(set(classes)) < 2:
-        raise ValueError(
-            f"rows of both classes are needed, got only {sorted(set(classes))}: "
-            "are there cells in the images?"
-        )
+        raise ValueError(f"both classes are needed, got only {sorted(set(classes))}: give images with cells")
     modalities = features.table["modality"].to_numpy()
     within, between = _scatter(vectors, classes)
     cells = np.array([f"{c}/{m}" for c, m in zip(classes, modalities, strict=True)])
@@ -114,43 +111,8 @@ def _probe(vectors: np.ndarray, classes: np.ndarray, groups: np.ndarray, folds: 
     return float(np.mean(cross_val_predict(probe, vectors, classes, cv=splits) == classes))
 
 
-def spread(results: pd.DataFrame, by: str, measures: Sequence[str] | None = None) -> pd.DataFrame:
-    """Summarise measures over repeated runs, such as seeds.
-
-    Parameters
-    ----------
-    results : pandas.DataFrame
-        One row per run: the column `by`, and measures.
-    by : str
-        Column that names what is compared, for example "network".
-    measures : sequence of str, optional
-        By default those of `MEASURES` that are columns.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per measure and value of `by`; columns mean, sd (NaN for a single run), min, max, runs. NaN
-        results do not count.
-
-    Examples
-    --------
-    >>> runs = pd.DataFrame({"network": ["a", "a", "b"], "silhouette": [0.2, 0.4, 0.5]})
-    >>> spread(runs, by="network").round(2).values.tolist()
-    [[0.3, 0.14, 0.2, 0.4, 2.0], [0.5, nan, 0.5, 0.5, 1.0]]
-    """
-    chosen = _columns(results, measures)
-    long = results.melt(id_vars=[by], value_vars=chosen, var_name="measure")
-    grouped = long.groupby(["measure", by], sort=False)["value"]
-    return grouped.agg(mean="mean", sd="std", min="min", max="max", runs="count")
-
-
 def paired_differences(
-    results: pd.DataFrame,
-    by: str,
-    first: object,
-    second: object,
-    pair: str = "seed",
-    measures: Sequence[str] | None = None,
+    results: pd.DataFrame, by: str, first: object, second: object, measures: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Compare two kinds of runs seed by seed: `second` minus `first`.
 
@@ -160,11 +122,9 @@ def paired_differences(
     Parameters
     ----------
     results : pandas.DataFrame
-        One row per run; columns `by`, `pair` and measures.
+        One row per run; columns `by`, seed and measures.
     by, first, second
         Column and its two values to compare.
-    pair : str
-        Column that says which runs belong together.
     measures : sequence of str, optional
         By default those of `MEASURES` that are columns.
 
@@ -177,7 +137,7 @@ def paired_differences(
     Raises
     ------
     ValueError
-        If no `pair` has both runs.
+        If no seed has both runs.
 
     Examples
     --------
@@ -187,20 +147,13 @@ def paired_differences(
     >>> paired[["mean", "above_zero", "pairs"]].round(2).values.tolist()
     [[0.2, 2.0, 2.0]]
     """
-    chosen = _columns(results, measures)
-    tables = [results[results[by] == value].set_index(pair)[chosen] for value in (first, second)]
-    difference = (tables[1] - tables[0]).dropna(how="all")
-    if difference.empty:
-        raise ValueError(f"no {pair} has both a run with {by}={first!r} and one with {by}={second!r}")
-    summary = difference.agg(["mean", "std", "min", "max"]).T.rename(columns={"std": "sd"})
-    return summary.assign(above_zero=(difference > 0).sum(), pairs=difference.count())
-
-
-def _columns(results: pd.DataFrame, measures: Sequence[str] | None) -> list[str]:
     chosen = [name for name in MEASURES if name in results] if measures is None else list(measures)
     missing = [name for name in chosen if name not in results]
     if missing or not chosen:
-        raise ValueError(
-            f"measures {missing or list(MEASURES)} are no columns of the results: {list(results)}"
-        )
-    return chosen
+        raise ValueError(f"measures {missing or list(MEASURES)} are no columns of {list(results)}")
+    tables = [results[results[by] == value].set_index("seed")[chosen] for value in (first, second)]
+    difference = (tables[1] - tables[0]).dropna(how="all")
+    if difference.empty:
+        raise ValueError(f"no seed has both a run with {by}={first!r} and one with {by}={second!r}")
+    summary = difference.agg(["mean", "std", "min", "max"]).T.rename(columns={"std": "sd"})
+    return summary.assign(above_zero=(difference > 0).sum(), pairs=difference.count())

@@ -65,6 +65,12 @@ class Features:
     def __len__(self) -> int:
         return len(self.table)
 
+    def classifier(self) -> Head:
+        """Return the head, or raise a ValueError if it does not read these features."""
+        if self.head is None:
+            raise ValueError(f"layer {self.layer!r} is not the input of the head: use 'class_decoder'")
+        return self.head
+
     def select(self, mask: np.ndarray | pd.Series) -> Features:
         """Return the rows where `mask` is true."""
         mask = np.asarray(mask, dtype=bool)
@@ -99,8 +105,7 @@ class Plane:
 
     def table(self) -> pd.DataFrame:
         """Return the table of the features with coordinates PC1, PC2, … added."""
-        names = [f"PC{k + 1}" for k in range(self.points.shape[1])]
-        return self.features.table.assign(**dict(zip(names, self.points.T, strict=True)))
+        return self.features.table.assign(**{f"PC{k}": x for k, x in enumerate(self.points.T, start=1)})
 
 
 @dataclass(frozen=True)
@@ -165,9 +170,8 @@ def pca(features: Features, n: int = 2, fit_on: np.ndarray | pd.Series | None = 
 
     rows = features.vectors if fit_on is None else features.vectors[np.asarray(fit_on, dtype=bool)]
     if n > min(rows.shape):
-        raise ValueError(
-            f"{n} components need as many rows and dimensions; the features are {rows.shape}: add images"
-        )
+        wanted = f"{n} components need as many rows and dimensions"
+        raise ValueError(f"{wanted}; the features are {rows.shape}: add images")
     model = PCA(n, svd_solver="full").fit(rows.astype(np.float64))
 
     def project(vectors: np.ndarray) -> np.ndarray:
@@ -214,12 +218,7 @@ def decision_boundary(
     ValueError
         If the features are not the head's input, or if a class, the method or a component is not known.
     """
-    head = plane.features.head
-    if head is None or plane.proxies is None:
-        raise ValueError(
-            f"layer {plane.features.layer!r} is not the input of the head, so it has no class weights: "
-            "use 'class_decoder'"
-        )
+    head = plane.features.classifier()
     axes = [number - 1 for number in components]
     if len(axes) != 2 or min(axes) < 0 or max(axes) >= len(plane.components):
         raise ValueError(
@@ -253,9 +252,7 @@ def margins(features: Features, first: str = "background", second: str = "interi
     ValueError
         If the features are not the head's input.
     """
-    if features.head is None:
-        raise ValueError(f"layer {features.layer!r} is not the input of the head: use 'class_decoder'")
-    weight, bias = features.head.difference(first, second)
+    weight, bias = features.classifier().difference(first, second)
     distance = (features.vectors @ weight + bias) / np.linalg.norm(weight)
     sign = np.where(features.table["class"] == second, 1.0, -1.0)
     return sign * distance / np.linalg.norm(features.vectors, axis=1).mean()

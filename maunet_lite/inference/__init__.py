@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "devices": ["checked_half", "resolve_device"],
         "ensembles": ["Heads", "Model", "as_models", "intensity_of"],
         "memory": [
-            "current_memory", "left_for_maps", "left_for_windows", "parse_bytes", "peak_memory", "show_bytes",
+            "current_memory", "left_for_maps", "parse_bytes", "peak_memory", "show_bytes",
             "zeros",
         ],
         "predict": [

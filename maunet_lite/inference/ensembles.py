@@ -84,9 +84,8 @@ class Heads(NamedTuple):
             # A network without proxy gives it no probability: log p of the classes can be compared.
             logits = logits.log_softmax(dim=1)[:, : self.n_classes]
         share = logits / (self.members * n_scales)
-        return (
-            share if distance is None else torch.cat([share, distance / (self.distances * n_scales)], dim=1)
-        )
+        field = [] if distance is None else [distance / (self.distances * n_scales)]
+        return torch.cat([share, *field], dim=1)
 
     def maps(self, total: Tensor) -> Maps:
         """Turn mean logits, in place, and the mean distance into `Maps`."""

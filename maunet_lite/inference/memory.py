@@ -78,9 +78,7 @@ def peak_memory() -> int:
         return int(psutil.Process().memory_info().peak_wset)
     status = Path("/proc/self/status")
     if status.exists():  # Linux: getrusage would count the process that started this one, too
-        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
-        if found:
-            return int(found[1]) * 1024
+        return int(re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)[1]) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -125,20 +123,18 @@ def left_for_maps(memory: float | None, models: Sequence[MAUNet], device: torch.
     return memory - weights / 2**30
 
 
-def left_for_windows(room: float | None, total: Tensor, device: torch.device) -> float | None:
-    """Return what the sum of maps leaves of `room` GiB, if it lies on the device."""
-    if room is None or total.device.type != device.type:
-        return room
-    return max(0.0, room - total.nbytes / 2**30)
+def zeros(
+    shape: tuple[int, int, int], device: torch.device, room: float | None = None
+) -> tuple[Tensor, float | None]:
+    """Return zeros to sum into, and what they leave of `room` GiB for windows.
 
-
-def zeros(shape: tuple[int, int, int], device: torch.device, room: float | None = None) -> Tensor:
-    """Return zeros to sum into: on the GPU where they take less than a quarter of what is free.
-
-    `room` is a limit in GiB: they must take less than a quarter of that, too.
+    They lie on the GPU where they take less than a quarter of what is free, and of `room` if there is a
+    limit; elsewhere they leave all of it.
     """
     free = min(_free(device), math.inf if room is None else room * 2**30)
-    return torch.zeros(shape, device=device if 16 * math.prod(shape) < free else "cpu")
+    total = torch.zeros(shape, device=device if 16 * math.prod(shape) < free else "cpu")
+    apart = room is None or total.device.type != device.type
+    return total, room if apart else max(0.0, room - total.nbytes / 2**30)
 
 
 def _free(device: torch.device) -> float:

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from maunet_lite.inference.devices import checked_half, resolve_device
 from maunet_lite.inference.ensembles import Heads, Model, as_models, intensity_of
-from maunet_lite.inference.memory import left_for_maps, left_for_windows, zeros
+from maunet_lite.inference.memory import left_for_maps, zeros
 from maunet_lite.inference.prepared import prepare, run_windows
 from maunet_lite.inference.windows import AxisWindow, plan_axis, resample
 from maunet_lite.network import MAUNet
@@ -70,7 +70,7 @@ def segment(
     >>> segment(image, model=build_model("lite"), device="cpu").shape
     (40, 60)
     """
-    config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
+    config = PostprocessConfig.named(postprocess)  # refuses an unknown name before the work
     return segment_maps(predict(model, image, scales, device=device, **options), config).labels
 
 
@@ -158,8 +158,7 @@ def predict(
     grids = plan_windows(models, (height, width), scales, window, overlap)
     jobs = [(grid.model, list(product(grid.rows, grid.columns))) for grid in grids]
     room = left_for_maps(memory, models, device)
-    total = zeros((heads.n_maps, height, width), device, room)
-    room = left_for_windows(room, total, device)
+    total, room = zeros((heads.n_maps, height, width), device, room)
     n_windows = sum(len(places) for _, places in jobs)
     with tqdm(total=n_windows, unit="window", disable=not progress) as bar, torch.inference_mode():
         for model, places in jobs:

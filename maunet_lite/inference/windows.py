@@ -81,14 +81,11 @@ def plan_axis(
     >>> [(w.source.start, w.source.stop) for w in plan_axis(1000)]
     [(0, 448), (288, 736), (576, 1000)]
     """
-    if window < stride or window % stride:
-        raise ValueError(
-            f"window is {window}; it must be a multiple of {stride}: use {max(1, window // stride) * stride}"
-        )
-    if not 0 <= overlap <= max(0, window - stride):
-        raise ValueError(
-            f"overlap is {overlap} pixels; for windows of {window} it must be in [0, {window - stride}]"
-        )
+    nearest, most = max(1, window // stride) * stride, window - stride
+    if window != nearest:
+        raise ValueError(f"window is {window}; it must be a multiple of {stride}: use {nearest}")
+    if not 0 <= overlap <= most:
+        raise ValueError(f"overlap is {overlap} pixels; for windows of {window} it must be in [0, {most}]")
     seen = max(1, round(length * scale))
     size, starts = window_starts(seen, window, overlap, stride)
     ratio = seen / length

@@ -93,16 +93,11 @@ def _likely_cause(published: Mapping[str, Tensor], preset: str, n_logits: int) -
         if other != preset and not mismatch(_translated(published, model), model.state_dict()):
             return f"These are the weights of {other!r}: name that preset"
     if not any(key.startswith(("encoder1.", "decoder1.")) for key in published):
-        return (
-            "There are no decoders: this looks like an encoder alone. For ImageNet weights use "
-            "build_model(preset, imagenet=True)"
-        )
+        what = "There are no decoders: this looks like an encoder alone"
+        return f"{what}. For ImageNet weights use build_model(preset, imagenet=True)"
     head = published.get("out.conv.conv.bias")
     if head is not None and len(head) != n_logits:
-        made = {
-            3: "trained without the proxy: pass proxy=False",
-            4: "trained with the proxy: pass proxy=True",
-        }
+        made = {3: "trained without the proxy: pass proxy=False", 4: "trained with it: pass proxy=True"}
         other = "fine-tuned for other classes, which MAUNet does not have: train that head again"
         how = made.get(len(head), other)
         return f"The class head has {len(head)} channels, the network asked for has {n_logits}. It was {how}"
@@ -160,8 +155,8 @@ def read_published(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
     state = {str(key).removeprefix("module."): value for key, value in content.items()}
     others = [key for key, value in state.items() if not isinstance(value, Tensor)]
     if not state or others:
-        what = (
-            f"{others[0]!r} is a {type(state[others[0]]).__name__}" if others else "got an empty dictionary"
+        what = next(
+            (f"{key!r} is a {type(state[key]).__name__}" for key in others), "got an empty dictionary"
         )
         raise CheckpointError(f"expected a dictionary of tensors, or one under 'model_state_dict'; {what}")
     return state
@@ -169,9 +164,7 @@ def read_published(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _load(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no file {path}: download the authors' weights from the page in their README"
-        )
+        raise FileNotFoundError(f"no file {path}: download the authors' weights, their README says whence")
     try:
         with _numpy_scalars_allowed():
             content = torch.load(path, map_location="cpu", weights_only=True)

@@ -28,19 +28,10 @@ class InstanceNorm(nn.InstanceNorm2d):
         return torch.cat(images) if len(images) > 1 else images[0]
 
 
+# "instance" is the paper's choice: every image is normalised by its own statistics and nothing is learned.
+# "batch" uses running statistics, so that a pixel's result does not depend on how far the window reaches, and
+# it can be folded into the convolution before it (`fold_batch_norm`).
 NORMS = {"instance": InstanceNorm, "batch": nn.BatchNorm2d}
-
-
-def norm_layer(name: str, channels: int) -> nn.Module:
-    """Return the normalisation layer called `name` for `channels` feature maps.
-
-    ``"instance"`` is the paper's choice: every image is normalised by its own statistics and nothing is
-    learned. ``"batch"`` uses running statistics, so that a pixel's result does not depend on how far the
-    window reaches, and it can be folded into the convolution before it (`fold_batch_norm`).
-    """
-    if name not in NORMS:
-        raise ValueError(f"norm={name!r} is not known; choose one of {', '.join(NORMS)}")
-    return NORMS[name](channels)
 
 
 class ResidualBlock(nn.Module):
@@ -53,14 +44,14 @@ class ResidualBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, norm: str = "instance", stride: int = 1) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
-        self.norm1 = norm_layer(norm, out_channels)
+        self.norm1 = NORMS[norm](out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.norm2 = norm_layer(norm, out_channels)
+        self.norm2 = NORMS[norm](out_channels)
         self.shortcut: nn.Module | None = None
         if in_channels != out_channels or stride != 1:
             self.shortcut = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
-                norm_layer(norm, out_channels),
+                NORMS[norm](out_channels),
             )
         self.activation = nn.LeakyReLU(0.01, inplace=True)
 

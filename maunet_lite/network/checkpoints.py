@@ -148,14 +148,11 @@ def mismatch(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     >>> mismatch({"a": torch.zeros(2)}, {"a": torch.zeros(3), "b": torch.zeros(1)})
     'missing: b; of another shape: a (2,), expected (3,)'
     """
+    shapes = {key: (tuple(state[key].shape), tuple(wanted[key].shape)) for key in wanted if key in state}
     found = {
         "missing": [key for key in wanted if key not in state],
         "not known": [key for key in state if key not in wanted],
-        "of another shape": [
-            f"{key} {tuple(state[key].shape)}, expected {tuple(value.shape)}"
-            for key, value in wanted.items()
-            if key in state and state[key].shape != value.shape
-        ],
+        "of another shape": [f"{key} {a}, expected {b}" for key, (a, b) in shapes.items() if a != b],
     }
     shown = {
         what: ", ".join([*keys[:3], f"… ({len(keys)} in all)"][: len(keys)]) for what, keys in found.items()
@@ -201,12 +198,10 @@ def read_record(name_or_path: str | Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({error}): copy or download it again") from error
-    beside = path.with_suffix(".json")
-    record = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {"record": {}}
+    twin = path.with_suffix(".json")
+    record = json.loads(twin.read_text(encoding="utf-8")) if twin.is_file() else {"record": {}}
     if "config" in metadata:  # the header cannot be separated from the weights, so it decides
         record["config"] = json.loads(metadata["config"])
     if "config" not in record:
-        raise CheckpointError(
-            f"{path} says nothing about its architecture and {beside.name} is not beside it"
-        )
+        raise CheckpointError(f"{path} says nothing about its architecture and {twin.name} is not beside it")
     return record

@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from maunet_lite.network.maunet import MAUNet, build_model
+from maunet_lite.network.checkpoints import empty_model
+from maunet_lite.network.maunet import MAUNet, preset_config
 
 PARTS = ("encoder", "skips", "class decoder", "distance decoder", "heads", "network")  # order of the table
 
@@ -51,7 +52,8 @@ def describe(preset_or_model: str | MAUNet, shape: tuple[int, int] = (224, 224))
         if not isinstance(layer, nn.MaxPool2d):  # the stem returns what comes before
             size = " × ".join(map(str, output.shape[1:]))
             parameters = sum(p.numel() for p in layer.parameters())
-            rows.append((*_place(model, name), size, parameters, multiply_adds(layer, args[0], output)))
+            place = _place(name, output, shape[0])
+            rows.append((*place, size, parameters, multiply_adds(layer, args[0], output)))
 
     for name, layer in model.named_modules():
         if not list(layer.children()):
@@ -71,8 +73,7 @@ def skeleton(preset_or_model: str | MAUNet) -> MAUNet:
     """Return a preset, or a copy of a network, without weights: nothing can be computed but shapes."""
     if isinstance(preset_or_model, MAUNet):
         return copy.deepcopy(preset_or_model).to("meta")
-    with torch.device("meta"):
-        return build_model(preset_or_model)
+    return empty_model(preset_config(preset_or_model))
 
 
 def multiply_adds(layer: nn.Module, x: Tensor, output: Tensor) -> int:
@@ -92,16 +93,14 @@ def multiply_adds(layer: nn.Module, x: Tensor, output: Tensor) -> int:
     return output.numel() * next((n for kind, n in per_value.items() if isinstance(layer, kind)), 0)
 
 
-def _place(model: MAUNet, name: str) -> tuple[str, str]:
-    """Return part and stage of the layer called `name`."""
+def _place(name: str, output: Tensor, height: int) -> tuple[str, str]:
+    """Return part and stage of the layer called `name`, from its output for an image of this height."""
     part, *path = name.split(".")
     if part == "encoder":
         path = [step for step in path if step != "net"]  # timm's network is one level deeper
         if len(path) == 1 or path[0] == "stem":
             return "encoder", "stem"
         return "encoder", f"stage {int(path[1]) + 2}" if path[0] == "stages" else path[0]
-    strides = (1, *model.encoder.strides) if model.config.widths[0] else model.encoder.strides
-    if part == "skips":
-        return "skips", f"stride {strides[int(path[0])]}"
-    kind, _, what = part.partition("_")
-    return ("heads", kind) if what == "head" else (f"{kind} decoder", f"stride {strides[-2 - int(path[1])]}")
+    if part.endswith("_head"):
+        return "heads", part.removesuffix("_head")
+    return part.replace("_", " "), f"stride {height // output.shape[2]}"

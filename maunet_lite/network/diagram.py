@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import pairwise
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.transforms import Bbox
 
 from maunet_lite.figures import CLASS_COLORS, CLASS_NAMES
 from maunet_lite.network.describe import skeleton
 from maunet_lite.network.maunet import MAUNet
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+Boxes = dict[int, Bbox]  # by stride
 
 # fill and edge of each part
 COLORS = {
@@ -22,21 +26,17 @@ COLORS = {
     "distance": ("#CDEBDD", "#00805C"),
     "proxy": ("#F3DCEA", CLASS_COLORS[3]),
 }
-COLUMNS = {"encoder": 0.0, "skip": 2.3, "class": 5.0, "distance": 7.8}  # centres; rows are 1 apart
+COLUMNS = {
+    "image": 0.0,
+    "encoder": 0.0,
+    "skip": 2.3,
+    "class": 5.0,
+    "distance": 7.8,
+}  # centres; rows are 1 apart
 HEADS = 0.95  # height of the row of output channels
 BOX = 0.46  # height of a box
 WIDEST = 1.9
 INCHES = 0.76  # of paper per unit: small, so that letters can be read when the figure is shown small
-
-
-class Box(NamedTuple):
-    """The edges of a drawn box, and the height of its middle."""
-
-    left: float
-    right: float
-    bottom: float
-    y: float
-    top: float
 
 
 def draw(preset_or_model: str | MAUNet, ax: Axes | None = None) -> Figure:
@@ -62,8 +62,6 @@ def draw(preset_or_model: str | MAUNet, ax: Axes | None = None) -> Figure:
     >>> "proxy" in {text.get_text() for text in figure.axes[0].texts}
     True
     """
-    from matplotlib import pyplot as plt
-
     model = skeleton(preset_or_model)
     config, strides = model.config, (1, *model.encoder.strides)
     rows = {stride: -float(i) for i, stride in enumerate(dict.fromkeys(strides))}
@@ -77,66 +75,60 @@ def draw(preset_or_model: str | MAUNet, ax: Axes | None = None) -> Figure:
         ax.plot([-1.35, right], [y, y], color="#EFEFF3", linewidth=6, zorder=0, solid_capstyle="round")
         _text(ax, -1.5, y, "full size" if stride == 1 else f"1 / {stride}", ha="right", color="#77777F")
 
-    channels = {1: 3} | dict(zip(model.encoder.strides, model.encoder.channels, strict=True))
+    channels = dict(zip(model.encoder.strides, model.encoder.channels, strict=True))
     widths = {stride: width for stride, width in zip(strides, config.widths, strict=True) if width}
     most = max(*channels.values(), *widths.values())
-    encoder = _column(ax, "encoder", channels, rows, most)
+    encoder = _column(ax, "image", {1: 3}, rows, most) | _column(ax, "encoder", channels, rows, most)
     skips = _column(ax, "skip", widths, rows, most)
-    for before, after in zip(channels, list(channels)[1:], strict=False):
-        _arrow(ax, "encoder", (0, encoder[before].bottom), (0, encoder[after].top))
+    for before, after in pairwise(encoder.values()):
+        _arrow(ax, "encoder", (0, before.y0), (0, after.y1))
     for stride, skip in skips.items():
-        _arrow(ax, "skip", (encoder[stride].right, skip.y), (skip.left, skip.y))
-    _title(ax, "encoder", encoder[1].top, "Encoder", config.encoder.removeprefix("timm:"))
-    _title(ax, "skip", skips[min(skips)].top, "Skips", "residual blocks")
-    outputs = {
-        "class": [*CLASS_NAMES[: model.n_classes], *["proxy"] * config.proxy],
-        "distance": ["distance"],
-    }
+        _arrow(ax, "skip", (encoder[stride].x1, rows[stride]), (skip.x0, rows[stride]))
+    _title(ax, "encoder", encoder[1].y1, "Encoder", config.encoder.removeprefix("timm:"))
+    _title(ax, "skip", skips[min(skips)].y1, "Skips", "residual blocks")
+    classes = [*CLASS_NAMES[: model.n_classes], *["proxy"] * config.proxy]
     for kind in kinds:
         boxes = _column(ax, kind, {s: w for s, w in widths.items() if s < max(widths)}, rows, most)
-        _draw_decoder(ax, kind, skips, boxes, below=kind != kinds[0])
-        _draw_head(ax, kind, boxes[min(boxes)].top, outputs[kind], min(boxes))
+        _draw_decoder(ax, kind, skips, boxes, rows, below=kind != kinds[0])
+        _draw_head(ax, kind, boxes, classes if kind == "class" else ["distance"])
     return ax.figure
 
 
-def _column(
-    ax: Axes, kind: str, channels: dict[int, int], rows: dict[int, float], most: int
-) -> dict[int, Box]:
+def _column(ax: Axes, kind: str, channels: dict[int, int], rows: dict[int, float], most: int) -> Boxes:
     """Draw the boxes of a part, as wide as the logarithm of their channels; return them by stride."""
     boxes = {}
     for stride, n in channels.items():
-        half = (0.75 + (WIDEST - 0.75) * math.log2(1 + n) / math.log2(1 + most)) / 2
-        x, y = COLUMNS[kind], rows[stride]
-        box = boxes[stride] = Box(x - half, x + half, y - BOX / 2, y, y + BOX / 2)
-        image = kind == "encoder" and stride == 1
-        _patch(ax, "image" if image else kind, box.left, box.bottom, 2 * half, BOX)
-        _text(ax, x, y, "image · 3" if image else str(n), size=8.5)
+        width = 0.75 + (WIDEST - 0.75) * math.log2(1 + n) / math.log2(1 + most)
+        text = f"image · {n}" if kind == "image" else str(n)
+        boxes[stride] = _box(ax, kind, COLUMNS[kind], rows[stride], width, text)
     return boxes
 
 
-def _draw_decoder(ax: Axes, kind: str, skips: dict[int, Box], boxes: dict[int, Box], below: bool) -> None:
+def _draw_decoder(
+    ax: Axes, kind: str, skips: Boxes, boxes: Boxes, rows: dict[int, float], below: bool
+) -> None:
     """Connect a decoder, from the deepest skip connection up; with `below`, skips pass under another one."""
-    x, strides = COLUMNS[kind], sorted(skips)
-    source = skips[strides[-1]]
-    ax.plot([source.right, x], [source.y] * 2, color=COLORS["skip"][1], linewidth=1, zorder=1)
-    for fine, deep in zip(strides[:-1], strides[1:], strict=True):
-        box, skip = boxes[fine], skips[fine]
-        _arrow(ax, kind, (x, boxes[deep].top if deep in boxes else source.y), (x, box.bottom))
-        _text(ax, x + 0.08, box.bottom - 0.33, f"up {deep // fine}×", 6.5, ha="left", color=COLORS[kind][1])
-        start, low, end = skip.right - 0.15, skip.bottom - 0.12, box.left - 0.3
-        around = [(start, skip.bottom), (start, low), (end, low), (end, skip.y)]
-        _arrow(ax, "skip", *(around if below else [(skip.right, skip.y)]), (box.left, skip.y))
+    x, deepest = COLUMNS[kind], max(skips)
+    ax.plot([skips[deepest].x1, x], [rows[deepest]] * 2, color=COLORS["skip"][1], linewidth=1, zorder=1)
+    for fine, deep in pairwise(sorted(skips)):
+        box, skip, y = boxes[fine], skips[fine], rows[fine]
+        _arrow(ax, kind, (x, boxes[deep].y1 if deep in boxes else rows[deep]), (x, box.y0))
+        _text(ax, x + 0.08, box.y0 - 0.33, f"up {deep // fine}×", 6.5, ha="left", color=COLORS[kind][1])
+        start, low, end = skip.x1 - 0.15, skip.y0 - 0.12, box.x0 - 0.3
+        around = [(start, skip.y0), (start, low), (end, low), (end, y)]
+        _arrow(ax, "skip", *(around if below else [(skip.x1, y)]), (box.x0, y))
 
 
-def _draw_head(ax: Axes, kind: str, top: float, outputs: list[str], ratio: int) -> None:
-    """Draw the output channels above a decoder that ends at height `top`, and the decoder's name."""
-    x, color, gap = COLUMNS[kind], COLORS[kind][1], 0.06
+def _draw_head(ax: Axes, kind: str, boxes: Boxes, outputs: list[str]) -> None:
+    """Draw the output channels above a decoder, and the decoder's name."""
+    x, color, gap, ratio = COLUMNS[kind], COLORS[kind][1], 0.06, min(boxes)
     widths = [0.14 + 0.073 * len(output) for output in outputs]  # as wide as their words
     left = x - (sum(widths) + gap * (len(outputs) - 1)) / 2
     for output, width in zip(outputs, widths, strict=True):
-        _patch(ax, "proxy" if output == "proxy" else kind, left, HEADS - 0.15, width, 0.3)
-        _text(ax, left + width / 2, HEADS, output, size=6.5)
+        part = "proxy" if output == "proxy" else kind
+        _box(ax, part, left + width / 2, HEADS, width, output, small=True)
         left += width + gap
+    top = boxes[ratio].y1
     _arrow(ax, kind, (x, top), (x, HEADS - 0.15))
     how = "1×1" if ratio == 1 else f"1×1, unfold {ratio}×"
     _text(ax, x + 0.08, top + 0.25, how, size=6.5, ha="left", color=color)
@@ -150,22 +142,21 @@ def _title(ax: Axes, kind: str, top: float, title: str, subtitle: str) -> None:
 
 
 def _text(ax: Axes, x: float, y: float, text: str, size: float = 7.5, **style: object) -> None:
-    ax.text(
-        x, y, text, fontsize=size, zorder=4, **{"ha": "center", "va": "center", "color": "#2B2B31"} | style
-    )
+    style = {"ha": "center", "va": "center", "color": "#2B2B31"} | style
+    ax.text(x, y, text, fontsize=size, zorder=4, **style)
 
 
-def _patch(ax: Axes, kind: str, left: float, bottom: float, width: float, height: float) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    (fill, edge), style = COLORS[kind], "round,pad=0,rounding_size=0.08"
-    ax.add_patch(FancyBboxPatch((left, bottom), width, height, style, fc=fill, ec=edge, lw=1, zorder=3))
+def _box(ax: Axes, kind: str, x: float, y: float, width: float, text: str, small: bool = False) -> Bbox:
+    """Draw a box around (x, y) with a word in it; return where it lies."""
+    (fill, edge), (height, size) = COLORS[kind], (0.3, 6.5) if small else (BOX, 8.5)
+    _text(ax, x, y, text, size)
+    style = {"boxstyle": "round,pad=0,rounding_size=0.08", "fc": fill, "ec": edge, "lw": 1, "zorder": 3}
+    return ax.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, **style)).get_bbox()
 
 
 def _arrow(ax: Axes, kind: str, *points: tuple[float, float]) -> None:
     """Draw an arrow along straight lines."""
     color = COLORS[kind][1]
-    xs, ys = zip(*points, strict=True)
-    ax.plot(xs[:-1], ys[:-1], color=color, linewidth=1, zorder=1, solid_joinstyle="round")
+    ax.plot(*zip(*points[:-1], strict=True), color=color, linewidth=1, zorder=1, solid_joinstyle="round")
     stroke = {"arrowstyle": "-|>", "color": color, "lw": 1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
     ax.annotate("", points[-1], points[-2], arrowprops=stroke, zorder=1)

@@ -199,20 +199,18 @@ def build_encoder(name: str, imagenet: bool = False) -> nn.Module:
         return TimmEncoder(base, _stages(name, cut, most=9), pretrained=imagenet)
     if base == "lite":
         if imagenet:
-            known = ", ".join(VARIANTS)
-            raise ValueError(
-                f"there are no ImageNet weights for the encoder 'lite': use imagenet=False, or {known}"
-            )
+            raise ValueError("there are no ImageNet weights for the encoder 'lite': use imagenet=False")
         if "-" in cut:
             return LiteEncoder(*_lite_stages(name, cut))
         return LiteEncoder(LITE_CHANNELS[: _stages(name, cut, most=len(LITE_CHANNELS))])
     if base not in VARIANTS:
-        raise ValueError(
-            f"encoder {name!r} is not known; choose one of lite, {', '.join(VARIANTS)} or timm:NAME"
-        )
+        known = ", ".join(["lite", *VARIANTS, "timm:NAME"])
+        raise ValueError(f"encoder {name!r} is not known; choose one of {known}")
     encoder = ResNetEncoder(base, _stages(name, cut, most=5) or 5)
-    if imagenet:
-        _load_imagenet(encoder, VARIANTS[base].weights)
+    if imagenet:  # torchvision's file has a classifier, too
+        file = VARIANTS[base].weights
+        if missing := encoder.load_state_dict(imagenet_weights(file), strict=False).missing_keys:
+            raise ValueError(f"{file} lacks {len(missing)} weights of the encoder, first {missing[0]!r}")
     return encoder
 
 
@@ -232,13 +230,6 @@ def _lite_stages(name: str, cut: str) -> tuple[tuple[int, ...], int]:
             "the residual blocks in each"
         )
     return tuple(map(int, found[1].split("-"))), int(found[2] or 1)
-
-
-def _load_imagenet(encoder: nn.Module, filename: str) -> None:
-    """Fill `encoder` with torchvision's weights, as far as it has a place for them."""
-    missing = encoder.load_state_dict(imagenet_weights(filename), strict=False).missing_keys
-    if missing:
-        raise ValueError(f"{filename} lacks {len(missing)} weights of the encoder, first {missing[0]!r}")
 
 
 def imagenet_weights(filename: str) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -82,10 +83,8 @@ class ModelConfig:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         for name, choices in (("norm", NORMS), ("intensity", METHODS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} is not known; choose one of {', '.join(choices)}"
-                )
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(f"{name}={value!r} is not known; choose one of {', '.join(choices)}")
 
 
 def default_widths(strides: Sequence[int], full_resolution: bool = True) -> tuple[int, ...]:
@@ -118,7 +117,7 @@ PRESETS: dict[str, ModelConfig] = {
 class Decoder(nn.Module):
     """The upsampling path of a U-Net: from the deepest skip connection to the finest one."""
 
-    def __init__(self, widths: tuple[int, ...], ratios: tuple[int, ...], norm: str) -> None:
+    def __init__(self, widths: Sequence[int], ratios: Sequence[int], norm: str) -> None:
         super().__init__()
         # widths finest first: the block that produces widths[i] consumes widths[i + 1].
         self.blocks = nn.ModuleList(
@@ -172,11 +171,12 @@ class MAUNet(nn.Module):
             )
         if widths[0] == 0:
             channels, strides, widths = channels[1:], strides[1:], widths[1:]
-        if any(deep % fine for fine, deep in zip(strides[:-1], strides[1:], strict=True)):
+        if any(deep % fine for fine, deep in pairwise(strides)):
+            name = config.encoder
             raise ValueError(
-                f"encoder {config.encoder!r} has strides {strides[1:]}; each must be a multiple of the last"
+                f"encoder {name!r} has strides {strides[1:]}; each must be a multiple of the last"
             )
-        ratios = tuple(deep // fine for fine, deep in zip(strides[:-1], strides[1:], strict=True))
+        ratios = [deep // fine for fine, deep in pairwise(strides)]
         self.skips = nn.ModuleList(
             ResidualBlock(c, w, config.norm) for c, w in zip(channels, widths, strict=True)
         )

@@ -97,8 +97,13 @@ class PostprocessConfig:
             raise ValueError(f'relief is {self.relief!r}; use "distance" or "flat"')
 
     @classmethod
-    def named(cls, name: str) -> PostprocessConfig:
-        """Return the settings called "default", "paper", "authors" or "none" (no post-processing: F1_ori)."""
+    def named(cls, name: str | PostprocessConfig) -> PostprocessConfig:
+        """Return the settings called "default", "paper", "authors" or "none" (no post-processing: F1_ori).
+
+        Settings of one's own come back as they are.
+        """
+        if isinstance(name, PostprocessConfig):
+            return name
         published = {"sure_interior": 0, "peak_distance": 0.25, "keep_unmarked": False, "relief": "flat"}
         settings: dict[str, dict[str, Any]] = {
             "default": {},

@@ -14,18 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maunet_lite.postprocessing import steps
 from maunet_lite.postprocessing.config import PostprocessConfig, Yardstick
 from maunet_lite.postprocessing.maps import Maps, check_maps, interior_distance
 from maunet_lite.postprocessing.run_lengths import label_components, number_in_reading_order
-from maunet_lite.postprocessing.steps import (
-    blur_distance,
-    grow_cells,
-    make_relief,
-    mark_peaks,
-    mark_skeletons,
-    mean_cell_width,
-    threshold_maps,
-)
 
 
 class Segmentation(NamedTuple):
@@ -87,33 +79,33 @@ def segment(
            [0, 1, 1, 0, 0, 2, 2, 2, 0],
            [0, 1, 1, 0, 0, 2, 2, 2, 0]], dtype=int32)
     """
-    if not isinstance(config, PostprocessConfig):
-        config = PostprocessConfig.named("default" if config is None else config)
-    steps: dict[str, np.ndarray] = {}
+    config = PostprocessConfig.named("default" if config is None else config)
+    results: dict[str, np.ndarray] = {}
 
     def kept(step: Any) -> Any:
         if keep_steps:
-            steps.update(step._asdict())
+            results.update(step._asdict())
         return step
 
     if not config.refine:
         labels = connected_interiors(maps)
         return Segmentation(labels, {"final": labels} if keep_steps else {})
     maps = check_maps(maps)
-    foreground, interior = kept(threshold_maps(maps, config))
+    foreground, interior = kept(steps.threshold_maps(maps, config))
     pieces, _ = label_components(interior)
-    width, highest, highest_blurred, mean_area = yardstick or (mean_cell_width(pieces), None, None, None)
+    whole = yardstick or (steps.mean_cell_width(pieces), None, None, None)
+    width, highest, highest_blurred, mean_area = whole
     distance = interior_distance(pieces) if maps.distance is None else maps.distance
-    relief = make_relief(distance, config, highest)
-    blurred = blur_distance(distance, width, config)
+    relief = steps.make_relief(distance, config, highest)
+    blurred = steps.blur_distance(distance, width, config)
     del interior, distance
     if keep_steps:
-        steps["blurred_distance"] = blurred
-    p1 = kept(mark_skeletons(blurred, pieces, relief, config, highest_blurred)).P1
-    p2 = kept(mark_peaks(blurred, pieces, p1, relief, width, config, highest_blurred)).P2
+        results["blurred_distance"] = blurred
+    p1 = kept(steps.mark_skeletons(blurred, pieces, relief, config, highest_blurred)).P1
+    p2 = kept(steps.mark_peaks(blurred, pieces, p1, relief, width, config, highest_blurred)).P2
     del blurred, pieces
-    labels = kept(grow_cells(p1, p2, foreground, relief, config, mean_area)).final
-    return Segmentation(labels, steps)
+    labels = kept(steps.grow_cells(p1, p2, foreground, relief, config, mean_area)).final
+    return Segmentation(labels, results)
 
 
 def connected_interiors(maps: Maps) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maunet_lite.features.separability import MEASURES, discriminability, paired_differences, spread
+from maunet_lite.features.separability import MEASURES, discriminability, paired_differences
 from tests.features.rows import RUNS, SPLIT_AT_THREE, SQUARE, two_modalities
 
 
@@ -55,13 +55,6 @@ def test_undefined_measures_are_nan():
         discriminability(features.select(features.table["class"] == "interior"))
 
 
-def test_spread_over_seeds():
-    table = spread(RUNS, by="network")
-    row = table.loc[("silhouette", "with")]
-    assert row.tolist() == pytest.approx([0.4, 0.1, 0.3, 0.5, 3])
-    assert table.loc[("linear_probe", "without"), "runs"] == 2
-
-
 def test_paired_differences_go_seed_by_seed():
     table = paired_differences(RUNS, "network", "without", "with")
     # 0.2, -0.1, 0.2
@@ -72,4 +65,4 @@ def test_paired_differences_go_seed_by_seed():
     with pytest.raises(ValueError, match="no seed has both"):
         paired_differences(RUNS.iloc[[0, 3]], "network", "without", "with")
     with pytest.raises(ValueError, match=r"\['beauty'\] are no columns"):
-        spread(RUNS, "network", ["beauty"])
+        paired_differences(RUNS, "network", "without", "with", measures=["beauty"])

@@ -568,14 +568,15 @@ def test_maps_are_summed_on_a_gpu_only_within_the_budget(monkeypatch):
     device = torch.device("meta")  # in place of a GPU
     monkeypatch.setattr(memory, "_free", lambda device: 2**40)
     gib = 4 * 5 * 1000 * 1000 / 2**30  # of these maps
-    assert memory.zeros((5, 1000, 1000), device).device == device
-    assert memory.zeros((5, 1000, 1000), device, 4.1 * gib).device == device
-    total = memory.zeros((5, 1000, 1000), device, 3.9 * gib)
-    assert total.device == CPU
-    assert memory.left_for_windows(1.0, total, device) == 1.0
-    assert memory.left_for_windows(1.0, total.to(device), device) == 1.0 - gib
+    shape = (5, 1000, 1000)
+    assert memory.zeros(shape, device)[1] is None
+    assert memory.zeros(shape, device)[0].device == device
+    total, left = memory.zeros(shape, device, 4.1 * gib)
+    assert (total.device, left) == (device, 4.1 * gib - gib)
+    total, left = memory.zeros(shape, device, 3.9 * gib)
+    assert (total.device, left) == (CPU, 3.9 * gib), "sums on the CPU leave all of it"
     monkeypatch.setattr(memory, "_free", lambda device: 2**20)
-    assert memory.zeros((5, 1000, 1000), device, 100.0).device == CPU, "less is free than allowed"
+    assert memory.zeros(shape, device, 100.0)[0].device == CPU, "less is free than allowed"
 
 
 def test_memory_that_does_not_hold_the_weights_is_refused():

@@ -443,6 +443,8 @@ def test_maps_that_make_no_sense_are_refused():
         segment(Maps(np.log(good), None))
     with pytest.raises(ValueError, match="default, paper, authors, none"):
         segment(Maps(good, None), "papr")
+    own = PostprocessConfig(skeleton=0.5)
+    assert PostprocessConfig.named(own) is own
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def segment_files(
         pixel_size = validate_pixel_size(pixel_size)
     if gpu_memory is not None:
         options["memory"] = parse_bytes(gpu_memory) / 2**30
-    config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
+    config = PostprocessConfig.named(postprocess)
     models = (model,) if isinstance(model, (MAUNet, str, Path)) else tuple(model or ())
     wanted = ("tiff", *formats, *["overlay"] * overlay, *["cells"] * table)
     limit = None if memory is None else parse_bytes(memory)

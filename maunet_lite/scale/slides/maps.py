@@ -86,8 +86,7 @@ class SlideNetwork:
         """Return the maps of a region, (C, h, w) and (h, w), or None if there is nothing in it."""
         shape = (self.heads.n_maps, rows.stop - rows.start, columns.stop - columns.start)
         anything = False
-        total = inference.zeros(shape, self.device, self._room)
-        self._left = inference.left_for_windows(self._room, total, self.device)
+        total, self._left = inference.zeros(shape, self.device, self._room)
         with torch.inference_mode():
             for g, grid in enumerate(self.grids):
                 for _, line in groupby(_touched(g, grid, (rows, columns)), key=itemgetter(1)):

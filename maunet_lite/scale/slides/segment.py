@@ -157,7 +157,7 @@ def segment_slide(
     out = Path(out)
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{out}: label maps of slides end in .zarr, .tif or .tiff")
-    config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
+    config = PostprocessConfig.named(postprocess)
     elsewhere = pool is not None and type(pool) is not Pool
     share = parse_bytes(memory) // (pool.n_workers if elsewhere else 1)
     looks = {
