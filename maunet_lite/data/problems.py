@@ -9,18 +9,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from maunet_lite.data import table as layout
 from maunet_lite.data.checks import DatasetError, ImageError, LabelError
 from maunet_lite.data.images import IMAGE_SUFFIXES, read_image, read_labels
-from maunet_lite.data.table import (
-    LABEL_ENDINGS,
-    LABEL_SUFFIXES,
-    SPLITS,
-    UNASSIGNED,
-    image_files,
-    label_files,
-    read_listing,
-    read_table,
-)  # fmt: skip
 
 _IMAGE_FOLDERS = {"images", "image", "imgs", "img", "raw", "pictures"}
 _LABEL_FOLDERS = {"labels", "label", "masks", "mask", "gt", "groundtruth", "ground_truth", "annotations"}
@@ -66,7 +57,7 @@ def check_folder(folder: str | Path) -> list[Problem]:
         return [Problem(str(folder), advice)]
     problems = list(_among_images(folder))
     try:
-        table = read_table(folder)
+        table = layout.read_table(folder)
     except (DatasetError, OSError) as error:
         return [Problem(str(folder), str(error)), *problems]
     return [*problems, *_in_the_table(folder, table), *_among_labels(folder), *_in_files(folder, table)]
@@ -86,7 +77,7 @@ def advise(folder: Path) -> str | None:
 
 def _guess(folder: Path) -> str:
     """Say where the images of a folder without ``images`` seem to be."""
-    inside = _seen(folder)
+    inside = layout.files_in(folder)
     loose = [path.name for path in inside if path.suffix.lower() in IMAGE_SUFFIXES]
     if loose:
         return (
@@ -101,21 +92,15 @@ def _guess(folder: Path) -> str:
     return ""
 
 
-def _seen(folder: Path) -> list[Path]:
-    """Return what is in a folder, in order, but for what file managers leave behind."""
-    litter = {"thumbs.db", "desktop.ini"}
-    return sorted(p for p in folder.iterdir() if p.name[0] != "." and p.name.lower() not in litter)
-
-
 def _among_images(folder: Path) -> Iterator[Problem]:
     """Find what is no image, and names that clash."""
-    for path in _seen(folder / "images"):
+    for path in layout.files_in(folder / "images"):
         if path.is_dir():
             yield Problem(f"images/{path.name}", "a folder: what is in it is ignored; move images up")
         elif path.suffix.lower() not in IMAGE_SUFFIXES:
             kinds = ", ".join(IMAGE_SUFFIXES)
             yield Problem(f"images/{path.name}", f"not read, only {kinds} are: export it as TIFF")
-    names = image_files(folder)
+    names = layout.image_files(folder)
     stems = Counter(Path(name).stem for name in names)
     for stem, count in stems.items():
         if count > 1:
@@ -128,8 +113,7 @@ def _among_images(folder: Path) -> Iterator[Problem]:
 
 def _in_the_table(folder: Path, table: pd.DataFrame) -> Iterator[Problem]:
     """Compare ``metadata.csv`` with the folder."""
-    path, names = folder / "metadata.csv", image_files(folder)
-    listed = Counter(read_listing(path, names)["image"] if path.exists() else names)
+    names, listed = layout.image_files(folder), Counter(layout.read_listing(folder)["image"])
     for name in sorted(set(names) - set(listed)):
         yield Problem(f"images/{name}", "not in metadata.csv and so ignored; add a row for it")
     for name, count in listed.items():
@@ -138,28 +122,26 @@ def _in_the_table(folder: Path, table: pd.DataFrame) -> Iterator[Problem]:
         if count > 1:
             yield Problem("metadata.csv", f"names {name} {count} times; the first row counts")
     for split, rows in table.groupby("split")["image"]:
-        if split == UNASSIGNED:
+        if split == layout.UNASSIGNED:
             unused = f"no split for {len(rows)} images ({rows.iloc[0]} …): they are not used"
             yield Problem("metadata.csv", unused)
-        elif split not in SPLITS:
-            yield Problem("metadata.csv", f"unknown split {split!r}; use one of {', '.join(SPLITS)}")
+        elif split not in layout.SPLITS:
+            yield Problem("metadata.csv", f"unknown split {split!r}; use one of {', '.join(layout.SPLITS)}")
 
 
 def _among_labels(folder: Path) -> Iterator[Problem]:
     """Find label maps that belong to no image, or to one that has another."""
-    if not (folder / "labels").is_dir():
-        for path in _seen(folder):
-            if path.is_dir() and path.name.lower() in _LABEL_FOLDERS:
-                yield Problem(path.name, "not read: rename this folder to 'labels'")
-        return
-    label_of, stems = label_files(folder), {Path(name).stem for name in image_files(folder)}
-    for path in _seen(folder / "labels"):
+    for path in () if (folder / "labels").is_dir() else layout.files_in(folder):
+        if path.is_dir() and path.name.lower() in _LABEL_FOLDERS:
+            yield Problem(path.name, "not read: rename this folder to 'labels'")
+    label_of, stems = layout.label_files(folder), {Path(name).stem for name in layout.image_files(folder)}
+    for path in layout.files_in(folder / "labels"):
         rivals = {label_of.get(stem) for stem in stems & _images_of(path.name)}
         if path.is_dir() or path.name in rivals:
             continue
         reason = "no image in the folder 'images' belongs to it"
-        if path.suffix.lower() not in LABEL_SUFFIXES:
-            reason = f"not read, only {', '.join(LABEL_SUFFIXES)} are: save it as TIFF"
+        if path.suffix.lower() not in layout.LABEL_SUFFIXES:
+            reason = f"not read, only {', '.join(layout.LABEL_SUFFIXES)} are: save it as TIFF"
         elif rivals:
             reason = f"not used: labels/{rivals.pop()} is taken for the same image"
         yield Problem(f"labels/{path.name}", reason)
@@ -193,4 +175,4 @@ def _in_files(folder: Path, table: pd.DataFrame) -> Iterator[Problem]:
 def _images_of(name: str) -> set[str]:
     """Return the stems of images whose label map a file of this name could be."""
     stem = Path(name).stem
-    return {stem.removesuffix(ending) for ending in LABEL_ENDINGS if stem.endswith(ending)}
+    return {stem.removesuffix(ending) for ending in layout.LABEL_ENDINGS if stem.endswith(ending)}
