@@ -153,15 +153,13 @@ def _decode_tiff(path: Path, labels: bool) -> np.ndarray:
         if len(file.series) != 1:
             raise ImageError(f"the file holds {len(file.series)} images; {_PICK_ONE}")
         series = file.series[0]
-        page, colours = series.keyframe, series.keyframe.photometric.name
-        shape, channels_first = _layout(series)
+        page, (shape, channels_first) = series.keyframe, _layout(series)
+        colours, palette = page.photometric.name, page.colormap
         if colours not in ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "YCBCR"):
             raise ImageError(f"colours are stored as {colours}; expected grey, RGB or a palette")
-        pages = [page for page in series.pages if page is not None]
-        ends = [np.add(page.dataoffsets, page.databytecounts).max() for page in pages]
+        ends = [np.add(page.dataoffsets, page.databytecounts).max() for page in series.pages if page]
         if max(ends) > file.filehandle.size:  # the JPEG decoder would fill up the missing part in silence
             raise ImageError("the file is truncated")
-        palette = page.colormap
         image = series.asarray().reshape(shape)
     if channels_first:
         logger.warning("%s: channels come first, shape %s; read as (H, W, C)", path, image.shape)
