@@ -117,21 +117,16 @@ def _decode(path: Path, labels: bool = False) -> np.ndarray:
         start = file.read(8)
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return _decode_tiff(path, labels)
-    png, jpeg = start[:4] == b"\x89PNG", start[:3] == b"\xff\xd8\xff"
-    if png and not labels:
-        return _without_alpha(imagecodecs.png_decode(path.read_bytes()))
-    if jpeg and labels:
-        raise LabelError("this is a JPEG, whose compression changes ids; expected a label map as TIFF or PNG")
-    if png or jpeg or start[:2] == b"BM":
-        return _decode_by_pillow(path, labels)
     if not start:
         raise ImageError("the file is empty")
-    raise ImageError(
-        f"this is no PNG, JPEG, BMP or TIFF file (it begins with {start!r}). Export the image as TIFF or PNG"
-    )
-
-
-def _decode_by_pillow(path: Path, labels: bool) -> np.ndarray:
+    png, jpeg = start[:4] == b"\x89PNG", start[:3] == b"\xff\xd8\xff"
+    if not (png or jpeg or start[:2] == b"BM"):
+        kinds = f"this is no PNG, JPEG, BMP or TIFF file (it begins with {start!r})"
+        raise ImageError(f"{kinds}. Export the image as TIFF or PNG")
+    if jpeg and labels:
+        raise LabelError("this is a JPEG, whose compression changes ids; expected a label map as TIFF or PNG")
+    if png and not labels:
+        return _without_alpha(imagecodecs.png_decode(path.read_bytes()))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Image size")  # more than 89 megapixels is no attack here
         with Image.open(path) as picture:

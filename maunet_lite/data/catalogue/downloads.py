@@ -20,7 +20,7 @@ import pooch
 from tqdm import tqdm
 
 from maunet_lite import __version__
-from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, Entry, Part, catalogued_folder, data_home
+from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, Part, catalogued_folder, data_home
 from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.images import IMAGE_SUFFIXES, atomic_path
 from maunet_lite.data.table import LABEL_SUFFIXES
@@ -87,7 +87,19 @@ def get(
             "(on the command line: --yes)"
         )
     paths = {url: _fetch(url, archives, progress) for url in entry.urls}
-    _build(folder, name, entry, paths, progress)
+    rows = []
+    with atomic_path(folder) as unfinished:
+        for part in entry.parts:
+            try:
+                with zipfile.ZipFile(paths[part.url]) as archive:
+                    rows += _unpack(archive, part, unfinished, progress)
+            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+                advice = f"{paths[part.url]} cannot be unpacked ({error}); remove it and try again"
+                raise DatasetError(advice) from error
+        table = pd.DataFrame(rows, columns=["image", "modality", "source", "split"])
+        table.assign(licence=entry.licence.split(":")[0]).to_csv(unfinished / "metadata.csv", index=False)
+        text = "\n".join([f"{name}: {entry.about}", "", entry.licence, "", "from", *entry.urls, ""])
+        (unfinished / "LICENCE.txt").write_text(text, encoding="utf-8")
     return folder
 
 
@@ -119,26 +131,7 @@ def _fetch(url: str, archives: str | Path | None, progress: bool) -> Path:
 # --- from archives to a dataset folder ----------------------------------------------------------------
 
 
-def _build(folder: Path, name: str, entry: Entry, paths: dict[str, Path], progress: bool) -> None:
-    """Unpack the archives of a dataset into `folder`, which appears complete or not at all."""
-    rows = []
-    with atomic_path(folder) as unfinished:
-        for part in entry.parts:
-            path = paths[part.url]
-            try:
-                with zipfile.ZipFile(path) as archive:
-                    rows += unpack(archive, part, unfinished, progress)
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-                raise DatasetError(f"{path} cannot be unpacked ({error}); remove it and try again") from error
-        table = pd.DataFrame(rows, columns=["image", "modality", "source", "split"])
-        table.assign(licence=entry.licence.split(":")[0]).to_csv(unfinished / "metadata.csv", index=False)
-        text = "\n".join([f"{name}: {entry.about}", "", entry.licence, "", "from", *entry.urls, ""])
-        (unfinished / "LICENCE.txt").write_text(text, encoding="utf-8")
-
-
-def unpack(
-    archive: zipfile.ZipFile, part: Part, folder: Path, progress: bool = True
-) -> list[tuple[str, str, str, str]]:
+def _unpack(archive: zipfile.ZipFile, part: Part, folder: Path, progress: bool) -> list[tuple[str, ...]]:
     """Bring a part of an archive into a dataset folder.
 
     Images and label maps are copied as they are.
