@@ -19,7 +19,7 @@ import tifffile
 
 from maunet_lite import __version__
 from maunet_lite.data.catalogue import downloads
-from maunet_lite.data.catalogue.downloads import LicenceError, get, with_validation
+from maunet_lite.data.catalogue.downloads import get, with_validation
 from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS
 from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.folder import load_dataset
@@ -171,7 +171,7 @@ def test_unlabelled_images_lie_in_a_dataset_of_their_own(web: Web) -> None:
 
 def test_a_restricted_licence_must_be_accepted(web: Web, home: Path) -> None:
     web.put("neurips22", challenge())
-    with pytest.raises(LicenceError, match=r"CC BY-NC-ND: not for commercial use.*accept_licence=True"):
+    with pytest.raises(DatasetError, match=r"CC BY-NC-ND: not for commercial use.*accept_licence=True"):
         get("neurips22", progress=False)
     assert web.fetched == []
     assert not home.exists()

@@ -29,10 +29,6 @@ VAL_SEED = 2022  # of the choice of validation images
 VAL_SHARE = 0.1  # the paper (section 4.1) keeps 100 of 1,000 images
 
 
-class LicenceError(DatasetError):
-    """The licence of a dataset has not been accepted."""
-
-
 def get(
     name: str,
     folder: str | Path | None = None,
@@ -65,11 +61,9 @@ def get(
 
     Raises
     ------
-    LicenceError
-        If the licence must be accepted and was not.
     DatasetError
-        If the name is unknown, the folder holds something else, or an archive cannot be fetched, has another
-        checksum or another content.
+        If the licence must be accepted and was not, the name is unknown, the folder holds something else, or
+        an archive cannot be fetched, has another checksum or another content.
     """
     entry = CATALOGUE.get(name)
     if entry is None or not entry.parts:
@@ -82,7 +76,7 @@ def get(
             f"{folder} holds something else than dataset {name!r}: choose another folder, or empty it"
         )
     if entry.restricted and not accept_licence:
-        raise LicenceError(
+        raise DatasetError(
             f"the licence of {name} is {entry.licence}. To accept it, pass accept_licence=True "
             "(on the command line: --yes)"
         )

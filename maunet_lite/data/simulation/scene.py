@@ -13,6 +13,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 from numpy.random import Generator
+from scipy import ndimage
 from skimage.measure import label as label_pieces
 from skimage.segmentation import find_boundaries
 
@@ -50,6 +51,11 @@ class Scene:
         """Cut the picture out of an array on the canvas."""
         return image[self.margin : -self.margin, self.margin : -self.margin]
 
+    @cached_property
+    def shown(self) -> np.ndarray:
+        """Which pixels of the canvas the picture shows, bool."""
+        return np.pad(np.ones_like(self.crop(self.labels), bool), self.margin)
+
     @property
     def n_cells(self) -> int:
         """Number of cells, the largest label."""
@@ -63,9 +69,7 @@ class Scene:
     @cached_property
     def radii(self) -> np.ndarray:
         """Radius of the largest disk inside each cell in pixels, (N,) float32."""
-        deepest = np.zeros(self.n_cells + 1, np.float32)
-        np.maximum.at(deepest, self.labels, self.distance)
-        return deepest[1:]
+        return np.array(ndimage.maximum(self.distance, self.labels, range(1, self.n_cells + 1)), np.float32)
 
     @cached_property
     def depth(self) -> np.ndarray:
@@ -193,10 +197,7 @@ def _stamp(scene: Scene, outline: np.ndarray, areas: list[int]) -> int:
     if np.any(overlap[1:] > MAX_OVERLAP * np.minimum(areas[1:], area)):
         return 0
     cell = mask & (below == 0)
-    rows, columns = np.ogrid[box]
-    (canvas_height, canvas_width), margin = scene.labels.shape, scene.margin
-    shown = (rows >= margin) & (rows < canvas_height - margin)
-    shown = shown & (columns >= margin) & (columns < canvas_width - margin)
+    shown = scene.shown[box]
     pieces = label_pieces(cell & shown, connectivity=1)
     visible = pieces == np.argmax(np.bincount(pieces.ravel(), minlength=2)[1:]) + 1  # the largest piece
     if visible.sum() < MIN_VISIBLE or cell.sum() < 0.6 * area:
