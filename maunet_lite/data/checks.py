@@ -21,13 +21,15 @@ class DatasetError(ValueError):
     """A folder that is no dataset, or a part of it that does not exist; the message says what to do."""
 
 
-def validate_image(image: np.ndarray) -> np.ndarray:
+def validate_image(image: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
     """Return `image` as an array if it is one that this package can work with.
 
     Parameters
     ----------
     image : numpy.ndarray
         (H, W) or (H, W, C) with C from 1 to 4, of any integer or floating type, finite in float32 or NaN.
+    size : (int, int), optional
+        (H, W) of the label map that belongs to it.
 
     Returns
     -------
@@ -37,7 +39,8 @@ def validate_image(image: np.ndarray) -> np.ndarray:
     Raises
     ------
     ImageError
-        If the array is empty, boolean, complex, no array of numbers, infinite anywhere, or of another shape.
+        If the array is empty, boolean, complex, no array of numbers, infinite anywhere, or of another shape
+        or size.
 
     Examples
     --------
@@ -49,6 +52,8 @@ def validate_image(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image)
     if fault := _fault_of_image(image):
         raise ImageError(f"the image {fault}")
+    if size is not None and image.shape[:2] != size:
+        raise ImageError(f"the image is {image.shape[:2]}, the label map {size}: expected the same size")
     return image
 
 
@@ -64,11 +69,9 @@ def _fault_of_image(image: np.ndarray) -> str | None:
     if image.size == 0:
         return f"has shape {shape}: it has no pixels"
     if image.ndim == 3 and shape[0] <= 4 < shape[2]:
-        advice = "Convert it with np.moveaxis(image, 0, -1)"
-        return f"has shape {shape}: channels come first; expected (H, W, C). {advice}"
+        return f"has shape {shape}: channels come first; expected (H, W, C). Use np.moveaxis(image, 0, -1)"
     if image.ndim == 3 and shape[2] > 4:
-        advice = "Choose up to three of them, for example image[..., :3]"
-        return f"has {shape[2]} channels, shape {shape}; expected 1 to 4. {advice}"
+        return f"has {shape[2]} channels, shape {shape}; expected 1 to 4. Choose some, such as image[..., :3]"
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite
         infinite = dtype.kind == "f" and np.isinf(image.astype(np.float32, copy=False)).any()
     if infinite:
@@ -126,8 +129,7 @@ def _fault_of_labels(labels: np.ndarray) -> str | None:
             "has its own 8-bit colour on black, make them ids: labels[..., :3].astype(int) @ [65536, 256, 1]"
         )
     if labels.ndim != 2:
-        advice = "Pass one slice, or drop axes of length 1: np.squeeze(labels)"
-        return f"has shape {shape}; expected (H, W). {advice}"
+        return f"has shape {shape}; expected (H, W). Pass one slice, or np.squeeze(labels)"
     if labels.size == 0:
         return f"has shape {shape}: it has no pixels"
     if dtype.kind == "f" and (labels != np.rint(labels)).any():  # also true of NaN
@@ -142,8 +144,8 @@ def _fault_of_labels(labels: np.ndarray) -> str | None:
             "they mark outlines or pixels to ignore, clear them: labels[labels < 0] = 0"
         )
     if largest > MAX_ID:
-        advice = "Renumber it: skimage.segmentation.relabel_sequential(labels)[0]"
-        return f"holds the id {largest}; the largest possible is {MAX_ID}. {advice}"
+        renumbered = "skimage.segmentation.relabel_sequential(labels)[0]"
+        return f"holds the id {largest}; the largest possible is {MAX_ID}. Renumber it: {renumbered}"
     return None
 
 

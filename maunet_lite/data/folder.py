@@ -11,8 +11,8 @@ Whatever is downloaded or simulated is brought into this layout, so one's own im
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,9 +70,6 @@ class CellDataset:
         row = self.table.iloc[index]
         return Sample(row["image"], row["modality"], self.image(index), self.labels(index))
 
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[i] for i in range(len(self)))
-
     @property
     def modalities(self) -> list[str]:
         """Names of the modalities that occur, in order of appearance."""
@@ -98,9 +95,7 @@ class CellDataset:
 
     def select(self, mask: np.ndarray | pd.Series | list[int]) -> CellDataset:
         """Return the images chosen by a boolean mask or by positions."""
-        mask = np.asarray(mask)
-        rows = self.table.iloc[mask if mask.dtype == bool else mask.astype(int)]
-        return CellDataset(self.folder, self.name, rows.reset_index(drop=True))
+        return replace(self, table=self.table.iloc[list(mask)].reset_index(drop=True))
 
     def split(self, name: str) -> CellDataset:
         """Return the images of a split, such as "train", "val" or "test"; "all" returns everything.
@@ -132,13 +127,14 @@ class CellDataset:
         DatasetError
             If a name occurs neither as a modality nor as a source, or nothing is left.
         """
-        known = dict.fromkeys([*self.table["modality"], *self.table["source"]])
+        kinds = self.table[["modality", "source"]]
+        known = dict.fromkeys(kinds.to_numpy().T.ravel())
         if unknown := [name for name in names if name not in known]:
             raise DatasetError(
                 f"dataset {self.name!r} has no modality or source {unknown[0]!r} to leave out; "
                 f"there are: {', '.join(known)}"
             )
-        keep = ~(self.table["modality"].isin(names) | self.table["source"].isin(names))
+        keep = ~kinds.isin(names).any(axis=1)
         if not keep.any():
             raise DatasetError(f"without {', '.join(names)} no image of {self.name!r} is left")
         return self.select(keep)
@@ -181,7 +177,6 @@ def load_dataset(name_or_folder: str | Path) -> CellDataset:
     folder, name = Path(name_or_folder), str(name_or_folder)
     if not folder.exists() and (name in CATALOGUE or isinstance(name_or_folder, str)):
         folder = catalogued_folder(name)
-    advice = advise(folder)
-    if advice:
+    if advice := advise(folder):
         raise DatasetError(f"{advice}; `maunet-lite data check` lists all that is wrong with a folder")
     return CellDataset(folder, folder.resolve().name, read_table(folder))

@@ -117,21 +117,16 @@ def _decode(path: Path, labels: bool = False) -> np.ndarray:
         start = file.read(8)
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return _decode_tiff(path, labels)
-    png, jpeg = start[:4] == b"\x89PNG", start[:3] == b"\xff\xd8\xff"
-    if png and not labels:
-        return _without_alpha(imagecodecs.png_decode(path.read_bytes()))
-    if jpeg and labels:
-        raise LabelError("this is a JPEG, whose compression changes ids; expected a label map as TIFF or PNG")
-    if png or jpeg or start[:2] == b"BM":
-        return _decode_by_pillow(path, labels)
     if not start:
         raise ImageError("the file is empty")
-    raise ImageError(
-        f"this is no PNG, JPEG, BMP or TIFF file (it begins with {start!r}). Export the image as TIFF or PNG"
-    )
-
-
-def _decode_by_pillow(path: Path, labels: bool) -> np.ndarray:
+    png, jpeg = start[:4] == b"\x89PNG", start[:3] == b"\xff\xd8\xff"
+    if not (png or jpeg or start[:2] == b"BM"):
+        kinds = f"this is no PNG, JPEG, BMP or TIFF file (it begins with {start!r})"
+        raise ImageError(f"{kinds}. Export the image as TIFF or PNG")
+    if jpeg and labels:
+        raise LabelError("this is a JPEG, whose compression changes ids; expected a label map as TIFF or PNG")
+    if png and not labels:
+        return _without_alpha(imagecodecs.png_decode(path.read_bytes()))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Image size")  # more than 89 megapixels is no attack here
         with Image.open(path) as picture:
@@ -153,15 +148,13 @@ def _decode_tiff(path: Path, labels: bool) -> np.ndarray:
         if len(file.series) != 1:
             raise ImageError(f"the file holds {len(file.series)} images; {_PICK_ONE}")
         series = file.series[0]
-        page, colours = series.keyframe, series.keyframe.photometric.name
-        shape, channels_first = _layout(series)
+        page, (shape, channels_first) = series.keyframe, _layout(series)
+        colours, palette = page.photometric.name, page.colormap
         if colours not in ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "YCBCR"):
             raise ImageError(f"colours are stored as {colours}; expected grey, RGB or a palette")
-        pages = [page for page in series.pages if page is not None]
-        ends = [np.add(page.dataoffsets, page.databytecounts).max() for page in pages]
+        ends = [np.add(page.dataoffsets, page.databytecounts).max() for page in series.pages if page]
         if max(ends) > file.filehandle.size:  # the JPEG decoder would fill up the missing part in silence
             raise ImageError("the file is truncated")
-        palette = page.colormap
         image = series.asarray().reshape(shape)
     if channels_first:
         logger.warning("%s: channels come first, shape %s; read as (H, W, C)", path, image.shape)

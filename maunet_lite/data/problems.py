@@ -9,18 +9,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from maunet_lite.data import table as layout
 from maunet_lite.data.checks import DatasetError, ImageError, LabelError
 from maunet_lite.data.images import IMAGE_SUFFIXES, read_image, read_labels
-from maunet_lite.data.table import (
-    LABEL_ENDINGS,
-    LABEL_SUFFIXES,
-    SPLITS,
-    UNASSIGNED,
-    image_files,
-    label_files,
-    read_listing,
-    read_table,
-)  # fmt: skip
 
 _IMAGE_FOLDERS = {"images", "image", "imgs", "img", "raw", "pictures"}
 _LABEL_FOLDERS = {"labels", "label", "masks", "mask", "gt", "groundtruth", "ground_truth", "annotations"}
@@ -64,31 +55,31 @@ def check_folder(folder: str | Path) -> list[Problem]:
     folder = Path(folder)
     if advice := advise(folder):
         return [Problem(str(folder), advice)]
-    problems = list(_among_images(folder))
+    found = [*_among_images(folder)]
     try:
-        table = read_table(folder)
+        table = layout.read_table(folder)
+        found += [*_in_the_table(folder, table), *_among_labels(folder), *_in_files(folder, table)]
     except (DatasetError, OSError) as error:
-        return [Problem(str(folder), str(error)), *problems]
-    return [*problems, *_in_the_table(folder, table), *_among_labels(folder), *_in_files(folder, table)]
+        found.insert(0, (str(folder), str(error)))
+    return [Problem(file, problem) for file, problem in found]
 
 
 def advise(folder: Path) -> str | None:
     """Return what keeps `folder` from being a dataset at all and what to do, or None if it has images."""
-    if not folder.exists():
-        return f"there is no folder {folder}"
+    if not folder.is_dir():
+        return f"{folder} is a file; expected a folder" if folder.exists() else f"there is no folder {folder}"
     if (folder / "images").is_dir():
         return None
-    reason = f"{folder} is a file; expected a folder"
-    if folder.is_dir():
-        reason = f"{folder} has no folder 'images'{_guess(folder)}"
-    return f"{reason}. Expected are images/NAME.png, labels/NAME_label.tiff and, if you like, metadata.csv"
+    return (
+        f"{folder} has no folder 'images'{_guess(folder)}. Expected are images/NAME.png, "
+        "labels/NAME_label.tiff and, if you like, metadata.csv"
+    )
 
 
 def _guess(folder: Path) -> str:
     """Say where the images of a folder without ``images`` seem to be."""
-    inside = _seen(folder)
-    loose = [path.name for path in inside if path.suffix.lower() in IMAGE_SUFFIXES]
-    if loose:
+    inside = layout.files_in(folder)
+    if loose := [path.name for path in inside if path.suffix.lower() in IMAGE_SUFFIXES]:
         return (
             f", but holds {len(loose)} image files itself ({loose[0]} …): move the images into "
             f"{folder / 'images'}, their label maps into {folder / 'labels'}"
@@ -101,71 +92,62 @@ def _guess(folder: Path) -> str:
     return ""
 
 
-def _seen(folder: Path) -> list[Path]:
-    """Return what is in a folder, in order, but for what file managers leave behind."""
-    litter = {"thumbs.db", "desktop.ini"}
-    return sorted(p for p in folder.iterdir() if p.name[0] != "." and p.name.lower() not in litter)
+# --- where problems may be: each function gives pairs of file and problem ---------------------------------
 
 
-def _among_images(folder: Path) -> Iterator[Problem]:
+def _among_images(folder: Path) -> Iterator[tuple[str, str]]:
     """Find what is no image, and names that clash."""
-    for path in _seen(folder / "images"):
+    for path in layout.files_in(folder / "images"):
         if path.is_dir():
-            yield Problem(f"images/{path.name}", "a folder: what is in it is ignored; move images up")
+            yield f"images/{path.name}", "a folder: what is in it is ignored; move images up"
         elif path.suffix.lower() not in IMAGE_SUFFIXES:
-            kinds = ", ".join(IMAGE_SUFFIXES)
-            yield Problem(f"images/{path.name}", f"not read, only {kinds} are: export it as TIFF")
-    names = image_files(folder)
+            yield f"images/{path.name}", f"not read, only {', '.join(IMAGE_SUFFIXES)} are: export it as TIFF"
+    names = layout.image_files(folder)
     stems = Counter(Path(name).stem for name in names)
     for stem, count in stems.items():
         if count > 1:
-            shared = f"{count} images share this name and so one label map; rename all but one"
-            yield Problem(f"images/{stem}.*", shared)
+            yield f"images/{stem}.*", f"{count} images share this name and a label map; rename all but one"
     for name in names:
         if stems.keys() & (_images_of(name) - {Path(name).stem}):
-            yield Problem(f"images/{name}", "seems to be a label map: move it into the folder 'labels'")
+            yield f"images/{name}", "seems to be a label map: move it into the folder 'labels'"
 
 
-def _in_the_table(folder: Path, table: pd.DataFrame) -> Iterator[Problem]:
+def _in_the_table(folder: Path, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Compare ``metadata.csv`` with the folder."""
-    path, names = folder / "metadata.csv", image_files(folder)
-    listed = Counter(read_listing(path, names)["image"] if path.exists() else names)
+    names, listed = layout.image_files(folder), Counter(layout.read_listing(folder)["image"])
     for name in sorted(set(names) - set(listed)):
-        yield Problem(f"images/{name}", "not in metadata.csv and so ignored; add a row for it")
+        yield f"images/{name}", "not in metadata.csv and so ignored; add a row for it"
     for name, count in listed.items():
         if name not in names:
-            yield Problem("metadata.csv", f"names {name}, which is not in the folder 'images'")
+            yield "metadata.csv", f"names {name}, which is not in the folder 'images'"
         if count > 1:
-            yield Problem("metadata.csv", f"names {name} {count} times; the first row counts")
+            yield "metadata.csv", f"names {name} {count} times; the first row counts"
     for split, rows in table.groupby("split")["image"]:
-        if split == UNASSIGNED:
-            unused = f"no split for {len(rows)} images ({rows.iloc[0]} …): they are not used"
-            yield Problem("metadata.csv", unused)
-        elif split not in SPLITS:
-            yield Problem("metadata.csv", f"unknown split {split!r}; use one of {', '.join(SPLITS)}")
+        if split == layout.UNASSIGNED:
+            yield "metadata.csv", f"no split for {len(rows)} images ({rows.iloc[0]} …): they are not used"
+        elif split not in layout.SPLITS:
+            yield "metadata.csv", f"unknown split {split!r}; use one of {', '.join(layout.SPLITS)}"
 
 
-def _among_labels(folder: Path) -> Iterator[Problem]:
+def _among_labels(folder: Path) -> Iterator[tuple[str, str]]:
     """Find label maps that belong to no image, or to one that has another."""
-    if not (folder / "labels").is_dir():
-        for path in _seen(folder):
-            if path.is_dir() and path.name.lower() in _LABEL_FOLDERS:
-                yield Problem(path.name, "not read: rename this folder to 'labels'")
-        return
-    label_of, stems = label_files(folder), {Path(name).stem for name in image_files(folder)}
-    for path in _seen(folder / "labels"):
-        rivals = {label_of.get(stem) for stem in stems & _images_of(path.name)}
-        if path.is_dir() or path.name in rivals:
+    for path in () if (folder / "labels").is_dir() else layout.files_in(folder):
+        if path.is_dir() and path.name.lower() in _LABEL_FOLDERS:
+            yield path.name, "not read: rename this folder to 'labels'"
+    stems, label_of = {Path(name).stem for name in layout.image_files(folder)}, layout.label_files(folder)
+    for path in layout.files_in(folder / "labels"):
+        taken = {label_of.get(stem) for stem in stems & _images_of(path.name)}
+        if path.is_dir() or path.name in taken:
             continue
         reason = "no image in the folder 'images' belongs to it"
-        if path.suffix.lower() not in LABEL_SUFFIXES:
-            reason = f"not read, only {', '.join(LABEL_SUFFIXES)} are: save it as TIFF"
-        elif rivals:
-            reason = f"not used: labels/{rivals.pop()} is taken for the same image"
-        yield Problem(f"labels/{path.name}", reason)
+        if path.suffix.lower() not in layout.LABEL_SUFFIXES:
+            reason = f"not read, only {', '.join(layout.LABEL_SUFFIXES)} are: save it as TIFF"
+        elif taken:
+            reason = f"not used: labels/{taken.pop()} is taken for the same image"
+        yield f"labels/{path.name}", reason
 
 
-def _in_files(folder: Path, table: pd.DataFrame) -> Iterator[Problem]:
+def _in_files(folder: Path, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Read every image and its label map."""
     unlabelled = table["split"] == "unlabelled"
     none_labelled = not table["labelled"].any()
@@ -176,21 +158,18 @@ def _in_files(folder: Path, table: pd.DataFrame) -> Iterator[Problem]:
             try:
                 shapes.append(read(folder / file).shape[:2])
             except (ImageError, LabelError, OSError) as error:
-                yield Problem(file, str(error).removeprefix(f"{folder / file}: "))
+                yield file, str(error).removeprefix(f"{folder / file}: ")
         if len(set(shapes)) == 2:
-            image_size, label_size = (f"{height} × {width}" for height, width in shapes)
-            differ = f"the label map is {label_size} pixels, but images/{name} is {image_size}"
-            turned = shapes[0] == shapes[1][::-1]
-            advice = ": its axes are swapped, transpose it (labels.T)" if turned else ""
-            yield Problem(f"labels/{label}", differ + advice)
+            size, label_size = (f"{height} × {width}" for height, width in shapes)
+            advice = ": its axes are swapped, transpose it (labels.T)" * (shapes[0] == shapes[1][::-1])
+            yield f"labels/{label}", f"is {label_size} pixels, but images/{name} is {size}{advice}"
         if not label and not fine:
-            missing = f"no label map (labels/{Path(name).stem}_label.tiff): it counts as unlabelled"
-            yield Problem(f"images/{name}", missing)
+            yield f"images/{name}", f"unlabelled: there is no labels/{Path(name).stem}_label.tiff"
     if none_labelled and not unlabelled.all():
-        yield Problem("labels", "no image has a label map (labels/NAME_label.tiff): all are unlabelled")
+        yield "labels", "no image has a label map (labels/NAME_label.tiff): all are unlabelled"
 
 
 def _images_of(name: str) -> set[str]:
     """Return the stems of images whose label map a file of this name could be."""
     stem = Path(name).stem
-    return {stem.removesuffix(ending) for ending in LABEL_ENDINGS if stem.endswith(ending)}
+    return {stem.removesuffix(ending) for ending in layout.LABEL_ENDINGS if stem.endswith(ending)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -28,11 +28,9 @@ _SPLITS = {name: name for name in (*SPLITS, UNASSIGNED)} | {
     "": UNASSIGNED,
 }  # fmt: skip
 _MODALITIES = {
-    "brightfield": "brightfield", "bright-field": "brightfield", "fluorescence": "fluorescence",
-    "fluorescent": "fluorescence", "phase-contrast": "phase-contrast", "phase": "phase-contrast",
-    "phasecontrast": "phase-contrast", "dic": "dic", "differential-interference-contrast": "dic",
-    "unknown": "unknown", "": "unknown",
-}  # fmt: skip
+    "bright-field": "brightfield", "fluorescent": "fluorescence", "phase": "phase-contrast",
+    "phasecontrast": "phase-contrast", "differential-interference-contrast": "dic", "": "unknown",
+} | {name: name for name in ("brightfield", "fluorescence", "phase-contrast", "dic", "unknown")}  # fmt: skip
 _TEXTS = {"image", "modality", "source", "split", "licence"}  # never taken for numbers
 
 
@@ -68,15 +66,13 @@ def read_table(folder: Path) -> pd.DataFrame:
     names = image_files(folder)
     if not names:
         raise DatasetError(f"{folder / 'images'} holds no images ({', '.join(IMAGE_SUFFIXES)})")
-    path = folder / "metadata.csv"
-    table = pd.DataFrame({"image": names})
-    if path.exists():
-        table = read_listing(path, names)
-        table = table[table["image"].isin(names)].drop_duplicates("image").reset_index(drop=True)
-        if not len(table):
-            raise DatasetError(
-                f"no image that {path} names is in {folder / 'images'}; there are {', '.join(names[:3])} …"
-            )
+    table = read_listing(folder)
+    table = table[table["image"].isin(names)].drop_duplicates("image").reset_index(drop=True)
+    if table.empty:
+        raise DatasetError(
+            f"no image that {folder / 'metadata.csv'} names is in {folder / 'images'}; there are "
+            f"{', '.join(names[:3])} …"
+        )
     files = label_files(folder)
     table["label"] = pd.Series([files.get(Path(name).stem) for name in table["image"]], dtype=object)
     table["labelled"] = table["label"].notna()
@@ -86,10 +82,10 @@ def read_table(folder: Path) -> pd.DataFrame:
 def _fill_in(table: pd.DataFrame) -> pd.DataFrame:
     """Add the columns that the table lacks, and write splits and modalities as the kit does."""
     given = table.get("modality", pd.Series("", table.index))
-    slugs = ("-".join(text.lower().replace("_", " ").split()) for text in given)
-    table["modality"] = [_MODALITIES.get(slug, text) for slug, text in zip(slugs, given, strict=True)]
+    slugs = given.str.lower().str.replace(r"[\s_]+", "-", regex=True)
+    table["modality"] = slugs.map(_MODALITIES).fillna(given)
     if "split" in table:
-        table["split"] = [_SPLITS.get(text.lower(), text) for text in table["split"]]
+        table["split"] = table["split"].str.lower().map(_SPLITS).fillna(table["split"])
     else:
         table["split"] = "train"
         in_order = table[table["labelled"]].sort_values("image").index
@@ -99,9 +95,15 @@ def _fill_in(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return what is in a folder, in order, without what file managers leave behind; [] for no folder."""
+    litter = {"thumbs.db", "desktop.ini"}
+    return sorted(path for path in folder.glob("[!.]*") if path.name.lower() not in litter)
+
+
 def image_files(folder: Path) -> list[str]:
     """Return the names of the image files of a dataset folder in order; hidden files do not count."""
-    return [name for name in _files(folder / "images") if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    return [path.name for path in _files(folder / "images", IMAGE_SUFFIXES)]
 
 
 def label_files(folder: Path) -> dict[str, str]:
@@ -110,30 +112,29 @@ def label_files(folder: Path) -> dict[str, str]:
     ``NAME_label.tiff`` is the kit's own name; see `LABEL_ENDINGS` and `LABEL_SUFFIXES` for what else is
     understood.
     """
-    paths = [Path(name) for name in _files(folder / "labels") if Path(name).suffix.lower() in LABEL_SUFFIXES]
+    paths = _files(folder / "labels", LABEL_SUFFIXES)
     paths.sort(key=lambda path: LABEL_SUFFIXES.index(path.suffix.lower()))
-    found: dict[str, str] = {}
-    for ending in LABEL_ENDINGS:
-        for path in paths:
-            if path.stem.endswith(ending):
-                found.setdefault(path.stem.removesuffix(ending), path.name)
-    return found
+    return {
+        path.stem.removesuffix(ending): path.name
+        for ending in reversed(LABEL_ENDINGS)
+        for path in reversed(paths)  # what counts first comes last, and so stays
+        if path.stem.endswith(ending)
+    }
 
 
-def _files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("[!.]*") if path.is_file())
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    return [path for path in files_in(folder) if path.suffix.lower() in suffixes and path.is_file()]
 
 
-def read_listing(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
+def read_listing(folder: Path) -> pd.DataFrame:
     """Read ``metadata.csv`` as it is: one row per line, every column as text but those of numbers.
 
     Parameters
     ----------
-    path : Path
-        UTF-8 text, with or without a byte-order mark; fields separated by commas, semicolons or tabs.
-    names : sequence of str
-        Files that there are: a name in the table without a suffix, or with another one, is completed if it
-        can only mean one of them.
+    folder : Path
+        Without a table, all images are listed. The table is UTF-8 text, with or without a byte-order mark,
+        its fields separated by commas, semicolons or tabs. A name without a suffix, or with another one than
+        the file, is completed if it can only mean one image.
 
     Returns
     -------
@@ -145,21 +146,19 @@ def read_listing(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
     DatasetError
         If the file is no such table or has no column ``image``.
     """
+    path, names = folder / "metadata.csv", image_files(folder)
+    if not path.exists():
+        return pd.DataFrame({"image": names})
     table = _read_text(path)
-    if "image" not in table:
+    if "image" not in table or table.columns.has_duplicates:
         raise DatasetError(
-            f"{path} has no column 'image' for the file names; its columns are {', '.join(table)}. "
-            "Rename the one that holds them"
-        )
-    if table.columns.has_duplicates:
-        raise DatasetError(
-            f"{path} has two columns of the same name: {', '.join(table)}. Rename or remove one of them"
+            f"{path} needs one column 'image' for the file names, and no two of the same name; its columns "
+            f"are {', '.join(table)}. Rename or remove some"
         )
     table["image"] = _completed(table["image"], names)
     for column in set(table) - _TEXTS:
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        if numbers.notna().sum() == (table[column] != "").sum():
-            table[column] = numbers
+        with suppress(ValueError):
+            table[column] = pd.to_numeric(table[column].where(table[column] != ""))
     return table[table["image"] != ""].reset_index(drop=True)
 
 
@@ -171,23 +170,18 @@ def _read_text(path: Path) -> pd.DataFrame:
         table = pd.read_csv(
             io.StringIO(text), sep=separator, header=None, dtype=str, na_filter=False, skipinitialspace=True
         )
-    except UnicodeDecodeError as error:
+    except ValueError as error:  # no UTF-8, empty, or lines with too many fields
         raise DatasetError(
-            f"{path} is no UTF-8 text (byte {error.start}); in a spreadsheet, save it as 'CSV UTF-8'"
+            f"{path} is no table ({str(error).strip()}); expected UTF-8 text (in a spreadsheet, save it as "
+            "'CSV UTF-8'), a first line that names the columns, at least 'image', and quotes around fields "
+            "that hold a separator"
         ) from error
-    except pd.errors.EmptyDataError as error:
-        raise DatasetError(
-            f"{path} is empty; its first line must name the columns, at least 'image'"
-        ) from error
-    except pd.errors.ParserError as error:
-        reason = str(error).rsplit(": ", 1)[-1].strip()  # "Expected 2 fields in line 7, saw 3"
-        raise DatasetError(f"{path}: {reason}; put quotes around a field that holds a separator") from error
     table = table.fillna("").map(str.strip)
     rows = table.iloc[1:].set_axis(table.iloc[0].str.lower(), axis="columns").reset_index(drop=True)
     return rows.loc[:, rows.columns != ""].rename_axis(columns=None)
 
 
-def _completed(listed: Iterable[str], names: Sequence[str]) -> list[str]:
+def _completed(listed: pd.Series, names: list[str]) -> list[str]:
     """Return file names without folders; one that is no file becomes the only file of its stem."""
     stems = Counter(Path(name).stem for name in names)
     complete = {Path(name).stem: name for name in names if stems[Path(name).stem] == 1}

@@ -30,10 +30,7 @@ from maunet_lite.export.polygons import trace
 
 # format: what the name of the file ends in
 FORMATS = {"tiff": "_label.tiff", "rois": "_rois.zip", "geojson": ".geojson", "zarr": ".ome.zarr"}
-_PACKAGES = {
-    "rois": ("roifile", "export"),
-    "zarr": ("zarr", "scale"),
-}  # what is needed, and the extra with it
+_PACKAGES = {"rois": ("roifile", "export"), "zarr": ("zarr", "scale")}  # what is needed, the extra with it
 
 
 def export(
@@ -86,10 +83,8 @@ def export(
     labels, stem = validate_labels(labels, masks=True), Path(stem)
     if pixel_size is not None:
         validate_pixel_size(pixel_size)
-    if image is not None and validate_image(image).shape[:2] != labels.shape:
-        raise ValueError(
-            f"the image has shape {image.shape[:2]}, the label map {labels.shape}: expected the same size"
-        )
+    if image is not None:
+        validate_image(image, labels.shape)
     polygons = trace(labels) if {"rois", "geojson"} & set(names) else {}
     files = {name: stem.with_name(stem.name + FORMATS[name]) for name in names}
     for name, path in files.items():

@@ -74,11 +74,7 @@ def measure_cells(
     """
     labels = validate_labels(labels, masks=True)
     if image is not None:
-        image = validate_image(image)
-        if image.shape[:2] != labels.shape:
-            raise ValueError(
-                f"the image is {image.shape[:2]} pixels, the label map {labels.shape}: expected the same"
-            )
+        image = validate_image(image, labels.shape)
         if image.dtype.kind == "f":
             image = np.nan_to_num(image.astype(np.float64))
     polygons = trace(labels)

@@ -116,13 +116,12 @@ def _roi(name: str, parts: list[Polygon]) -> Any:
         roi.roitype = roifile.ROI_TYPE.TRACED
         roi.right, roi.bottom = roi.right - 1, roi.bottom - 1  # corners lie between pixels: nothing to add
         return roi
-    path: list[float] = []  # what Java calls a PathIterator: 0 move, 1 line, 4 close
-    for ring in (ring for part in parts for ring in (part.shell, *part.holes)):
-        for step, (x, y) in enumerate(ring.tolist()):
-            path += [min(step, 1), x, y]
-        path.append(4)
+    rings = [ring for part in parts for ring in (part.shell, *part.holes)]
+    # what Java calls a PathIterator: 0 x y moves, 1 x y draws a line, 4 closes
+    path = [np.append(np.insert(ring, 0, np.arange(len(ring)) > 0, axis=1), 4) for ring in rings]
+    path = np.concatenate(path).astype(np.float32)
     left, top, right, bottom = *corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()
     return roifile.ImagejRoi(
         roitype=roifile.ROI_TYPE.RECT, name=name, shape_roi_size=len(path), left=left, top=top, right=right,
-        bottom=bottom, multi_coordinates=np.array(path, dtype=np.float32),
+        bottom=bottom, multi_coordinates=path,
     )  # fmt: skip

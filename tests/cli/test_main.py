@@ -214,7 +214,7 @@ TO = ("segment", "{images}", "--out", "{out}", "--model")
     (["evaluate", "--data", "nowhere", "--model", "{model}"], "'nowhere'"),
     (["notebooks", "run", "77"], "no notebook '77'"),
     (["notebooks", "run", "--profile", "huge"], "there are smoke, quick, gpu, full"),
-    (["data", "get", "mnist"], "no dataset 'mnist'"),
+    (["data", "get", "mnist"], "'mnist' is neither a folder nor a dataset"),
     (["convert", "nowhere.pth", "--preset", "paper-r50", "--out", "{out}"], "nowhere.pth"),
 ])  # fmt: skip
 def test_mistakes_are_said_in_a_line(arguments, message, images, model, tmp_path):

@@ -69,14 +69,14 @@ def test_a_messy_folder_is_listed_at_once(tmp_path: Path) -> None:
 
     problems = found(tmp_path)
     expected = {
-        "images/unlabelled.png": "no label map (labels/unlabelled_label.tiff)",
+        "images/unlabelled.png": "unlabelled: there is no labels/unlabelled_label.tiff",
         "labels/small_label.tiff": "2 × 4 pixels, but images/small.png is 3 × 4",
         "labels/turned_label.tiff": "4 × 3 pixels, but images/turned.png is 3 × 4: its axes are swapped",
         "labels/white_label.tiff": "no id but 255",
         "labels/ones_label.tiff": "no id but 1, in 2 pieces",
         "labels/fractions_label.tiff": "fractions",
         "labels/colours_label.png": "a colour picture",
-        "images/blurred.png": "no label map",
+        "images/blurred.png": "unlabelled",
         "labels/blurred_label.jpg": "only .tiff, .tif, .png, .bmp are",
         "images/text.png": "no PNG, JPEG, BMP or TIFF file",
         "images/cut.png": "truncated",
@@ -119,9 +119,7 @@ def test_shared_names_and_label_maps_among_images(tmp_path: Path) -> None:
     add(tmp_path, "b")
     write_image(tmp_path / "images" / "b_masks.png", IMAGE)
     problems = check_folder(tmp_path)
-    assert (
-        Problem("images/a.*", "2 images share this name and so one label map; rename all but one") in problems
-    )
+    assert Problem("images/a.*", "2 images share this name and a label map; rename all but one") in problems
     assert (
         Problem("images/b_masks.png", "seems to be a label map: move it into the folder 'labels'") in problems
     )

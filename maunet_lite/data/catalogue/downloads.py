@@ -20,17 +20,13 @@ import pooch
 from tqdm import tqdm
 
 from maunet_lite import __version__
-from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, Entry, Part, catalogued_folder, data_home
+from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, Part, catalogued_folder, data_home
 from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.images import IMAGE_SUFFIXES, atomic_path
 from maunet_lite.data.table import LABEL_SUFFIXES
 
 VAL_SEED = 2022  # of the choice of validation images
 VAL_SHARE = 0.1  # the paper (section 4.1) keeps 100 of 1,000 images
-
-
-class LicenceError(DatasetError):
-    """The licence of a dataset has not been accepted."""
 
 
 def get(
@@ -65,16 +61,12 @@ def get(
 
     Raises
     ------
-    LicenceError
-        If the licence must be accepted and was not.
     DatasetError
-        If the name is unknown, the folder holds something else, or an archive cannot be fetched, has another
-        checksum or another content.
+        If the licence must be accepted and was not, the name is unknown, the folder holds something else, or
+        an archive cannot be fetched, has another checksum or another content.
     """
-    if name not in CATALOGUE:
-        raise DatasetError(f"the kit knows no dataset {name!r}: there are {', '.join(CATALOGUE)}")
-    entry = CATALOGUE[name]
-    if not entry.parts:
+    entry = CATALOGUE.get(name)
+    if entry is None or not entry.parts:
         return catalogued_folder(name)
     folder = data_home() / name if folder is None else Path(folder)
     if (folder / "images").is_dir():
@@ -84,25 +76,42 @@ def get(
             f"{folder} holds something else than dataset {name!r}: choose another folder, or empty it"
         )
     if entry.restricted and not accept_licence:
-        raise LicenceError(
+        raise DatasetError(
             f"the licence of {name} is {entry.licence}. To accept it, pass accept_licence=True "
             "(on the command line: --yes)"
         )
-    paths = {url: _find(url, Path(archives)) if archives else _fetch(url, progress) for url in entry.urls}
-    _build(folder, name, entry, paths, progress)
+    paths = {url: _fetch(url, archives, progress) for url in entry.urls}
+    rows = []
+    with atomic_path(folder) as unfinished:
+        for part in entry.parts:
+            try:
+                with zipfile.ZipFile(paths[part.url]) as archive:
+                    rows += _unpack(archive, part, unfinished, progress)
+            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+                advice = f"{paths[part.url]} cannot be unpacked ({error}); remove it and try again"
+                raise DatasetError(advice) from error
+        table = pd.DataFrame(rows, columns=["image", "modality", "source", "split"])
+        table.assign(licence=entry.licence.split(":")[0]).to_csv(unfinished / "metadata.csv", index=False)
+        text = "\n".join([f"{name}: {entry.about}", "", entry.licence, "", "from", *entry.urls, ""])
+        (unfinished / "LICENCE.txt").write_text(text, encoding="utf-8")
     return folder
 
 
-def _fetch(url: str, progress: bool) -> Path:
-    """Download an archive into the folder ``downloads``, or take the verified one that is there."""
-    folder, file = data_home() / "downloads", url.rsplit("/", 1)[1]
+def _fetch(url: str, archives: str | Path | None, progress: bool) -> Path:
+    """Return a verified archive: the one in the folder `archives`, or one that is downloaded, and kept."""
+    file = url.rsplit("/", 1)[1]
+    folder, checksum = Path(archives or data_home() / "downloads"), CHECKSUMS[file]
+
+    def refuse(*_: object) -> None:  # what pooch calls when the file is not there, or another one
+        raise FileNotFoundError(f"there is no {folder / file}, or it is damaged: expected SHA-256 {checksum}")
+
     agent = {"User-Agent": f"maunet-lite/{__version__}"}  # Zenodo refuses Python's own
-    downloader = pooch.HTTPDownloader(headers=agent, progressbar=progress, timeout=60)
+    web = pooch.HTTPDownloader(headers=agent, progressbar=progress, timeout=60)
     try:
-        return Path(pooch.retrieve(url, f"sha256:{CHECKSUMS[file]}", file, folder, downloader=downloader))
+        path = pooch.retrieve(url, f"sha256:{checksum}", file, folder, downloader=refuse if archives else web)
     except ValueError as error:  # pooch found another checksum
         raise DatasetError(
-            f"{url} is damaged or was changed, and was not kept: its SHA-256 is not {CHECKSUMS[file]}. "
+            f"{url} is damaged or was changed, and was not kept: its SHA-256 is not {checksum}. "
             f"Try again later, and update this kit ({error})"
         ) from error
     except OSError as error:  # among them all errors of requests
@@ -110,42 +119,13 @@ def _fetch(url: str, progress: bool) -> Path:
             f"{url} cannot be fetched ({type(error).__name__}: {error}). Try again: complete archives are "
             f"kept. Or fetch it with a browser and put it into {folder}, or name its folder with --archives"
         ) from error
-
-
-def _find(url: str, folder: Path) -> Path:
-    """Return an archive that was fetched by hand, verified."""
-    path = folder / url.rsplit("/", 1)[1]
-    if not path.is_file():
-        raise DatasetError(f"there is no {path}; fetch it from {url}")
-    found, expected = pooch.file_hash(str(path)), CHECKSUMS[path.name]
-    if found != expected:
-        raise DatasetError(f"{path} is damaged or was changed: its SHA-256 is {found}, expected {expected}")
-    return path
+    return Path(path)
 
 
 # --- from archives to a dataset folder ----------------------------------------------------------------
 
 
-def _build(folder: Path, name: str, entry: Entry, paths: dict[str, Path], progress: bool) -> None:
-    """Unpack the archives of a dataset into `folder`, which appears complete or not at all."""
-    rows = []
-    with atomic_path(folder) as unfinished:
-        for part in entry.parts:
-            path = paths[part.url]
-            try:
-                with zipfile.ZipFile(path) as archive:
-                    rows += unpack(archive, part, unfinished, progress)
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-                raise DatasetError(f"{path} cannot be unpacked ({error}); remove it and try again") from error
-        table = pd.DataFrame(rows, columns=["image", "modality", "source", "split"])
-        table.assign(licence=entry.licence.split(":")[0]).to_csv(unfinished / "metadata.csv", index=False)
-        text = "\n".join([f"{name}: {entry.about}", "", entry.licence, "", "from", *entry.urls, ""])
-        (unfinished / "LICENCE.txt").write_text(text, encoding="utf-8")
-
-
-def unpack(
-    archive: zipfile.ZipFile, part: Part, folder: Path, progress: bool = True
-) -> list[tuple[str, str, str, str]]:
+def _unpack(archive: zipfile.ZipFile, part: Part, folder: Path, progress: bool) -> list[tuple[str, ...]]:
     """Bring a part of an archive into a dataset folder.
 
     Images and label maps are copied as they are.

@@ -199,12 +199,9 @@ def format_catalogue() -> str:
     width = max(len(name) for name in CATALOGUE)
     lines = []
     for name, entry in CATALOGUE.items():
-        here = (find_folder(name) / "images").is_dir()
-        lines.append(f"{name:{width}}  {f'here: {find_folder(name)}' if here else f'not here; {entry.how}'}")
-        lines.append(f"{'':{width}}  {entry.about}")
-        if entry.licence:
-            lines.append(f"{'':{width}}  licence: {entry.licence}")
-    lines.append(
-        f"Folder of datasets: {data_home()} (MAUNET_DATA changes it). Any other folder works by its path."
-    )
+        folder = find_folder(name)
+        where = f"here: {folder}" if (folder / "images").is_dir() else f"not here; {entry.how}"
+        licence = [f"licence: {entry.licence}"] if entry.licence else []
+        lines += [f"{name:{width}}  {where}", *(f"{'':{width}}  {line}" for line in [entry.about, *licence])]
+    lines.append(f"Folder of datasets: {data_home()} (MAUNET_DATA changes it). Any other works by its path.")
     return "\n".join(lines)

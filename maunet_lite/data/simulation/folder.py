@@ -74,9 +74,8 @@ def simulate_dataset(
                 _write_picture(unfinished, modality, i, shape, seed)
                 for modality, i in tqdm(todo, desc="simulating", unit="image", disable=not progress)
             ]
-            table = pd.DataFrame(rows).assign(split=split_names(n_per_modality) * len(MODALITIES))
-            columns = ["image", "modality", "source", "split", "height", "width", "channels", "cells"]
-            table = table[columns].assign(licence="MIT")
+            table = pd.DataFrame(rows)
+            table.insert(3, "split", split_names(n_per_modality) * len(MODALITIES))
             table.to_csv(unfinished / "metadata.csv", index=False, lineterminator="\n")
     except OSError:
         if not (folder / "metadata.csv").exists():  # otherwise another process finished the same folder first
@@ -98,6 +97,7 @@ def _write_picture(folder: Path, modality: str, i: int, shape: tuple[int, int], 
     return {
         "image": name + suffix, "modality": modality, "source": f"simulated-{modality}-{variant}",
         "height": shape[0], "width": shape[1], "channels": 1 if image.ndim == 2 else 3, "cells": labels.max(),
+        "licence": "MIT",
     }  # fmt: skip
 
 

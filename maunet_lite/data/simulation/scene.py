@@ -50,6 +50,11 @@ class Scene:
         """Cut the picture out of an array on the canvas."""
         return image[self.margin : -self.margin, self.margin : -self.margin]
 
+    @cached_property
+    def shown(self) -> np.ndarray:
+        """Which pixels of the canvas the picture shows, bool."""
+        return np.pad(np.ones_like(self.crop(self.labels), bool), self.margin)
+
     @property
     def n_cells(self) -> int:
         """Number of cells, the largest label."""
@@ -193,10 +198,7 @@ def _stamp(scene: Scene, outline: np.ndarray, areas: list[int]) -> int:
     if np.any(overlap[1:] > MAX_OVERLAP * np.minimum(areas[1:], area)):
         return 0
     cell = mask & (below == 0)
-    rows, columns = np.ogrid[box]
-    (canvas_height, canvas_width), margin = scene.labels.shape, scene.margin
-    shown = (rows >= margin) & (rows < canvas_height - margin)
-    shown = shown & (columns >= margin) & (columns < canvas_width - margin)
+    shown = scene.shown[box]
     pieces = label_pieces(cell & shown, connectivity=1)
     visible = pieces == np.argmax(np.bincount(pieces.ravel(), minlength=2)[1:]) + 1  # the largest piece
     if visible.sum() < MIN_VISIBLE or cell.sum() < 0.6 * area:
