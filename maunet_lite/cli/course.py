@@ -13,11 +13,11 @@ from maunet_lite.cli import options
 app = options.group("Run, publish and check the course.")
 
 
-@app.command("run")
+@app.command()
 def run(
     names: options.Notebooks = None,
     profile: options.Profile = "quick",
-    parameter: Annotated[list[str] | None, Option("--parameter", "-p", metavar="NAME=VALUE")] = None,
+    parameter: options.Parameters = None,
     out: Annotated[Path, Option(help="A new folder is made in it.")] = Path("out/notebooks"),
     jobs: options.Jobs = 1,
     timeout: options.Timeout = None,
@@ -27,11 +27,12 @@ def run(
 
     report = run_notebooks(names, profile, options.parse_assignments(parameter), out, jobs, timeout)
     typer.echo(report.summary())
-    if not report.ok:
-        raise typer.Exit(options.INTERRUPTED if report.interrupted else options.WORK_FAILED)
+    if report.interrupted:
+        raise typer.Exit(options.INTERRUPTED)
+    options.fail_if(not report.ok)
 
 
-@app.command("publish")
+@app.command()
 def publish(
     names: options.Notebooks = None,
     profile: options.Profile = "quick",
@@ -45,18 +46,17 @@ def publish(
     typer.echo("\n".join(str(path) for path in written) or "every published notebook is fresh")
 
 
-@app.command("check")
+@app.command()
 def check() -> None:
     """List what is wrong with the published notebooks: stale, too large, errors, figures undescribed."""
     from maunet_lite import course
 
     problems = course.check()
     typer.echo("\n".join(problems) or "the published notebooks are fresh and in order")
-    if problems:
-        raise typer.Exit(options.WORK_FAILED)
+    options.fail_if(problems)
 
 
-@app.command("site")
+@app.command()
 def site(
     out: Annotated[Path, Option(help="Folder to write.")] = Path("out/site"),
     run: Annotated[Path | None, Option(help="Folder of executed notebooks, such as that of a run.")] = None,
@@ -81,10 +81,9 @@ def sweep(
 
     (source,) = select([notebook])
     folder = out or Path("out/sweeps") / source.stem
-    pool = {"scheduler": scheduler, "workers": workers}
-    table = run_sweep(source, grid, folder, profile=profile, timeout=timeout, **pool)
+    how = {"scheduler": scheduler, "workers": workers, "profile": profile, "timeout": timeout}
+    table = run_sweep(source, grid, folder, **how)
     good = int((table["status"] == "ok").sum())
     typer.echo(table.drop(columns=["notebook", "error"]).to_string(index=False))
     typer.echo(f"{good} of {len(table)} runs ended well; table: {folder / TABLE}")
-    if good < len(table):
-        raise typer.Exit(options.WORK_FAILED)
+    options.fail_if(good < len(table))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from maunet_lite.cli.options import WORK_FAILED, group
+from maunet_lite.cli.options import fail_if, group
 
 app = group("Find, fetch and check datasets.")
 
@@ -21,7 +21,7 @@ def list_known() -> None:
     typer.echo(format_catalogue())
 
 
-@app.command("get")
+@app.command()
 def get(
     name: Annotated[str, Argument(help="A name that `maunet-lite data list` shows.")],
     archives: Annotated[Path | None, Option(help="Folder with archives that are downloaded already.")] = None,
@@ -38,7 +38,7 @@ def get(
     typer.echo(f"{name} is in {data.get(name, accept_licence=True, archives=archives)}")
 
 
-@app.command("check")
+@app.command()
 def check(folder: Annotated[Path, Argument(help="images/NAME.png, labels/NAME_label.tiff")]) -> None:
     """List every problem of a dataset folder at once."""
     from maunet_lite.data import check_folder, load_dataset
@@ -46,9 +46,7 @@ def check(folder: Annotated[Path, Argument(help="images/NAME.png, labels/NAME_la
     problems = check_folder(folder)
     for problem in problems:
         typer.echo(f"{problem.file}: {problem.problem}")
-    if problems:
-        typer.echo(f"{len(problems)} problem{'s' * (len(problems) > 1)} in {folder}")
-        raise typer.Exit(WORK_FAILED)
+    fail_if(problems)
     table = load_dataset(folder).table
     labelled = int(table["labelled"].sum())
     splits = ", ".join(f"{count} {name}" for name, count in table["split"].value_counts().items())

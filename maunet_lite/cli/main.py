@@ -58,7 +58,7 @@ app.add_typer(course.app, name="notebooks")
 app.add_typer(data.app, name="data")
 app.command()(segment.segment)
 app.command()(course.sweep)
-for command in (models.train, models.evaluate, models.convert, models.doctor):
+for command in (models.train, models.evaluate, models.describe, models.convert, models.doctor):
     app.command()(command)
 
 

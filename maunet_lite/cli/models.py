@@ -1,4 +1,4 @@
-"""The commands on networks: train, evaluate, convert, doctor."""
+"""The commands on networks: train, evaluate, describe, convert, doctor."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def train(
     method: Annotated[str | None, Option(help="supervised, cr or cr*.")] = None,
     labelled_fraction: Annotated[float | None, Option(help="Share of the labels to use.")] = None,
     unlabelled: Annotated[str | None, Option(help="Folder of images without labels, for cr.")] = None,
-    batch_size: Annotated[int | None, Option()] = None,
-    learning_rate: Annotated[float | None, Option()] = None,
-    seed: Annotated[int | None, Option()] = None,
+    batch_size: Annotated[int | None, Option(help="Patches in a step.")] = None,
+    learning_rate: Annotated[float | None, Option(help="The highest of the schedule.")] = None,
+    seed: Annotated[int | None, Option(help="Of first weights, order and augmentation.")] = None,
     device: Annotated[str | None, Option(help="auto, cpu, cuda or mps.")] = None,
-    setting: Annotated[list[str] | None, Option("--set", metavar="NAME=VALUE")] = None,
+    setting: options.Settings = None,
 ) -> None:
     """Train a network, or fine-tune one; Ctrl-C stops cleanly and --resume goes on."""
     from accelerate import PartialState
@@ -95,8 +95,20 @@ def evaluate(
         with atomic_path(save) as temporary:
             table.to_csv(temporary, index=False)
         typer.echo(f"one row per image: {save}")
-    if (table["error"] != "").any():  # a warning has said how many, and why
-        raise typer.Exit(options.WORK_FAILED)
+    options.fail_if((table["error"] != "").any())  # a warning has said how many, and why
+
+
+def describe(
+    model: Annotated[str, Argument(help="A preset, a shipped model, a file or a run folder.")],
+    side: Annotated[int, Option(help="Count multiply-adds for a square image of this side.")] = 224,
+) -> None:
+    """Say what a network consists of: stages, shapes, parameters, multiply-adds."""
+    from maunet_lite.network import PRESETS, describe, find_checkpoint, load_model, shipped_models
+
+    table = describe(model if model in PRESETS else load_model(model), (side, side))
+    typer.echo(table.to_string(formatters=dict.fromkeys(("parameters", "multiply_adds"), "{:,}".format)))
+    if model not in PRESETS or model in shipped_models():
+        typer.echo(f"how its weights came about: {find_checkpoint(model).with_suffix('.json')}")
 
 
 def convert(
@@ -118,5 +130,4 @@ def doctor(
 
     findings = diagnose(speed)
     typer.echo(format_findings(findings))
-    if any(finding.topic == "packages" and finding.state == "problem" for finding in findings):
-        raise typer.Exit(options.WORK_FAILED)
+    options.fail_if(any(finding[:2] == ("packages", "problem") for finding in findings))

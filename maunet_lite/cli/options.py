@@ -16,6 +16,10 @@ Jobs = Annotated[int, Option(min=1, help="How many run side by side.")]
 Models = Annotated[
     list[str] | None, Option("--model", help="Name, file or run folder; repeat for an ensemble.")
 ]
+Parameters = Annotated[
+    list[str] | None, Option("--parameter", "-p", metavar="NAME=VALUE", help="Instead of the profile's.")
+]
+Settings = Annotated[list[str] | None, Option("--set", metavar="NAME=VALUE", help="Any other setting.")]
 Notebooks = Annotated[list[str] | None, Argument(metavar="[NN]...", help="Numbers or names; all by default.")]
 Postprocess = Annotated[str, Option(help="default, paper, authors or none.")]
 Profile = Annotated[str, Option(help="How big: smoke, quick, gpu or full.")]
@@ -28,6 +32,12 @@ Workers = Annotated[int | None, Option(min=1, help="Processes on this machine.")
 def group(text: str, **options: Any) -> typer.Typer:
     """Return an application or a group of commands that shows its help when called without one."""
     return typer.Typer(help=text, no_args_is_help=True, pretty_exceptions_enable=False, **options)
+
+
+def fail_if(trouble: Any) -> None:
+    """End the command with the exit code of failed work, once it has said what is the matter."""
+    if trouble:
+        raise typer.Exit(WORK_FAILED)
 
 
 def parse_assignments(texts: list[str] | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from maunet_lite.cli import options
 
 
 def segment(
+    ctx: typer.Context,
     inputs: Annotated[list[Path], Argument(metavar="INPUT...", help="Images, Zarrs, and folders of them.")],
     out: Annotated[Path, Option(help="Folder for NAME_label.tiff and all other files.")],
     model: options.Models = None,
@@ -38,13 +39,10 @@ def segment(
     from maunet_lite.network import find_checkpoint, load_model
     from maunet_lite.scale import open_pool, segment_files
 
-    formats = parse_formats(export)
+    apart = ("inputs", "out", "model", "workers", "scheduler", "device")
+    how = {name: value for name, value in ctx.params.items() if name not in apart}
+    how |= {"export": parse_formats(export), "scales": options.parse_numbers(scales)}
     names = model or ["lite"]
-    how = {
-        "postprocess": postprocess, "export": formats, "table": table, "overlay": overlay,
-        "overwrite": overwrite, "pixel_size": pixel_size, "memory": memory, "gpu_memory": gpu_memory,
-        "scales": options.parse_numbers(scales),
-    }  # fmt: skip
     if scheduler or workers:
         paths = [str(find_checkpoint(name).resolve()) for name in names]
         with open_pool(scheduler, workers, gpu_per_worker=True) as pool:
@@ -71,5 +69,4 @@ def _report(outcomes: list, out: Path) -> None:
         if outcome.reason:
             failed = outcome.status == "failed"
             typer.secho(f"  {outcome.image}: {outcome.reason}", fg="red" if failed else None, err=failed)
-    if counts["failed"]:
-        raise typer.Exit(options.WORK_FAILED)
+    options.fail_if(counts["failed"])
