@@ -5,7 +5,6 @@ The question behind most reports of trouble is "is my GPU used, and why not?"; `
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import re
@@ -15,8 +14,13 @@ import textwrap
 import timeit
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
+
+from maunet_lite import __version__
 
 _GIB = 2**30
 _MARKS = {"ok": "✔", "note": "·", "problem": "✘"}
@@ -110,48 +114,44 @@ def check_machine() -> Iterator[Finding]:
     import torch
 
     cores, threads, limit = os.cpu_count() or 1, torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
-    memory, disk, here = psutil.virtual_memory(), shutil.disk_usage(Path.cwd()), Path.cwd()
-    for topic, good, text, advice in (
-        ("cores", not limit or threads >= cores // 2, f"{cores}, torch uses {threads} threads",
-         f"OMP_NUM_THREADS is {limit}: unset it to use all cores"),
-        ("memory", memory.available > 2 * _GIB,
-         f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free",
+    state = "ok" if not limit or threads >= cores // 2 else "note"
+    advice = f"OMP_NUM_THREADS is {limit}: unset it to use all cores"
+    yield Finding("cores", state, f"{cores}, torch uses {threads} threads", advice)
+    memory, disk = psutil.virtual_memory(), shutil.disk_usage(".")
+    for topic, free, text, advice in (
+        ("memory", memory.available, f"of {memory.total / _GIB:.1f} GiB free",
          "close other programs, or run notebooks with --jobs 1 --profile smoke"),
-        ("disk", disk.free > 2 * _GIB, f"{disk.free / _GIB:.1f} GiB free in {here}",
-         "simulated data and runs need some hundred MiB"),
+        ("disk", disk.free, f"GiB free in {Path.cwd()}", "simulated data and runs need some hundred MiB"),
     ):  # fmt: skip
-        yield Finding(topic, "ok" if good else "note", text, advice)
+        yield Finding(topic, "ok" if free > 2 * _GIB else "note", f"{free / _GIB:.1f} {text}", advice)
 
 
 def check_packages() -> Iterator[Finding]:
     """Say which versions of the kit and of what it stands on are installed, and how to get the rest."""
-    from maunet_lite import __version__
-
     system = f"Python {platform.python_version()} in {sys.prefix}, {platform.platform()}"
     yield Finding("kit", "ok", f"maunet_lite {__version__}, {system}")
-    found = importlib.metadata.distributions()
-    versions = {re.sub(r"[-_.]+", "-", one.name).lower(): one.version for one in found}
-    for extra, names in _requirements().items():
+    lines = ["maunet-lite"]  # unless the kit is installed, it is itself what is missing
+    with suppress(metadata.PackageNotFoundError):
+        lines = metadata.requires("maunet-lite")
+    extras: dict[str, list[tuple[str, str]]] = defaultdict(list)  # "" for what is required
+    for line in lines:
+        name, extra = re.match(r"([\w.-]+)(?:.*extra == ['\"](\w+))?", line).groups("")
+        extras[extra].append((name, _version(name)))
+    for extra, found in extras.items():
         topic, state = (f"[{extra}]", "note") if extra else ("packages", "problem")
-        if there := [f"{name} {versions[name]}" for name in names if name in versions]:
+        if there := [f"{name} {version}" for name, version in found if version]:
             yield Finding(topic, "ok", ", ".join(there))
-        if missing := [name for name in names if name not in versions]:
+        if missing := [name for name, version in found if not version]:
             what = f".[{extra}]".removesuffix("[]")
             advice = f"pip install -c constraints.txt -e '{what}' in the folder of the kit"
             yield Finding(topic, state, f"not installed: {', '.join(missing)}", advice)
 
 
-def _requirements() -> dict[str, list[str]]:
-    """Return the distributions that the kit names in its own metadata, by extra; "" for the required."""
-    needed: dict[str, list[str]] = defaultdict(list)
-    try:
-        lines = importlib.metadata.requires("maunet-lite") or []
-    except importlib.metadata.PackageNotFoundError:
-        lines = ["maunet-lite"]  # it runs from a folder, and is itself what is missing
-    for line in lines:
-        extra = re.search(r"extra == ['\"](\w+)", line)
-        needed[extra[1] if extra else ""].append(re.match(r"[\w.-]+", line)[0])
-    return needed
+def _version(name: str) -> str:
+    """Return the installed version of a distribution, "" if there is none."""
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return ""
 
 
 def check_speed(side: int = 512, repeats: int = 3) -> Finding:
@@ -171,12 +171,12 @@ def check_speed(side: int = 512, repeats: int = 3) -> Finding:
     return Finding("speed", "ok", text)
 
 
-def format_findings(findings: list[Finding], width: int = 100) -> str:
+def format_findings(findings: list[Finding]) -> str:
     """Return the diagnosis as lines for a terminal."""
     lines = []
     for topic, state, text, advice in findings:
         start = f"{_MARKS[state]} {topic:10} "
-        texts = {start: text} if state == "ok" else {start: text, " " * (len(start) - 2) + "→ ": advice}
-        for indent, part in texts.items():
-            lines += textwrap.wrap(part, width, initial_indent=indent, subsequent_indent=" " * len(start))
+        wrap = partial(textwrap.wrap, width=100, subsequent_indent=" " * len(start))
+        lines += wrap(text, initial_indent=start)
+        lines += wrap(advice if state != "ok" else "", initial_indent="→ ".rjust(len(start)))
     return "\n".join(lines)

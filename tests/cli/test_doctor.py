@@ -62,6 +62,6 @@ def test_doctor_says_when_the_kit_itself_is_not_installed(monkeypatch):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr("importlib.metadata.requires", missing)
-    monkeypatch.setattr("importlib.metadata.distributions", list)
+    monkeypatch.setattr("importlib.metadata.version", missing)
     packages = next(finding for finding in diagnose(speed=False) if finding.topic == "packages")
     assert (packages.state, packages.text) == ("problem", "not installed: maunet-lite")
