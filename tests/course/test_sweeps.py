@@ -25,15 +25,16 @@ def ran(monkeypatch):
     calls = []
 
     def run(combination, source, profile, out, timeout):
-        calls.append(combination.parameters)
-        if combination.values.get("STEPS") == 13:
+        key, values = combination
+        calls.append(values)
+        if values.get("STEPS") == 13:
             raise RuntimeError("13 steps")
-        records = {"F1": combination.parameters["RATE"], "per modality": {"dic": 0.5}, "curve": [1, 2]}
-        folder = out / "runs" / combination.key / "smoke-1"
+        records = {"F1": values["RATE"], "per modality": {"dic": 0.5}, "curve": [1, 2]}
+        folder = out / "runs" / key / "smoke-1"
         folder.mkdir(parents=True)
         run = NotebookRun("a", source, {}, "ok", 0.5, records=records, executed=folder / "a.ipynb")
         write_report(Report(profile, folder, {}, runs=[run]))
-        return sweeps.result_of(combination, out)
+        return sweeps.result_of(key, out)
 
     monkeypatch.setattr(sweeps, "run_combination", run)
     return calls
@@ -78,10 +79,11 @@ def test_mistakes_are_said_before_anything_runs(tmp_path, ran, grid, says):
 
 
 def test_profile_gives_what_the_grid_does_not_name():
-    first, second = plan_sweep(GOOD, {"RATE": [0.1, 0.2]}, "smoke")
-    assert first.parameters == {"PROFILE": "smoke", "STEPS": 3, "RATE": 0.1}
-    assert second.parameters == {"PROFILE": "smoke", "STEPS": 3, "RATE": 0.2}
-    assert first.key != second.key
+    planned = plan_sweep(GOOD, {"RATE": [0.1, 0.2]}, "smoke")
+    assert list(planned.values()) == [{"RATE": 0.1}, {"RATE": 0.2}]
+    said = plan_sweep(GOOD, {"RATE": [0.1, 0.2], "STEPS": 3}, "smoke")  # smoke's own number
+    assert list(said) == list(planned), "a combination is known by all parameters of its run"
+    assert plan_sweep(GOOD, {"RATE": [0.1, 0.2], "STEPS": 4}, "smoke").keys().isdisjoint(planned)
 
 
 def test_table_has_a_row_per_combination(tmp_path, ran):
@@ -114,7 +116,7 @@ def test_sweep_goes_on_where_it_was_stopped(tmp_path, ran, monkeypatch):
     run = sweeps.run_combination
 
     def interrupted(combination, *args, **options):
-        if combination.values["RATE"] == 0.3:
+        if combination[1]["RATE"] == 0.3:
             raise KeyboardInterrupt
         return run(combination, *args, **options)
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -25,19 +25,11 @@ from maunet_lite.course.running.runner import plan, run_notebooks
 from maunet_lite.data import atomic_path
 from maunet_lite.scale import open_pool
 
-Grid = Mapping[str, Any]
+Grid = Mapping[str, Any] | list[Mapping[str, Any]] | str | Path
 TABLE = "sweep.csv"
 
 
-class Combination(NamedTuple):
-    """One point of a grid: its own values, all parameters of the run, and a name for both."""
-
-    key: str
-    values: dict[str, Any]
-    parameters: dict[str, Any]
-
-
-def read_grid(grid: Grid | list[Grid] | str | Path) -> list[dict[str, Any]]:
+def read_grid(grid: Grid) -> list[dict[str, Any]]:
     """Return every combination of a grid.
 
     Parameters
@@ -63,8 +55,13 @@ def read_grid(grid: Grid | list[Grid] | str | Path) -> list[dict[str, Any]]:
     >>> read_grid([{"METHOD": "supervised"}, {"METHOD": "cr", "WEIGHT": [0.1, 1.5]}])[1:]
     [{'METHOD': 'cr', 'WEIGHT': 0.1}, {'METHOD': 'cr', 'WEIGHT': 1.5}]
     """
-    where, grid = (str(grid), _read_yaml(Path(grid))) if isinstance(grid, (str, Path)) else ("the grid", grid)
-    combinations = []
+    where, combinations = "the grid", []
+    if isinstance(grid, (str, Path)):
+        where = str(grid)
+        try:
+            grid = yaml.safe_load(Path(grid).read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{where} is no YAML: {' '.join(str(error).split())}") from error
     for part in grid if isinstance(grid, list) and grid else [grid]:
         names = list(part) if isinstance(part, Mapping) else []
         if not names or not all(isinstance(name, str) and name.isidentifier() for name in names):
@@ -77,13 +74,6 @@ def read_grid(grid: Grid | list[Grid] | str | Path) -> list[dict[str, Any]]:
     return [c for i, c in enumerate(combinations) if c not in combinations[:i]]
 
 
-def _read_yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-
-
 def _as_number(value: Any) -> Any:
     """Turn "1e-3" into a number, which YAML takes for a text."""
     if isinstance(value, str) and value[:1] in "+-.0123456789":
@@ -94,7 +84,7 @@ def _as_number(value: Any) -> Any:
 
 def run_sweep(
     notebook: str | Path,
-    grid: Grid | list[Grid] | str | Path,
+    grid: Grid,
     out: str | Path,
     *,
     scheduler: str | None = None,
@@ -140,54 +130,57 @@ def run_sweep(
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
     about = {"notebook": source.name, "sha256": source_hash(source), "profile": profile, "machine": machine()}
-    about |= {"combinations": [c.values for c in combinations], "started": f"{datetime.now():%Y-%m-%d %H:%M}"}
+    about |= {"combinations": list(combinations.values()), "started": f"{datetime.now():%Y-%m-%d %H:%M}"}
     with atomic_path(out / "sweep.json") as path:
         path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    results = {c.key: known for c in combinations if (known := result_of(c, out))}
-    waiting = [c for c in combinations if c.key not in results or results[c.key].status != "ok"]
-    table = _save_table(out / TABLE, combinations, results)
+    results = {key: known for key in combinations if (known := result_of(key, out))}
+    waiting = [key for key in combinations if key not in results or results[key].status != "ok"]
+    table = write_table(out / TABLE, combinations, results)
     if not waiting:
         return table
     options = {"source": source, "profile": profile, "out": out, "timeout": timeout}
     bar = tqdm(total=len(waiting), unit="run", disable=None if progress else True, leave=False)
     with open_pool(scheduler, workers, gpu_per_worker=True) as pool, bar:
-        for index, run in pool.map(run_combination, waiting, **options):
+        for index, run in pool.map(run_combination, [(key, combinations[key]) for key in waiting], **options):
             if isinstance(run, Exception):
                 run = NotebookRun(source.stem, source, {}, "died", error=f"{type(run).__name__}: {run}")
-            results[waiting[index].key] = run
-            table = _save_table(out / TABLE, combinations, results)
+            key = waiting[index]
+            results[key] = run
+            table = write_table(out / TABLE, combinations, results)
             bar.update()
             if progress:
-                settings = ", ".join(f"{name}={value}" for name, value in waiting[index].values.items())
+                settings = ", ".join(f"{name}={value}" for name, value in combinations[key].items())
                 bar.write(f"{settings}\n  {run.line()}")
     return table
 
 
-def plan_sweep(source: Path, grid: Grid | list[Grid] | str | Path, profile: str) -> list[Combination]:
-    """Return the runs of a sweep, or refuse it as `course.running.runner.plan` does."""
+def plan_sweep(source: Path, grid: Grid, profile: str) -> dict[str, dict[str, Any]]:
+    """Return the values of each combination, or refuse the sweep as `course.running.runner.plan` does.
+
+    Its key names what a run depends on: the notebook, the profile and all parameters.
+    """
     digest, combinations = source_hash(source), {}
     for values in read_grid(grid):
-        parameters = plan([source], profile, values)[source]
-        identity = json.dumps([digest, profile, parameters], sort_keys=True, default=str)
-        key = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        combinations.setdefault(key, Combination(key, values, parameters))
-    return list(combinations.values())
+        identity = [digest, profile, plan([source], profile, values)[source]]
+        text = json.dumps(identity, sort_keys=True, default=str)
+        combinations.setdefault(hashlib.sha256(text.encode()).hexdigest()[:16], values)
+    return combinations
 
 
 def run_combination(
-    combination: Combination, source: Path, profile: str, out: Path, timeout: float | None
+    combination: tuple[str, dict[str, Any]], source: Path, profile: str, out: Path, timeout: float | None
 ) -> NotebookRun:
-    """Run one combination in a folder of its own and return its result; this is the task of a sweep."""
-    how = {"out": out / "runs" / combination.key, "timeout": timeout, "progress": False}
-    report = run_notebooks([str(source)], profile, combination.values, **how)
-    if report.interrupted:
+    """Run one combination (key, values) in a folder of its own and return its result: a sweep's task."""
+    key, values = combination
+    how = {"out": out / "runs" / key, "timeout": timeout, "progress": False}
+    if run_notebooks([str(source)], profile, values, **how).interrupted:
         raise KeyboardInterrupt
-    return result_of(combination, out)
+    return result_of(key, out)
 
 
-def result_of(combination: Combination, out: Path) -> NotebookRun | None:
+def result_of(key: str, out: Path) -> NotebookRun | None:
     """Return what the newest report of a combination says, if it was run; its files relative to `out`."""
-    reports = sorted((out / "runs" / combination.key).glob("*-*/report.json"))
+    reports = sorted((out / "runs" / key).glob("*-*/report.json"))
     if not reports:
         return None
     run = NotebookRun(**json.loads(reports[-1].read_text(encoding="utf-8"))["runs"][0])
@@ -195,11 +188,13 @@ def result_of(combination: Combination, out: Path) -> NotebookRun | None:
     return run
 
 
-def to_table(combinations: list[Combination], results: Mapping[str, NotebookRun]) -> pd.DataFrame:
-    """Return one row per combination that has a result, in the order of the grid."""
-    done = [c for c in combinations if c.key in results]
-    runs = [results[c.key] for c in done]
-    values = pd.DataFrame([c.values for c in done])
+def write_table(
+    path: Path, combinations: Mapping[str, dict[str, Any]], results: Mapping[str, NotebookRun]
+) -> pd.DataFrame:
+    """Write and return one row per combination that has a result, in the order of the grid."""
+    done = [key for key in combinations if key in results]
+    runs = [results[key] for key in done]
+    values = pd.DataFrame([combinations[key] for key in done])
     measured = pd.DataFrame(map(vars, runs), columns=["status", "minutes", "peak_memory_mib"])
     records = pd.json_normalize([run.records for run in runs], sep=" ", max_level=1)  # a column for each key
     taken = {*values, *measured}
@@ -207,11 +202,7 @@ def to_table(combinations: list[Combination], results: Mapping[str, NotebookRun]
     ends = [(str(run.executed or ""), " ".join(run.failure().split())) for run in runs]
     ends = pd.DataFrame(ends, columns=["notebook", "error"])
     table = pd.concat([values, measured, records, ends], axis=1)
-    return table.map(lambda value: json.dumps(value) if isinstance(value, (list, tuple, dict)) else value)
-
-
-def _save_table(path: Path, combinations: list[Combination], results: dict[str, Any]) -> pd.DataFrame:
-    table = to_table(combinations, results)
+    table = table.map(lambda value: json.dumps(value) if isinstance(value, (list, tuple, dict)) else value)
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False)
     return table
