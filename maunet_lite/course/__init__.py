@@ -11,8 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "display": ["record", "show"],
+        "publishing.pages": ["write_site"],
         "publishing.publish": ["check", "publish_notebooks"],
-        "publishing.site": ["write_site"],
         "publishing.sources": ["select"],
         "running.profiles": ["PROFILES"],
         "running.runner": ["run_notebooks"],

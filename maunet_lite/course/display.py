@@ -85,7 +85,7 @@ def record(name: str, value: Any) -> None:
     >>> record("cells", 12)
     cells: 12
     """
-    plain = json.loads(json.dumps(_to_plain(value), default=_refuse))
+    plain = json.loads(json.dumps(value, default=_to_plain))
     text = f"{name}: {plain:.4g}" if isinstance(plain, float) else f"{name}: {plain}"
     _display({RECORD_MIME: {"name": name, "value": plain}, "text/plain": text})
 
@@ -119,15 +119,9 @@ def _display(bundle: dict[str, Any], metadata: dict[str, Any] | None = None) -> 
 
 
 def _to_plain(value: Any) -> Any:
-    """Turn NumPy and torch values, also inside lists and dicts, into plain Python ones."""
-    if isinstance(value, dict):
-        return {str(key): _to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_to_plain(item) for item in value]
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def _refuse(value: Any) -> None:
+    """Turn what JSON cannot hold, such as NumPy and torch values, into plain Python ones, or refuse it."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
     raise TypeError(
         f"cannot record a {type(value).__name__}: give a number, a text, or a list or dict of these "
         "(for a table: table.to_dict())"

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from maunet_lite.course.publishing.site import write_site
+    from maunet_lite.course.publishing.pages import write_site
 
     return write_site(tmp_path_factory.mktemp("site"), REPOSITORY / "notebooks").parent
 

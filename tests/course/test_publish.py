@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maunet_lite.course.publishing.pages import draw_formulas, title_and_summary, to_html
+from maunet_lite.course.publishing.pages import draw_formulas, title_and_summary, to_html, write_site
 from maunet_lite.course.publishing.publish import (
     MAX_KILOBYTES,
     check,
@@ -22,7 +22,6 @@ from maunet_lite.course.publishing.publish import (
     publish_notebooks,
     shrink_figures,
 )
-from maunet_lite.course.publishing.site import write_site
 from maunet_lite.course.publishing.sources import (
     NotebookError,
     declared_parameters,

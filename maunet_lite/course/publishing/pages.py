@@ -1,8 +1,8 @@
-"""Executed notebooks as web pages that work without a network.
+"""Executed notebooks as web pages that work without a network, and the course as a small website of them.
 
 nbconvert's own pages fetch MathJax, RequireJS and more from the web when they are opened. These pages do not:
 formulas are drawn by matplotlib when the page is written, pictures carry their descriptions, and solutions
-are folded.
+are folded. A website is plain files, good on a USB stick.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import copy
 import html
 import io
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ from typing import Any
 import nbformat
 from jinja2 import Environment, FileSystemLoader
 
+from maunet_lite.course.publishing.sources import NotebookError, course_folder
 from maunet_lite.data import atomic_path
 
 TEMPLATES = Path(__file__).parent / "templates"
 _CODE = re.compile(r"(^```.*?^```|^~~~.*?^~~~|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
 _MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\\$\w])\$([^\s$](?:[^$\n]*[^\s$\\])?)\$(?![\w$])", re.DOTALL)
+_NOTEBOOK = re.compile(r"\]\((?:\./)?([\w-]+)\.ipynb(#[^)]*)?\)")
+_PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)[^)]*\)|<img[^>]*\bsrc=[\"']([^\"']+)[\"']")
 
 
 def render(template: str, **values: Any) -> str:
@@ -127,3 +131,71 @@ def _formula(tex: str, block: bool) -> str:
     style = f"height: {height / 12:.2f}em; vertical-align: {-depth / 12:.2f}em"
     source = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
     return f'<img class="{kind}" style="{style}" alt="{html.escape(tex)}" src="{source}">'
+
+
+def write_site(out: str | Path = "out/site", folder: str | Path | None = None) -> Path:
+    """Write a cover page and one page per published notebook.
+
+    Parameters
+    ----------
+    out : path
+        The folder to write; made if it is not there.
+    folder : path, optional
+        The folder ``notebooks``, or a folder of executed notebooks such as that of a run.
+
+    Returns
+    -------
+    Path
+        The cover page, ``index.html``.
+
+    Raises
+    ------
+    NotebookError
+        If there is no executed notebook.
+    """
+    folder = Path(folder) if folder and any(Path(folder).glob("*.ipynb")) else course_folder(folder)
+    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in sorted(folder.glob("*.ipynb"))}
+    if not notebooks:
+        raise NotebookError(f"no published notebook in {folder}: run  maunet-lite notebooks publish  first")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    summaries = {name: title_and_summary(notebook) for name, notebook in notebooks.items()}
+    names, cards = list(notebooks), []
+    for before, (name, notebook), after in zip(
+        ["", *names], notebooks.items(), [*names[1:], ""], strict=False
+    ):
+        links = [("index.html", "Course")]
+        links += [(f"{before}.html", f"← {summaries[before][0]}")] if before else []
+        links += [(f"{after}.html", f"{summaries[after][0]} →")] if after else []
+        write_page(_with_local_links(notebook, folder, out, names), out / f"{name}.html", links)
+        title, summary = summaries[name]
+        cards.append({
+            "page": f"{name}.html",
+            "title": re.sub(r"^\d\d · ", "", title),  # the number stands before it, in grey
+            "summary": draw_formulas(html.escape(summary, quote=False)),
+            "figure": next(iter(figures(notebook)), None),
+        })  # fmt: skip
+    cover = out / "index.html"
+    cover.write_text(render("cover.html.j2", cards=cards), encoding="utf-8")
+    return cover
+
+
+def _with_local_links(notebook: Any, folder: Path, out: Path, pages: list[str]) -> Any:
+    """Let links between notebooks lead to their pages, and copy the pictures that the text shows."""
+
+    def to_page(match: re.Match[str]) -> str:
+        return f"]({match[1]}.html{match[2] or ''})" if match[1] in pages else match[0]
+
+    def to_copy(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        picture = (folder / name).resolve()
+        if re.match(r"\w+:", name) or not picture.is_file():
+            return match[0]
+        (out / "pictures").mkdir(exist_ok=True)
+        shutil.copyfile(picture, out / "pictures" / picture.name)
+        return match[0].replace(name, f"pictures/{picture.name}")
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _PICTURE.sub(to_copy, _NOTEBOOK.sub(to_page, cell.source))
+    return notebook

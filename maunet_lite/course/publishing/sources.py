@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import difflib
 import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +93,20 @@ def _find(name: str, folder: Path | None) -> Path:
     known = ", ".join(path.stem for path in (hits or sources)) or "none"
     if hits:
         raise NotebookError(f"'{name}' fits several notebooks: {known}; give more of the name")
-    close = difflib.get_close_matches(stem, [path.stem for path in sources], 1, 0.5)
-    hint = f"did you mean {close[0]}? " if close else ""
+    hint = suggestion(stem, [path.stem for path in sources])
     raise NotebookError(f"no notebook '{name}': {hint}there are {known}")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return a question that begins a hint, or "" where nothing known resembles a word.
+
+    Examples
+    --------
+    >>> suggestion("STEP", ["STEPS", "RATE"])
+    'did you mean STEPS? '
+    """
+    close = difflib.get_close_matches(word, list(known), 1, 0.5)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def source_hash(path: Path) -> str:
@@ -124,10 +138,10 @@ def set_stable_ids(notebook: Any) -> None:
     A change in one cell then changes one id, and reviewers see small differences.
     """
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     for cell in notebook.cells:
         digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
-        seen[digest] = seen.get(digest, 0) + 1
+        seen[digest] += 1
         cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
 
 
@@ -145,11 +159,9 @@ def declared_parameters(path: Path) -> dict[str, Any]:
             f"{path.name} has {len(tagged)} cells tagged 'parameters', expected exactly one: "
             'begin the cell with  # %% tags=["parameters"]'
         )
-    return {found.name: _literal(found.default) for found in PythonTranslator.inspect(tagged[0])}
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return ...
+    parameters = {}
+    for found in PythonTranslator.inspect(tagged[0]):
+        parameters[found.name] = ...
+        with suppress(ValueError, SyntaxError):
+            parameters[found.name] = ast.literal_eval(found.default)
+    return parameters

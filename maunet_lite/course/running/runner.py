@@ -8,7 +8,6 @@ silence.
 
 from __future__ import annotations
 
-import difflib
 import os
 import signal
 import threading
@@ -132,8 +131,7 @@ def _refusal(notebook: str, name: str, value: Any, declared: dict[str, Any]) -> 
     A value must be of the kind of the parameter's default: None and what is no literal accept everything.
     """
     if name not in declared:
-        close = difflib.get_close_matches(name.upper(), list(declared), 1, 0.5)
-        hint = f"did you mean {close[0]}? " if close else ""
+        hint = sources.suggestion(name.upper(), declared)
         return f"{notebook} has no parameter {name}: {hint}it has {', '.join(declared) or 'none'}"
     default = declared[name]
     alike = {int: (int, float), float: (int, float), list: (list, tuple), tuple: (list, tuple)}
