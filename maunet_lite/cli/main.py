@@ -56,9 +56,8 @@ def is_expected(error: Exception) -> bool:
 app = group("Cell segmentation with MAUNet: a course of notebooks and the package under it.", cls=_KitGroup)
 app.add_typer(course.app, name="notebooks")
 app.add_typer(data.app, name="data")
-app.command()(segment.segment)
-app.command()(course.sweep)
-for command in (models.train, models.evaluate, models.describe, models.convert, models.doctor):
+networks = models.train, models.evaluate, models.describe, models.convert
+for command in (segment.segment, course.sweep, *networks, models.doctor):
     app.command()(command)
 
 

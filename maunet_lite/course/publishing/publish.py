@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from maunet_lite.data import atomic_path
 MAX_KILOBYTES = 700
 FIGURE_WIDTH = 900  # pixels: about the width of a notebook's page on GitHub
 
-_ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
+_ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")  # of memory: it differs in every run
 _PROGRESS = re.compile(r"\r|\d%\|")
 _EMPTY_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=)[^>]*>")
 
@@ -114,7 +115,8 @@ def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
         kept = {key: cell.metadata[key] for key in ("tags", "jupyter") if cell.metadata.get(key)}
         cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
-            cell.outputs = [_without_addresses(output) for output in cell.outputs if not _is_progress(output)]
+            text = json.dumps([output for output in cell.outputs if not _is_progress(output)])
+            cell.outputs = nbformat.from_dict(json.loads(_ADDRESS.sub("", text)))
     sources.set_stable_ids(notebook)
     shrink_figures(notebook)
     for width in (FIGURE_WIDTH, 700, 560):
@@ -126,17 +128,12 @@ def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
 def shrink_figures(notebook: Any, width: int | None = None) -> None:
     """Store every PNG with at most 256 colours and, if `width` is given, at most so many pixels wide."""
     for output in figures(notebook):
-        output.data["image/png"] = _shrink(output.data["image/png"], width)
-
-
-def _shrink(encoded: str, width: int | None) -> str:
-    original = base64.b64decode(encoded)
-    picture = Image.open(io.BytesIO(original)).convert("RGB")
-    if width:
-        picture.thumbnail((width, picture.height), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.quantize(256, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
-    return base64.b64encode(min(buffer.getvalue(), original, key=len)).decode()
+        original, buffer = base64.b64decode(output.data["image/png"]), io.BytesIO()
+        picture = Image.open(io.BytesIO(original)).convert("RGB")
+        picture.thumbnail((width or picture.width, picture.height), Image.Resampling.LANCZOS)
+        picture.quantize(256, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+        smaller = min(buffer.getvalue(), original, key=len)
+        output.data["image/png"] = base64.b64encode(smaller).decode()
 
 
 def check(folder: str | Path | None = None) -> list[str]:
@@ -148,23 +145,19 @@ def check(folder: str | Path | None = None) -> list[str]:
     """
     folder = sources.course_folder(folder)
     course = {source.stem: source for source in sources.find_sources(folder)}
-    problems = []
-    for name in sorted({*course, *(path.stem for path in folder.glob("*.ipynb"))}):
-        published = folder / f"{name}.ipynb"
-        if name not in course:
-            found = ["has no source (remove it, or write its source)"]
-        elif not published.exists():
-            found = ["not published (make publish)"]
-        elif not is_fresh(course[name], folder):
-            found = ["older than its source (make publish)"]
-        else:
-            found = _content_problems(published)
-        problems += [f"{name}: {problem}" for problem in found]
-    return problems
+    names = sorted({*course, *(path.stem for path in folder.glob("*.ipynb"))})
+    found = {name: _problems(course.get(name), folder / f"{name}.ipynb") for name in names}
+    return [f"{name}: {problem}" for name, problems in found.items() for problem in problems]
 
 
-def _content_problems(published: Path) -> Iterator[str]:
-    """Yield what is wrong with a notebook that is as new as its source, and what mends it."""
+def _problems(source: Path | None, published: Path) -> Iterator[str]:
+    """Yield what is wrong with a published notebook and what mends it; its content only if it is fresh."""
+    if source is None:
+        yield "has no source (remove it, or write its source)"
+        return
+    if not is_fresh(source, published.parent):
+        yield f"{'older than its source' if published.exists() else 'not published'} (make publish)"
+        return
     kilobytes = published.stat().st_size / 1000
     if kilobytes > MAX_KILOBYTES:
         yield f"{kilobytes:.0f} kB, at most {MAX_KILOBYTES} (fewer or smaller figures)"
@@ -186,16 +179,6 @@ def _content_problems(published: Path) -> Iterator[str]:
             yield "a picture in the text has no description (![what it shows](…))"
 
 
-def _without_addresses(output: Any) -> Any:
-    """Remove memory addresses, which differ in every run."""
-    if "text" in output:
-        output.text = _ADDRESS.sub("", output.text)
-    for mime, content in output.get("data", {}).items():
-        if mime.startswith("text/") and isinstance(content, str):
-            output.data[mime] = _ADDRESS.sub("", content)
-    return output
-
-
 def _is_progress(output: Any) -> bool:
     """Tell whether an output is a progress bar, which says nothing once the work is done."""
-    return output.output_type == "stream" and output.name == "stderr" and bool(_PROGRESS.search(output.text))
+    return output.get("name") == "stderr" and bool(_PROGRESS.search(output.text))

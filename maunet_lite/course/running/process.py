@@ -102,12 +102,10 @@ def _kernel(process: subprocess.Popen) -> tuple[list[psutil.Process], int]:
 
 def _environment(folder: Path, jobs: int) -> dict[str, str]:
     """Return the environment of a process: a share of the cores, no display, caches that can be written."""
-    threads = str(max(1, (os.cpu_count() or 1) // max(1, jobs)))
-    defaults = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-    defaults["MPLCONFIGDIR"] = str(folder.parent / ".cache" / "matplotlib")
     paths = [str(Path(__file__).resolve().parents[3]), os.environ.get("PYTHONPATH")]
     return {
-        **defaults,
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs)),
+        "MPLCONFIGDIR": str(folder.parent / ".cache" / "matplotlib"),
         **os.environ,
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
@@ -179,18 +177,19 @@ def _leave_with(parent: int) -> None:
 
 
 def use_this_python(folder: Path) -> None:
-    """Make "python3" mean the Python that runs this, whatever kernels are registered on the machine.
+    """Move the files of Jupyter and IPython into `folder`.
 
-    Also moves the files of Jupyter and IPython into `folder`, so that runs neither read nor write a person's
-    settings and work where the home folder cannot be written.
+    Then runs neither read nor write a person's settings, and work where the home folder cannot be written;
+    and "python3" means the Python that runs this, whatever kernels a person has registered: without one of
+    that name Jupyter starts its own Python.
     """
-    spec = folder / "kernels" / "python3" / "kernel.json"
-    spec.parent.mkdir(parents=True)
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
-    kernel = {"argv": argv, "display_name": "Python 3", "language": "python"}
-    spec.write_text(json.dumps(kernel), encoding="utf-8")
-    os.environ["JUPYTER_PATH"] = str(folder)
-    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"):
+    for name in (
+        "JUPYTER_PATH",
+        "JUPYTER_RUNTIME_DIR",
+        "JUPYTER_CONFIG_DIR",
+        "JUPYTER_DATA_DIR",
+        "IPYTHONDIR",
+    ):
         os.environ[name] = str(folder / name.lower())
 
 

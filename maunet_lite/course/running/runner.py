@@ -9,11 +9,8 @@ silence.
 from __future__ import annotations
 
 import os
-import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -82,8 +79,7 @@ def run_notebooks(
     report = Report(profile, target, parameters, jobs, runs)
     limit = timeout if timeout is not None else PROFILES[profile].limit_minutes
     try:
-        with _interruptible():
-            _run_all(report, limit * 60, progress)
+        _run_all(report, limit * 60, progress)
     except KeyboardInterrupt:
         report.interrupted = True
     finally:
@@ -150,31 +146,15 @@ def _run_all(report: Report, limit: float, progress: bool) -> None:
         return "interrupted" if interrupted.is_set() else "timeout" if seconds > limit else None
 
     width = max(len(run.name) for run in report.runs)
-    bar = tqdm(total=len(report.runs), unit="notebook", disable=None if progress else True, leave=False)
-    with bar, ThreadPoolExecutor(max(1, report.jobs)) as pool:
-        waiting = {pool.submit(execute, run, report.folder, report.jobs, stop) for run in report.runs}
+    how = {"unit": "notebook", "disable": None if progress else True, "leave": False}
+    with ThreadPoolExecutor(report.jobs) as pool:
+        futures = [pool.submit(execute, run, report.folder, report.jobs, stop) for run in report.runs]
         try:
-            while waiting:
-                done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
-                for run in (future.result() for future in done):
-                    bar.update()
-                    if progress:
-                        bar.write(run.line(width))
-                bar.refresh()
+            for future in tqdm(as_completed(futures), total=len(futures), **how):
+                line = future.result().line(width)
+                if progress:
+                    tqdm.write(line)
         except BaseException:
             interrupted.set()
             pool.shutdown(cancel_futures=True)
             raise
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let a closed terminal and a polite kill end a run as Ctrl-C does: with a report."""
-    names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
