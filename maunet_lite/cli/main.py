@@ -74,7 +74,9 @@ def options(
     show_traceback: Annotated[
         bool, Option("--traceback", envvar="MAUNET_TRACEBACK", help="Show where an error was raised.")
     ] = False,
-    version: Annotated[bool, Option("--version", callback=_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
 ) -> None:
     """Cell segmentation with MAUNet: a course of notebooks and the package under it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 import tifffile
 import torch
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from maunet_lite import __version__
@@ -166,6 +168,14 @@ def test_evaluate_scores_a_folder_of_label_maps(dataset):
     assert "Otsu" not in result.stdout
 
 
+def test_describe_counts_a_preset_and_names_the_record_of_weights(model):
+    preset = run("describe", "paper-r50")
+    assert preset.exit_code == 0, preset.output
+    assert re.search(r"network +total +39,403,021 +10,060,714,496", preset.stdout)
+    assert ".json" not in preset.stdout
+    assert str(model / "best.json") in run("describe", model, "--side", 64).stdout
+
+
 def test_train_and_resume_from_the_command_line(dataset, tmp_path):
     out = tmp_path / "run"
     budget = ["--set", "patch=32", "--batch-size", 2, "--set", "validate_every=0", "--device", "cpu"]
@@ -250,17 +260,35 @@ def test_help_answers_without_loading_torch():
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8"},
     ).stdout  # fmt: skip
     assert out.splitlines()[-1] == "False False False"
-    for command in (
-        "train",
-        "segment",
-        "evaluate",
-        "doctor",
-        "convert",
-        "notebooks",
-        "data",
-        "sweep",
-    ):
-        assert command in out
+    commands = ("train", "segment", "evaluate", "describe", "doctor", "convert", "notebooks", "data", "sweep")
+    assert all(command in out for command in commands)
+
+
+def test_every_option_says_what_it_is():
+    def parameters(command, name):
+        for child, below in getattr(command, "commands", {}).items():
+            yield from parameters(below, f"{name} {child}")
+        yield from ((name, option) for option in command.params if option.param_type_name == "option")
+
+    silent = [
+        f"{name} {option.opts[0]}" for name, option in parameters(get_command(app), "") if not option.help
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("arguments", [
+    ["notebooks", "run"], ["notebooks", "publish"], ["notebooks", "check"], ["notebooks", "site"],
+    ["sweep", "00", "--grid", "grid.yaml"],
+])  # fmt: skip
+def test_course_without_jupyter_says_how_to_get_it(arguments):
+    code = "import sys; sys.modules['papermill'] = None; from maunet_lite.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "error: the course needs Jupyter: pip install -e '.[course]' (missing: papermill)" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_version_is_said():
