@@ -138,13 +138,11 @@ def check_packages() -> Iterator[Finding]:
         name, extra = re.match(r"([\w.-]+)(?:.*extra == ['\"](\w+))?", line).groups("")
         extras[extra].append((name, _version(name)))
     for extra, found in extras.items():
-        topic, state = (f"[{extra}]", "note") if extra else ("packages", "problem")
-        if there := [f"{name} {version}" for name, version in found if version]:
-            yield Finding(topic, "ok", ", ".join(there))
-        if missing := [name for name, version in found if not version]:
-            what = f".[{extra}]".removesuffix("[]")
-            advice = f"pip install -c constraints.txt -e '{what}' in the folder of the kit"
-            yield Finding(topic, state, f"not installed: {', '.join(missing)}", advice)
+        topic, state, what = (f"[{extra}]", "note", f".[{extra}]") if extra else ("packages", "problem", ".")
+        missing = [f"not installed: {name}" for name, version in found if not version]
+        text = ", ".join(missing + [f"{name} {version}" for name, version in found if version])
+        advice = f"pip install -c constraints.txt -e '{what}' in the folder of the kit"
+        yield Finding(topic, state if missing else "ok", text, advice)
 
 
 def _version(name: str) -> str:

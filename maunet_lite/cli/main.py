@@ -14,7 +14,8 @@ import typer
 from typer import Option
 from typer.core import TyperGroup
 
-from maunet_lite.cli import course, data, models, segment
+from maunet_lite.cli import course, data
+from maunet_lite.cli.models import convert, describe, doctor, evaluate, segment, train
 from maunet_lite.cli.options import INTERRUPTED, USER_ERROR, group
 
 PACKAGE = Path(__file__).parents[1]
@@ -56,8 +57,7 @@ def is_expected(error: Exception) -> bool:
 app = group("Cell segmentation with MAUNet: a course of notebooks and the package under it.", cls=_KitGroup)
 app.add_typer(course.app, name="notebooks")
 app.add_typer(data.app, name="data")
-networks = models.train, models.evaluate, models.describe, models.convert
-for command in (segment.segment, course.sweep, *networks, models.doctor):
+for command in (segment, train, evaluate, describe, convert, course.sweep, doctor):
     app.command()(command)
 
 

@@ -101,7 +101,6 @@ def test_report_is_written_for_programs_and_people(report):
     page = (report.folder / "report.html").read_text(encoding="utf-8")
     assert "KeyError" in page
     assert 'href="00_good.html"' in page
-    assert (report.folder.parent / "latest.txt").read_text().strip() == report.folder.name
     assert (report.folder.parent / "latest" / "report.html").read_text(encoding="utf-8") == page
 
 
@@ -115,8 +114,7 @@ def test_latest_leads_to_the_newest_run_and_spares_what_is_not_its_own(tmp_path)
     (tmp_path / "latest" / "precious").touch()
     runner.point_at_latest(tmp_path / "first")
     assert (tmp_path / "latest" / "precious").exists()
-    assert (tmp_path / "latest.txt").read_text() == "first\n"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "latest", "latest.txt", "second"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "latest", "second"]
 
 
 def test_notebook_that_takes_too_long_is_stopped_and_kept(tmp_path):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,8 @@ def run_notebooks(
         Values that win over the profile's. Every chosen notebook must declare each of them.
     out : path
         A folder ``PROFILE-TIME`` is made in it, with ``NN_name.ipynb`` and ``NN_name.html`` per notebook, the
-        files that a notebook wrote in ``files/NN_name``, and ``report.html`` and ``report.json``. The file
-        ``latest`` beside it leads to the newest, ``latest.txt`` names it.
+        files that a notebook wrote in ``files/NN_name``, and ``report.html`` and ``report.json``. The link
+        ``latest`` beside it leads to the newest.
     jobs : int
         How many notebooks run side by side; the processor's cores are shared among them.
     timeout : float, optional
@@ -90,14 +91,12 @@ def run_notebooks(
 
 
 def point_at_latest(folder: Path) -> None:
-    """Let ``latest`` beside a folder lead to it, and ``latest.txt`` name it where links cannot be made."""
-    folder.with_name("latest.txt").write_text(folder.name + "\n", encoding="utf-8")
+    """Let ``latest`` beside a folder lead to it, where links can be made."""
     link, new = folder.with_name("latest"), folder.with_name(f".latest-{os.getpid()}")
-    try:
+    with suppress(OSError):  # Windows without the right to link, or something of this name that is no link
         new.symlink_to(folder.name, target_is_directory=True)
         new.replace(link)
-    except OSError:  # Windows without the right to link, or something of this name that is no link
-        new.unlink(missing_ok=True)
+    new.unlink(missing_ok=True)
 
 
 def plan(chosen: list[Path], profile: str, given: dict[str, Any]) -> dict[Path, dict[str, Any]]:

@@ -138,19 +138,19 @@ def run_sweep(
     table = write_table(out / TABLE, combinations, results)
     if not waiting:
         return table
+    tasks = [(key, combinations[key]) for key in waiting]
     options = {"source": source, "profile": profile, "out": out, "timeout": timeout}
-    bar = tqdm(total=len(waiting), unit="run", disable=None if progress else True, leave=False)
-    with open_pool(scheduler, workers, gpu_per_worker=True) as pool, bar:
-        for index, run in pool.map(run_combination, [(key, combinations[key]) for key in waiting], **options):
+    bar = {"total": len(tasks), "unit": "run", "disable": None if progress else True, "leave": False}
+    with open_pool(scheduler, workers, gpu_per_worker=True) as pool:
+        for index, run in tqdm(pool.map(run_combination, tasks, **options), **bar):
             if isinstance(run, Exception):
                 run = NotebookRun(source.stem, source, {}, "died", error=f"{type(run).__name__}: {run}")
-            key = waiting[index]
+            key, values = tasks[index]
             results[key] = run
             table = write_table(out / TABLE, combinations, results)
-            bar.update()
             if progress:
-                settings = ", ".join(f"{name}={value}" for name, value in combinations[key].items())
-                bar.write(f"{settings}\n  {run.line()}")
+                settings = ", ".join(f"{name}={value}" for name, value in values.items())
+                tqdm.write(f"{settings}\n  {run.line()}")
     return table
 
 
