@@ -58,15 +58,14 @@ def normalize(
     channels = image[..., None] if image.ndim == 2 else image[..., :3]
     if image.dtype.kind == "f" and np.isnan(channels).any():
         channels = np.nan_to_num(channels, nan=0.0)
-    together = channels.min(), channels.max()
-    if limits is not None and len(limits) != channels.shape[2]:
+    if limits is None and method == "paper":
+        limits = [(channels.min(), channels.max())] * channels.shape[2]
+    elif limits is None:
+        limits = [_percentile_range(channels[..., c]) for c in range(channels.shape[2])]
+    if len(limits) != channels.shape[2]:
         raise ValueError(f"limits are given for {len(limits)} channels; the image has {channels.shape[2]}")
     out = np.full((*channels.shape[:2], 3), LOW, dtype=np.float32)
-    for c in range(channels.shape[2]):
-        if limits is not None:
-            low, high = limits[c]
-        else:
-            low, high = _percentile_range(channels[..., c]) if method == "authors" else together
+    for c, (low, high) in enumerate(limits):
         low, high = float(low), float(high)  # large integers that differ may be the same float
         if high > low:
             _rescale(channels[..., c], low, high, out[..., c])

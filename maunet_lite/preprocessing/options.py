@@ -26,8 +26,8 @@ SHARE = Bound("from 0 to 1", lambda value: 0 <= value <= 1)
 class Options:
     """Base of frozen dataclasses that refuse unknown names and values of other types than their fields'.
 
-    Types may be those of JSON, unions, tuples (lists are turned into them), `Literal`, ``Annotated[number,
-    Bound(…)]`` and other `Options`.
+    Types may be those of JSON, unions, tuples of one type (lists are turned into them), `Literal`,
+    ``Annotated[number, Bound(…)]`` and other `Options`.
 
     Examples
     --------
@@ -50,8 +50,8 @@ class Options:
             if isinstance(value, list):  # as JSON and the command line have tuples
                 value = tuple(value)
                 object.__setattr__(self, name, value)
-            if not _fits(value, hint):
-                raise ValueError(f"{name}={value!r} must be {_in_words(hint)}")
+            if not (allowed := _allowed(hint)).holds(value):
+                raise ValueError(f"{name}={value!r} must be {allowed.words}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready record."""
@@ -83,34 +83,30 @@ def _hints(kind: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    """Tell whether a value is of a type; whole numbers pass for numbers."""
+def _allowed(hint: Any) -> Bound:
+    """Return what a type allows, in words and as a test; whole numbers pass for numbers."""
     origin, parts = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _fits(value, parts[0]) and parts[1].holds(value)
     if origin is Literal:
-        return value in parts
+        return Bound(f"one of {', '.join(parts)}", parts.__contains__)
+    if origin is Annotated:
+        kind, bound = _allowed(parts[0]), parts[1]
+        return Bound(f"{kind.words} {bound.words}", lambda value: kind.holds(value) and bound.holds(value))
     if origin in (Union, types.UnionType):
-        return any(_fits(value, part) for part in parts)
+        kinds = [_allowed(part) for part in parts]
+        words = " or ".join(kind.words for kind in kinds)
+        return Bound(words, lambda value: any(kind.holds(value) for kind in kinds))
     if origin is tuple:
-        kinds = [parts[0]] * len(value) if parts[-1] is Ellipsis and isinstance(value, tuple) else parts
-        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+        each, n = _allowed(parts[0]), None if Ellipsis in parts else len(parts)
+        words = f"a list, each {each.words}" if n is None else f"a list of {n}, each {each.words}"
+
+        def holds(value: Any) -> bool:
+            return isinstance(value, tuple) and n in (None, len(value)) and all(map(each.holds, value))
+
+        return Bound(words, holds)
     if hint in (int, float):
-        return isinstance(value, {int: Integral, float: Real}[hint]) and not isinstance(value, bool)
-    return isinstance(value, origin or hint)
-
-
-def _in_words(hint: Any) -> str:
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return f"{_in_words(parts[0])} {parts[1].words}"
-    if origin is Literal:
-        return f"one of {', '.join(parts)}"
-    if origin in (Union, types.UnionType):
-        return " or ".join(map(_in_words, parts))
-    if origin is tuple:
-        each = _in_words(parts[0])
-        return f"a list, each {each}" if Ellipsis in parts else f"a list of {len(parts)}, each {each}"
-    words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-    words |= {types.NoneType: "none", dict: "names with values, such as {'encoder': 'resnet18'}"}
-    return words.get(origin or hint, f"{hint}")
+        words, kind = {int: ("a whole number", Integral), float: ("a number", Real)}[hint]
+        return Bound(words, lambda value: isinstance(value, kind) and not isinstance(value, bool))
+    words = {str: "a text", bool: "true or false", types.NoneType: "none"}
+    words |= {dict: "names with values, such as {'encoder': 'resnet18'}"}
+    kind = origin or hint
+    return Bound(words.get(kind, f"{hint}"), lambda value: isinstance(value, kind))

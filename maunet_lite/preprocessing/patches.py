@@ -87,12 +87,11 @@ class PreparedImage:
             with atomic_path(self.path) as part:
                 _write(part, image, parts)
         except OSError as error:
-            if self.path.exists():  # another process made it first and has it open: Windows then keeps that
-                return
-            raise DatasetError(
-                f"prepared images cannot be written to {self.path.parent} ({error}): make space, or let "
-                "MAUNET_DATA name a folder elsewhere"
-            ) from error
+            if not self.path.exists():  # else another process made it first; Windows keeps what is open
+                raise DatasetError(
+                    f"prepared images cannot be written to {self.path.parent} ({error}): make space, or let "
+                    "MAUNET_DATA name a folder elsewhere"
+                ) from error
 
     def _targets(self, shape: tuple[int, int]) -> Targets:
         if self.label is None:
@@ -187,9 +186,8 @@ class PatchDataset(Dataset):
         if get_worker_info() is not None:
             cv2.setNumThreads(1)  # as torch does: workers are many already
         self.augmentation.set_random_state((self.seed, k))
-        index = int(
-            np.searchsorted(self._up_to, self.augmentation.R.random() * self._up_to[-1], side="right")
-        )
+        place = self.augmentation.R.random() * self._up_to[-1]
+        index = int(np.searchsorted(self._up_to, place, side="right"))
         patch = self.augmentation(self.images[index].open())
         colour = np.broadcast_to(patch["image"], (3, *patch["image"].shape[1:]))
         return {

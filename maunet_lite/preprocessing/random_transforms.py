@@ -53,9 +53,7 @@ class RandZoomWindowd(Randomizable, Step):
     the image and smoothly resized; the others keep their values. ``"classes"`` shows where cells are.
     """
 
-    keys: str | Sequence[str] = ("image", "classes", "distance")
     config: AugmentationConfig = field(default_factory=AugmentationConfig)
-    allow_missing_keys: bool = False
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the items as patches."""
@@ -77,9 +75,7 @@ class RandZoomWindowd(Randomizable, Step):
 class RandTurnd(RandomizableTransform, Step):
     """Flip square patches along each axis and turn them by multiples of 90°, each with probability `prob`."""
 
-    keys: str | Sequence[str] = ("image", "classes", "distance")
     prob: float = 0.5
-    allow_missing_keys: bool = False
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the items, all turned alike."""
@@ -113,12 +109,10 @@ class UnpackCellsd(MapTransform):
 class RandIntensityd(RandomizableTransform, Step):
     """With probability `prob`, apply ``change(image, amount, rng)``, its amount uniform in [low, high]."""
 
-    keys: str | Sequence[str]
     change: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
     low: float
     high: float
     prob: float = 0.25
-    allow_missing_keys: bool = False
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the items, perhaps changed."""
@@ -139,10 +133,8 @@ class RandIntensityd(RandomizableTransform, Step):
 class ClipIntensityd(Step):
     """Cut intensities off below `low` and above `high`."""
 
-    keys: str | Sequence[str]
     low: float = LOW
     high: float = HIGH
-    allow_missing_keys: bool = False
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the items with images in [low, high]."""

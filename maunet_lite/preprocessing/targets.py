@@ -7,7 +7,7 @@ field. It handles every cell in a small window: the cost grows with pixels plus 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
@@ -84,13 +84,7 @@ def make_targets(
     array([[0.  , 0.  , 0.  , 0.  ],
            [0.  , 0.63, 1.  , 0.63]], dtype=float32)
     """
-    _check_choices(boundary, center, beta)
-    labels = validate_labels(labels)
-    targets = Targets(np.zeros(labels.shape, dtype=np.uint8), np.zeros(labels.shape, dtype=np.float32))
-    for cell in _cells(labels):
-        _draw_classes(cell, boundary, targets.classes)
-        _draw_distance(cell, center, beta, targets.distance)
-    return targets
+    return _draw(labels, boundary, center, beta)
 
 
 def class_map(labels: np.ndarray, thickness: str = "paper") -> np.ndarray:
@@ -136,12 +130,7 @@ def class_map(labels: np.ndarray, thickness: str = "paper") -> np.ndarray:
            [0, 2, 2, 2, 2, 0],
            [0, 0, 0, 0, 0, 0]], dtype=uint8)
     """
-    _check_choices(boundary=thickness)
-    labels = validate_labels(labels)
-    classes = np.zeros(labels.shape, dtype=np.uint8)
-    for cell in _cells(labels):
-        _draw_classes(cell, thickness, classes)
-    return classes
+    return _draw(labels, boundary=thickness, parts=("classes",)).classes
 
 
 def distance_field(labels: np.ndarray, center: str = "paper", beta: float = 1.0) -> np.ndarray:
@@ -181,20 +170,30 @@ def distance_field(labels: np.ndarray, center: str = "paper", beta: float = 1.0)
     >>> distance_field(np.full((1, 9), 5)).round(2)
     array([[0.43, 0.5 , 0.6 , 0.75, 1.  , 0.75, 0.6 , 0.5 , 0.43]], dtype=float32)
     """
-    _check_choices(center=center, beta=beta)
-    labels = validate_labels(labels)
-    field = np.zeros(labels.shape, dtype=np.float32)
-    for cell in _cells(labels):
-        _draw_distance(cell, center, beta, field)
-    return field
+    return _draw(labels, center=center, beta=beta, parts=("distance",)).distance
 
 
-def _check_choices(boundary: str = "paper", center: str = "paper", beta: float = 1.0) -> None:
+def _draw(
+    labels: np.ndarray,
+    boundary: str = "paper",
+    center: str = "paper",
+    beta: float = 1.0,
+    parts: Sequence[str] = Targets._fields,
+) -> Targets:
+    """Draw the named parts of all cells; the others stay zero."""
     for name, value in (("boundary thickness", boundary), ("center", center)):
         if value not in ("paper", "authors"):
             raise ValueError(f'{name} is {value!r}; use "paper" or "authors"')
     if not (math.isfinite(beta) and beta > 0):
         raise ValueError(f"beta is {beta!r}; use a positive number (the paper takes 1)")
+    labels = validate_labels(labels)
+    targets = Targets(np.zeros(labels.shape, dtype=np.uint8), np.zeros(labels.shape, dtype=np.float32))
+    for cell in _cells(labels):
+        if "classes" in parts:
+            _draw_classes(cell, boundary, targets.classes)
+        if "distance" in parts:
+            _draw_distance(cell, center, beta, targets.distance)
+    return targets
 
 
 class _Cell(NamedTuple):

@@ -17,8 +17,12 @@ from maunet_lite.preprocessing.intensity import normalize
 from maunet_lite.preprocessing.targets import TargetConfig, make_targets
 
 
+@dataclass(eq=False)
 class Step(MapTransform):
     """Base of the steps, whose fields are their arguments: this prints them. One key may stand for a list."""
+
+    keys: str | Sequence[str]
+    allow_missing_keys: bool = field(default=False, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         self.keys = ensure_tuple(self.keys)
@@ -35,9 +39,7 @@ class NormalizeCellsd(Step):
     (3, 3, 4)
     """
 
-    keys: str | Sequence[str]
     method: str = "authors"
-    allow_missing_keys: bool = False
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the items with images scaled."""

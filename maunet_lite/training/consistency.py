@@ -85,6 +85,7 @@ class Consistency(Supervised):
             raise ValueError(
                 f"batch_size={config.batch_size} must be even: half of the images are unlabelled"
             )
+        self.draws_per_step = config.batch_size // 2  # pairs
         self.modalities = self.rest.table["modality"].to_numpy()
 
     def build(self) -> nn.Module:
@@ -96,11 +97,6 @@ class Consistency(Supervised):
     def network(self, module: nn.Module) -> MAUNet:
         """Return network 1, the only one used at inference."""
         return module.one
-
-    @property
-    def draws_per_step(self) -> int:
-        """Return the number of pairs: half of each batch is labelled, half is not."""
-        return self.config.batch_size // 2
 
     def patches(self, n_draws: int) -> Dataset:
         """Return labelled and unlabelled patches in pairs."""

@@ -107,7 +107,7 @@ class _Loop:
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
         # Only the training step is compiled: validation sees images of all sizes.
         self.stepped = torch.compile(self.module) if config.compile else self.module
-        self.epoch_length = max(1, self.method.epoch_draws / self.method.draws_per_step)
+        self.epoch_length = max(1, len(self.method.labelled) / self.method.draws_per_step)
         self.total_steps = config.total_steps(self.epoch_length)
         quiet = not (progress and self.accelerator.is_main_process)
         self.bar = tqdm(total=self.total_steps, initial=self.run.step, unit="step", disable=quiet)
@@ -132,7 +132,8 @@ class _Loop:
                 self._validate()
             (self.run.best_score,) = broadcast_object_list([self.run.best_score])  # the others wait here
             self._goes_on(stop)  # a request that came during the last validation
-        return self.run.result(interrupted=self.stopped)
+        run = self.run
+        return TrainResult(run.folder, run.step, run.best_score, self.stopped, run.split)
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         size, workers = self.method.draws_per_step, self.config.resolved_workers()
@@ -172,7 +173,7 @@ class _Loop:
         self.run.step += 1
         self.run.minutes = (time.monotonic() - self.started) / 60
         self.busy += time.monotonic() - began
-        self.run.accumulate({name: float(value.detach()) for name, value in parts.items()})
+        self.run.parts.append({name: float(value.detach()) for name, value in parts.items()})
         self.bar.update()
         if self._due(self.config.log_every):
             self._log()

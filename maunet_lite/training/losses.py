@@ -73,9 +73,7 @@ def classification_loss(logits: Tensor, classes: Tensor, n_classes: int = 3) -> 
     return dice_loss(logits, classes, n_classes) + focal_loss(logits, classes, n_classes)
 
 
-def authors_classification_loss(
-    logits: Tensor, classes: Tensor, n_classes: int = 3, gamma: float = 2.0
-) -> Tensor:
+def authors_classification_loss(logits: Tensor, classes: Tensor, n_classes: int = 3) -> Tensor:
     """Equation 1 as the published code computes it: a focal term that expects logits gets probabilities.
 
     The softmax runs over all channels, then the target channels are cut out, and a *sigmoid* focal loss takes
@@ -91,7 +89,7 @@ def authors_classification_loss(
     _check(logits, classes, n_classes)
     probabilities = logits.float().softmax(dim=1)[:, :n_classes]
     target = one_hot(classes, n_classes)
-    return _dice(probabilities, target) + FocalLoss(gamma=gamma)(probabilities, target)
+    return _dice(probabilities, target) + FocalLoss()(probabilities, target)
 
 
 def distance_loss(distance: Tensor, target: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ class Supervised:
 
     def __init__(self, config: TrainConfig, train: CellDataset) -> None:
         self.config, self.labelled = config, train.labelled()
+        self.draws_per_step = config.batch_size  # items of `patches`
         self.rest = train.select((~train.table["labelled"]).to_numpy())  # images without labels
         if config.labelled_fraction < 1:
             rng = np.random.default_rng(config.seed)
@@ -44,16 +45,6 @@ class Supervised:
     def network(self, module: nn.Module) -> MAUNet:
         """Return the network that is used at inference."""
         return module
-
-    @property
-    def draws_per_step(self) -> int:
-        """Number of items of `patches` in one step."""
-        return self.config.batch_size
-
-    @property
-    def epoch_draws(self) -> int:
-        """Number of items that make an epoch: one for each labelled training image."""
-        return len(self.labelled)
 
     def patches(self, n_draws: int) -> Dataset:
         """Return the patches to draw, in order."""
@@ -95,22 +86,19 @@ def with_network_of_weights(config: TrainConfig) -> TrainConfig:
     with torch.device("meta"):
         asked = build_network(replace(config, start_from=None, imagenet=False)).config
     parts = ("encoder", "widths", "norm")
-    differ = [name for name in (*HEADS, *parts) if getattr(asked, name) != getattr(there, name)]
     chosen = config.model != TrainConfig.model or bool(config.network)
-    for name in differ:
-        if chosen if name in parts else not getattr(asked, name):
-            advice = "leave out model and network" if name in parts else f"leave out {name}"
-            raise ValueError(
-                f"{name}={getattr(asked, name)!r} contradicts the weights {config.start_from!r}, "
-                f"whose network has {name}={getattr(there, name)!r}: {advice}, or train a new network, "
-                "without start_from (--from)"
-            )
-    if asked.intensity not in (there.intensity, TargetConfig.intensity):
+    # What was asked for, not left alone: a head is there unless it is switched off.
+    meant = {name: not getattr(asked, name) for name in HEADS} | dict.fromkeys(parts, chosen)
+    meant["intensity"] = asked.intensity != TargetConfig.intensity
+    differ = [name for name in meant if getattr(asked, name) != getattr(there, name)]
+    for name in filter(meant.get, differ):
+        fields = "model and network" if name in parts else name
         raise ValueError(
-            f"intensity={asked.intensity!r} contradicts the weights {config.start_from!r}, trained on images "
-            f"scaled by intensity={there.intensity!r}: leave out intensity"
+            f"{name}={getattr(asked, name)!r} contradicts the weights {config.start_from!r}, whose network "
+            f"has {name}={getattr(there, name)!r}: leave out {fields}, or train a new network, without "
+            "start_from (--from)"
         )
     changes = {name: getattr(there, name) for name in (*HEADS, "intensity")}
-    if any(name in parts for name in differ):
+    if set(differ) & set(parts):
         changes["network"] = {name: getattr(there, name) for name in parts}
     return config.override(**changes)

@@ -15,14 +15,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from maunet_lite.preprocessing import (
-    NOT_NEGATIVE,
-    POSITIVE,
-    SHARE,
-    AugmentationConfig,
-    Options,
-    TargetConfig,
-)
+from maunet_lite.preprocessing import NOT_NEGATIVE, POSITIVE, SHARE, AugmentationConfig, Options, TargetConfig
 
 Positive, PositiveInt = Annotated[float, POSITIVE], Annotated[int, POSITIVE]
 Count, Amount = Annotated[int, NOT_NEGATIVE], Annotated[float, NOT_NEGATIVE]
@@ -153,7 +146,7 @@ class TrainConfig(Options):
         return super().override(**changes)
 
 
-_PAPER = TrainConfig(
+_PAPER = TrainConfig(  # with the patches and the λ of the defaults, which are the paper's
     data="neurips22",
     model="paper-r50",
     imagenet=True,
@@ -164,7 +157,6 @@ _PAPER = TrainConfig(
     warmup=0,
     balance=1.0,
     validate_every=1000,
-    augmentation=AugmentationConfig(patch=512, zoom=(0.25, 2.0)),
 )
 
 RECIPES: dict[str, TrainConfig] = {
@@ -179,9 +171,7 @@ RECIPES: dict[str, TrainConfig] = {
     # Paper Table 2.
     "paper-supervised": _PAPER,
     # Paper Table 3: 8 labelled and 8 unlabelled images per batch.
-    "paper-semi": replace(
-        _PAPER, method="cr", epochs=700, unlabelled="neurips22-unlabelled", consistency_weight=1.5
-    ),
+    "paper-semi": replace(_PAPER, method="cr", epochs=700, unlabelled="neurips22-unlabelled"),
     "paper-r50": _PAPER,
     "paper-wr50": replace(_PAPER, model="paper-wr50"),
 }

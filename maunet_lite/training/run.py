@@ -57,7 +57,7 @@ class Run:
     best_score: float = -1.0
     validated_at: int = -1
     best_at: int = -1
-    _parts: list[dict[str, float]] = field(default_factory=list)
+    parts: list[dict[str, float]] = field(default_factory=list)  # of the loss, since the last log
 
     @property
     def folder(self) -> Path:
@@ -116,14 +116,10 @@ class Run:
             "machine": f"{platform.machine()}, {platform.system()}",
         }
 
-    def accumulate(self, parts: dict[str, float]) -> None:
-        """Remember the loss parts of one step."""
-        self._parts.append(parts)
-
     def log(self, row: dict[str, float]) -> dict[str, float]:
         """Append a row to ``log.csv``, mean loss parts since the last one and `row`, and return it."""
-        row = pd.DataFrame(self._parts).mean().to_dict() | row
-        self._parts.clear()
+        row = pd.DataFrame(self.parts).mean().to_dict() | row
+        self.parts.clear()
         self._write("log.csv", [row])
         return row
 
@@ -157,10 +153,6 @@ class Run:
             with atomic_path(self.folder / "curve.png") as part:
                 figure.savefig(part, dpi=90, bbox_inches="tight")
             plt.close(figure)  # a notebook would show it
-
-    def result(self, interrupted: bool) -> TrainResult:
-        """Return how the run ended."""
-        return TrainResult(self.folder, self.step, self.best_score, interrupted, self.split)
 
 
 def holds_run(folder: Path) -> bool:
@@ -198,7 +190,7 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
 class StopRequest:
     """Set by Ctrl-C; the loop stops after the step it is in."""
 
-    requested: bool = False
+    requested: bool = False  # no `threading.Event`: two signals at once would wait for its lock for ever
 
 
 @contextmanager
@@ -215,10 +207,10 @@ def interruptible() -> Iterator[StopRequest]:
 
     def ask(signum: int, frame: object) -> None:
         nonlocal asked
-        if stop.requested and signum == signal.SIGINT and time.monotonic() - asked > AGAIN:
-            raise KeyboardInterrupt
         if not stop.requested:
             stop.requested, asked = True, time.monotonic()
+        elif signum == signal.SIGINT and time.monotonic() - asked > AGAIN:
+            raise KeyboardInterrupt
 
     before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -109,14 +109,14 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(disks: Path, tm
 
 def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
     """Send this process Ctrl-C when a run has done `step` steps."""
-    accumulate = Run.accumulate
+    take_step = _Loop._step
 
-    def interrupt(run: Run, parts: dict[str, float]) -> None:
-        accumulate(run, parts)
-        if run.step == step:
+    def interrupt(loop: _Loop, batch: dict[str, torch.Tensor]) -> None:
+        take_step(loop, batch)
+        if loop.run.step == step:
             os.kill(os.getpid(), signal.SIGINT)
 
-    patch.setattr(Run, "accumulate", interrupt)
+    patch.setattr(_Loop, "_step", interrupt)
 
 
 def test_a_killed_run_forgets_what_was_not_saved_and_goes_on(disks: Path, tmp_path: Path) -> None:
