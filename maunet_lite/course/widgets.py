@@ -74,9 +74,12 @@ class Choice(NamedTuple):
 
 
 Control = Slider | Choice
+Controls = dict[str, Control]
+Draw = Callable[..., "Figure"]
+Code = Callable[..., str] | None
 
 
-def explorer(draw: Callable[..., Figure], *, alt: str, dpi: int = 100, **controls: Control) -> Explorer:
+def explorer(draw: Draw, *, alt: str, dpi: int = 100, code: Code = None, **controls: Control) -> Explorer:
     """Show the figure in its starting state and, under it, the same figure with controls.
 
     Parameters
@@ -87,6 +90,9 @@ def explorer(draw: Callable[..., Figure], *, alt: str, dpi: int = 100, **control
         What the figure shows, see `show`.
     dpi : int
         Pixels per inch of both figures.
+    code : callable, optional
+        Takes the same values as `draw` and returns them as code, which stands under both figures and can be
+        copied.
     **controls : Slider or Choice
         In the order in which they stand.
 
@@ -100,9 +106,14 @@ def explorer(draw: Callable[..., Figure], *, alt: str, dpi: int = 100, **control
     ValueError
         If a control starts outside its own limits or options.
     """
-    live = Explorer(draw, alt, dpi, controls)
+    from IPython.display import display
+
+    live = Explorer(draw, alt, dpi, controls, code)
     show(draw(**live.values), alt, dpi=dpi)
-    live.display()
+    if code:
+        print(code(**live.values))
+    if in_notebook():  # elsewhere there is nobody to use it
+        display(live.box())
     return live
 
 
@@ -117,16 +128,19 @@ class Explorer:
         The figure as drawn last.
     note : ipywidgets.HTML
         How long that took, or what went wrong.
+    code : ipywidgets.Textarea
+        The values of the controls as code, to be copied; hidden where there is none.
     """
 
-    def __init__(self, draw: Callable[..., Figure], alt: str, dpi: int, controls: dict[str, Control]) -> None:
+    def __init__(self, draw: Draw, alt: str, dpi: int, controls: Controls, code: Code = None) -> None:
         import ipywidgets
 
-        self._draw, self._dpi, self._waiting = draw, dpi, False
+        self._draw, self._dpi, self._code, self._waiting = draw, dpi, code, False
         self.controls = {name: control.widget(name) for name, control in controls.items()}
         self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
         self.picture.alt = alt  # for programs; the static figure carries it for readers
         self.note = ipywidgets.HTML()
+        self.code = ipywidgets.Textarea(layout={"width": "100%", "display": "" if code else "none"})
         for control in self.controls.values():
             control.observe(self._changed, names="value")
         self.redraw()
@@ -141,14 +155,7 @@ class Explorer:
         import ipywidgets
 
         controls = ipywidgets.Box([*self.controls.values()], layout={"flex_flow": "row wrap"})
-        return ipywidgets.VBox([controls, self.picture, self.note])
-
-    def display(self) -> None:
-        """Show the widget in a notebook; elsewhere there is nobody to use it."""
-        from IPython.display import display
-
-        if in_notebook():
-            display(self.box())
+        return ipywidgets.VBox([controls, self.picture, self.code, self.note])
 
     def redraw(self) -> None:
         """Draw the figure for the present values; a failure is told below it, and the old figure stays."""
@@ -161,6 +168,7 @@ class Explorer:
             figure.savefig(buffer, format="png", dpi=self._dpi, pil_kwargs=_FAST)
             plt.close(figure)
             self.picture.value = buffer.getvalue()
+            self.code.value = self._code(**self.values) if self._code else ""
         except Exception as error:  # there is no cell whose output could hold it
             self.note.value = f"<code>{type(error).__name__}: {error}</code>"
         else:

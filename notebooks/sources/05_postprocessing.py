@@ -68,7 +68,15 @@ from scipy import ndimage
 from maunet_lite.evaluation import otsu_watershed
 from maunet_lite.postprocessing import number_in_reading_order
 from maunet_lite.course import explorer
-from maunet_lite.course.figures.postprocessing import Case, controls, draw_choice, draw_gallery, scan, score
+from maunet_lite.course.figures.postprocessing import (
+    Case,
+    controls,
+    draw_choice,
+    draw_gallery,
+    scan,
+    score,
+    settings_code,
+)
 from maunet_lite.postprocessing import flood
 
 ml.seed_everything(SEED)
@@ -532,8 +540,8 @@ hard = {
 
 # %% [markdown]
 # The explorer's controls are named as the fields of `PostprocessConfig`; the line under the picture is
-# your result as code. On the left: found cells in grey, wrong ones in colour. On the right: any map or
-# step, to see *why*.
+# your result as code, to be copied. On the left: found cells in grey, wrong ones in colour. On the right:
+# any map or step, to see *why*.
 #
 # **Predict, then try.** Lower `skeleton` on *clumps* until cells merge: in which step does it happen?
 # Then do it on *peanuts*. Can you beat the default on each of the eight pictures? Can you with *one*
@@ -553,6 +561,7 @@ cases = {name: Case(image, labels, ml.predict(model, image)) for name, (image, l
 live = explorer(
     draw_choice(cases),
     **controls(cases),
+    code=settings_code,
     alt="Clumps of nuclei, found ones in grey, errors in four colours; beside it the peaks of step 3.",
     dpi=76,
 )

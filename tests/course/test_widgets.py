@@ -30,7 +30,8 @@ def test_controls_start_where_they_should(live):
     assert "drawn in" in live.note.value
     controls, *rest = live.box().children
     assert list(controls.children) == [*live.controls.values()]
-    assert rest == [live.picture, live.note]
+    assert rest == [live.picture, live.code, live.note]
+    assert live.code.layout.display == "none"
 
 
 @pytest.mark.parametrize(("name", "value"), [("slope", 2.0), ("color", "blue")])

@@ -1,13 +1,12 @@
 """What notebook 05 tries on a few pictures: scores, scans of one number, errors in colours, an explorer.
 
 Pure functions of a `Case` (a picture, its truth and the network's maps) and settings. The explorer is
-``explorer(draw_choice(cases), **controls(cases), alt=…)``. Its controls have the names of the fields of
-`PostprocessConfig`, and the figure shows their values as code, to be written down (`settings_code`).
+``explorer(draw_choice(cases), **controls(cases), code=settings_code, alt=…)``. Its controls have the names of
+the fields of `PostprocessConfig`, and below the figure stand their values as code that can be copied.
 """
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from matplotlib.figure import Figure
 from maunet_lite.course.widgets import Choice, Slider
 from maunet_lite.evaluation import errors as find_errors
 from maunet_lite.evaluation import match_cells
-from maunet_lite.figures import errors, overlay, show_image, show_steps
+from maunet_lite.figures import errors, overlay, show_steps
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
 
 STEPS = (
@@ -92,7 +91,7 @@ def scan(
 
 
 def draw_result(case: Case, config: PostprocessConfig, shown: str = "final", note: str = "") -> Figure:
-    """Draw what settings make of a case: errors in colours, beside them one map or step, below the settings.
+    """Draw what settings make of a case: errors in colours, beside them one map or step.
 
     Parameters
     ----------
@@ -107,9 +106,7 @@ def draw_result(case: Case, config: PostprocessConfig, shown: str = "final", not
     found, f1 = find_errors(case.truth, labels), match_cells(case.truth, labels).f1
     figure = Figure(figsize=(8, 0.65 + 4 * float(np.clip(labels.shape[0] / labels.shape[1], 0.5, 1.2))))
     left, right = figure.subplots(1, 2)
-    figure.subplots_adjust(left=0.005, right=0.995, top=0.93, bottom=0.11, wspace=0.02)
-    code = textwrap.fill(settings_code(config), 115)
-    figure.text(0.5, 0.005, code, ha="center", va="bottom", fontsize=8, family="monospace")
+    figure.subplots_adjust(left=0.005, right=0.995, top=0.93, bottom=0.07, wspace=0.02)
     errors(case.image, case.truth, labels, found, left, f"F1 {f1:.2f}{note}")
     _draw_shown(right, case, steps, shown)
     return figure
@@ -119,10 +116,9 @@ def _draw_shown(ax: Axes, case: Case, steps: Mapping[str, np.ndarray], shown: st
     """Draw one of `INPUTS` or `STEPS`; the last step where the network or the settings have no such map."""
     probabilities, distance = case.maps
     names = ("P(background)", "P(interior)", "P(boundary)")
-    maps = dict(zip(names, probabilities, strict=False)) | {"distance field": distance} | dict(steps)
-    if shown == "image":
-        show_image(case.image, ax, shown)
-    elif shown == "truth":
+    maps = dict(zip(names, probabilities, strict=False)) | {"distance field": distance, "image": case.image}
+    maps |= steps
+    if shown == "truth":
         overlay(case.image, case.truth, ax, shown)
     else:
         shown = "final" if maps.get(shown) is None else shown
@@ -150,21 +146,33 @@ def draw_gallery(cases: Mapping[str, Case], side: int, config: PostprocessConfig
         title = "\n".join([f"{name}: F1 {match_cells(case.truth, labels).f1:.2f}", *lines])
         top, left = (max(0, (size - side) // 2) for size in labels.shape)
         middle = np.s_[top : top + side, left : left + side]
-        errors(case.image[middle], case.truth[middle], labels[middle], found, ax, title)
-        ax.get_legend().remove()
+        errors(case.image[middle], case.truth[middle], labels[middle], found, ax, title, key=False)
     return figure
 
 
-def settings_code(config: PostprocessConfig) -> str:
-    """Write settings as Python, leaving out what is as in the default.
+def chosen(picture: str = "", step: str = "", settings: str = SLIDERS, **numbers: Any) -> PostprocessConfig:
+    """Return the settings that the explorer's controls name: a preset, or what the sliders say.
 
     Examples
     --------
-    >>> settings_code(PostprocessConfig(skeleton=0.6, relief="flat"))
+    >>> chosen(skeleton=0.1 + 0.2).skeleton, chosen(settings="paper", skeleton=0.3).skeleton
+    (0.3, 0.8)
+    """
+    if settings != SLIDERS:
+        return PostprocessConfig.named(settings)
+    return PostprocessConfig(**{k: round(v, 6) if isinstance(v, float) else v for k, v in numbers.items()})
+
+
+def settings_code(**values: Any) -> str:
+    """Write the settings that the explorer's controls name as Python, leaving out what is as in the default.
+
+    Examples
+    --------
+    >>> settings_code(picture="clumps", skeleton=0.6, relief="flat")
     "PostprocessConfig(skeleton=0.6, relief='flat')"
     """
-    default = asdict(PostprocessConfig())
-    changed = [f"{name}={value!r}" for name, value in asdict(config).items() if value != default[name]]
+    default, config = asdict(PostprocessConfig()), asdict(chosen(**values))
+    changed = [f"{name}={value!r}" for name, value in config.items() if value != default[name]]
     return f"PostprocessConfig({', '.join(changed)})"
 
 
@@ -184,10 +192,8 @@ def draw_choice(cases: Mapping[str, Case]) -> Callable[..., Figure]:
     """
     notes = {name: f"   (default {score(case, 'default'):.2f})" for name, case in cases.items()}
 
-    def draw(picture: str, step: str = "final", settings: str = SLIDERS, **numbers: Any) -> Figure:
-        rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in numbers.items()}
-        config = PostprocessConfig(**rounded) if settings == SLIDERS else PostprocessConfig.named(settings)
-        return draw_result(cases[picture], config, step, notes[picture])
+    def draw(picture: str, step: str = "final", **values: Any) -> Figure:
+        return draw_result(cases[picture], chosen(**values), step, notes[picture])
 
     return draw
 

@@ -92,10 +92,10 @@ def test_scan_changes_one_number_of_given_settings():
 
 
 def test_settings_as_code_are_what_the_learner_writes_down():
-    assert settings_code(PostprocessConfig()) == "PostprocessConfig()"
+    assert settings_code() == "PostprocessConfig()"
     for preset in PRESETS:
-        config = PostprocessConfig.named(preset)
-        assert eval(settings_code(config)) == config
+        code = settings_code(picture="apart", step="final", settings=preset, skeleton=0.3)
+        assert eval(code) == PostprocessConfig.named(preset)
 
 
 @pytest.mark.parametrize("shown", [*INPUTS, *STEPS])
@@ -129,12 +129,13 @@ def test_choice_draws_the_case_of_that_name():
     assert draw("glued", settings="none", skeleton=0.3).axes[0].get_title() == "F1 0.00   (default 1.00)"
 
 
-def test_figure_shows_its_settings_as_code():
-    draw = draw_choice({"apart": APART})
-    (code,) = draw("apart", skeleton=0.1 + 0.2, min_interior=16, refine=True).texts
-    assert code.get_text() == "PostprocessConfig(min_interior=16, skeleton=0.3)"
-    (code,) = draw("apart", settings="authors", skeleton=0.3).texts
-    assert code.get_text().replace("\n", " ") == settings_code(PostprocessConfig.named("authors"))
+def test_explorer_gives_its_settings_back_as_code(live, capsys):
+    live.controls["skeleton"].value = 0.1 + 0.2
+    live.controls["min_interior"].value = 16
+    assert live.code.value == "PostprocessConfig(min_interior=16, skeleton=0.3)"
+    assert live.code in live.box().children
+    live.controls["settings"].value = "authors"
+    assert eval(live.code.value) == PostprocessConfig.named("authors")
 
 
 def test_gallery_shows_the_middle_and_counts_all():
@@ -160,7 +161,7 @@ def test_controls_begin_with_the_default_settings():
 @pytest.fixture
 def live() -> Explorer:
     cases = {"apart": APART, "glued": glued()}
-    return explorer(draw_choice(cases), **controls(cases), alt="Disks.", dpi=50)
+    return explorer(draw_choice(cases), **controls(cases), code=settings_code, alt="Disks.", dpi=50)
 
 
 def test_sliders_redraw(live, capsys):
@@ -175,9 +176,9 @@ def test_sliders_redraw(live, capsys):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_take_the_place_of_the_sliders_and_give_it_back(live, preset):
     live.controls["skeleton"].value = 0.5
-    own = live.picture.value
+    own, code = live.picture.value, live.code.value
     live.controls["settings"].value = preset
-    assert live.picture.value != own
+    assert live.code.value != code
     assert "drawn in" in live.note.value
     live.controls["settings"].value = live.controls["settings"].options[0]
     assert live.picture.value == own
