@@ -7,7 +7,7 @@ field. It handles every cell in a small window: the cost grows with pixels plus 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
@@ -87,7 +87,7 @@ def make_targets(
     return _draw(labels, boundary, center, beta)
 
 
-def class_map(labels: np.ndarray, thickness: str = "paper") -> np.ndarray:
+def class_map(labels: np.ndarray, thickness: str | Callable[[int], float] = "paper") -> np.ndarray:
     """Background, interior and boundary of every cell (paper, section 2.1).
 
     A cell of S pixels gets a boundary of thickness t = sqrt(S) / 20: thick around large cells, thin around
@@ -97,13 +97,14 @@ def class_map(labels: np.ndarray, thickness: str = "paper") -> np.ndarray:
     ----------
     labels : numpy.ndarray
         (H, W) label map: 0 background, any positive ids.
-    thickness : {"paper", "authors"}
+    thickness : {"paper", "authors"} or callable
         ``"paper"``: the cell's pixels at a Euclidean distance of at most t from the nearest pixel outside it
         (background or a neighbour), but at least its outermost layer, which keeps the interiors of touching
         cells apart. It never leaves the cell.
         ``"authors"`` (the published code): the outermost layer dilated by a disk of radius
         ceil(sqrt(S) / 40), which spills into the background. Unlike there, it never covers another cell, so
         that the order of the ids does not matter.
+        A function takes S and returns t, the rest is as for ``"paper"``.
 
     Returns
     -------
@@ -175,13 +176,14 @@ def distance_field(labels: np.ndarray, center: str = "paper", beta: float = 1.0)
 
 def _draw(
     labels: np.ndarray,
-    boundary: str = "paper",
+    boundary: str | Callable[[int], float] = "paper",
     center: str = "paper",
     beta: float = 1.0,
     parts: Sequence[str] = Targets._fields,
 ) -> Targets:
     """Draw the named parts of all cells; the others stay zero."""
-    for name, value in (("boundary thickness", boundary), ("center", center)):
+    rule = "paper" if callable(boundary) else boundary
+    for name, value in (("boundary thickness", rule), ("center", center)):
         if value not in ("paper", "authors"):
             raise ValueError(f'{name} is {value!r}; use "paper" or "authors"')
     if not (math.isfinite(beta) and beta > 0):
@@ -242,14 +244,15 @@ def _edt(inside: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform(inside.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def _draw_classes(cell: _Cell, thickness: str, classes: np.ndarray) -> None:
+def _draw_classes(cell: _Cell, thickness: str | Callable[[int], float], classes: np.ndarray) -> None:
     """Draw one cell into the class map."""
     view, depth = classes[cell.window], _edt(cell.mask)
     if thickness == "authors":
         boundary = _edt(depth != 1) <= _spill_radius(cell.size)  # 1: the outermost layer
         view[boundary & (cell.crop == 0)] = BOUNDARY
     else:
-        boundary = depth <= max(math.sqrt(cell.size) / 20, 1)
+        wanted = thickness(cell.size) if callable(thickness) else math.sqrt(cell.size) / 20
+        boundary = depth <= max(wanted, 1)
     interior = cell.mask & ~boundary
     if not interior.any():
         interior = cell.mask & (depth == depth.max())

@@ -58,7 +58,6 @@ PICTURES = 3  # of each modality, where scores are measured
 
 # %%
 from maunet_lite.course.figures.targets import (
-    class_map_with,
     discs,
     draw_choice,
     from_digits,
@@ -414,7 +413,7 @@ rules = {"1 pixel": lambda S: 1, "4 pixels": lambda S: 4, "√S / 20": lambda S:
 fig, axes = plt.subplots(3, 1, figsize=(5, 6.2), layout="compressed")
 print("share of boundary in the cell, from large to small:")
 for ax, (name, rule) in zip(axes, rules.items(), strict=True):
-    classes = class_map_with(sizes, rule)
+    classes = class_map(sizes, rule)
     figures.show_classes(classes, ax, f"thickness {name}", key=ax is axes[2])
     print(f"  {name:9s}", "  ".join(f"{np.mean(classes[sizes == k] == 2):4.0%}" for k in range(1, 6)))
 show(

@@ -593,3 +593,14 @@ def test_normalize_real_images(cells_folder):
         assert out.shape == (*image.shape[:2], 3)
         assert out.min() >= np.float32(0.01)
         assert out.max() == np.float32(0.99)
+
+
+def test_touching_cells_with_gaps_by_eye():
+    classes = class_map(np.array([[0, 5, 5, 5, 9, 9, 0]]), lambda size: size / 3)
+    assert classes.tolist() == [[0, 2, 1, 2, 1, 1, 0]]  # a pair is deepest everywhere, and interior
+
+
+@pytest.mark.parametrize(("side", "interior"), [(30, 22**2), (8, 4), (7, 1)])
+def test_constant_thickness_leaves_a_small_cell_its_deepest_pixels(side, interior):
+    cell = np.pad(np.ones((side, side), int), 3)
+    assert (class_map(cell, lambda size: 4) == 1).sum() == interior

@@ -5,12 +5,8 @@ from scipy.ndimage import distance_transform_edt
 from skimage.morphology import disk
 
 from maunet_lite.course.exercises.judge import Case, exercise
+from maunet_lite.course.figures.targets import from_digits
 from maunet_lite.preprocessing import class_map
-
-
-def _map(rows: str) -> np.ndarray:
-    """Turn rows of digits into a label map; a dot is 0."""
-    return np.array([list(row.replace(".", "0")) for row in rows.split()]).astype(int)
 
 
 @exercise("01.1")
@@ -58,7 +54,8 @@ def authors_field():
         depth = distance_transform_edt(cell)
         return cell / (1 + beta * (depth.max() - depth) / np.sqrt(cell.sum()))
 
-    bar, depth = _map("...... .1111. .1111. .1111. ......") > 0, _map("...... .1111. .1221. .1111. ......")
+    depth = from_digits("...... .1111. .1221. .1111. ......")
+    bar = depth > 0
     expected = np.array([0, 1 / (1 + 12**-0.5), 1])[depth]  # S = 12
     yield Case("a bar of 3 × 4 pixels, of depth 1 and 2, with background around", (bar,), expected)
     yield Case("the same bar with beta = 3", (bar, 3.0), field)
@@ -77,15 +74,16 @@ def mended():
     3. interior = depth > thickness if depth.max() > thickness else depth == depth.max(), with
        depth = ndimage.distance_transform_edt(cell)[cell]
     """
-    pair = _map("........ .111222. .111222. .111222. ........")
-    expected = _map("........ .222222. .212212. .222222. ........")
+    pair = from_digits("........ .111222. .111222. .111222. ........")
+    expected = from_digits("........ .222222. .212212. .222222. ........")
     yield Case("two touching cells of 3 × 3 pixels", (pair,), expected)
     yield Case("the same cells, numbered the other way round", (3 * (pair > 0) - pair,), expected)
     yield Case("the same cells with the ids 1 and 500", (np.where(pair == 2, 500, pair),), expected)
-    small, why = _map("...... .1..22 ....22 ......"), "Every cell has an interior: here it is the whole cell."
+    small = from_digits("...... .1..22 ....22 ......")
+    why = "Every cell has an interior: here it is the whole cell."
     yield Case("cells of 1 and of 4 pixels", (small,), small > 0, why)
-    cut = _map("111.... 111.... 111.... ....333 ....333 ....333")
-    expected = _map("112.... 112.... 222.... ....222 ....211 ....211")
+    cut = from_digits("111.... 111.... 111.... ....333 ....333 ....333")
+    expected = from_digits("112.... 112.... 222.... ....222 ....211 ....211")
     why = "There is no boundary along the image's edge."
     yield Case("cells in two corners of the image", (cut,), expected, why)
     yield Case("a disc 61 pixels wide", (np.pad(disk(30), 5),), class_map, "Its thickness is 2.7 pixels.")

@@ -14,11 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from scipy import ndimage
-from skimage.measure import regionprops
 
-from maunet_lite.data import validate_labels
 from maunet_lite.figures import CLASS_COLORS, overlay, show_classes, show_distance
-from maunet_lite.preprocessing import Targets, distance_field
+from maunet_lite.preprocessing import Targets, class_map, distance_field
 
 SKELETON = 0.8  # the post-processing starts cells where the distance field is above (paper 2.3, step 2)
 
@@ -112,49 +110,6 @@ def show_numbers(
     return ax
 
 
-def class_map_with(labels: np.ndarray, thickness: Callable[[float], float]) -> np.ndarray:
-    """Class map with any rule for the thickness of the boundary.
-
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        (H, W) label map.
-    thickness : callable
-        Takes S, the size of a cell in pixels, and returns t in pixels. A boundary is one layer at least.
-
-    Returns
-    -------
-    numpy.ndarray
-        (H, W) uint8: 0 background, 1 interior, 2 boundary. A cell all of whose pixels were boundary keeps its
-        deepest ones as interior, as in `preprocessing.class_map`; the image's edge is no boundary.
-
-    Raises
-    ------
-    LabelError
-        If `labels` is no label map, see `data.validate_labels`.
-
-    Examples
-    --------
-    The paper's rule, and a constant:
-
-    >>> labels = np.pad(np.ones((50, 50), int), 5)
-    >>> int((class_map_with(labels, lambda S: np.sqrt(S) / 20) == 1).sum())  # t = 2.5: two layers off
-    2116
-    >>> int((class_map_with(labels, lambda S: 4) == 1).sum())
-    1764
-    """
-    labels = validate_labels(labels)
-    classes = np.zeros(labels.shape, dtype=np.uint8)
-    for region in regionprops(labels):
-        window = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in region.slice)
-        cell = labels[window] == region.label
-        depth = np.full(cell.shape, np.inf) if cell.all() else ndimage.distance_transform_edt(cell)
-        t = max(thickness(region.area), 1)
-        interior = depth > t if depth.max() > t else depth == depth.max()
-        classes[window][cell] = np.where(interior, 1, 2)[cell]
-    return classes
-
-
 def targets_with(
     labels: np.ndarray, divisor: float = 20.0, beta: float = 1.0, center: str = "paper"
 ) -> Targets:
@@ -176,7 +131,7 @@ def targets_with(
     """
     if not divisor > 0:
         raise ValueError(f"divisor is {divisor}; use a positive number (the paper takes 20)")
-    classes = class_map_with(labels, lambda size: np.sqrt(size) / divisor)
+    classes = class_map(labels, lambda size: np.sqrt(size) / divisor)
     return Targets(classes, distance_field(labels, center, beta))
 
 

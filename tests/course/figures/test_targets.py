@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from maunet_lite.course.figures.targets import (
-    class_map_with,
     draw_choice,
     from_digits,
     markers,
@@ -32,11 +31,6 @@ SMALL = from_digits("""
     ........7
     """)
 SIMULATED = simulate("phase-contrast", (96, 128), rng=np.random.default_rng(1), cell_diameter=16)
-
-
-def test_touching_cells_with_gaps_by_eye():
-    classes = class_map_with(np.array([[0, 5, 5, 5, 9, 9, 0]]), lambda size: size / 3)
-    assert classes.tolist() == [[0, 2, 1, 2, 1, 1, 0]]  # a pair is deepest everywhere, and interior
 
 
 @pytest.mark.parametrize("center", ["paper", "authors"])
@@ -66,12 +60,6 @@ def test_divisor_sets_the_layers_of_boundary():
     for divisor, layers in ((60, 1), (20, 1), (10, 3), (4, 7)):
         classes = targets_with(block(30), divisor).classes
         assert (classes == 1).sum() == (30 - 2 * layers) ** 2, divisor
-
-
-def test_constant_thickness_leaves_a_small_cell_its_deepest_pixels():
-    assert (class_map_with(block(30), lambda size: 4) == 1).sum() == 22**2
-    assert (class_map_with(block(7), lambda size: 4) == 1).sum() == 1  # four layers are all: the middle stays
-    assert (class_map_with(block(8), lambda size: 4) == 1).sum() == 4
 
 
 def test_beta_moves_the_marker_of_a_disk():
@@ -115,7 +103,7 @@ def test_wrong_values_are_refused():
         with pytest.raises(ValueError, match=message):
             targets_with(SMALL, **wrong)
     with pytest.raises(LabelError, match="boolean"):
-        class_map_with(SMALL > 0, lambda size: 1)
+        targets_with(SMALL > 0)
 
 
 def test_figure_shows_cells_boundary_share_and_markers():
