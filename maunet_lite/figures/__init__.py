@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "canvas": ["picture", "take_axes", "tidy"],
         "colors": [
-            "CLASS_COLORS", "CLASS_NAMES", "ERROR_COLORS", "SERIES", "blend", "outlines",
+            "CLASS_COLORS", "CLASS_NAMES", "ERROR_COLORS", "SERIES", "outlines", "paint_cells",
             "random_colors", "rgb", "to_display",
         ],
         "diagrams": ["learning_curve", "score_strip", "show_lines"],

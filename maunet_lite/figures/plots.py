@@ -23,6 +23,7 @@ from maunet_lite.figures.colors import (
     ERROR_COLORS,
     blend,
     outlines,
+    paint_cells,
     random_colors,
     rgb,
     to_display,
@@ -60,11 +61,8 @@ def overlay(
     _check_sizes(image, labels)
     base, labels = to_display(thin(image)), thin(labels)
     ax = own_axes(ax, labels.shape)
-    painted = random_colors(labels) / np.float32(255)
-    if base.mean() > 0.5:
-        painted *= 0.7  # light colours would be lost on a light image
-    blend(base, labels > 0, painted, fill)
-    blend(base, outlines(labels, line_width(ax, labels.shape)), painted, 1.0)
+    shade = 0.7 if base.mean() > 0.5 else 1  # light colours would be lost on a light image
+    paint_cells(base, labels, fill, line_width(ax, labels.shape), shade)
     return picture(base, ax, title)
 
 
@@ -149,6 +147,7 @@ def errors(
     report: Any,
     ax: Axes | None = None,
     title: str = "",
+    key: bool = True,
 ) -> Axes:
     """Show which cells were missed, split, merged and invented, in four colours for any colour vision.
 
@@ -163,6 +162,8 @@ def errors(
     report : evaluation.Errors
         What ``evaluation.errors(truth, prediction)`` returned: ids in `found`, `missed`, `split`, `merged`
         (of truth) and `invented` (of the prediction).
+    key : bool, default True
+        Write below what the colours mean, and how many cells there are of each.
     """
     for labels in (truth, prediction):
         _check_sizes(image, labels)
@@ -177,10 +178,10 @@ def errors(
         if kind in ("split", "merged"):
             blend(base, outlines(np.where(cells > 0, prediction, 0), line) & (cells > 0), "#FFFFFF", 0.9)
         blend(base, outlines(cells, line + 1), color, 1.0)
-    picture(base, ax, title)
-    counts = {f"{len(getattr(report, kind))} {kind}": color for kind, color in ERROR_COLORS.items()}
-    legend(ax, {f"{len(report.found)} found": "#BBBBBB"} | counts, columns=5)
-    return ax
+    if key:
+        counts = {f"{len(getattr(report, kind))} {kind}": color for kind, color in ERROR_COLORS.items()}
+        legend(ax, {f"{len(report.found)} found": "#BBBBBB"} | counts, columns=5)
+    return picture(base, ax, title)
 
 
 def _check_sizes(image: np.ndarray, labels: np.ndarray) -> None:

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from maunet_lite import features as mf
 from maunet_lite.data import Sample
 from maunet_lite.evaluation import match_cells
-from maunet_lite.figures import blend, outlines, random_colors, to_display
+from maunet_lite.figures import paint_cells, to_display
 from maunet_lite.inference import predict
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig, segment
@@ -244,9 +244,7 @@ def thumbnail(image: np.ndarray, labels: np.ndarray | None = None, size: int = 1
     small = cv2.resize(to_display(image), shape, interpolation=way)
     if labels is not None:
         cells = cv2.resize(labels.astype(float), shape, interpolation=cv2.INTER_NEAREST).astype(np.int32)
-        paint = random_colors(cells) / np.float32(255)
-        blend(small, cells > 0, paint, 0.25)
-        blend(small, outlines(cells), paint, 1.0)
+        paint_cells(small, cells)
     return np.round(255 * small).astype(np.uint8)
 
 

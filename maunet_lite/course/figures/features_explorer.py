@@ -86,14 +86,17 @@ def diagram(atlas: Atlas, view: View, axes: str = PLANE) -> go.Figure:
     return go.Figure(traces, _diagram_layout(atlas, view, axes, ranges))
 
 
-def _ranges(atlas: Atlas, view: View) -> list[tuple[float, float]]:
+def _ranges(atlas: Atlas, view: View) -> list[list[float]]:
     """Return what the axes of the plane show: all points and class weights, so that no filter moves them."""
     every = replace(view, modalities=(), classes=PARTS, proxies=True)
-    points, proxies = build_points(atlas, every), build_proxies(atlas, every)
-    return [limits([*points[axis], *proxies[axis]]) for axis in PLANE]
+    shown = build_points(atlas, every), build_proxies(atlas, every)
+    places = np.vstack([table[list(PLANE)] for table in shown]).astype(float)
+    low, high = places.min(axis=0), places.max(axis=0)
+    margin = np.where(high > low, 0.08 * (high - low), 1.0)
+    return np.transpose([low - margin, high + margin]).tolist()
 
 
-def _diagram_layout(atlas: Atlas, view: View, axes: str, ranges: list[tuple[float, float]]) -> dict[str, Any]:
+def _diagram_layout(atlas: Atlas, view: View, axes: str, ranges: list[list[float]]) -> dict[str, Any]:
     explained, titles = atlas.plane(view).explained, {}
     for axis, number in zip(axes, view.components, strict=False):
         share = f" ({100 * explained[number - 1]:.0f} %)" if number <= len(explained) else ""
@@ -128,19 +131,6 @@ def bars(atlas: Atlas, view: View) -> go.Figure:
     }
     quiet = {"dragmode": False, "modebar": {"remove": ["zoom", "pan", "select", "lasso", "toImage"]}}
     return go.Figure(bar, _layout(height=160, top=10) | axes | quiet)
-
-
-def limits(values: list[float], margin: float = 0.08) -> tuple[float, float]:
-    """Return where an axis begins and ends that shows all values and a little more.
-
-    Examples
-    --------
-    >>> limits([0.0, 10.0], margin=0.1), limits([3.0])
-    ((-1.0, 11.0), (2.0, 4.0))
-    """
-    low, high = float(np.min(values)), float(np.max(values))
-    pad = margin * (high - low) or 1.0
-    return low - pad, high + pad
 
 
 def _in_words(table: pd.DataFrame) -> list[str]:

@@ -60,9 +60,8 @@ class Plate:
     treatment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        names = [path.name for path in find_images([self.folder])]
-        folder = Path(self.folder)
-        self.folder = folder / "images" if (folder / "images").is_dir() else folder
+        pictures = find_images([self.folder])
+        names, self.folder = [path.name for path in pictures], pictures[0].parent
         self._check_numbers()
         self._check_rejected(names)
         self._check_wells(names)

@@ -192,8 +192,7 @@ def draw_worst(
         for ax, name in zip(line, chosen, strict=False):
             image, truth, found = pictures[name]
             window = _window(worst_cells(truth, reports[name], kind, found)[0], truth.shape, side)
-            show_errors(image[window], truth[window], found[window], reports[name], ax, name)
-            ax.get_legend().remove()
+            show_errors(image[window], truth[window], found[window], reports[name], ax, name, key=False)
     return figure
 
 

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from skimage.segmentation import clear_border
 
 from maunet_lite.data import Simulated, simulate
-from maunet_lite.figures import blend, outlines, picture, random_colors, to_display
+from maunet_lite.figures import paint_cells, picture, to_display
 from maunet_lite.inference import current_memory
 from maunet_lite.scale import Step
 
@@ -153,9 +153,7 @@ class SlideView:
         if step.labels is not None:
             top, left = (side.start for side in step.block.core)
             labels = step.labels[rows.start * n - top :: n, columns.start * n - left :: n]
-            colors = random_colors(labels) / np.float32(255)
-            blend(seen, labels > 0, colors, 0.35)
-            blend(seen, outlines(labels), colors, 1.0)
+            paint_cells(seen, labels, fill=0.35)
         seen[:1] = seen[:, :1] = 90 / 255  # a line between blocks
         self.canvas[rows, columns] = np.round(255 * seen)
         self.frames.append((step.done, self.canvas.copy()))

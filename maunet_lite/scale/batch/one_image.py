@@ -14,7 +14,7 @@ import numpy as np
 
 from maunet_lite.data import atomic_path, read_image, read_labels, write_image, write_labels
 from maunet_lite.export import FORMATS, export, measure_cells
-from maunet_lite.figures import blend, outlines, random_colors, to_display
+from maunet_lite.figures import paint_cells, to_display
 from maunet_lite.inference import predict
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
 from maunet_lite.scale import provenance
@@ -222,7 +222,5 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
         At full size; `figures.overlay` draws the same as a figure.
     """
     base = to_display(image)
-    colors = random_colors(labels) / np.float32(255)
-    blend(base, labels > 0, colors, 0.25)
-    blend(base, outlines(labels), colors, 1.0)
+    paint_cells(base, labels)
     return np.round(base * 255).astype(np.uint8)
