@@ -1,7 +1,5 @@
 """The commands ``maunet-lite data …``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

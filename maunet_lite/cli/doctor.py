@@ -3,8 +3,6 @@
 The question behind most reports of trouble is "is my GPU used, and why not?"; `explain_device` answers it.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import re

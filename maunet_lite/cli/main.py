@@ -4,8 +4,6 @@ Each command turns its options into one call of a function that can be used from
 imports stand inside the commands, so that ``maunet-lite --help`` answers at once.
 """
 
-from __future__ import annotations
-
 import traceback
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """The commands on networks: segment, train, evaluate, describe, convert, doctor."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """What the commands share: kinds of options, how texts become values, exit codes."""
 
-from __future__ import annotations
-
 import ast
 from contextlib import suppress
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """What an image and a label map may be; everything else is refused with the reason and the way out."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

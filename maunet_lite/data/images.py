@@ -4,8 +4,6 @@ TIFF is read by tifffile, PNG by imagecodecs (Pillow cuts 16-bit colours to 8 bi
 What an image and a label map may be stands in `checks`.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import secrets

@@ -1,7 +1,5 @@
 """Every problem of a dataset folder at once, each with the way to mend it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path

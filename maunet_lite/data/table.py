@@ -5,8 +5,6 @@ called ``_mask`` here and ``_labels`` there. What can only mean one thing is und
 with the reason.
 """
 
-from __future__ import annotations
-
 import io
 from collections import Counter
 from contextlib import suppress

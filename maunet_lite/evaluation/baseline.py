@@ -4,8 +4,6 @@ It knows nothing of cells but that they differ from the background in brightness
 is worth its training only as far as it does better.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import cv2

@@ -1,7 +1,5 @@
 """Which cells went wrong, and how: missed, split, merged, invented (for paper 4.2, "failure cases")."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ label maps that were written by any program. All three return the same columns, 
 can put them side by side.
 """
 
-from __future__ import annotations
-
 import inspect
 import time
 import warnings

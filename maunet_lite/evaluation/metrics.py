@@ -7,8 +7,6 @@ Three ways to average are kept apart by name: the *mean* and the *median* of the
 the *pooled* score of all cells of all images together, that of the sum of their matches.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

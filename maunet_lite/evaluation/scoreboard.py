@@ -1,7 +1,5 @@
 """From one row per image to one row per modality, and to text that compares methods (paper, Table 7)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd

@@ -13,8 +13,6 @@ Outlines follow the edges of the pixels (`polygons`): no program shows a cell la
 smaller than it is. Whatever is written appears complete or not at all.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path

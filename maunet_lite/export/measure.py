@@ -1,7 +1,5 @@
 """Measure cells: size, shape, place and intensity, one row per cell."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pandas as pd

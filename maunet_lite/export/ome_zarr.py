@@ -13,8 +13,6 @@ sizes are not exactly doubled where a side is odd, and which takes two seconds t
 package reads the result.
 """
 
-from __future__ import annotations
-
 import secrets
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Cells as outlines for QuPath (GeoJSON) and Fiji (ImageJ ROIs), from the polygons of `polygons.trace`."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from pathlib import Path

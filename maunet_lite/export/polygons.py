@@ -5,8 +5,6 @@ covers the square from (c, r) to (c + 1, r + 1). Points are therefore whole numb
 pixel *centres* of its cell and no other, wherever it is opened.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ interior mask": `mean_features` does that for any layer and any image size; `spa
 look at what came out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial

@@ -1,7 +1,5 @@
 """Figures of mean features: scatter diagrams as in paper Fig. 6, margins, and measures over seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import cycle
 

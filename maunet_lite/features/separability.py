@@ -5,8 +5,6 @@ features; they need not agree, and with few images or one seed none of them prov
 is for that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where pictures are drawn: axes of fitting shape, legends, diagrams without ornament."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 Named colours are from the set of Okabe and Ito (2008), made to be told apart with any kind of colour vision.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 # semantic classes by number, and the proxy

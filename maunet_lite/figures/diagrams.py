@@ -1,7 +1,5 @@
 """Diagrams from tables: lines over steps, the course of a training, and every image's score by modality."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 

@@ -5,8 +5,6 @@ Functions that draw into one diagram take ``ax=None`` and return it; functions t
 (end the line with ``;``), a script calls ``figure.savefig``. Sizes are made for a text column of 700 pixels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

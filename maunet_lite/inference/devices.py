@@ -1,7 +1,5 @@
 """What to compute on, and how precisely."""
 
-from __future__ import annotations
-
 import torch
 
 

@@ -1,7 +1,5 @@
 """Memory: amounts as people write and read them, what a process holds, and what a GPU's budget leaves."""
 
-from __future__ import annotations
-
 import math
 import re
 import sys

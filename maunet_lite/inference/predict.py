@@ -4,8 +4,6 @@ The published recipe is ``predict([r50, wr50], image, scales=PUBLISHED_SCALES)``
 distances over two networks and three scales.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import product

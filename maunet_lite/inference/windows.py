@@ -6,8 +6,6 @@ windows sum to one at every pixel, so blended windows need no division at the en
 the image.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -14,8 +14,6 @@ published                        here
 ===============================  ==========================================
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import pickle

@@ -4,8 +4,6 @@ Each block is small enough to be drawn on a blackboard. Shapes are written as (b
 width).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -5,8 +5,6 @@ A checkpoint is two files with one stem: ``x.safetensors`` (weights, and the arc
 unpickled.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """What a network is made of: the paper's Table 2, counted layer by layer."""
 
-from __future__ import annotations
-
 import copy
 from functools import partial
 

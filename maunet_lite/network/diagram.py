@@ -1,7 +1,5 @@
 """The architecture as a figure (paper Fig. 2), drawn from the network itself."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

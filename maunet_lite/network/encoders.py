@@ -5,8 +5,6 @@ finest first), whose ``forward`` turns images (B, 3, H, W) into a list of featur
 H/strides[i], W/strides[i]). The decoders follow from these lists; nothing else is known about the encoder.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """MAUNet (paper 2.2): one encoder, an ambiguity-aware and an instance-aware decoder, and the proxy."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """What the network says about every pixel: the maps that inference makes and post-processing reads."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import cv2

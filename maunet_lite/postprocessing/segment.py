@@ -8,8 +8,6 @@ What holds for all results: labels are 1 … N in reading order, each label is o
 whatever lies beyond the image's edge counts as background.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -4,8 +4,6 @@ Step 1 is :func:`threshold_maps`, step 2 :func:`blur_distance` and :func:`mark_s
 :func:`mark_peaks`, step 4 :func:`grow_cells`; `segment` runs all.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

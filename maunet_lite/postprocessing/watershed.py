@@ -12,8 +12,6 @@
 Two pixels are connected if they share a side or a corner (8-connectivity) throughout.
 """
 
-from __future__ import annotations
-
 from itertools import product
 
 import cv2

@@ -1,7 +1,5 @@
 """Intensities of any microscope to the range that the network is trained on (paper, section 2.1)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Options that check themselves: a record's types say what is allowed, in the class and in the error."""
 
-from __future__ import annotations
-
 import math
 import types
 from collections.abc import Callable, Mapping

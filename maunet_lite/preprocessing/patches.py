@@ -4,8 +4,6 @@ Draw number k of a `PatchDataset` depends on its seed and on k alone. A loader m
 workers and machines, and an interrupted training goes on with the very patch it would have seen next.
 """
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json

@@ -4,8 +4,6 @@
 field. It handles every cell in a small window: the cost grows with pixels plus cells, not with their product.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

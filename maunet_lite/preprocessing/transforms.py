@@ -3,8 +3,6 @@
 Arrays and tensors have the channels first, as MONAI's have. `docs/monai.md` trains with these in plain MONAI.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -5,8 +5,6 @@ Without workers nothing of Dask is imported and items are done one by one. With 
 an item that fails is handed back as its error and stops nothing.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import uuid

@@ -5,8 +5,6 @@ it in one step, and goes away when another program writes the file anew, as afte
 tells the image by its content, so copies of a folder are recognised; paths are kept as digests only.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -8,8 +8,6 @@ The paper's CR* is "CR directly added to the classification loss". Read here as:
 of equation 3, on every image of the batch, labelled or not; distances are not made consistent.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor, nn

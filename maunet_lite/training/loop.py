@@ -6,8 +6,6 @@ validates, saves and resumes. It runs on CPUs, one GPU, or many: ``torchrun --st
 -m maunet_lite.training.loop …``.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ probability away from pixels the network is unsure of, and the losses below push
 2.2.3).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from monai.losses import DiceLoss, FocalLoss

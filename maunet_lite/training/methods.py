@@ -4,8 +4,6 @@ The loop (`training`) draws patches, steps, logs, validates, saves and resumes; 
 supervised protocol is here, consistency regularization in `consistency`.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Scores of a network in training: F1 per modality on the validation split, and sample predictions."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 

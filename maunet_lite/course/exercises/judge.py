@@ -15,8 +15,6 @@ docstring is what the learner is told, a title and a numbered list of hints, and
 and what must come out. Nothing that a learner writes can stop a run: `check` reports and returns a bool.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import pkgutil

@@ -5,8 +5,6 @@ over all images. The file, `RESULTS`, is written by ``python -m benchmarks.ablat
 holds only a part, the functions return what there is, down to a table without rows.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

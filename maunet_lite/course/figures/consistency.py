@@ -1,7 +1,5 @@
 """Figures of notebook 04, consistency regularization: who teaches whom, and where both are wrong alike."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

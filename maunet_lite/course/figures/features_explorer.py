@@ -5,8 +5,6 @@ in the bars of F1. `diagram` and `bars` are pure functions of an atlas and a vie
 they return into live figures, so that nothing needs a browser to be tested.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

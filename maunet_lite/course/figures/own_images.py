@@ -6,8 +6,6 @@ differ, one acquisition has two pages, one was cut off while copying, label maps
 side, the table has gaps.
 """
 
-from __future__ import annotations
-
 import itertools
 from functools import partial
 from pathlib import Path

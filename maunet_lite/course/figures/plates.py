@@ -1,7 +1,5 @@
 """What no picture of an experiment tells, for notebook 08: wells, treatments, pixel size, the camera."""
 
-from __future__ import annotations
-
 import difflib
 import math
 import re

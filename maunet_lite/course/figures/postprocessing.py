@@ -5,8 +5,6 @@ Pure functions of a `Case` (a picture, its truth and the network's maps) and set
 the fields of `PostprocessConfig`, and below the figure stand their values as code that can be copied.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Figures of notebook 06: little label maps, worst cells, runs seed by seed, and learning curves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

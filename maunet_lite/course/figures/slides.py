@@ -1,7 +1,5 @@
 """What notebook 07 looks at: a simulated slide, how it is segmented block by block, what a call costs."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import gc

@@ -4,8 +4,6 @@ The explorer's figure shows class map and distance field (paper 2.1) and a cut t
 makes the function that draws it for any values of the knobs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

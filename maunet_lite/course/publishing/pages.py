@@ -5,8 +5,6 @@ formulas are drawn by matplotlib when the page is written, pictures carry their 
 are folded. A website is plain files, good on a USB stick.
 """
 
-from __future__ import annotations
-
 import base64
 import copy
 import html

@@ -4,8 +4,6 @@
 executed, with stable cell ids, without timestamps, small, and stamped with the hash of their source.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """Where the notebooks are, what they are called, and how a py:percent source becomes a notebook."""
 
-from __future__ import annotations
-
 import ast
 import difflib
 import hashlib

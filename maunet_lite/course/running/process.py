@@ -5,8 +5,6 @@ lets papermill execute the notebook (it writes it again and again while cells ru
 whatever happened to the kernel. What the executed notebook says is the result.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

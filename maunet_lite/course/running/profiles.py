@@ -13,8 +13,6 @@ one in JupyterLab gets the same.
 | full | the paper's network, data and recipe; 02 trains as long as the paper | one GPU or more, hours |
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What a run of notebooks came to: a record per notebook, as JSON for programs and HTML for people."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

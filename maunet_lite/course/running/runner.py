@@ -6,8 +6,6 @@ notebook does not have) are said before anything starts: papermill itself would 
 silence.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed

@@ -4,8 +4,6 @@ A sweep can be stopped and started again: what has ended well with the same note
 is not done again. On a cluster (`scale.open_pool`) combinations are tasks, one GPU per worker.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

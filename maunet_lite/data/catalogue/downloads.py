@@ -6,8 +6,6 @@ are expected; they get names of our own making: nothing an archive says decides 
 dataset appears under its name only when it is complete.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import shutil

@@ -3,8 +3,6 @@
 Nothing is downloaded unless asked for by name (`downloads`).
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

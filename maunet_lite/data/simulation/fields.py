@@ -1,7 +1,5 @@
 """Random fields that simulated pictures are made of: noise, fibres, dust, uneven light; and a fast blur."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from numpy.random import Generator

@@ -1,7 +1,5 @@
 """A dataset folder of simulated pictures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

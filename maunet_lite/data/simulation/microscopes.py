@@ -6,8 +6,6 @@ scene's canvas, about 0 to 1, before the camera adds its noise. What the cells h
 Every number drawn from the generator is a setting that differs between real pictures.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.random import Generator
 from scipy import fft

@@ -3,8 +3,6 @@
 `RECIPES` says what each kind of picture shows: its cells' shapes, sizes and density, and its light.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple

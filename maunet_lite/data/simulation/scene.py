@@ -4,8 +4,6 @@ A cell is one closed outline, filled into the map of labels. A later cell takes 
 free, so cells touch along exact borders and never overlap.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Random outlines of single cells: round to bent, spread on glass, spindles."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.random import Generator
 

@@ -5,8 +5,6 @@ on the scene's canvas (H, W). Lengths follow the cells' diameter, so cells look 
 magnification. Amounts are 0 outside cells, except those of the tissue between nuclei.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from numpy.random import Generator

@@ -1,7 +1,5 @@
 """One image of many: what is to be written for it, and the three stages of its way: read, network, finish."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Iterator

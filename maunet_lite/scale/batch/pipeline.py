@@ -1,7 +1,5 @@
 """How many images pass through one process, or many: read ahead, predict, finish behind."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

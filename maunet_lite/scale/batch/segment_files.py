@@ -5,8 +5,6 @@ measured and written, so that the network never waits; few images are in memory 
 never stops the others, nothing is half-written, and what is done is not done again.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path

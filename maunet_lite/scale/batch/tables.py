@@ -4,8 +4,6 @@ The table of cells is joined from one small file per image, one after another: i
 and an interrupted run loses nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

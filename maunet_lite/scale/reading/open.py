@@ -5,8 +5,6 @@ or (h, w, C), as `data.read_image` would give the whole. Of a pyramid the larges
 can only be read as a whole (PNG, JPEG, a TIFF in one compressed piece) is read once, if it fits.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

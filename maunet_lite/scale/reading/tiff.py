@@ -1,7 +1,5 @@
 """TIFF files read region by region: only the tiles or strips that a region touches are decoded."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from itertools import product

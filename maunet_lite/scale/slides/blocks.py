@@ -9,8 +9,6 @@ A cell that the edge of a region cuts off has no such name. Beside the seam, its
 says about the same pixels and takes the neighbour's name: so cells larger than the overlap are joined, too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import product
 from typing import NamedTuple

@@ -6,8 +6,6 @@ channel. Nothing is approximated. Images of 8 and 16 bit need one pass; for floa
 upper half of the 32 bits and a second one the lower half where the percentiles lie.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator
 

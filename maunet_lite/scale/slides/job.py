@@ -1,7 +1,5 @@
 """The blocks of a slide as a job that can be stopped and shared: what holds for all, and how each is done."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import secrets

@@ -5,8 +5,6 @@ region. A region is blended from the windows that touch it, so two regions that 
 window that several regions need is computed once, if its result can be kept until then.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby

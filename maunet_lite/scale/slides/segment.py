@@ -9,8 +9,6 @@ In NumPy terms the result is that of ``segment(image)``, for cells smaller than 
 memory that does not grow with the image.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext

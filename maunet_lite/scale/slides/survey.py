@@ -6,8 +6,6 @@ once, on regions spread over the slide. From them follows how far blocks overlap
 large they are. A run that goes on where another was stopped finds all of it in the journal.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from itertools import islice

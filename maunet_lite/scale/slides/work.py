@@ -6,8 +6,6 @@ appears last, and complete or not at all, so whatever ends a run, the next one g
 block. At the end ids are made consecutive, the label map is written tile by tile, and the folder is removed.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
