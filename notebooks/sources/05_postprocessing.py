@@ -65,8 +65,6 @@ import cv2
 import pandas as pd
 from scipy import ndimage
 
-from maunet_lite.evaluation import otsu_watershed
-from maunet_lite.postprocessing import number_in_reading_order
 from maunet_lite.course import explorer
 from maunet_lite.course.figures.postprocessing import (
     Case,
@@ -77,7 +75,8 @@ from maunet_lite.course.figures.postprocessing import (
     score,
     settings_code,
 )
-from maunet_lite.postprocessing import flood
+from maunet_lite.evaluation import otsu_watershed
+from maunet_lite.postprocessing import flood, number_in_reading_order
 
 ml.seed_everything(SEED)
 DEFAULT = PostprocessConfig()

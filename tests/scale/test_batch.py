@@ -479,7 +479,7 @@ def test_large_image_keeps_a_record_too(tmp_path):
     image = tmp_path / "slide.tif"
     tifffile.imwrite(image, np.zeros((300, 280), np.uint8), tile=(128, 128), compression="zlib")
     model = build_model("lite")
-    options = {"model": model, "device": "cpu", "memory": "2GiB"}
+    options = {"model": model, "device": "cpu", "memory": "6GiB"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "needs_blocks", lambda path, memory: True)
         assert segment_one(image, tmp_path / "out", **options).status == "segmented"
