@@ -205,8 +205,7 @@ def _connected(scheduler: str) -> Iterator[Any]:
     with client:
         found = {"the scheduler": client.run_on_scheduler(find_spec, "maunet_lite")}
         found |= client.run(find_spec, "maunet_lite")
-        without = [who for who, spec in found.items() if spec is None]
-        if without:
+        if without := [who for who, spec in found.items() if spec is None]:
             raise ClusterError(
                 f"the Dask cluster at {scheduler} does not have the kit ({', '.join(without)}): start "
                 f"scheduler and workers with a Python in which it is installed, {INSTALL}"
@@ -225,9 +224,8 @@ def _started(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
     environment = _worker_environment(workers, gpu_per_worker)
     names = (*environment, "PYTHONHASHSEED", "MALLOC_TRIM_THRESHOLD_")
     before = {name: os.environ[name] for name in names if name in os.environ}
-    settings = {**_CONFIG, "distributed.nanny.pre-spawn-environ": environment}
     try:
-        with dask.config.set(settings):
+        with dask.config.set({**_CONFIG, "distributed.nanny.pre-spawn-environ": environment}):
             cluster = LocalCluster(
                 n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL, preload=__name__, env=environment,
@@ -244,8 +242,7 @@ def _worker_environment(workers: int, gpu_per_worker: bool) -> dict[str, str]:
     """Return variables for started processes: a share of the cores, and which GPUs there are."""
     from dask.system import CPU_COUNT  # that this process may use
 
-    threads = str(max(1, CPU_COUNT // workers))
-    environment = {name: os.environ.get(name, threads) for name in _THREADS}
+    environment = {name: os.environ.get(name, str(max(1, CPU_COUNT // workers))) for name in _THREADS}
     if gpu_per_worker:
         import torch
 
@@ -267,8 +264,7 @@ def dask_setup(worker: Any) -> None:
     """
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    devices = [device for device in os.environ.get(_DEVICES, "").split(",") if device]
-    if devices:
+    if devices := [device for device in os.environ.get(_DEVICES, "").split(",") if device]:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[int(worker.name) % len(devices)]
 
 

@@ -7,7 +7,6 @@ tells the image by its content, so copies of a folder are recognised; paths are 
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -60,10 +59,9 @@ def _weights(model: MAUNet) -> str:
 
 def identify(image: Path) -> dict[str, str]:
     """Return what tells the file of an image from others: its name, digests of place and dates."""
-    stats = [(str(file.resolve()), os.stat(file)) for file in _files(image)]
+    stats = [(str(file.resolve()), file.stat()) for file in _files(image)]
     dates = [(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for path, stat in stats]
-    place = str(image.resolve()).encode("utf-8", "surrogateescape")
-    return {"name": image.name, "place": _digest(place), "dates": _digest(json.dumps(dates).encode())}
+    return {"name": image.name, "place": _digest(str(image.resolve())), "dates": _digest(json.dumps(dates))}
 
 
 def describe_image(image: Path) -> dict[str, str]:
@@ -76,8 +74,8 @@ def _files(image: Path) -> list[Path]:
     return sorted(file for file in image.rglob("*") if file.is_file()) if image.is_dir() else [image]
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _content(image: Path) -> str:
@@ -100,7 +98,7 @@ def difference(record: dict[str, Any], image: Path, made: dict[str, Any]) -> str
         If the label map belongs to another image: one of another folder, with another content.
     """
     known, found = record["image"], identify(image)
-    changes = []
+    changes = [name for name in made if record["made_by"].get(name) != made[name]]
     # the content is read only if the file could be another one
     if known["dates"] != found["dates"] and known["content"] != _content(image):
         if known["place"] != found["place"]:
@@ -108,8 +106,7 @@ def difference(record: dict[str, Any], image: Path, made: dict[str, Any]) -> str
                 f"the label map of this name was made from another image, {known['name']} of another folder, "
                 "and is kept: give each folder its own --out, or replace it with --overwrite"
             )
-        changes.append("image")
-    changes += [name for name in made if record["made_by"].get(name) != made[name]]
+        changes.insert(0, "image")
     return ", ".join(changes)
 
 
@@ -136,9 +133,8 @@ def read_record(labels: Path) -> dict[str, Any] | None:
     try:
         with tifffile.TiffFile(labels) as file:
             record = json.loads(file.pages[0].description)
-        whole = {"name", "place", "dates", "content"} <= record["image"].keys()
-        whole = whole and {"made_by", "files", "pixel_size"} <= record.keys()
-        return record if whole and record["program"] == _PROGRAM else None
+        ours = record["program"] == _PROGRAM and {"made_by", "files", "pixel_size"} <= record.keys()
+        return record if ours and {"name", "place", "dates", "content"} <= record["image"].keys() else None
     except Exception:  # whatever another program has written there
         return None
 

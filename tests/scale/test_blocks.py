@@ -197,6 +197,8 @@ def test_same_cells() -> None:
     a = np.array([[4, 4, 4, 0], [4, 4, 4, 0]])
     assert same_cells(a, np.array([[4, 4, 4, 0], [4, 4, 4, 0]])).size == 0  # the names agree
     assert same_cells(a, np.array([[9, 9, 9, 0], [9, 9, 9, 0]])).tolist() == [[4, 9]]  # an inexact network
+    above = np.array([[4, 4, 4], [4, 0, 0]]), np.array([[9, 0, 0], [9, 9, 9]])  # nearly all on the upper line
+    assert same_cells(*above).tolist() == [[4, 9]]
     assert same_cells(a, np.array([[9, 0, 0, 0], [9, 0, 0, 0]])).size == 0  # but hardly the same cell
     cut = np.array([[-7, -7, -7, -7], [-7, -7, -7, -7]])
     assert same_cells(a, cut).tolist() == [[-7, 4]]

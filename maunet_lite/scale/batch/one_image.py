@@ -17,12 +17,7 @@ from maunet_lite.inference import predict
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
 from maunet_lite.scale import provenance
 
-STAGES = ("read", "network", "postprocess", "write")
 MEASURED = {"cells", "geojson", "zarr"}  # kinds of files in which the size of a pixel stands
-UNKNOWN = (
-    "its label map has no record of how it was made (another program wrote it, or an older version) and is "
-    "kept as it is; --overwrite replaces it"
-)
 
 
 @dataclass
@@ -100,6 +95,7 @@ class Plan:
     overwrite: bool
     pixel_size: float | None
     memory: int | None  # bytes
+    gpu_memory: str | int | None
     made: dict[str, Any]  # `provenance.made_by`
 
     def check(self, item: Outcome) -> None:
@@ -120,7 +116,10 @@ class Plan:
         if self.overwrite or not there:
             item.missing = wanted | others
         elif record is None:
-            item.reason = UNKNOWN
+            item.reason = (
+                "its label map has no record of how it was made (another program wrote it, or an older "
+                "version) and is kept as it is; --overwrite replaces it"
+            )
         elif changed := provenance.difference(record, item.image, self.made):
             item.missing, item.reason = wanted | others, f"made anew: changed since ({changed})"
         elif record["pixel_size"] != self.pixel_size and MEASURED & wanted:
@@ -171,7 +170,9 @@ def write(item: Outcome, plan: Plan, labels: np.ndarray) -> None:
         record = provenance.to_text(item.source, plan.made, kinds, plan.pixel_size)
         write_labels(item.labels, labels, description=record)
     if "overlay" in kinds:
-        write_image(item.file("overlay"), draw_overlay(item.pixels, labels))
+        overlay = to_display(item.pixels)
+        paint_cells(overlay, labels)
+        write_image(item.file("overlay"), np.round(overlay * 255).astype(np.uint8))
     others = [kind for kind in FORMATS if kind in kinds - {"tiff"}]
     stem = item.labels.with_name(item.labels.name.removesuffix(FORMATS["tiff"]))
     export(labels, stem, others, image=item.pixels, pixel_size=plan.pixel_size, measurements=table)
@@ -204,21 +205,3 @@ def work(item: Outcome, plan: Plan) -> Outcome:
     for stage in (read, see, finish):
         stage(item, plan)
     return item
-
-
-def draw_overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Draw outlines of cells, and a breath of their colour, over an image.
-
-    Parameters
-    ----------
-    image : (H, W) or (H, W, C) array
-    labels : (H, W) integer array
-
-    Returns
-    -------
-    (H, W, 3) uint8
-        At full size; `figures.overlay` draws the same as a figure.
-    """
-    base = to_display(image)
-    paint_cells(base, labels)
-    return np.round(base * 255).astype(np.uint8)

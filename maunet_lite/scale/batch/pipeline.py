@@ -15,16 +15,11 @@ from maunet_lite.scale.pool import Pool, ahead
 from maunet_lite.scale.reading.open import needs_blocks
 from maunet_lite.scale.slides.segment import segment_slide
 
-AHEAD = 2  # images read before the network asks for them
-BEHIND = 2  # images that the network is done with, and the others are not
-_SHARE = 6  # so many images are in memory at once
 _PROCESS = 2**29  # bytes that the process takes before it has any image
 _WHOLE_MAP = 64  # bytes per pixel, for tracing and measuring a whole label map with its image
 
 
-def run(
-    items: Sequence[Outcome], plan: Plan, pool: Pool | None, gpu_memory: str | int | None, progress: bool
-) -> None:
+def run(items: Sequence[Outcome], plan: Plan, pool: Pool | None, progress: bool) -> None:
     """Do everything: first the many, side by side; then the large ones, one at a time."""
     with tqdm(total=len(items), unit="image", disable=None if progress else True) as bar:
         groups = defaultdict(list)
@@ -44,7 +39,7 @@ def run(
             for batch in (groups["together"], *([item] for item in groups["alone"])):
                 pipeline(batch, plan, bar.update)
         for item in groups["blocks"]:
-            _attempt(in_blocks, item, plan, pool, gpu_memory)
+            _attempt(in_blocks, item, plan, pool)
             bar.update()
 
 
@@ -64,23 +59,25 @@ def way(item: Outcome, plan: Plan, pool: Pool | None) -> str:
         return "blocks" if item.image.is_dir() else "together"
     if needs_blocks(item.image, plan.memory // (1 if pool is None else pool.n_workers)):
         return "blocks"
-    share = max(plan.memory - _PROCESS, 0) // _SHARE + _PROCESS
+    share = max(plan.memory - _PROCESS, 0) // 6 + _PROCESS  # six images are in memory at once
     return "alone" if needs_blocks(item.image, share) else "together"
 
 
 def pipeline(items: Sequence[Outcome], plan: Plan, tick: Callable[[], Any]) -> None:
     """Read ahead, ask the network in this thread, finish behind; `tick` is called for each image done.
 
+    Two images are read before the network asks for them, and it is done with two that are not finished.
+
     After Ctrl-C the few images that the network is done with are finished, and nothing else is begun.
     """
     with ThreadPoolExecutor(1, "read") as readers, ThreadPoolExecutor(2, "finish") as finishers:
-        loaded = ahead(readers, lambda item: _attempt(one_image.read, item, plan), items, AHEAD)
+        loaded = ahead(readers, lambda item: _attempt(one_image.read, item, plan), items, 2)
         seen = (_attempt(one_image.see, item, plan) for item in loaded)
-        for _ in ahead(finishers, lambda item: _attempt(one_image.finish, item, plan), seen, BEHIND):
+        for _ in ahead(finishers, lambda item: _attempt(one_image.finish, item, plan), seen, 2):
             tick()
 
 
-def in_blocks(item: Outcome, plan: Plan, pool: Pool | None, gpu_memory: str | int | None) -> None:
+def in_blocks(item: Outcome, plan: Plan, pool: Pool | None) -> None:
     """Segment an image that is larger than memory, then write what else is wanted of it.
 
     Measurements and exports need the whole label map. Where it does not fit into memory, only the label
@@ -89,13 +86,12 @@ def in_blocks(item: Outcome, plan: Plan, pool: Pool | None, gpu_memory: str | in
     if "tiff" in item.missing:
         one_image.clear(item)
         source = provenance.describe_image(item.image)
-        options = {name: plan.options[name] for name in ("scales", "device") if name in plan.options}
         with item.timed("network"):
             result = segment_slide(
                 item.image, item.labels, list(plan.models), memory=plan.memory or "4GiB",
-                gpu_memory=gpu_memory, postprocess=plan.config, resume=not plan.overwrite, pool=pool,
+                gpu_memory=plan.gpu_memory, postprocess=plan.config, resume=not plan.overwrite, pool=pool,
                 progress=False, description=provenance.to_text(source, plan.made, ["tiff"], plan.pixel_size),
-                **options,
+                **{name: plan.options[name] for name in ("scales", "device") if name in plan.options},
             )  # fmt: skip
         item.cells, item.status = result.cells, "segmented"
         item.missing.remove("tiff")

@@ -158,7 +158,6 @@ def segment_files(
     """
     images = find_images(inputs, out)
     items = [Outcome(*pair) for pair in zip(images, label_paths(images, out), strict=True)]
-    formats = parse_formats(export)
     if "scales" in options:
         checked_scales(options["scales"], 0, MULTI_SCALE_LIMIT)
     if pixel_size is not None:
@@ -167,17 +166,17 @@ def segment_files(
         options["memory"] = parse_bytes(gpu_memory) / 2**30
     config = PostprocessConfig.named(postprocess)
     models = (model,) if isinstance(model, (MAUNet, str, Path)) else tuple(model or ())
-    wanted = ("tiff", *formats, *["overlay"] * overlay, *["cells"] * table)
+    wanted = ("tiff", *parse_formats(export), *["overlay"] * overlay, *["cells"] * table)
     limit = None if memory is None else parse_bytes(memory)
     made = made_by(models, config, options)
-    plan = Plan(models, config, options, wanted, overwrite, pixel_size, limit, made)
+    plan = Plan(models, config, options, wanted, overwrite, pixel_size, limit, gpu_memory, made)
     inputs = {image.resolve() for image in images}
     for path in (item.file(kind) for item in items for kind in wanted):
         if path.resolve() in inputs:
             raise ValueError(f"{path} is an image, and a result would replace it: give another --out")
     Path(out).mkdir(parents=True, exist_ok=True)
     try:
-        run(items, plan, pool, gpu_memory, progress)
+        run(items, plan, pool, progress)
     finally:  # also after Ctrl-C: what is done is in the tables
         if table:
             write_tables(Path(out), [item for item in items if item.status])

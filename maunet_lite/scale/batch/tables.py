@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from maunet_lite.data import atomic_path
-from maunet_lite.scale.batch.one_image import STAGES, Outcome
+from maunet_lite.scale.batch.one_image import Outcome
 
-SECONDS = [f"seconds_{stage}" for stage in STAGES]
+SECONDS = [f"seconds_{stage}" for stage in ("read", "network", "postprocess", "write")]
 COUNTS = ["cells", "height", "width"]
 COLUMNS = ["image", "status", *COUNTS, *SECONDS, "reason", "labels"]
 
@@ -31,8 +31,9 @@ def write_tables(out: Path, items: Sequence[Outcome]) -> None:
     summary = merge(read_summary(out), pd.DataFrame(map(_row, items), columns=COLUMNS), out)
     with atomic_path(out / "summary.csv") as temporary:
         summary.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
-    parts = [Outcome(out, out / labels).file("cells") for labels in summary["labels"]]
-    join_cells([part for part in parts if part.exists()], out)
+    files = (Outcome(out, out / labels).file("cells") for labels in summary["labels"])
+    if parts := [file for file in files if file.exists()]:
+        join_cells(parts, out)
 
 
 def read_summary(out: Path) -> pd.DataFrame:
@@ -72,11 +73,8 @@ def merge(before: pd.DataFrame, now: pd.DataFrame, out: Path) -> pd.DataFrame:
 
 def join_cells(parts: Sequence[Path], out: Path) -> None:
     """Join the tables of many images into ``cells.csv``, one after another."""
-    if not parts:
-        return
     columns = list(dict.fromkeys(name for part in parts for name in pd.read_csv(part, nrows=0).columns))
-    with atomic_path(out / "cells.csv") as temporary:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            for number, part in enumerate(parts):  # as text: what is written is what was measured
-                table = pd.read_csv(part, dtype=str, keep_default_na=False).reindex(columns=columns)
-                table.to_csv(file, index=False, header=number == 0, lineterminator="\n")
+    with atomic_path(out / "cells.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
+        for number, part in enumerate(parts):  # as text: what is written is what was measured
+            table = pd.read_csv(part, dtype=str, keep_default_na=False).reindex(columns=columns)
+            table.to_csv(file, index=False, header=number == 0, lineterminator="\n")

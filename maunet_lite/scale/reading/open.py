@@ -18,7 +18,6 @@ from maunet_lite.scale.reading.slide import Slide, refuse_too_large
 from maunet_lite.scale.reading.tiff import tiff_size, tiff_slide
 
 WHOLE_BYTES = 110  # per pixel, to segment an image as a whole: measured, with some room
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_slide(source: str | Path | np.ndarray | Slide, *, memory: str | int = "4GiB") -> Slide:
@@ -99,7 +98,7 @@ def is_zarr(path: Path) -> bool:
 def is_tiff(path: Path) -> bool:
     """Tell whether a file begins like a TIFF or BigTIFF of either byte order."""
     with path.open("rb") as file:
-        return file.read(4) in _TIFF_STARTS
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -1,8 +1,7 @@
 """A slide: an image of which any region is read as (h, w) or (h, w, C), whatever holds its pixels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from maunet_lite.inference import show_bytes
 SHARE_FOR_READING = 4  # the image itself may take this part (one fourth) of the memory
 
 
-class Slide:
+class Slide(AbstractContextManager):
     """An image that is read region by region; made by `open_slide`, used in a ``with`` statement.
 
     Parameters
@@ -66,9 +65,8 @@ class Slide:
         self.shape, self.chunk = ((int(by["Y"]), int(by["X"])) for by in (lengths, stored))
         color = self._kept.strip("YX")
         self.channels = lengths[color] - drop if color else 1
-        native = np.dtype(array.dtype).newbyteorder("=")
         kept = {"?": np.uint8, "B": np.uint8, "H": np.uint16}  # bool, uint8, uint16
-        self.dtype = np.dtype(kept.get(native.char, np.float32))
+        self.dtype = np.dtype(kept.get(np.dtype(array.dtype).char, np.float32))
         if not 1 <= self.channels <= 4:
             raise ImageError(
                 f"{name}: the image has {self.channels} channels; expected 1 to 4. Choose up to three, "
@@ -93,8 +91,7 @@ class Slide:
         for part, length in zip((rows, columns), self.shape, strict=True):
             if part.step not in (None, 1) or not 0 <= part.start < part.stop <= length:
                 raise ImageError(f"{self.name}: no region {rows}, {columns} in an image of {self.shape}")
-        color = slice(0, self.channels)
-        chosen = {axis: {"Y": rows, "X": columns}.get(axis, color) for axis in self._kept}
+        chosen = dict.fromkeys(self._kept, slice(0, self.channels)) | {"Y": rows, "X": columns}
         try:
             region = np.asarray(self._array[tuple(chosen.get(axis, 0) for axis in self._axes)])
         except ImageError:
@@ -114,14 +111,10 @@ class Slide:
 
     def tiles(self, side: int = 2048) -> Iterator[tuple[slice, slice]]:
         """Go through the image in pieces of about `side`² pixels, in an order that reads each chunk once."""
-        height, width = self.shape
-        if self.chunk[1] >= width:  # strips: whole rows
-            yield from tiles_of(self.shape, (max(1, side * side // width), width))
-        else:
-            yield from tiles_of(self.shape, tuple(max(1, round(side / n)) * n for n in self.chunk))
-
-    def __enter__(self) -> Slide:
-        return self
+        piece = tuple(max(1, round(side / n)) * n for n in self.chunk)
+        if self.chunk[1] >= self.shape[1]:  # strips: whole rows
+            piece = max(1, side * side // self.shape[1]), self.shape[1]
+        return tiles_of(self.shape, piece)
 
     def __exit__(self, *error: object) -> None:
         self.close()

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import tifffile
+from tifffile import TiffFile, TiffFileError, TiffPageSeries
 
 from maunet_lite.data import ImageError
 from maunet_lite.scale.reading.slide import Slide, covered, important_axes, refuse_too_large, shared
@@ -25,8 +25,8 @@ def tiff_slide(path: Path, memory: int) -> Slide:
         Bytes for the whole job; decoded strips may take an eighth of it.
     """
     try:
-        file = tifffile.TiffFile(path)
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
+        file = TiffFile(path)
+    except (OSError, ValueError, TiffFileError) as error:
         raise ImageError(f"{path}: the file is damaged or truncated ({error})") from error
     try:
         series = _largest(file, path)
@@ -43,8 +43,7 @@ def tiff_slide(path: Path, memory: int) -> Slide:
             return Slide(pixels, str(path), _axes(series), **options)
         important_axes(_axes(series), series.shape, str(path))
         pixels = _Segments(path, file, series, memory)
-        options |= {"chunk": (*pixels.chunk, 1), "resident": pixels.resident}
-        return Slide(pixels, str(path), "YXS", **options)
+        return Slide(pixels, str(path), "YXS", chunk=(*pixels.chunk, 1), resident=pixels.resident, **options)
     except BaseException:
         file.close()
         raise
@@ -53,15 +52,14 @@ def tiff_slide(path: Path, memory: int) -> Slide:
 def tiff_size(path: Path) -> tuple[int, int]:
     """Return height and width of the largest image of a TIFF file."""
     try:
-        with tifffile.TiffFile(path) as file:
-            series = _largest(file, path)
-            lengths = dict(zip(series.axes, series.shape, strict=True))
-            return int(lengths["Y"]), int(lengths["X"])
-    except (ValueError, tifffile.TiffFileError, KeyError) as error:
+        with TiffFile(path) as file:
+            page = _largest(file, path).keyframe
+            return page.imagelength, page.imagewidth
+    except (ValueError, TiffFileError) as error:
         raise ImageError(f"{path}: the file is damaged or no single image ({error})") from error
 
 
-def _largest(file: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
+def _largest(file: TiffFile, path: Path) -> TiffPageSeries:
     """Return the largest image; scanners store a label and a thumbnail beside it."""
     series = sorted(file.series, key=lambda one: -math.prod(one.shape))
     if not series:
@@ -74,7 +72,7 @@ def _largest(file: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
     return series[0].levels[0]
 
 
-def _axes(series: tifffile.TiffPageSeries) -> str:
+def _axes(series: TiffPageSeries) -> str:
     """Return the letters of the axes; an array whose axes have no name (Q) is told by their lengths."""
     axes, shape = series.axes, series.shape
     if axes == "QYX" and shape[2] <= 4 < shape[0]:
@@ -87,9 +85,7 @@ def _axes(series: tifffile.TiffPageSeries) -> str:
 class _Segments:
     """An array (H, W, C) of tiles or strips, of which the last ones used are kept decoded."""
 
-    def __init__(
-        self, path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries, memory: int
-    ) -> None:
+    def __init__(self, path: Path, file: TiffFile, series: TiffPageSeries, memory: int) -> None:
         page = series.keyframe
         height, width, strip = page.imagelength, page.imagewidth, page.rowsperstrip
         self.handle, self.pages = file.filehandle, [one for one in series.pages if one is not None]
@@ -132,5 +128,4 @@ class _Segments:
             raise ImageError(f"{self.handle.path}: the file is truncated")
         self.handle.seek(offset)
         data = self.handle.read(count)  # before the tables, which are read from elsewhere in the file
-        options = {"jpegtables": this.jpegtables} if this.jpegtables is not None else {}
-        return this.keyframe.decode(data, index, **options)[0][0]  # of depth 1
+        return this.keyframe.decode(data, index, jpegtables=this.jpegtables)[0][0]  # of depth 1

@@ -129,8 +129,7 @@ class BlockGrid:
         rows, columns = (inside for inside, _ in map(shared, block.region, block.core))
         core = labels[rows, columns]
         runs = Runs.of(core)
-        present = np.unique(runs.value)
-        present = present[present > 0]
+        present = np.setdiff1d(runs.value, [0])
         table = np.zeros(n + 1, dtype=np.int32)
         table[present] = np.arange(1, present.size + 1)
         first = self._positions(runs.first_pixels(n)[present], block.core)
@@ -220,13 +219,11 @@ def same_cells(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     array([[-5,  7]])
     """
     found = [_majority(lower[0], upper[1]), _majority(upper[0], lower[1])]
-    both = np.stack([np.concatenate([upper[0], upper[1]]), np.concatenate([lower[1], lower[0]])])
+    both = np.stack([upper.ravel(), lower[::-1].ravel()])
     whole = both[:, (both > 0).all(axis=0) & (both[0] != both[1])]
-    if whole.size:
-        pairs, common = np.unique(whole, axis=1, return_counts=True)
-        sizes = (both[:, :, None] == pairs[:, None]).sum(axis=(0, 1))  # of both cells of a pair together
-        found.append(pairs[:, 3 * common > sizes].T)
-    return np.concatenate(found)
+    pairs, common = np.unique(whole, axis=1, return_counts=True)
+    sizes = (both[:, :, None] == pairs[:, None]).sum(axis=(0, 1))  # of both cells of a pair together
+    return np.concatenate([*found, pairs[:, 3 * common > sizes].T])
 
 
 def _majority(own: np.ndarray, other: np.ndarray) -> np.ndarray:

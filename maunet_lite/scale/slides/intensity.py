@@ -6,7 +6,6 @@ channel. Nothing is approximated. Images of 8 and 16 bit need one pass; for floa
 upper half of the 32 bits and a second one the lower half where the percentiles lie.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -32,9 +31,8 @@ def find_limits(slide: Slide, progress: bool = False) -> Limits:
     """
 
     def pieces() -> Iterator[np.ndarray]:
-        places = list(slide.tiles())
-        for place in tqdm(places, desc="intensities", unit="tile", disable=not progress, leave=False):
-            yield slide.read(*place)
+        bar = tqdm(list(slide.tiles()), desc="intensities", unit="tile", disable=not progress, leave=False)
+        return (slide.read(*place) for place in bar)
 
     return limits_of_pieces(pieces, slide.dtype, min(slide.channels, 3))
 
@@ -62,13 +60,10 @@ def limits_of_pieces(pieces: Pieces, dtype: np.dtype, channels: int) -> Limits:
     >>> limits_of_pieces(lambda: rows, rows.dtype, 1)
     [(10.2, 29.8)]
     """
-    if dtype == np.float32:
-        limits = _limits_of_floats(pieces, channels)
-    elif dtype in (np.uint8, np.uint16):
-        limits = _limits_of_integers(pieces, channels)
-    else:
+    if dtype not in (np.uint8, np.uint16, np.float32):
         raise ImageError(f"values of type {dtype} cannot be counted: expected uint8, uint16 or float32")
-    return [(float(low), float(high)) for low, high in limits]
+    find = _limits_of_floats if dtype == np.float32 else _limits_of_integers
+    return [(float(low), float(high)) for low, high in find(pieces, channels)]
 
 
 def _planes(pieces: Pieces, channels: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -92,7 +87,7 @@ def _limits_of_floats(pieces: Pieces, channels: int) -> Iterator[tuple[float, fl
     extremes = np.full((channels, 2), (np.inf, -np.inf))
     for c, values in _planes(pieces, channels):
         low, high = float(values.min()), float(values.max())
-        if not math.isfinite(low) or not math.isfinite(high):
+        if not np.isfinite([low, high]).all():
             raise ImageError(
                 "the image holds values infinite or beyond the range of float32; expected finite numbers or "
                 "NaN (black)"
@@ -101,8 +96,8 @@ def _limits_of_floats(pieces: Pieces, channels: int) -> Iterator[tuple[float, fl
         upper[c] += np.bincount(_sortable(values[values != 0]) >> 16, minlength=_HALF)
     up_to = np.cumsum(upper, axis=1)
     # the four places, in all values in order, from which each channel's percentiles are interpolated
-    ranks = [q / 100 * np.maximum(up_to[:, -1] - 1, 0) for q in (1, 99)]
-    places = np.stack([end(rank).astype(int) for rank in ranks for end in (np.floor, np.ceil)], axis=1)
+    ranks = np.maximum(up_to[:, -1:] - 1, 0) * [0.01, 0.99]
+    places = np.concatenate([np.floor(ranks), np.ceil(ranks)], axis=1).astype(int)
     halves = [np.searchsorted(up_to[c], places[c], side="right") for c in range(channels)]
     lower = [{int(half): np.zeros(_HALF, dtype=np.int64) for half in one} for one in halves]
     for c, values in _planes(pieces, channels):
@@ -117,11 +112,9 @@ def _limits_of_floats(pieces: Pieces, channels: int) -> Iterator[tuple[float, fl
         for place, half in zip(places[c], map(int, halves[c]), strict=True):
             before = up_to[c, half] - upper[c, half]
             rest = np.searchsorted(np.cumsum(lower[c][half]), place - before, side="right")
-            found.append(_from_sortable(np.uint32(half << 16 | int(rest))))
-        low, high = (
-            below + (above - below) * (rank[c] % 1)
-            for below, above, rank in zip(found[::2], found[1::2], ranks, strict=True)
-        )
+            found.append(half << 16 | int(rest))
+        below, above = _from_sortable(np.array(found, np.uint32)).reshape(2, 2)
+        low, high = below + (above - below) * (ranks[c] % 1)
         yield (low, high) if high > low else tuple(extremes[c])
 
 
@@ -131,6 +124,6 @@ def _sortable(values: np.ndarray) -> np.ndarray:
     return np.where(bits >> 31, ~bits, bits | np.uint32(2**31))
 
 
-def _from_sortable(rank: np.uint32) -> float:
-    bits = rank & np.uint32(2**31 - 1) if rank >> np.uint32(31) else ~rank
-    return float(np.array([bits], dtype=np.uint32).view(np.float32)[0])
+def _from_sortable(values: np.ndarray) -> np.ndarray:
+    bits = np.where(values >> 31, values ^ np.uint32(2**31), ~values)
+    return bits.view(np.float32).astype(float)

@@ -22,7 +22,6 @@ from maunet_lite.scale.reading.slide import Slide, shared
 from maunet_lite.scale.slides.intensity import Limits
 
 EMPTY = 0.04  # of the range of intensities: a window with less contrast holds no cell
-_PATCH = 8  # side of the patches whose means are compared: noise cancels out, cells do not
 _GROUP = 6  # windows that are read and scaled together
 _NOTHING = torch.empty(0)  # in place of the result of an empty window
 _BACKGROUND = 9.0  # logit of the background in an empty window; the others are 0
@@ -65,12 +64,11 @@ class SlideNetwork:
         self.slide, self.limits, self.empty, self.keep = slide, limits, empty, keep
         self.device, self.gpu_memory = inference.resolve_device(device), gpu_memory
         self.half = inference.checked_half(None, self.device)
-        pixels = slide.shape[0] * slide.shape[1]
-        self.scales = inference.checked_scales(scales, pixels, inference.MULTI_SCALE_LIMIT)
+        self.scales = inference.checked_scales(scales, int(np.prod(slide.shape)), inference.MULTI_SCALE_LIMIT)
         self.heads = inference.Heads.of(networks)
         self.grids = inference.plan_windows(networks, slide.shape, self.scales, window)
-        self._room = inference.left_for_maps(gpu_memory, networks, self.device)  # GiB for maps and windows
-        self._left = self._room  # for windows
+        # GiB for maps and windows, and what of it is left for windows
+        self._room = self._left = inference.left_for_maps(gpu_memory, networks, self.device)
         self.computed = 0  # windows that the network has seen
         self._uses: Counter[Key] = Counter()
         self._kept: dict[Key, Tensor] = {}
@@ -163,9 +161,7 @@ def is_empty(planes: Tensor, contrast: float) -> bool:
     >>> is_empty(glass, 0.04)
     False
     """
-    if contrast <= 0:
-        return False
-    side = min(_PATCH, *planes.shape[-2:])
+    side = min(8, *planes.shape[-2:])  # noise cancels out in means, cells do not
     patches = F.avg_pool2d(planes[None], side, ceil_mode=True)[0].flatten(1)  # (C, patches)
     return bool((patches.amax(dim=1) - patches.amin(dim=1)).max() < contrast)
 

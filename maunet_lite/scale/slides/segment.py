@@ -10,7 +10,7 @@ memory that does not grow with the image.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,6 @@ from maunet_lite.scale.reading.slide import Slide
 from maunet_lite.scale.slides.blocks import Block
 from maunet_lite.scale.slides.job import Blocks, Job, begin
 from maunet_lite.scale.slides.maps import EMPTY
-from maunet_lite.scale.slides.work import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def segment_slide(
     (0, 4, 4)
     """
     out = Path(out)
-    if out.suffix.lower() not in SUFFIXES:
+    if out.suffix.lower() not in (".zarr", ".tif", ".tiff"):
         raise ValueError(f"{out}: label maps of slides end in .zarr, .tif or .tiff")
     config = PostprocessConfig.named(postprocess)
     elsewhere = pool is not None and type(pool) is not Pool
@@ -169,29 +168,20 @@ def segment_slide(
         journal = begin(job, slide, block, overlap, resume, progress)
         here = Blocks(job, slide, journal)
         resumed, total = len(here.work.finished()), len(here.grid.blocks)
-        _follow(here.spread(pool) if elsewhere else here.run(), resumed, here, progress, watch)
+        steps = here.spread(pool) if elsewhere else here.run()
+        try:
+            bar = tqdm(steps, "blocks", total, initial=resumed, unit="block", disable=not progress)
+            for number, (done, labels) in enumerate(bar, resumed + 1):
+                if watch is not None:
+                    watch(Step(done, labels, number, total))
+        except KeyboardInterrupt:
+            print(
+                f"Stopped after {len(here.work.finished())} of {total} blocks. Run the same again to go on "
+                f"from there: finished blocks lie in {here.work.path.name} beside the result",
+                file=sys.stderr,
+            )
+            raise
         cells, skipped = here.join(progress, description)
     if progress:
         tqdm.write(f"{cells} cells: {out}", file=sys.stderr)
     return SlideResult(out, cells, slide.shape, total, skipped, resumed, here.grid.block, journal["overlap"])
-
-
-def _follow(
-    steps: Iterator[tuple[Block, np.ndarray | None]], done: int, blocks: Blocks, progress: bool,
-    watch: Callable[[Step], None] | None,
-) -> None:  # fmt: skip
-    """Tell whoever watches how far it is, and how to go on after Ctrl-C."""
-    total = len(blocks.grid.blocks)
-    try:
-        with tqdm(total=total, initial=done, desc="blocks", unit="block", disable=not progress) as bar:
-            for number, (block, labels) in enumerate(steps, done + 1):
-                bar.update()
-                if watch is not None:
-                    watch(Step(block, labels, number, total))
-    except KeyboardInterrupt:
-        print(
-            f"Stopped after {len(blocks.work.finished())} of {total} blocks. Run the same again to go on "
-            f"from there: finished blocks lie in {blocks.work.path.name} beside the result",
-            file=sys.stderr,
-        )
-        raise

@@ -20,9 +20,6 @@ from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segme
 from maunet_lite.scale.reading.slide import Slide
 from maunet_lite.scale.slides.maps import Region, SlideNetwork
 
-OVERLAPS = (32, 256)  # pixels, the least and the most that is chosen without being asked
-SAMPLE_WINDOWS = 8
-SAMPLE_WHOLE = 4_000_000  # pixels: up to this size the sample is the whole image
 BLOCKS = (256, 4096)  # pixels; larger blocks save little, and less is lost when a run is stopped
 KEPT = 1 / 8  # of the memory is for results of windows that the next blocks need, too
 _IN_USE = 0.85  # of the memory is planned for; the rest is for what cannot be foreseen
@@ -63,10 +60,8 @@ def measure_sample(maps: Sequence[Maps], config: PostprocessConfig, whole: bool)
         blurred = max((float(post.blur_distance(d, width, config).max()) for d in distances), default=1.0)
         yardstick = Yardstick(width, highest, blurred, 0.0)
     labels = [segment(m, config, keep_steps=False, yardstick=yardstick).labels for m in maps]
-    if config.refine:
-        yardstick = yardstick._replace(mean_area=_mean_area(labels, whole))
-    boxes = [box for one in labels for box in find_objects(one) if box is not None]
-    sides = [max(part.stop - part.start for part in box) for box in boxes]
+    yardstick = yardstick._replace(mean_area=_mean_area(labels, whole))
+    sides = [max(s.stop - s.start for s in box) for one in labels for box in find_objects(one) if box]
     return Sample(yardstick, float(np.percentile(sides, 99)) if sides else 0.0)
 
 
@@ -81,14 +76,14 @@ def _mean_area(maps: Sequence[np.ndarray], whole: bool = False) -> float:
 
 
 def choose_overlap(extent: float) -> int:
-    """Return how many pixels beyond its core a block must know for sure, from the size of large cells.
+    """Return how many pixels, 32 to 256, a block must know for sure beyond its core, from the size of cells.
 
     Examples
     --------
     >>> choose_overlap(40), choose_overlap(5), choose_overlap(1000)
     (64, 32, 256)
     """
-    return int(np.clip(16 * math.ceil(1.5 * extent / 16), *OVERLAPS))
+    return int(np.clip(16 * math.ceil(1.5 * extent / 16), 32, 256))
 
 
 def choose_halo(overlap: int, width: float, config: PostprocessConfig) -> int:
@@ -149,10 +144,10 @@ def choose_block(memory: int, slide: Slide, halo: int, n_maps: int, base: int | 
 def take_sample(network: SlideNetwork, config: PostprocessConfig) -> Sample:
     """Measure a slide: all of it up to 4 megapixels, else 8 windows, evenly spread over what is not empty."""
     height, width = network.slide.shape
-    whole = height * width <= SAMPLE_WHOLE
+    whole = height * width <= 4_000_000
     regions = [(slice(0, height), slice(0, width))] if whole else _spread(network)
     seen = (network.maps(*region) for region in regions)
-    found = list(islice((maps for maps in seen if maps is not None), SAMPLE_WINDOWS))
+    found = list(islice((maps for maps in seen if maps is not None), 8))
     return measure_sample(found, config, whole)
 
 
@@ -169,9 +164,7 @@ def _spread(network: SlideNetwork) -> Iterator[Region]:
 def _alone(windows: Sequence[Any]) -> list[slice]:
     """Return, for the windows of an axis, the part where only one of them has a say (or all of it)."""
     targets = [window.target for window in windows]
-    found = []
-    for k, target in enumerate(targets):
-        start = max(target.start, targets[k - 1].stop if k else 0)
-        stop = min(target.stop, targets[k + 1].start if k + 1 < len(targets) else target.stop)
-        found.append(slice(start, stop) if stop - start >= 64 else target)
-    return found
+    before = [0, *(target.stop for target in targets[:-1])]
+    after = [*(target.start for target in targets[1:]), targets[-1].stop]
+    own = [slice(max(t.start, a), min(t.stop, b)) for t, a, b in zip(targets, before, after, strict=True)]
+    return [o if o.stop - o.start >= 64 else target for o, target in zip(own, targets, strict=True)]

@@ -23,7 +23,6 @@ from maunet_lite.scale.reading.slide import shared, tiles_of
 from maunet_lite.scale.slides.blocks import BlockGrid, Part
 
 TILE = (512, 512)  # of results
-SUFFIXES = (".zarr", ".tif", ".tiff")
 
 Tiles = Iterator[tuple[tuple[slice, slice], np.ndarray]]
 
