@@ -71,12 +71,11 @@ def _fault_of_image(image: np.ndarray) -> str | None:
     if image.ndim == 3 and shape[2] > 4:
         return f"has {shape[2]} channels, shape {shape}; expected 1 to 4. Choose some, such as image[..., :3]"
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite
-        infinite = dtype.kind == "f" and np.isinf(image.astype(np.float32, copy=False)).any()
-    if infinite:
-        return (
-            "holds values infinite or beyond the range of float32; expected finite numbers or NaN (black). "
-            "Replace them, for example with np.where(np.abs(image) < 1e30, image, 0)"
-        )
+        if dtype.kind == "f" and np.isinf(image.astype(np.float32, copy=False)).any():
+            return (
+                "holds values infinite or beyond the range of float32; expected finite numbers or NaN "
+                "(black). Replace them, for example with np.where(np.abs(image) < 1e30, image, 0)"
+            )
     return None
 
 

@@ -160,8 +160,8 @@ def _decode_tiff(path: Path, labels: bool) -> np.ndarray:
     if labels:
         return image
     if colours == "PALETTE":
-        shift = 8 if palette.max() > 255 else 0  # some programs store 8 bit where the format asks for 16
-        return (palette.T[image] >> shift).astype(np.uint8)
+        # some programs store 8 bit where the format asks for 16
+        return (palette.T[image] >> (8 if palette.max() > 255 else 0)).astype(np.uint8)
     return _without_alpha(image, sum(kind in (1, 2) for kind in page.extrasamples))
 
 

@@ -29,7 +29,6 @@ _MODALITIES = {
     "bright-field": "brightfield", "fluorescent": "fluorescence", "phase": "phase-contrast",
     "phasecontrast": "phase-contrast", "differential-interference-contrast": "dic", "": "unknown",
 } | {name: name for name in ("brightfield", "fluorescence", "phase-contrast", "dic", "unknown")}  # fmt: skip
-_TEXTS = {"image", "modality", "source", "split", "licence"}  # never taken for numbers
 
 
 def read_table(folder: Path) -> pd.DataFrame:
@@ -154,7 +153,7 @@ def read_listing(folder: Path) -> pd.DataFrame:
             f"are {', '.join(table)}. Rename or remove some"
         )
     table["image"] = _completed(table["image"], names)
-    for column in set(table) - _TEXTS:
+    for column in set(table) - {"image", "modality", "source", "split", "licence"}:  # these stay text
         with suppress(ValueError):
             table[column] = pd.to_numeric(table[column].where(table[column] != ""))
     return table[table["image"] != ""].reset_index(drop=True)

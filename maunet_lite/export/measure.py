@@ -15,8 +15,6 @@ _NAMES = {
     "bbox_0": "row_from", "bbox_1": "column_from", "bbox_2": "row_to", "bbox_3": "column_to",
     "equivalent_diameter_area": "equivalent_diameter",
 }  # fmt: skip
-_SHAPE = ("label", "area", "centroid", "bbox", "equivalent_diameter_area", "perimeter")
-_INTENSITY = ("intensity_mean", "intensity_std", "intensity_min", "intensity_max")
 
 
 def measure_cells(
@@ -71,18 +69,17 @@ def measure_cells(
     1      4     1       1.0             7.0
     """
     labels = validate_labels(labels, masks=True)
+    properties, sums = ["label", "area", "centroid", "bbox", "equivalent_diameter_area", "perimeter"], []
     if image is not None:
-        image = validate_image(image, labels.shape)
+        image, sums = validate_image(image, labels.shape), [intensity_sum]
+        properties += ["intensity_mean", "intensity_std", "intensity_min", "intensity_max"]
         if image.dtype.kind == "f":
             image = np.nan_to_num(image.astype(np.float64))
     polygons = trace(labels)
     numbered = relabel_sequential(labels)[0]  # scikit-image makes a list as long as the largest id
-    properties = _SHAPE if image is None else _SHAPE + _INTENSITY
-    sums = () if image is None else (intensity_sum,)
-    table = pd.DataFrame(
-        regionprops_table(numbered, image, properties, separator="_", extra_properties=sums)
-    ).rename(columns=_NAMES)
-    table = table.astype({"area": np.int64}).assign(label=np.array(list(polygons), dtype=np.int32))
+    measured = regionprops_table(numbered, image, properties, separator="_", extra_properties=sums)
+    table = pd.DataFrame(measured).rename(columns=_NAMES).astype({"area": np.int64})
+    table["label"] = np.array(list(polygons), dtype=np.int32)
     box = table[["row_from", "column_from", "row_to", "column_to"]].to_numpy()
     table["touches_border"] = (box == (0, 0, *labels.shape)).any(axis=1)
     table = table.assign(**_ellipses(numbered, table), **_outlines(polygons, table["area"]))

@@ -24,7 +24,6 @@ from skimage.transform import downscale_local_mean
 
 from maunet_lite.data import atomic_path
 
-_CHUNKS = (1, 512, 512)  # channels, rows, columns
 SMALLEST = 256  # no level is made of one that fits into a square of this side
 
 
@@ -70,33 +69,26 @@ def write_ome_zarr(
         group = zarr.open_group(temporary, mode="w", zarr_format=2)
         if image is not None:
             planes = image if image.ndim == 2 else np.moveaxis(image, -1, 0)  # (H, W, C) → (C, H, W)
-            _write_levels(group, planes, _halve_by_mean, name, pixel_size)
+            _write_levels(group, planes, _halve_by_mean)
+            describe_levels(group, name, pixel_size)
             model = "greyscale" if image.ndim == 2 else "color"
             group.attrs["omero"] = {"channels": _channels(image), "rdefs": {"model": model}}
             group, name = group.create_group("labels"), "cells"
             group.attrs["labels"] = [name]
             group = group.create_group(name)
-        _write_levels(group, labels, lambda level: level[::2, ::2], name, pixel_size)
+        _write_levels(group, labels, lambda level: level[::2, ::2])
+        describe_levels(group, name, pixel_size)
         group.attrs["image-label"] = {"version": "0.4"}
         if path.exists():
             path.rename(older)
     shutil.rmtree(older, ignore_errors=True)
 
 
-def _write_levels(
-    group: Any,
-    full: np.ndarray,
-    halve: Callable[[np.ndarray], np.ndarray],
-    name: str,
-    pixel_size: float | None,
-) -> None:
-    """Write an array, (H, W) or (C, H, W), and ever smaller ones, and say how large their pixels are."""
-    level = full
+def _write_levels(group: Any, level: np.ndarray, halve: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Write an array, (H, W) or (C, H, W), and ever smaller ones."""
     add_level(group, level.shape, level.dtype)[:] = level
-    while max(level.shape[-2:]) > SMALLEST:
-        level = halve(level)
-        add_level(group, level.shape, level.dtype)[:] = level
-    describe_levels(group, name, pixel_size)
+    if max(level.shape[-2:]) > SMALLEST:
+        _write_levels(group, halve(level), halve)
 
 
 def add_level(group: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
@@ -110,13 +102,13 @@ def add_level(group: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         Each level has half the rows and columns of the one before, rounded up.
     dtype : numpy.dtype
     """
-    chunks = tuple(map(min, _CHUNKS[-len(shape) :], shape))
+    chunks = tuple(map(min, (1, 512, 512)[-len(shape) :], shape))  # channels, rows, columns
     name, separator = str(len(list(group.array_keys()))), {"name": "v2", "separator": "/"}
     return group.create_array(name, shape=shape, dtype=dtype, chunks=chunks, chunk_key_encoding=separator)
 
 
-def describe_levels(group: Any, name: str, pixel_size: float | None = None, *, labels: bool = False) -> None:
-    """Say, once all levels are there, which they are and how large their pixels; and that they are labels."""
+def describe_levels(group: Any, name: str, pixel_size: float | None = None) -> None:
+    """Say, once all levels are there, which they are and how large their pixels."""
     space = {"type": "space"} if pixel_size is None else {"type": "space", "unit": "micrometer"}
     axes = [{"name": "c", "type": "channel"}, {"name": "y", **space}, {"name": "x", **space}]
     n_axes, datasets = group["0"].ndim, []
@@ -139,10 +131,8 @@ def _channels(image: np.ndarray) -> list[dict[str, Any]]:
     """Colour and range of each channel: white for one, red, green and blue for more."""
     colors = ("FF0000", "00FF00", "0000FF", "FFFFFF") if image.ndim == 3 else ("FFFFFF",)
     channels = []
-    for number, plane in enumerate(np.moveaxis(np.atleast_3d(image), -1, 0)):
+    for n, plane in enumerate(np.moveaxis(np.atleast_3d(image), -1, 0)):
         low, high = (0, 255) if image.dtype == np.uint8 else (np.nanmin(plane), np.nanmax(plane))
         window = {"min": float(low), "max": float(high), "start": float(low), "end": float(high)}
-        channels.append(
-            {"label": f"channel {number}", "color": colors[number], "window": window, "active": True}
-        )
+        channels.append({"label": f"channel {n}", "color": colors[n], "window": window, "active": True})
     return channels

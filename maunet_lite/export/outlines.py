@@ -43,24 +43,21 @@ def write_geojson(path: str | Path, polygons: dict[int, list[Polygon]], measurem
     >>> [cell["properties"]["name"] for cell in json.loads(path.read_text())["features"]]
     ['3', '5']
     """
-    table = measurements.set_index("label").select_dtypes(["number", "bool"]).astype(float)
-    if missing := sorted(set(polygons) - set(table.index)):
+    rows = measurements.set_index("label").select_dtypes(["number", "bool"]).astype(float).to_dict("index")
+    if missing := sorted(polygons.keys() - rows):
         raise ValueError(
             f"the measurements lack {len(missing)} of {len(polygons)} cells, first {missing[0]}: "
             "measure the same label map that you export"
         )
-    numbers = {
-        cell: {name: float(f"{value:.7g}") for name, value in row.items() if np.isfinite(value)}
-        for cell, row in table.to_dict("index").items()
-    }
     features = []
     for cell, parts in polygons.items():
         rings = [[[*ring.tolist(), ring[0].tolist()] for ring in (part.shell, *part.holes)] for part in parts]
+        numbers = {name: float(f"{value:.7g}") for name, value in rows[cell].items() if np.isfinite(value)}
         kind, coordinates = ("Polygon", rings[0]) if len(rings) == 1 else ("MultiPolygon", rings)
         feature = {
             "type": "Feature",
             "geometry": {"type": kind, "coordinates": coordinates},
-            "properties": {"objectType": "detection", "name": str(cell), "measurements": numbers[cell]},
+            "properties": {"objectType": "detection", "name": str(cell), "measurements": numbers},
         }
         features.append(json.dumps(feature, separators=(",", ":"), allow_nan=False))
     text = '{"type":"FeatureCollection","features":[\n' + ",\n".join(features) + "\n]}\n"

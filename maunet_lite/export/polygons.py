@@ -75,10 +75,7 @@ def trace(labels: np.ndarray) -> dict[int, list[Polygon]]:
         rings = found.setdefault(int(cell[edges[0]]), {}).setdefault(int(piece[edges[0]]), [])
         rings.append(points[edges[turns[edges]]])
     # the first edge of a ring is its uppermost that runs right: a piece's shell comes before its holes
-    return {
-        name: [Polygon(shell, tuple(holes)) for shell, *holes in found[name].values()]
-        for name in sorted(found)
-    }
+    return {i: [Polygon(shell, tuple(holes)) for shell, *holes in found[i].values()] for i in sorted(found)}
 
 
 def _edges(pieces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -91,8 +88,7 @@ def _edges(pieces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows, columns = np.nonzero((pieces > 0) & (pieces != neighbour))
         corner = (rows + below) * (width + 1) + columns + beside
         found.append((np.full(rows.size, direction), corner, rows * width + columns))
-    direction, corner, pixel = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return direction, corner, pixel
+    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
 
 def _followers(direction: np.ndarray, corner: np.ndarray, piece: np.ndarray, steps: np.ndarray) -> np.ndarray:

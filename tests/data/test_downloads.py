@@ -57,7 +57,7 @@ class Web:
 
     def put(self, name: str, contents: dict[str, dict[str, bytes]]) -> None:
         """Offer archives, given as file name → members, as the ones of dataset `name`."""
-        assert set(contents) == {url.rsplit("/", 1)[1] for url in CATALOGUE[name].urls}
+        assert set(contents) == {part.url.rsplit("/", 1)[1] for part in CATALOGUE[name].parts}
         for file, members in contents.items():
             with zipfile.ZipFile(self.folder / file, "w", zipfile.ZIP_DEFLATED) as archive:
                 for member, content in members.items():

@@ -307,7 +307,7 @@ def test_catalogue_is_complete_and_says_what_is_here(tmp_path: Path, monkeypatch
         assert entry.about
         assert entry.how
         assert bool(entry.parts) == bool(entry.licence) == (f"data get {name}" in entry.how)
-        for url in entry.urls:
+        for url in [part.url for part in entry.parts]:
             assert url.startswith("https://")
             assert len(bytes.fromhex(CHECKSUMS[url.rsplit("/", 1)[1]])) == 32
     assert f"not here; {CATALOGUE['dsb2018'].how}" in format_catalogue()

@@ -23,9 +23,6 @@ from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.images import IMAGE_SUFFIXES, atomic_path
 from maunet_lite.data.table import LABEL_SUFFIXES
 
-VAL_SEED = 2022  # of the choice of validation images
-VAL_SHARE = 0.1  # the paper (section 4.1) keeps 100 of 1,000 images
-
 
 def get(
     name: str,
@@ -78,7 +75,7 @@ def get(
             f"the licence of {name} is {entry.licence}. To accept it, pass accept_licence=True "
             "(on the command line: --yes)"
         )
-    paths = {url: _fetch(url, archives, progress) for url in entry.urls}
+    paths = {url: _fetch(url, archives, progress) for url in dict.fromkeys(part.url for part in entry.parts)}
     rows = []
     with atomic_path(folder) as unfinished:
         for part in entry.parts:
@@ -90,7 +87,7 @@ def get(
                 raise DatasetError(advice) from error
         table = pd.DataFrame(rows, columns=["image", "modality", "source", "split"])
         table.assign(licence=entry.licence.split(":")[0]).to_csv(unfinished / "metadata.csv", index=False)
-        text = "\n".join([f"{name}: {entry.about}", "", entry.licence, "", "from", *entry.urls, ""])
+        text = "\n".join([f"{name}: {entry.about}", "", entry.licence, "", "from", *paths, ""])
         (unfinished / "LICENCE.txt").write_text(text, encoding="utf-8")
     return folder
 
@@ -104,9 +101,9 @@ def _fetch(url: str, archives: str | Path | None, progress: bool) -> Path:
         raise FileNotFoundError(f"there is no {folder / file}, or it is damaged: expected SHA-256 {checksum}")
 
     agent = {"User-Agent": f"maunet-lite/{__version__}"}  # Zenodo refuses Python's own
-    web = pooch.HTTPDownloader(headers=agent, progressbar=progress, timeout=60)
+    load = refuse if archives else pooch.HTTPDownloader(headers=agent, progressbar=progress, timeout=60)
     try:
-        path = pooch.retrieve(url, f"sha256:{checksum}", file, folder, downloader=refuse if archives else web)
+        return Path(pooch.retrieve(url, f"sha256:{checksum}", file, folder, downloader=load))
     except ValueError as error:  # pooch found another checksum
         raise DatasetError(
             f"{url} is damaged or was changed, and was not kept: its SHA-256 is not {checksum}. "
@@ -117,7 +114,6 @@ def _fetch(url: str, archives: str | Path | None, progress: bool) -> Path:
             f"{url} cannot be fetched ({type(error).__name__}: {error}). Try again: complete archives are "
             f"kept. Or fetch it with a browser and put it into {folder}, or name its folder with --archives"
         ) from error
-    return Path(path)
 
 
 # --- from archives to a dataset folder ----------------------------------------------------------------
@@ -153,8 +149,7 @@ def _unpack(archive: zipfile.ZipFile, part: Part, folder: Path, progress: bool) 
             path = path.with_name(_plain(f"{part.source}_{member}"))
         _copy(archive, member, path)
         if label := labels.get(stem):
-            suffix = PurePosixPath(label).suffix.lower()
-            _copy(archive, label, folder / "labels" / f"{path.stem}_label{suffix}")
+            _copy(archive, label, folder / "labels" / f"{path.stem}_label{Path(label).suffix.lower()}")
         rows.append((path.name, part.modality, part.source, splits.get(stem, part.split)))
     return rows
 
@@ -173,8 +168,8 @@ def with_validation(names: list[str]) -> dict[str, str]:
 
     Chosen by a hash, which no version of a random generator changes.
     """
-    shuffled = sorted(names, key=lambda name: hashlib.sha256(f"{VAL_SEED} {name}".encode()).digest())
-    val = set(shuffled[: round(VAL_SHARE * len(names))])
+    shuffled = sorted(names, key=lambda name: hashlib.sha256(f"2022 {name}".encode()).digest())
+    val = set(shuffled[: round(0.1 * len(names))])  # the paper (section 4.1) keeps 100 of 1,000 images
     return {name: "val" if name in val else "train" for name in names}
 
 

@@ -4,14 +4,13 @@ Nothing is downloaded unless asked for by name (`downloads`).
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from maunet_lite.data.checks import DatasetError
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Images and their label maps in an archive on the web, and what becomes of them.
 
     Attributes
@@ -43,8 +42,7 @@ class Part:
     prefix: str = ""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A dataset of the catalogue.
 
     Attributes
@@ -67,11 +65,6 @@ class Entry:
     restricted: bool = False
     parts: tuple[Part, ...] = ()
 
-    @property
-    def urls(self) -> list[str]:
-        """Of its archives, each once."""
-        return list(dict.fromkeys(part.url for part in self.parts))
-
 
 _CHALLENGE = "https://zenodo.org/records/10719375/files"
 _STARDIST = "https://github.com/stardist/stardist/releases/download/0.1.0/dsb2018.zip"
@@ -88,11 +81,10 @@ CHECKSUMS = {
 }
 
 
-def _pairs(
-    url: str, folder: str, split: str, source: str, labels: str = "labels/NAME_label", **more: str
-) -> Part:
-    """Describe two folders inside one of an archive."""
-    return Part(url, f"{folder}/images/NAME", source, split, f"{folder}/{labels}", **more)
+def _challenge(file: str, folder: str, split: str, source: str, prefix: str = "") -> Part:
+    """Describe two folders inside one of an archive of the challenge."""
+    labels = f"{folder}/labels/NAME_label"
+    return Part(f"{_CHALLENGE}/{file}", f"{folder}/images/NAME", source, split, labels, prefix=prefix)
 
 
 CATALOGUE: dict[str, Entry] = {
@@ -111,9 +103,9 @@ CATALOGUE: dict[str, Entry] = {
         licence=_NO_DERIVATIVES,
         restricted=True,
         parts=(  # whose files have the same names, hence the prefixes
-            _pairs(f"{_CHALLENGE}/Training-labeled.zip", "Training-labeled", "train", "training"),
-            _pairs(f"{_CHALLENGE}/Tuning.zip", "Tuning", "test", "tuning", prefix="tuning_"),
-            _pairs(f"{_CHALLENGE}/Testing.zip", "Testing/Public", "test", "testing", prefix="testing_"),
+            _challenge("Training-labeled.zip", "Training-labeled", "train", "training"),
+            _challenge("Tuning.zip", "Tuning", "test", "tuning", prefix="tuning_"),
+            _challenge("Testing.zip", "Testing/Public", "test", "testing", prefix="testing_"),
         ),
     ),
     "neurips22-unlabelled": Entry(
@@ -128,7 +120,7 @@ CATALOGUE: dict[str, Entry] = {
         "maunet-lite data get dsb2018",
         licence="CC0: free for any use",
         parts=tuple(
-            _pairs(_STARDIST, split, split, "dsb2018", "masks/NAME", modality="fluorescence")
+            Part(_STARDIST, f"{split}/images/NAME", "dsb2018", split, f"{split}/masks/NAME", "fluorescence")
             for split in ("train", "test")
         ),
     ),

@@ -94,12 +94,10 @@ def specks(shape: tuple[int, int], rng: Generator, *, n: float, radius: tuple[fl
     return canvas
 
 
-def draw_ellipse(
-    canvas: np.ndarray, centre: np.ndarray, axes: np.ndarray, angle: float, value: float
-) -> None:
+def draw_ellipse(field: np.ndarray, centre: np.ndarray, axes: np.ndarray, angle: float, value: float) -> None:
     """Fill an ellipse given by its centre (x, y) and half axes in pixels, exact to 1/16 pixel."""
     centre, axes = (16 * np.array([centre, axes])).astype(int).tolist()
-    cv2.ellipse(canvas, centre, axes, angle, 0, 360, value, -1, cv2.LINE_8, 4)
+    cv2.ellipse(field, centre, axes, angle, 0, 360, value, -1, cv2.LINE_8, 4)
 
 
 def rise(values: np.ndarray, middle: float, width: float) -> np.ndarray:

@@ -68,11 +68,10 @@ def simulate_dataset(
     todo = [(modality, i) for modality in MODALITIES for i in range(n_per_modality)]
     try:
         with atomic_path(folder) as unfinished:
-            rows = [
+            table = pd.DataFrame(
                 _write_picture(unfinished, modality, i, shape, seed)
                 for modality, i in tqdm(todo, desc="simulating", unit="image", disable=not progress)
-            ]
-            table = pd.DataFrame(rows)
+            )
             table.insert(3, "split", split_names(n_per_modality) * len(MODALITIES))
             table.to_csv(unfinished / "metadata.csv", index=False, lineterminator="\n")
     except OSError:
@@ -86,8 +85,7 @@ def _write_picture(folder: Path, modality: str, i: int, shape: tuple[int, int], 
     rng = np.random.default_rng([seed, MODALITIES.index(modality), i])
     variant = VARIANTS[modality][i % len(VARIANTS[modality])]
     rng.random()  # of no use any more, but without it all pictures would be others than they always were
-    deep = modality == "fluorescence" and i % 3 == 1
-    dtype, suffix = ("uint16", ".tif") if deep else ("uint8", ".png")
+    dtype, suffix = ("uint16", ".tif") if modality == "fluorescence" and i % 3 == 1 else ("uint8", ".png")
     image, labels = simulate(modality, shape, rng=rng, variant=variant, dtype=dtype)
     name = f"{modality}_{i:04d}"
     write_image(folder / "images" / (name + suffix), image)

@@ -50,8 +50,8 @@ def fluorescence(scene: Scene, rng: Generator, variant: str = "nuclei") -> np.nd
     amount = specimens.dna(scene, rng) if variant == "nuclei" else specimens.cytoplasm(scene, rng)
     signal = scene.per_cell(np.clip(brightness, 0.25, 4)) * amount
     signal += rng.uniform(0.5, 2) * specks(shape, rng, n=3, radius=(0.8, diameter / 10))
-    elsewhere = signal[::-1, ::-1]  # more cells of the same kind, above and below the focus
-    haze = rng.uniform(0, 0.25) * blur(elsewhere, diameter / 3)
+    # more cells of the same kind, above and below the focus
+    haze = rng.uniform(0, 0.25) * blur(signal[::-1, ::-1], diameter / 3)
     haze += rng.uniform(0, 0.25) * blur(signal, diameter)
     background = rng.uniform(0.01, 0.12) * illumination(shape, rng, 0.5)
     in_focus = blur(signal, rng.uniform(0.8, 1 + diameter / 35)) * illumination(shape, rng, 0.2)
@@ -112,10 +112,9 @@ def _unstained(scene: Scene, rng: Generator) -> np.ndarray:
     phase += 0.5 * specks(shape, rng, n=6, radius=(0.8, diameter / 12))
     absorbed = rng.uniform(0.02, 0.2) * blur(specimens.dome(scene), 1)
     wave = np.exp(1j * blur(phase, 0.8).astype(np.float32) - absorbed / 2)
-    farthest = np.clip((0.13 * diameter) ** 2, 10, 40)  # wavelength × distance in pixels²
-    defocus = rng.choice([-1, 1]) * rng.uniform(6, farthest)
-    light = np.abs(_propagate(wave, defocus)) ** 2
-    light = blur(light.astype(np.float32), rng.uniform(0.7, 1.3))
+    # wavelength × distance in pixels²
+    defocus = rng.choice([-1, 1]) * rng.uniform(6, np.clip((0.13 * diameter) ** 2, 10, 40))
+    light = blur(np.abs(_propagate(wave, defocus)) ** 2, rng.uniform(0.7, 1.3))
     return (rng.uniform(0.4, 0.75) * light * illumination(shape, rng, 0.15)).astype(np.float32)
 
 

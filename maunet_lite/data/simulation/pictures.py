@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +14,13 @@ from maunet_lite.data.simulation import microscopes
 from maunet_lite.data.simulation.scene import Outline, place_cells
 from maunet_lite.data.simulation.shapes import round_outline, spindle_outline, spread_outline
 
-SMALLEST_SIDE = 32  # pixels
 FULL_SCALE = {"uint8": 255, "uint16": 4095}  # the brightest value: of a screen, and of a 12-bit camera
 
 
 # --- what pictures show ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(NamedTuple):
     """One kind of picture; each pair is a range from which every picture draws its own value.
 
     Attributes
@@ -46,16 +44,12 @@ class Recipe:
     photons: tuple[float, float] = (2_000, 20_000)
 
 
-def _round(elongation: float, roughness: float, bend: float) -> Callable[[Generator], Outline]:
-    """Make populations of round to bent cells, within the given limits."""
-
-    def population(rng: Generator) -> Outline:
-        longest, roughest, most_bent = rng.uniform([1, 0.01, 0], [elongation, roughness, bend])
-        return lambda rng: round_outline(
-            rng, rng.uniform(1, longest), rng.uniform(0.3, 1) * roughest, rng.uniform(-most_bent, most_bent)
-        )
-
-    return population
+def _round(elongation: float, roughness: float, bend: float, rng: Generator) -> Outline:
+    """Make a population of round to bent cells, within the given limits."""
+    longest, roughest, most_bent = rng.uniform([1, 0.01, 0], [elongation, roughness, bend])
+    return lambda rng: round_outline(
+        rng, rng.uniform(1, longest), rng.uniform(0.3, 1) * roughest, rng.uniform(-most_bent, most_bent)
+    )
 
 
 def _spread(rng: Generator) -> Outline:
@@ -82,21 +76,21 @@ def _spindles(rng: Generator) -> Outline:
 
 RECIPES: dict[str, dict[str, Recipe]] = {
     "brightfield": {
-        "stained": Recipe(_round(3.5, 0.12, 0.4), (14, 40), (0.08, 0.45), alignment=(0.0, 0.9)),
-        "unstained": Recipe(_round(1.6, 0.06, 0.2), (18, 60), (0.05, 0.4)),
+        "stained": Recipe(partial(_round, 3.5, 0.12, 0.4), (14, 40), (0.08, 0.45), alignment=(0.0, 0.9)),
+        "unstained": Recipe(partial(_round, 1.6, 0.06, 0.2), (18, 60), (0.05, 0.4)),
     },
     "fluorescence": {
-        "nuclei": Recipe(_round(2.2, 0.08, 0.3), (10, 60), (0.05, 0.4), photons=(60, 3_000)),
+        "nuclei": Recipe(partial(_round, 2.2, 0.08, 0.3), (10, 60), (0.05, 0.4), photons=(60, 3_000)),
         "cells": Recipe(_spread, (35, 80), (0.15, 0.5), photons=(60, 3_000)),
     },
     "phase-contrast": {
         "spread": Recipe(_spread, (18, 55), (0.08, 0.4)),
         "spindle": Recipe(_spindles, (16, 45), (0.08, 0.35), alignment=(0.0, 0.7)),
-        "round": Recipe(_round(1.5, 0.06, 0.2), (16, 50), (0.05, 0.45)),
+        "round": Recipe(partial(_round, 1.5, 0.06, 0.2), (16, 50), (0.05, 0.45)),
     },
     "dic": {
-        "round": Recipe(_round(1.5, 0.06, 0.2), (18, 50), (0.03, 0.4)),
-        "discs": Recipe(_round(1.5, 0.03, 0.1), (40, 80), (0.15, 0.45)),
+        "round": Recipe(partial(_round, 1.5, 0.06, 0.2), (18, 50), (0.03, 0.4)),
+        "discs": Recipe(partial(_round, 1.5, 0.03, 0.1), (40, 80), (0.15, 0.45)),
         "spread": Recipe(_spread, (35, 80), (0.1, 0.4)),
     },
 }
@@ -183,8 +177,7 @@ def simulate(
     True
     """
     _check_choice("modality", modality, MODALITIES)
-    if variant is not None:
-        _check_choice(f"variant of {modality}", variant, VARIANTS[modality])
+    _check_choice(f"variant of {modality}", variant or VARIANTS[modality][0], VARIANTS[modality])
     _check_choice("dtype", dtype, tuple(FULL_SCALE))
     _check_numbers(shape, n_cells, cell_diameter, clustering)
     if not isinstance(rng, Generator):
@@ -194,17 +187,14 @@ def simulate(
     recipe = RECIPES[modality][variant]
     diameter = cell_diameter or min(_log_uniform(rng, recipe.diameter), min(height, width) / 5)
     if n_cells is None:
-        covered = rng.uniform(*recipe.coverage) * height * width
-        n_cells = max(1, round(covered / (np.pi / 4 * diameter**2)))
-    population, size_spread = recipe.population(rng), rng.uniform(0.05, 0.25)
-    if clustering is None:
-        clustering = rng.uniform(0, 0.8)
-    scene = place_cells(
-        (height, width), population, rng, n_cells=n_cells, diameter=diameter, size_spread=size_spread,
-        clustering=clustering, alignment=rng.uniform(*recipe.alignment),
+        n_cells = max(1, round(rng.uniform(*recipe.coverage) * height * width / (np.pi / 4 * diameter**2)))
+    scene = place_cells(  # what is drawn for it is drawn in this order
+        (height, width), recipe.population(rng), rng, n_cells=n_cells, diameter=diameter,
+        size_spread=rng.uniform(0.05, 0.25),
+        clustering=rng.uniform(0, 0.8) if clustering is None else clustering,
+        alignment=rng.uniform(*recipe.alignment),
     )  # fmt: skip
-    form_image = getattr(microscopes, modality.replace("-", "_"))
-    radiance = scene.crop(form_image(scene, rng, variant))
+    radiance = scene.crop(getattr(microscopes, modality.replace("-", "_"))(scene, rng, variant))
     leak = _stray_light((height, width), rng)
     if light_leak:  # white light: where it is bright, contrast is lost
         leak = leak if radiance.ndim == 2 else leak[..., None]
@@ -220,13 +210,12 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 def _check_numbers(shape: Any, n_cells: int | None, diameter: float | None, clustering: float | None) -> None:
     """Refuse numbers that make no picture."""
-    small, side = SMALLEST_SIDE, min(shape)
-    if len(shape) != 2 or any(int(length) != length or length < small for length in shape):
-        fault = f"shape is {shape}; expected (height, width) in whole pixels, each at least {small}"
+    if len(shape) != 2 or any(int(length) != length or length < 32 for length in shape):
+        fault = f"shape is {shape}; expected (height, width) in whole pixels, each at least 32"
     elif n_cells is not None and (int(n_cells) != n_cells or n_cells < 0):
         fault = f"n_cells is {n_cells}; expected a whole number, 0 or more"
-    elif diameter is not None and not 4 <= diameter <= side:
-        fault = f"cell_diameter is {diameter}; expected pixels between 4 and {side}, the shorter side"
+    elif diameter is not None and not 4 <= diameter <= min(shape):
+        fault = f"cell_diameter is {diameter}; expected pixels between 4 and {min(shape)}, the shorter side"
     elif clustering is not None and not 0 <= clustering <= 1:
         fault = f"clustering is {clustering}; expected a share between 0 and 1"
     else:

@@ -17,8 +17,6 @@ from skimage.segmentation import find_boundaries
 Outline = Callable[[Generator], np.ndarray]
 
 MIN_VISIBLE = 8  # pixels of a cell that must lie inside the picture
-MAX_OVERLAP = 0.15  # share of the smaller cell that two proposed cells may have in common
-ATTEMPTS_PER_CELL = 15
 
 
 @dataclass(frozen=True)
@@ -154,15 +152,15 @@ def place_cells(
     margin = max(8, round(diameter))
     labels = np.zeros(np.add(shape, 2 * margin), np.int32)
     scene = Scene(labels, margin, float(diameter), rng.uniform(0, np.pi))
-    areas, centres, sizes = [0], [], []  # of the cells placed so far; area 0 for the background
-    for _ in range(ATTEMPTS_PER_CELL * n_cells):
-        if len(sizes) == n_cells:
+    areas, placed = [0], []  # of the cells so far; area 0 for the background, and centre and size of each
+    for _ in range(15 * n_cells):  # attempts
+        if len(placed) == n_cells:
             break
         size = diameter * np.exp(size_spread * np.clip(rng.normal(), -2.5, 2.5))
-        if sizes and rng.random() < clustering:  # beside another: in any direction, so that they just touch
-            neighbour, angle = rng.integers(len(sizes)), rng.uniform(0, 2 * np.pi)
-            reach = rng.uniform(0.8, 1.05) * ((size + sizes[neighbour]) / 2)
-            centre = centres[neighbour] + reach * np.array([np.cos(angle), np.sin(angle)])
+        if placed and rng.random() < clustering:  # beside another: in any direction, so that they just touch
+            (middle, its_size), angle = placed[rng.integers(len(placed))], rng.uniform(0, 2 * np.pi)
+            reach = rng.uniform(0.8, 1.05) * ((size + its_size) / 2)
+            centre = middle + reach * np.array([np.cos(angle), np.sin(angle)])
         else:
             centre = rng.uniform(0.6 * margin, np.array(labels.shape[::-1]) - 0.6 * margin)
         column, row = np.floor(centre).astype(int)
@@ -170,11 +168,9 @@ def place_cells(
             continue
         turn = scene.direction + (1 - alignment) * rng.uniform(-np.pi, np.pi)
         rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-        area = _stamp(scene, centre + size * draw_outline(rng) @ rotation, areas)
-        if area:
+        if area := _stamp(scene, centre + size * draw_outline(rng) @ rotation, areas):
             areas.append(area)
-            centres.append(centre)
-            sizes.append(size)
+            placed.append((centre, size))
     return scene
 
 
@@ -187,16 +183,15 @@ def _stamp(scene: Scene, outline: np.ndarray, areas: list[int]) -> int:
     last = np.minimum(np.ceil(outline.max(0)).astype(int) + 1, scene.labels.shape[::-1])
     width, height = np.maximum(last - first, 1)
     box = slice(top, top + height), slice(left, left + width)
-    mask = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(mask, [np.round((outline - first) * 16).astype(np.int32)], 1, shift=4)
+    points = np.round((outline - first) * 16).astype(np.int32)
+    mask = cv2.fillPoly(np.zeros((height, width), np.uint8), [points], 1, shift=4) > 0
 
-    below, mask = scene.labels[box], mask > 0
+    below, shown = scene.labels[box], scene.shown[box]
     overlap = np.bincount(below[mask], minlength=len(areas))
     area = overlap.sum()
-    if np.any(overlap[1:] > MAX_OVERLAP * np.minimum(areas[1:], area)):
+    if np.any(overlap[1:] > 0.15 * np.minimum(areas[1:], area)):  # of the smaller of the two
         return 0
     cell = mask & (below == 0)
-    shown = scene.shown[box]
     pieces = label_pieces(cell & shown, connectivity=1)
     visible = pieces == np.argmax(np.bincount(pieces.ravel(), minlength=2)[1:]) + 1  # the largest piece
     if visible.sum() < MIN_VISIBLE or cell.sum() < 0.6 * area:

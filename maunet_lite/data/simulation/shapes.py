@@ -68,13 +68,11 @@ def spread_outline(rng: Generator, processes: int = 4, concavity: float = 0.5) -
     angle = 2 * np.pi * (np.arange(processes) + rng.uniform(-0.35, 0.35, processes)) / processes
     tips = rng.uniform(0.5, 1.8, (processes, 1)) * np.stack([1.5 * np.cos(angle), np.sin(angle)], 1)
     following = np.roll(tips, -1, 0)
-    sag = rng.uniform(-0.5, 1, (processes, 1)) * concavity
-    middle = (1 - sag) * (tips + following) / 2
+    middle = (1 - rng.uniform(-0.5, 1, (processes, 1)) * concavity) * (tips + following) / 2
     t = np.linspace(0, 1, 20, endpoint=False)[None, :, None]
     arcs = (1 - t) ** 2 * tips[:, None] + 2 * t * (1 - t) * middle[:, None] + t**2 * following[:, None]
     outline = arcs.reshape(-1, 2)
-    window = np.arange(-4, 5)[:, None] + np.arange(len(outline))
-    rounded = outline[window % len(outline)].mean(0)
+    rounded = outline[(np.arange(-4, 5)[:, None] + np.arange(len(outline))) % len(outline)].mean(0)
     waves = np.arange(3, 12)[:, None]
     ruffles = np.cos(waves * np.linspace(0, 2 * np.pi, len(outline)) + rng.uniform(0, 6.3, waves.shape))
     return _unit_area(rounded * (1 + 0.2 * (rng.normal(size=waves.shape) / waves * ruffles).sum(0))[:, None])
@@ -98,8 +96,7 @@ def spindle_outline(rng: Generator, length: float = 4.0) -> np.ndarray:
     body = np.exp(-(((along - rng.uniform(-0.35, 0.35)) / rng.uniform(0.2, 0.45)) ** 2))
     half_width = (0.35 + body) * (1.02 - along**2) / length
     spine = rng.normal(0, 0.2) * along**2 + rng.normal(0, 0.15) * np.sin(np.pi * along)
-    upper = np.stack([along, spine + half_width], 1)
-    lower = np.stack([along, spine - half_width], 1)
+    upper, lower = (np.stack([along, spine + side * half_width], 1) for side in (1, -1))
     return _unit_area(np.concatenate([upper, lower[::-1]]))
 
 

@@ -23,10 +23,8 @@ def dome(scene: Scene) -> np.ndarray:
 def nuclei(scene: Scene, rng: Generator) -> np.ndarray:
     """Draw one oval nucleus inside each cell, at its deepest point, 0 to 1."""
     canvas = np.zeros(scene.labels.shape, np.float32)
-    radii = np.minimum(scene.radii, 0.35 * scene.diameter)
-    for centre, radius in zip(scene.centres, radii, strict=True):
-        axes = radius * rng.uniform([0.6, 0.5], [0.9, 0.75])
-        draw_ellipse(canvas, centre, axes, rng.uniform(0, 180), 1)
+    for centre, radius in zip(scene.centres, np.minimum(scene.radii, 0.35 * scene.diameter), strict=True):
+        draw_ellipse(canvas, centre, radius * rng.uniform([0.6, 0.5], [0.9, 0.75]), rng.uniform(0, 180), 1)
     return blur(canvas, 1) * (scene.labels > 0)
 
 
@@ -116,8 +114,7 @@ def stroma(scene: Scene, rng: Generator) -> np.ndarray:
     collagen = 0.3 * streaks(shape, diameter / 4, scene.direction, rng) + 0.4 * fibres(shape, diameter, rng)
     clumps = 0.15 * smooth_noise(shape, diameter / 2, rng) + 0.1 * smooth_noise(shape, diameter / 10, rng)
     borders = rng.uniform(0, 0.8) * membranes(scene) * np.minimum(3 * around_cells, 1)
-    structure = rng.uniform(0.15, 1) * (collagen + clumps + borders)
-    return np.maximum(0.7 + structure, 0.05) * extent
+    return np.maximum(0.7 + rng.uniform(0.15, 1) * (collagen + clumps + borders), 0.05) * extent
 
 
 def immunostain(scene: Scene, rng: Generator) -> np.ndarray:
