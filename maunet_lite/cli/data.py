@@ -46,6 +46,5 @@ def check(folder: Annotated[Path, Argument(help="images/NAME.png, labels/NAME_la
         typer.echo(f"{problem.file}: {problem.problem}")
     fail_if(problems)
     table = load_dataset(folder).table
-    labelled = int(table["labelled"].sum())
     splits = ", ".join(f"{count} {name}" for name, count in table["split"].value_counts().items())
-    typer.echo(f"{folder} is in order: {len(table)} images, {labelled} with labels ({splits})")
+    typer.echo(f"{folder} is in order: {len(table)} images, {table['labelled'].sum()} with labels ({splits})")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from maunet_lite import __version__
 
@@ -33,17 +33,6 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
-class Hardware(NamedTuple):
-    """What torch and the system say about accelerators, as a plain record that tests can make up."""
-
-    torch_version: str
-    built_for: str | None  # "CUDA 13.0", "ROCm 6.4" or None
-    gpus: tuple[str, ...]  # names of the devices that torch can use
-    mps_available: bool
-    nvidia_driver: bool  # the program nvidia-smi is there
-    visible: str | None  # the environment variable CUDA_VISIBLE_DEVICES
-
-
 def diagnose(speed: bool = True) -> list[Finding]:
     """Look at everything that matters for the kit.
 
@@ -56,41 +45,56 @@ def diagnose(speed: bool = True) -> list[Finding]:
     -------
     list of Finding
     """
-    findings = [explain_device(look_at_hardware()), *check_machine(), *check_packages()]
+    findings = [explain_device(**look_at_hardware()), *check_machine(), *check_packages()]
     return findings + [check_speed()] if speed else findings
 
 
-def look_at_hardware() -> Hardware:
-    """Ask torch and the system about accelerators."""
+def look_at_hardware() -> dict[str, Any]:
+    """Ask torch and the system about accelerators; return the arguments of `explain_device`."""
     import torch
 
     version, cuda = torch.version, torch.cuda
     gpus = [cuda.get_device_properties(index) for index in range(cuda.device_count())]
-    return Hardware(
-        torch_version=torch.__version__,
+    return dict(
+        version=torch.__version__,
         built_for=f"CUDA {version.cuda}" if version.cuda else f"ROCm {version.hip}" if version.hip else None,
-        gpus=tuple(f"{gpu.name} ({gpu.total_memory / _GIB:.0f} GiB)" for gpu in gpus),
-        mps_available=torch.backends.mps.is_available(),
-        nvidia_driver=shutil.which("nvidia-smi") is not None,
+        gpus=[f"{gpu.name} ({gpu.total_memory / _GIB:.0f} GiB)" for gpu in gpus],
+        mps=torch.backends.mps.is_available(),
+        driver=shutil.which("nvidia-smi") is not None,
         visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
 
 
-def explain_device(hardware: Hardware) -> Finding:
+def explain_device(
+    version: str, built_for: str | None, gpus: list[str], mps: bool, driver: bool, visible: str | None
+) -> Finding:
     """Say which device is used, why, and what to do if it should be another.
+
+    Parameters
+    ----------
+    version : str
+        Of torch.
+    built_for : str or None
+        What torch was built for, such as ``"CUDA 13.0"`` or ``"ROCm 6.4"``.
+    gpus : list of str
+        Names of the devices that torch can use.
+    mps : bool
+        Whether torch can use the GPU of a Mac.
+    driver : bool
+        Whether the program ``nvidia-smi`` is there.
+    visible : str or None
+        The environment variable ``CUDA_VISIBLE_DEVICES``.
 
     Examples
     --------
-    >>> hardware = Hardware("2.13.0+cpu", None, (), False, True, None)
-    >>> explain_device(hardware).text
+    >>> explain_device("2.13.0+cpu", None, [], mps=False, driver=True, visible=None).text
     'CPU: torch 2.13.0+cpu was built without GPU support, though this machine has an NVIDIA driver'
     """
-    version, built_for, gpus, mps_available, driver, visible = hardware
     torch = f"torch {version} was built " + (f"for {built_for}" if built_for else "without GPU support")
     hidden = visible is not None and not visible.strip("- 1")
     cases = [  # the first whose condition holds: condition, state, what, advice
         (gpus, "ok", f"GPU: {', '.join(gpus)}; {torch}", ""),
-        (mps_available, "ok", f"GPU of this Mac (MPS); torch {version} can use it", ""),
+        (mps, "ok", f"GPU of this Mac (MPS); torch {version} can use it", ""),
         (not built_for and driver, "problem", f"CPU: {torch}, though this machine has an NVIDIA driver",
          "install a CUDA build of the same version: choose CUDA in the selector on PyTorch's start page"),
         (not built_for, "note", f"CPU: no GPU was found; {torch}",
@@ -160,8 +164,7 @@ def check_speed(side: int = 512, repeats: int = 3) -> Finding:
     image = np.random.default_rng(0).integers(0, 256, (side, side), dtype=np.uint8)
     model = build_model("lite").eval()
     predict(model, image)  # the first call also prepares memory and kernels
-    seconds = min(timeit.repeat(lambda: predict(model, image), number=1, repeat=repeats))
-    rate = side * side / 1e6 / seconds
+    rate = side**2 / 1e6 / min(timeit.repeat(lambda: predict(model, image), number=1, repeat=repeats))
     text = f"lite on {resolve_device()}: {rate:.2g} megapixels per second"
     text += f" (the network alone; an image of 4 megapixels takes about {4 / rate:.2g} s)"
     return Finding("speed", "ok", text)

@@ -16,7 +16,6 @@ from maunet_lite.cli import course, data
 from maunet_lite.cli.models import convert, describe, doctor, evaluate, segment, train
 from maunet_lite.cli.options import INTERRUPTED, USER_ERROR, group
 
-PACKAGE = Path(__file__).parents[1]
 _ABOUT_FILES = FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError
 
 
@@ -47,7 +46,7 @@ def is_expected(error: Exception) -> bool:
     if isinstance(error, _ABOUT_FILES):
         return True
     frames = traceback.extract_tb(error.__traceback__)
-    ours = bool(frames) and PACKAGE in Path(frames[-1].filename).parents
+    ours = bool(frames) and Path(__file__).parents[1] in Path(frames[-1].filename).parents
     missing_module = isinstance(error, ImportError) and error.name is None  # raised by hand, with advice
     return ours and (isinstance(error, ValueError) or missing_module)
 

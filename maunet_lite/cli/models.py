@@ -83,8 +83,6 @@ def train(
     method: Annotated[str | None, Option(help="supervised, cr or cr*.")] = None,
     labelled_fraction: Annotated[float | None, Option(help="Share of the labels to use.")] = None,
     unlabelled: Annotated[str | None, Option(help="Folder of images without labels, for cr.")] = None,
-    batch_size: Annotated[int | None, Option(help="Patches in a step.")] = None,
-    learning_rate: Annotated[float | None, Option(help="The highest of the schedule.")] = None,
     seed: Annotated[int | None, Option(help="Of first weights, order and augmentation.")] = None,
     device: Annotated[str | None, Option(help="auto, cpu, cuda or mps.")] = None,
     setting: options.Settings = None,
@@ -157,14 +155,11 @@ def evaluate(
     options.fail_if((table["error"] != "").any())  # a warning has said how many, and why
 
 
-def describe(
-    model: Annotated[str, Argument(help="A preset, a shipped model, a file or a run folder.")],
-    side: Annotated[int, Option(help="Count multiply-adds for a square image of this side.")] = 224,
-) -> None:
-    """Say what a network consists of: stages, shapes, parameters, multiply-adds."""
+def describe(model: Annotated[str, Argument(help="A preset, shipped model, file or run folder.")]) -> None:
+    """Say what a network consists of: stages, shapes, parameters, multiply-adds for 224 x 224 pixels."""
     from maunet_lite.network import PRESETS, describe, find_checkpoint, load_model, shipped_models
 
-    table = describe(model if model in PRESETS else load_model(model), (side, side))
+    table = describe(model if model in PRESETS else load_model(model))
     typer.echo(table.to_string(formatters=dict.fromkeys(("parameters", "multiply_adds"), "{:,}".format)))
     if model not in PRESETS or model in shipped_models():
         typer.echo(f"how its weights came about: {find_checkpoint(model).with_suffix('.json')}")

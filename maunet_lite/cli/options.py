@@ -9,16 +9,15 @@ from typer import Argument, Option
 
 USER_ERROR, WORK_FAILED, INTERRUPTED = 2, 1, 130
 
+Texts = list[str] | None
 Device = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
 Jobs = Annotated[int, Option(min=1, help="How many run side by side.")]
-Models = Annotated[
-    list[str] | None, Option("--model", help="Name, file or run folder; repeat for an ensemble.")
-]
+Models = Annotated[Texts, Option("--model", help="Name, file or run folder; repeat for an ensemble.")]
 Parameters = Annotated[
-    list[str] | None, Option("--parameter", "-p", metavar="NAME=VALUE", help="Instead of the profile's.")
+    Texts, Option("--parameter", "-p", metavar="NAME=VALUE", help="Instead of the profile's.")
 ]
-Settings = Annotated[list[str] | None, Option("--set", metavar="NAME=VALUE", help="Any other setting.")]
-Notebooks = Annotated[list[str] | None, Argument(metavar="[NN]...", help="Numbers or names; all by default.")]
+Settings = Annotated[Texts, Option("--set", metavar="NAME=VALUE", help="Any other setting.")]
+Notebooks = Annotated[Texts, Argument(metavar="[NN]...", help="Numbers or names; all by default.")]
 Postprocess = Annotated[str, Option(help="default, paper, authors or none.")]
 Profile = Annotated[str, Option(help="How big: smoke, quick, gpu or full.")]
 Scales = Annotated[str, Option(help="Sizes at which the network sees an image, such as 1,1.25,1.5.")]
@@ -38,7 +37,7 @@ def fail_if(trouble: Any) -> None:
         raise typer.Exit(WORK_FAILED)
 
 
-def parse_assignments(texts: list[str] | None) -> dict[str, Any]:
+def parse_assignments(texts: Texts) -> dict[str, Any]:
     """Turn ``NAME=VALUE`` texts into a dictionary: Python literals, true, false, none, or plain text.
 
     Examples

@@ -20,66 +20,48 @@ import asyncio
 import io
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
+
+import ipywidgets
+import matplotlib.pyplot as plt
+from IPython.display import display
 
 from maunet_lite.course.display import in_notebook, show
 
-if TYPE_CHECKING:
-    from ipywidgets import VBox
-    from matplotlib.figure import Figure
 
-_STYLE = {"description_width": "14em"}
-_FAST = {"compress_level": 1}  # not small: the picture is looked at and forgotten
-PAUSE = 0.02  # seconds in which the steps of a dragged slider gather, before one figure is drawn for them all
+def Slider(value: float, low: float, high: float, step: float, label: str = "") -> ipywidgets.Widget:
+    """Return a number to drag: where it starts, its limits and step; an integer if all of them are.
 
-
-class Slider(NamedTuple):
-    """A number to drag: where it starts, its limits and step. Whole numbers throughout make it an integer."""
-
-    value: float
-    low: float
-    high: float
-    step: float
-    label: str = ""
-
-    def widget(self, name: str) -> Any:
-        """Return the ipywidgets control, or raise a ValueError if it starts outside its limits."""
-        import ipywidgets
-
-        value, low, high, step, label = self
-        if not low <= value <= high:
-            raise ValueError(f"{name} starts at {value}; expected a value from {low} to {high}")
-        whole = all(isinstance(number, int) for number in self[:4])
-        kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-        text = {"description": label or name, "style": _STYLE}
-        return kind(value=value, min=low, max=high, step=step, layout={"width": "36em"}, **text)
+    Raises
+    ------
+    ValueError
+        If it starts outside its limits.
+    """
+    if not low <= value <= high:
+        raise ValueError(f"{label or 'a slider'} starts at {value}; expected a value from {low} to {high}")
+    whole = all(isinstance(number, int) for number in (value, low, high, step))
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    return kind(value, min=low, max=high, step=step, description=label, layout={"width": "36em"})
 
 
-class Choice(NamedTuple):
-    """A list to choose from: where it starts, and all there is."""
+def Choice(value: Any, options: Sequence[Any], label: str = "") -> ipywidgets.Dropdown:
+    """Return a list to choose from: where it starts, and all there is.
 
-    value: Any
-    options: Sequence[Any]
-    label: str = ""
-
-    def widget(self, name: str) -> Any:
-        """Return the ipywidgets control, or raise a ValueError if it starts at none of its options."""
-        import ipywidgets
-
-        value, options, label = self
-        if value not in options:
-            raise ValueError(f"{name} starts at {value!r}, which is none of {list(options)}")
-        text = {"description": label or name, "style": _STYLE}
-        return ipywidgets.Dropdown(options=list(options), value=value, **text)
+    Raises
+    ------
+    ValueError
+        If it starts at none of its options.
+    """
+    if value not in options:
+        raise ValueError(f"{label or 'a choice'} starts at {value!r}, which is none of {list(options)}")
+    return ipywidgets.Dropdown(options=list(options), value=value, description=label)
 
 
-Control = Slider | Choice
-Controls = dict[str, Control]
-Draw = Callable[..., "Figure"]
+Draw = Callable[..., plt.Figure]
 Code = Callable[..., str] | None
 
 
-def explorer(draw: Draw, *, alt: str, dpi: int = 100, code: Code = None, **controls: Control) -> Explorer:
+def explorer(draw: Draw, *, alt: str, dpi: int = 100, code: Code = None, **controls: Any) -> Explorer:
     """Show the figure in its starting state and, under it, the same figure with controls.
 
     Parameters
@@ -93,21 +75,15 @@ def explorer(draw: Draw, *, alt: str, dpi: int = 100, code: Code = None, **contr
     code : callable, optional
         Takes the same values as `draw` and returns them as code, which stands under both figures and can be
         copied.
-    **controls : Slider or Choice
-        In the order in which they stand.
+    **controls : ipywidgets.Widget
+        `Slider`, `Choice` or any other widget with a ``value``, in the order in which they stand. One without
+        a label is given its name.
 
     Returns
     -------
     Explorer
         Also holds the controls, so that a cell or a test can set them: ``it.controls["beta"].value = 2``.
-
-    Raises
-    ------
-    ValueError
-        If a control starts outside its own limits or options.
     """
-    from IPython.display import display
-
     live = Explorer(draw, alt, dpi, controls, code)
     show(draw(**live.values), alt, dpi=dpi)
     if code:
@@ -132,16 +108,16 @@ class Explorer:
         The values of the controls as code, to be copied; hidden where there is none.
     """
 
-    def __init__(self, draw: Draw, alt: str, dpi: int, controls: Controls, code: Code = None) -> None:
-        import ipywidgets
-
+    def __init__(self, draw: Draw, alt: str, dpi: int, controls: dict[str, Any], code: Code = None) -> None:
         self._draw, self._dpi, self._code, self._waiting = draw, dpi, code, False
-        self.controls = {name: control.widget(name) for name, control in controls.items()}
+        self.controls = controls
         self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
         self.picture.alt = alt  # for programs; the static figure carries it for readers
         self.note = ipywidgets.HTML()
         self.code = ipywidgets.Textarea(layout={"width": "100%", "display": "" if code else "none"})
-        for control in self.controls.values():
+        for name, control in controls.items():
+            control.description = control.description or name
+            control.style.description_width = "14em"
             control.observe(self._changed, names="value")
         self.redraw()
 
@@ -150,22 +126,19 @@ class Explorer:
         """Name → value, as the controls stand."""
         return {name: control.value for name, control in self.controls.items()}
 
-    def box(self) -> VBox:
+    def box(self) -> ipywidgets.VBox:
         """Return controls and figure as one widget."""
-        import ipywidgets
-
         controls = ipywidgets.Box([*self.controls.values()], layout={"flex_flow": "row wrap"})
         return ipywidgets.VBox([controls, self.picture, self.code, self.note])
 
     def redraw(self) -> None:
         """Draw the figure for the present values; a failure is told below it, and the old figure stays."""
-        import matplotlib.pyplot as plt
-
         self._waiting = False
         start = time.perf_counter()
         try:
             figure, buffer = self._draw(**self.values), io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=self._dpi, pil_kwargs=_FAST)
+            # Fast rather than small: the picture is looked at and forgotten.
+            figure.savefig(buffer, format="png", dpi=self._dpi, pil_kwargs={"compress_level": 1})
             plt.close(figure)
             self.picture.value = buffer.getvalue()
             self.code.value = self._code(**self.values) if self._code else ""
@@ -183,4 +156,4 @@ class Explorer:
             return
         if not self._waiting:
             self._waiting = True
-            loop.call_later(PAUSE, self.redraw)
+            loop.call_later(0.02, self.redraw)  # seconds in which the steps gather

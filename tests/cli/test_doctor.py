@@ -7,26 +7,26 @@ import importlib.metadata
 import pytest
 from typer.testing import CliRunner
 
-from maunet_lite.cli.doctor import Hardware, check_speed, diagnose, explain_device, format_findings
+from maunet_lite.cli.doctor import check_speed, diagnose, explain_device, format_findings
 from maunet_lite.cli.main import app
 
-CPU = Hardware("2.13.0+cpu", None, (), False, False, None)
-CUDA = Hardware("2.13.0", "CUDA 13.0", ("H200 (139 GiB)",), False, True, None)
+CPU = dict(version="2.13.0+cpu", built_for=None, gpus=[], mps=False, driver=False, visible=None)
+CUDA = CPU | dict(version="2.13.0", built_for="CUDA 13.0", gpus=["H200 (139 GiB)"], driver=True)
 
 
 @pytest.mark.parametrize(("hardware", "state", "says", "advises"), [
     (CUDA, "ok", "GPU: H200", ""),
     (CPU, "note", "no GPU was found", "quick"),
-    (CPU._replace(mps_available=True), "ok", "MPS", ""),
-    (CPU._replace(nvidia_driver=True), "problem", "built without GPU support", "CUDA build"),
-    (CUDA._replace(gpus=()), "problem", "driver does not work with it", "nvidia-smi"),
-    (CUDA._replace(gpus=(), nvidia_driver=False), "note", "no NVIDIA driver", "install its driver"),
-    (CUDA._replace(gpus=(), visible=""), "problem", "CUDA_VISIBLE_DEVICES='' hides", "unset"),
-    (CUDA._replace(gpus=(), visible="-1"), "problem", "hides every GPU", "unset"),
-    (CUDA._replace(gpus=(), visible="0"), "problem", "driver does not work with it", "nvidia-smi"),
+    (CPU | dict(mps=True), "ok", "MPS", ""),
+    (CPU | dict(driver=True), "problem", "built without GPU support", "CUDA build"),
+    (CUDA | dict(gpus=[]), "problem", "driver does not work with it", "nvidia-smi"),
+    (CUDA | dict(gpus=[], driver=False), "note", "no NVIDIA driver", "install its driver"),
+    (CUDA | dict(gpus=[], visible=""), "problem", "CUDA_VISIBLE_DEVICES='' hides", "unset"),
+    (CUDA | dict(gpus=[], visible="-1"), "problem", "hides every GPU", "unset"),
+    (CUDA | dict(gpus=[], visible="0"), "problem", "driver does not work with it", "nvidia-smi"),
 ])  # fmt: skip
 def test_doctor_says_which_device_is_used_and_why(hardware, state, says, advises):
-    finding = explain_device(hardware)
+    finding = explain_device(**hardware)
     assert finding.state == state
     assert says in finding.text
     assert advises in finding.advice

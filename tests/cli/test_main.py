@@ -173,12 +173,12 @@ def test_describe_counts_a_preset_and_names_the_record_of_weights(model):
     assert preset.exit_code == 0, preset.output
     assert re.search(r"network +total +39,403,021 +10,060,714,496", preset.stdout)
     assert ".json" not in preset.stdout
-    assert str(model / "best.json") in run("describe", model, "--side", 64).stdout
+    assert str(model / "best.json") in run("describe", model).stdout
 
 
 def test_train_and_resume_from_the_command_line(dataset, tmp_path):
     out = tmp_path / "run"
-    budget = ["--set", "patch=32", "--batch-size", 2, "--set", "validate_every=0", "--device", "cpu"]
+    budget = ["--set", "patch=32", "--set", "batch_size=2", "--set", "validate_every=0", "--device", "cpu"]
     first = run("train", "--data", dataset, "--out", out, "--steps", 2, *budget)
     assert first.exit_code == 0, first.output
     again = run("train", "--data", dataset, "--out", out, "--steps", 3, *budget)

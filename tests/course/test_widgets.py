@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import ipywidgets
 import pytest
 
 from maunet_lite.course.widgets import Choice, Explorer, Slider, explorer
@@ -19,13 +20,13 @@ def draw_line(slope: float = 1.0, color: str = "red"):
 
 @pytest.fixture
 def live() -> Explorer:
-    controls = {"slope": Slider(1.0, 0.0, 2.0, 0.5, "slope"), "color": Choice("red", ("red", "blue"))}
+    controls = {"slope": Slider(1.0, 0.0, 2.0, 0.5, "steepness"), "color": Choice("red", ("red", "blue"))}
     return Explorer(draw_line, "a line", 50, controls)
 
 
 def test_controls_start_where_they_should(live):
     assert live.values == {"slope": 1.0, "color": "red"}
-    assert [c.description for c in live.controls.values()] == ["slope", "color"]
+    assert [c.description for c in live.controls.values()] == ["steepness", "color"]  # a label, else the name
     assert bytes(live.picture.value).startswith(b"\x89PNG")
     assert "drawn in" in live.note.value
     controls, *rest = live.box().children
@@ -78,13 +79,21 @@ def test_static_figure_comes_first(capsys):
     assert type(live.controls["slope"]).__name__ == "IntSlider"
 
 
+def test_any_widget_with_a_value_is_a_control():
+    live = explorer(draw_line, alt="A line.", slope=ipywidgets.FloatText(1.0), color=ipywidgets.Text("red"))
+    before = live.picture.value
+    live.controls["slope"].value = 2.0
+    assert live.picture.value != before
+    assert live.controls["slope"].description == "slope"
+
+
 @pytest.mark.parametrize(
-    ("control", "message"),
+    ("kind", "values", "message"),
     [
-        (Slider(3, 0, 2, 1), "slope starts at 3; expected a value from 0 to 2"),
-        (Choice("c", ("a", "b")), "slope starts at 'c', which is none of"),
+        (Slider, (3, 0, 2, 1, "slope"), "slope starts at 3; expected a value from 0 to 2"),
+        (Choice, ("c", ("a", "b")), "a choice starts at 'c', which is none of"),
     ],
 )
-def test_a_start_outside_is_refused(control, message):
+def test_a_start_outside_is_refused(kind, values, message):
     with pytest.raises(ValueError, match=message):
-        explorer(draw_line, alt="A line.", slope=control)
+        kind(*values)

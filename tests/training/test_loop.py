@@ -241,7 +241,7 @@ def test_a_broken_loss_is_reported(disks: Path, tmp_path: Path) -> None:
 
 def two_processes_options(data: Path, out: Path, *budget: object) -> list[str]:
     """Options of a run of seconds, for the command line."""
-    options = ["--data", data, "--out", out, "--device", "cpu", "--batch-size", 4, *budget]
+    options = ["--data", data, "--out", out, "--device", "cpu", "--set", "batch_size=4", *budget]
     for setting in ("workers=0", "patch=32", "log_every=1", "validate_every=0", "zoom=[1.0,1.0]"):
         options += ["--set", setting]
     return [str(option) for option in options]

@@ -196,9 +196,9 @@ def draw_choice(cases: Mapping[str, Case]) -> Callable[..., Figure]:
     return draw
 
 
-def controls(cases: Mapping[str, Case]) -> dict[str, Slider | Choice]:
+def controls(cases: Mapping[str, Case]) -> dict[str, Any]:
     """Return a control per field of `PostprocessConfig`, after those for the picture, step and preset."""
-    made: dict[str, Slider | Choice] = {
+    made = {
         "picture": Choice(next(iter(cases)), list(cases)),
         "step": Choice("peak_markers", (*INPUTS, *STEPS), "on the right"),
         "settings": Choice(SLIDERS, (SLIDERS, *PRESETS)),

@@ -39,7 +39,7 @@ def write_page(notebook: Any, page: str | Path, links: Sequence[tuple[str, str]]
 
     Parameters
     ----------
-    notebook : path or nbformat.NotebookNode
+    notebook : nbformat.NotebookNode
         An executed notebook.
     page : path
         The file to write.
@@ -54,8 +54,6 @@ def to_html(notebook: Any, links: Sequence[tuple[str, str]] = ()) -> str:
     """Return a notebook as one HTML page; parameters as for `write_page`."""
     from nbconvert import HTMLExporter
 
-    if isinstance(notebook, (str, Path)):
-        notebook = nbformat.read(notebook, as_version=4)
     notebook = without_widgets(notebook)
     notebook.metadata["title"] = title_and_summary(notebook)[0]
     for cell in notebook.cells:
@@ -159,19 +157,18 @@ def write_site(out: str | Path = "out/site", folder: str | Path | None = None) -
     out.mkdir(parents=True, exist_ok=True)
     summaries = {name: title_and_summary(notebook) for name, notebook in notebooks.items()}
     names, cards = list(notebooks), []
-    for before, (name, notebook), after in zip(
-        ["", *names], notebooks.items(), [*names[1:], ""], strict=False
-    ):
+    for before, name, after in zip(["", *names], names, [*names[1:], ""], strict=False):
         links = [("index.html", "Course")]
         links += [(f"{before}.html", f"← {summaries[before][0]}")] if before else []
         links += [(f"{after}.html", f"{summaries[after][0]} →")] if after else []
-        write_page(_with_local_links(notebook, folder, out, names), out / f"{name}.html", links)
+        page = _with_local_links(notebooks[name], folder, out, names)
+        write_page(page, out / f"{name}.html", links)
         title, summary = summaries[name]
         cards.append({
             "page": f"{name}.html",
             "title": re.sub(r"^\d\d · ", "", title),  # the number stands before it, in grey
             "summary": draw_formulas(html.escape(summary, quote=False)),
-            "figure": next(iter(figures(notebook)), None),
+            "figure": next(iter(figures(page)), None),
         })  # fmt: skip
     cover = out / "index.html"
     cover.write_text(render("cover.html.j2", cards=cards), encoding="utf-8")

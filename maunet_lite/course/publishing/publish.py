@@ -21,10 +21,8 @@ from maunet_lite.course.running.runner import run_notebooks
 from maunet_lite.data import atomic_path
 
 MAX_KILOBYTES = 700
-FIGURE_WIDTH = 900  # pixels: about the width of a notebook's page on GitHub
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")  # of memory: it differs in every run
-_PROGRESS = re.compile(r"\r|\d%\|")
 _EMPTY_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=)[^>]*>")
 
 
@@ -61,26 +59,21 @@ def publish_notebooks(
         If a notebook does not run to its end; those that do are published.
     """
     folder = sources.course_folder(folder)
-    chosen = [path for path in sources.select(list(names or []), folder) if path.suffix == ".py"]
-    chosen = [path for path in chosen if force or not is_fresh(path, folder)]
-    if not chosen:
+    chosen = [path for path in sources.select(names, folder) if path.suffix == ".py"]
+    hashes = {path: sources.source_hash(path) for path in chosen if force or not is_fresh(path, folder)}
+    if not hashes:
         return []
-    hashes = {path: sources.source_hash(path) for path in chosen}
     out = folder.parent / "out" / "publish"  # kept: what a failing notebook produced must be seen
-    report = run_notebooks([str(path) for path in chosen], profile, out=out, jobs=jobs, folder=folder)
-    written, failures = [], []
-    for run in report.runs:
-        if run.status != "ok":
-            failures.append(f"{run.name}: {run.failure()}")
-            continue
+    report = run_notebooks([*map(str, hashes)], profile, out=out, jobs=jobs, folder=folder)
+    good = [run for run in report.runs if run.status == "ok"]
+    for run in good:
         notebook = clean(nbformat.read(run.executed, as_version=4), run.source, hashes[run.source], profile)
-        written.append(folder / f"{run.name}.ipynb")
-        with atomic_path(written[-1]) as temporary:
+        with atomic_path(folder / f"{run.name}.ipynb") as temporary:
             nbformat.write(notebook, temporary)
-    if failures:
+    if failures := [f"{run.name}: {run.failure()}" for run in report.runs if run.status != "ok"]:
         failures = ["not published:", *failures, f"see {report.folder / 'report.html'}"]
         raise sources.NotebookError("\n".join(failures))
-    return written
+    return [folder / f"{run.name}.ipynb" for run in good]
 
 
 def is_fresh(source: Path, folder: Path) -> bool:
@@ -117,7 +110,7 @@ def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
             cell.outputs = nbformat.from_dict(json.loads(_ADDRESS.sub("", text)))
     sources.set_stable_ids(notebook)
     shrink_figures(notebook)
-    for width in (FIGURE_WIDTH, 700, 560):
+    for width in (900, 700, 560):  # pixels; a notebook's page on GitHub is about 900 wide
         if len(nbformat.writes(notebook)) > MAX_KILOBYTES * 1000:
             shrink_figures(notebook, width)
     return notebook
@@ -179,4 +172,4 @@ def _problems(source: Path | None, published: Path) -> Iterator[str]:
 
 def _is_progress(output: Any) -> bool:
     """Tell whether an output is a progress bar, which says nothing once the work is done."""
-    return output.get("name") == "stderr" and bool(_PROGRESS.search(output.text))
+    return output.get("name") == "stderr" and bool(re.search(r"\r|\d%\|", output.text))

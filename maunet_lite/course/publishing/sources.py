@@ -53,14 +53,14 @@ def find_sources(folder: Path) -> list[Path]:
     return sorted((folder / "sources").glob("[0-9][0-9]_*.py"))
 
 
-def select(names: list[str], folder: Path | None = None) -> list[Path]:
+def select(names: list[str] | None, folder: Path | None = None) -> list[Path]:
     """Return the notebooks that are meant by `names`.
 
     Parameters
     ----------
-    names : list of str
+    names : list of str, optional
         Each a number (``3``, ``03``), the beginning of a name (``03_aap``, ``aap``) or a path of a ``.py`` or
-        ``.ipynb`` file. An empty list means the whole course.
+        ``.ipynb`` file. The whole course by default.
     folder : Path, optional
         The folder ``notebooks``; by default found from the current folder.
 
@@ -69,13 +69,12 @@ def select(names: list[str], folder: Path | None = None) -> list[Path]:
     NotebookError
         If a name fits no notebook or several.
     """
-    chosen = [_find(name, folder) for name in names]
-    if not names:
-        folder = folder or course_folder()
-        chosen = find_sources(folder)
-        if not chosen:
-            raise NotebookError(f"no notebook in {folder / 'sources'}: expected files NN_name.py")
-    return list(dict.fromkeys(chosen))
+    if names:
+        return list(dict.fromkeys(_find(name, folder) for name in names))
+    folder = folder or course_folder()
+    if not (chosen := find_sources(folder)):
+        raise NotebookError(f"no notebook in {folder / 'sources'}: expected files NN_name.py")
+    return chosen
 
 
 def _find(name: str, folder: Path | None) -> Path:

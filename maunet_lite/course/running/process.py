@@ -100,14 +100,14 @@ def _kernel(process: subprocess.Popen) -> tuple[list[psutil.Process], int]:
 
 def _environment(folder: Path, jobs: int) -> dict[str, str]:
     """Return the environment of a process: a share of the cores, no display, caches that can be written."""
-    paths = [str(Path(__file__).resolve().parents[3]), os.environ.get("PYTHONPATH")]
+    package = str(Path(__file__).resolve().parents[3])
     return {
         "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs)),
         "MPLCONFIGDIR": str(folder.parent / ".cache" / "matplotlib"),
         **os.environ,
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
     }
 
 
@@ -156,13 +156,16 @@ def main(text: str) -> None:
     how |= {"autosave_cell_every": 10} | job["papermill"]
     try:
         with tempfile.TemporaryDirectory(prefix="maunet-kernel-") as private:
-            use_this_python(Path(private))
+            # Neither read nor write a person's settings: the home folder may be read-only. "python3" is then
+            # this Python, whatever kernels are registered: without one of that name Jupyter starts its own.
+            jupyter = (f"JUPYTER_{kind}" for kind in ("PATH", "RUNTIME_DIR", "CONFIG_DIR", "DATA_DIR"))
+            os.environ.update({name: str(Path(private, name.lower())) for name in (*jupyter, "IPYTHONDIR")})
             source = Path(private, "source.ipynb")
             nbformat.write(load(Path(job["source"])), source)
             retry_dead_start(lambda: papermill.execute_notebook(source, **how), Path(how["output_path"]))
     finally:
         try:
-            write_page(how["output_path"], job["html"])
+            write_page(nbformat.read(how["output_path"], as_version=4), job["html"])
         except Exception as error:  # the page is a courtesy: the executed notebook is there
             print(f"no HTML page: {error}", file=sys.stderr)
 
@@ -172,23 +175,6 @@ def _leave_with(parent: int) -> None:
     while psutil.pid_exists(parent):
         time.sleep(1)
     os._exit(1)  # the kernel notices by itself that its parent is gone
-
-
-def use_this_python(folder: Path) -> None:
-    """Move the files of Jupyter and IPython into `folder`.
-
-    Then runs neither read nor write a person's settings, and work where the home folder cannot be written;
-    and "python3" means the Python that runs this, whatever kernels a person has registered: without one of
-    that name Jupyter starts its own Python.
-    """
-    for name in (
-        "JUPYTER_PATH",
-        "JUPYTER_RUNTIME_DIR",
-        "JUPYTER_CONFIG_DIR",
-        "JUPYTER_DATA_DIR",
-        "IPYTHONDIR",
-    ):
-        os.environ[name] = str(folder / name.lower())
 
 
 def retry_dead_start(execute: Callable[[], None], executed: Path) -> None:

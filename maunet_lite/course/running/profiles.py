@@ -13,15 +13,13 @@ one in JupyterLab gets the same.
 | full | the paper's network, data and recipe; 02 trains as long as the paper | one GPU or more, hours |
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """Parameters of one size of the course.
 
     Attributes
@@ -39,7 +37,7 @@ class Profile:
     about: str
     limit_minutes: float
     shared: dict[str, Any]
-    notebooks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notebooks: dict[str, dict[str, Any]] = {}
 
 
 _SIZES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
@@ -68,5 +66,4 @@ def parameters_for(profile: str, notebook: str) -> dict[str, Any]:
     """
     if profile not in PROFILES:
         raise ValueError(f"no profile '{profile}': there are {', '.join(PROFILES)}")
-    chosen = PROFILES[profile]
-    return {**chosen.shared, **chosen.notebooks.get(notebook[:2], {})}
+    return PROFILES[profile].shared | PROFILES[profile].notebooks.get(notebook[:2], {})

@@ -70,7 +70,7 @@ def run_notebooks(
         For an unknown profile.
     """
     parameters = parameters or {}
-    chosen = sources.select(list(names or []), sources.course_folder(folder) if folder else None)
+    chosen = sources.select(names, sources.course_folder(folder) if folder else None)
     plans = plan(chosen, profile, parameters)
     target = Path(out).resolve() / f"{profile}-{datetime.now():%Y%m%d-%H%M%S-%f}"
     target.mkdir(parents=True)
@@ -127,10 +127,9 @@ def _refusal(notebook: str, name: str, value: Any, declared: dict[str, Any]) -> 
         hint = sources.suggestion(name.upper(), declared)
         return f"{notebook} has no parameter {name}: {hint}it has {', '.join(declared) or 'none'}"
     default = declared[name]
-    alike = {int: (int, float), float: (int, float), list: (list, tuple), tuple: (list, tuple)}
-    fits = isinstance(value, alike.get(type(default), type(default)))
-    fits &= isinstance(value, bool) == isinstance(default, bool)
-    if fits or value is None or default is None or default is ...:
+    alike = {int: float, tuple: list}
+    kind, expected = (alike.get(type(one), type(one)) for one in (value, default))
+    if kind is expected or value is None or default is None or default is ...:
         return ""
     return f"{notebook}: {name} is {type(default).__name__} (default {default!r}), got {value!r}"
 

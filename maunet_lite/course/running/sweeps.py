@@ -65,9 +65,8 @@ def read_grid(grid: Grid) -> list[dict[str, Any]]:
         if not names or not all(isinstance(name, str) and name.isidentifier() for name in names):
             raise ValueError(f"{where} should say parameter: [values], such as SEED: [1, 2, 3]; got {grid!r}")
         axes = [value if isinstance(value, (list, tuple)) else [value] for value in part.values()]
-        if [] in axes:
-            empty = names[axes.index([])]
-            raise ValueError(f"{where} has no value for {empty}: give one or more, or leave it out")
+        if empty := [name for name, axis in zip(names, axes, strict=True) if not axis]:
+            raise ValueError(f"{where} has no value for {empty[0]}: give one or more, or leave it out")
         combinations += [dict(zip(names, map(_as_number, values), strict=True)) for values in product(*axes)]
     return [c for i, c in enumerate(combinations) if c not in combinations[:i]]
 
@@ -132,11 +131,11 @@ def run_sweep(
     with atomic_path(out / "sweep.json") as path:
         path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     results = {key: known for key in combinations if (known := result_of(key, out))}
-    waiting = [key for key in combinations if key not in results or results[key].status != "ok"]
+    ended_well = [key for key, run in results.items() if run.status == "ok"]
+    tasks = [(key, values) for key, values in combinations.items() if key not in ended_well]
     table = write_table(out / TABLE, combinations, results)
-    if not waiting:
+    if not tasks:
         return table
-    tasks = [(key, combinations[key]) for key in waiting]
     options = {"source": source, "profile": profile, "out": out, "timeout": timeout}
     bar = {"total": len(tasks), "unit": "run", "disable": None if progress else True, "leave": False}
     with open_pool(scheduler, workers, gpu_per_worker=True) as pool:

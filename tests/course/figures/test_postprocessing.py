@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+import ipywidgets
 import numpy as np
 import pytest
 
@@ -20,7 +21,7 @@ from maunet_lite.course.figures.postprocessing import (
     score,
     settings_code,
 )
-from maunet_lite.course.widgets import Choice, Explorer, explorer
+from maunet_lite.course.widgets import Explorer, explorer
 from maunet_lite.postprocessing.config import PostprocessConfig
 from maunet_lite.postprocessing.maps import Maps
 from maunet_lite.postprocessing.segment import segment
@@ -64,11 +65,11 @@ def test_every_number_of_the_settings_has_a_control_that_reaches_the_presets():
     for preset in PRESETS:
         for name, value in vars(PostprocessConfig.named(preset)).items():
             control = made[name]
-            if isinstance(control, Choice):
+            if isinstance(control, ipywidgets.Dropdown):
                 assert value in control.options, name
             else:
-                assert control.low <= value <= control.high, name
-                steps = (value - control.low) / control.step
+                assert control.min <= value <= control.max, name
+                steps = (value - control.min) / control.step
                 assert round(steps, 6) % 1 == 0, f"{name}: {value} is no step of the slider"
 
 
@@ -155,7 +156,7 @@ def test_controls_begin_with_the_default_settings():
     assert values.pop("step") in STEPS
     assert values.pop("settings") not in PRESETS  # the sliders count
     assert PostprocessConfig(**values) == PostprocessConfig()
-    assert isinstance(made["relief"], Choice)
+    assert isinstance(made["relief"], ipywidgets.Dropdown)
 
 
 @pytest.fixture
