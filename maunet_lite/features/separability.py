@@ -67,16 +67,15 @@ def discriminability(features: Features) -> dict[str, float]:
     from sklearn.metrics import silhouette_score
 
     vectors = features.vectors.astype(np.float64)
-    classes = features.table["class"].to_numpy()
+    classes, modalities, images = features.table[["class", "modality", "image"]].to_numpy().T
     if len(set(classes)) < 2:
         raise ValueError(f"both classes are needed, got only {sorted(set(classes))}: give images with cells")
-    modalities = features.table["modality"].to_numpy()
     within, between = _scatter(vectors, classes)
     cells = np.array([f"{c}/{m}" for c, m in zip(classes, modalities, strict=True)])
     gap = (within - _scatter(vectors, cells)[0]) / within if within and len(set(modalities)) > 1 else np.nan
     values = {
         "silhouette": silhouette_score(vectors, classes) if len(vectors) > len(set(classes)) else np.nan,
-        "linear_probe": _probe(vectors, classes, features.table["image"].to_numpy(), folds=5),
+        "linear_probe": _probe(vectors, classes, images, folds=5),
         "unseen_modality": _probe(vectors, classes, modalities, folds=len(vectors)),
         "scatter_ratio": between / within if within else np.nan,
         "domain_gap": gap,

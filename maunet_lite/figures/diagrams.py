@@ -113,7 +113,7 @@ def score_strip(tables: pd.DataFrame | Mapping[str, pd.DataFrame], score: str = 
     sns.swarmplot(**places, dodge=True, size=4, alpha=0.5, warn_thresh=1)
     places |= {"dodge": 0.8 - 0.8 / len(tables), "errorbar": None, "linestyle": "none"}
     sns.pointplot(**places, estimator="median", marker="|", markersize=16, markeredgewidth=2.2)
-    places |= {"legend": len(tables) > 1}
+    places["legend"] = len(tables) > 1
     sns.pointplot(**places, estimator="mean", marker="D", markersize=6, markeredgecolor="white")
     about = f"{score.replace('_', ' ').replace('f1', 'F1')} of each image (diamond: mean, bar: median)"
     ax.set(xlim=(-0.02, 1.02), ylabel="")

@@ -67,11 +67,9 @@ def overlay(
 def show_classes(classes: np.ndarray, ax: Axes | None = None, title: str = "", key: bool = True) -> Axes:
     """Show a map of semantic classes, (H, W) integers: 0 background, 1 interior, 2 boundary, 3 proxy."""
     classes = thin(classes)
-    table = np.stack([rgb(color) for color in CLASS_COLORS])
-    ax = picture(table[classes], ax, title)
+    ax = picture(np.stack([rgb(color) for color in CLASS_COLORS])[classes], ax, title)
     if key:
-        shown = range(max(3, int(classes.max()) + 1))
-        legend(ax, {CLASS_NAMES[k]: CLASS_COLORS[k] for k in shown})
+        legend(ax, {CLASS_NAMES[k]: CLASS_COLORS[k] for k in range(max(3, int(classes.max()) + 1))})
     return ax
 
 

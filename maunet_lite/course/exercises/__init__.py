@@ -4,7 +4,5 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={
-        "judge": ["Case", "Exercise", "Verdict", "check", "compare", "exercise", "find", "registered"]
-    },
+    submod_attrs={"judge": ["Case", "check", "compare", "find", "registered"]},
 )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from maunet_lite.course.exercises.judge import Case, compare, exercise
+from maunet_lite.course.figures.targets import from_digits
 
 
 @exercise("05.1", parts=("foreground", "interior"))
@@ -18,14 +19,9 @@ def two_masks():
     2. The foreground asks only one channel: is the background's probability below 0.3?
     3. return probabilities[0] < 0.3, probabilities[1] > 0.7
     """
-    probabilities = np.array(
-        [
-            [[0.9, 0.1, 0.1, 0.35, 0.2]],  # background
-            [[0.1, 0.8, 0.3, 0.60, 0.2]],  # interior
-            [[0.0, 0.1, 0.6, 0.05, 0.2]],  # boundary
-            [[0.0, 0.0, 0.0, 0.00, 0.4]],  # proxy
-        ]
-    )
+    background, interior = [0.9, 0.1, 0.1, 0.35, 0.2], [0.1, 0.8, 0.3, 0.60, 0.2]
+    boundary, proxy = [0.0, 0.1, 0.6, 0.05, 0.2], [0.0, 0.0, 0.0, 0.00, 0.4]
+    probabilities = np.array([[background], [interior], [boundary], [proxy]])  # (4, 1, 5)
     case = "P(background) = 0.9, 0.1, 0.1, 0.35, 0.2, and in the last pixel P(proxy) = 0.4"
     yield Case(case, (probabilities,), ([[0, 1, 1, 0, 1]], [[0, 1, 0, 0, 0]]))
     yield Case("one sure pixel, no proxy", (np.array([[[0.0]], [[1.0]], [[0.0]]]),), ([[1]], [[1]]))
@@ -39,14 +35,8 @@ def sure_pieces():
     2. pieces[probability > high] holds these numbers, one per sure pixel; np.isin asks for each pixel.
     3. np.isin(pieces, np.unique(pieces[probability > high])), all inside probability > low
     """
-    probability = np.array(
-        [
-            [0.95, 0.8, 0.8, 0.1, 0.8, 0.1, 0.1, 0.1],
-            [0.10, 0.1, 0.1, 0.1, 0.8, 0.1, 0.8, 0.1],
-            [0.10, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.92],
-        ]
-    )
-    expected = [[1, 1, 1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0, 0, 1]]
+    probability = np.array([0.1, 0.8, 0.92, 0.95])[from_digits("311.1... ....1.1. .......2")]
+    expected = from_digits("111..... ......1. .......1")
     yield Case("three pieces above 0.7, two of them somewhere above 0.9", (probability, 0.7, 0.9), expected)
     yield Case("pieces nowhere above 0.9", (np.array([[0.8, 0.2, 0.75]]), 0.7, 0.9), [[0, 0, 0]])
     yield Case("thresholds of 0.2 and 0.5", (np.array([[0.3, 0.6, 0.1, 0.3]]), 0.2, 0.5), [[1, 1, 0, 0]])

@@ -17,16 +17,14 @@ and what must come out. Nothing that a learner writes can stop a run: `check` re
 
 import importlib
 import inspect
-import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-SHOWN = 48  # values of an array that a sentence can hold
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,7 @@ class Exercise:
             if callable(case):
                 case(answer)
             else:
-                got, expected = self._results(answer, case)
-                compare(got, expected, case.name, case.tolerance, case.why, self.parts)
+                compare(*self._results(answer, case), case.name, case.tolerance, case.why, self.parts)
 
     def _results(self, answer: Any, case: Case) -> tuple[Any, Any]:
         """Return what came out for a case, and what is expected."""
@@ -192,10 +189,8 @@ def registered(notebook: str = "") -> list[Exercise]:
     >>> [exercise.id for exercise in registered("03")]
     ['03.1', '03.2', '03.3']
     """
-    package = importlib.import_module(__package__)
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    wanted = [name for name in names if name.startswith(f"checks_{notebook}")]
-    modules = [importlib.import_module(f"{__package__}.{name}") for name in wanted]
+    paths = sorted(Path(__file__).parent.glob(f"checks_{notebook}*.py"))
+    modules = [importlib.import_module(f"{__package__}.{path.stem}") for path in paths]
     return [one for module in modules for one in vars(module).values() if isinstance(one, Exercise)]
 
 
@@ -244,8 +239,7 @@ def compare(
     else:
         keys, got, wanted = [""], [got], [expected]
     for key, one, other in zip(keys, got, wanted, strict=True):
-        complaint = _complaint(_plain(one), _plain(other), tolerance)
-        if complaint:
+        if complaint := _complaint(_plain(one), _plain(other), tolerance):
             raise AssertionError(f"For {name}{key and f', the {key}'}: {complaint}. {why}".rstrip())
 
 
@@ -260,14 +254,11 @@ def _complaint(got: np.ndarray, wanted: np.ndarray, tolerance: float | None) -> 
         got = got.reshape(wanted.shape)  # [3.0] is as good as 3
     if got.shape != wanted.shape:
         return f"got shape {got.shape}, expected {wanted.shape}"
-    if kind is str:
-        right = got == wanted
-    else:
-        limits = {"rtol": 1e-4, "atol": 1e-6} if tolerance is None else {"rtol": 0, "atol": tolerance}
-        right = np.isclose(got, wanted, equal_nan=True, **limits)
+    limits = {"rtol": 1e-4, "atol": 1e-6} if tolerance is None else {"rtol": 0, "atol": tolerance}
+    right = got == wanted if kind is str else np.isclose(got, wanted, equal_nan=True, **limits)
     if right.all():
         return None
-    if right.size <= SHOWN:
+    if right.size <= 48:  # a sentence can hold them
         return f"got {_written(got)}, expected {_written(wanted)}"
     first = tuple(int(k) for k in np.argwhere(~right)[0])
     count = f"one of {(~right).sum()} places of {right.size} that differ"

@@ -12,11 +12,8 @@ import pandas as pd
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results" / "ablation.csv"
 SCORES = ("mean_dice", "mean_class_dice", "mean_f1_plain", "mean_f1", "median_f1", "pooled_f1")
-COLUMNS = (
-    *("table", "variant", "seed", "modality", "images"),
-    *SCORES,
-    *("steps", "minutes", "commit", "machine", "data"),
-)
+COLUMNS = ("table", "variant", "seed", "modality", "images", *SCORES)
+COLUMNS += ("steps", "minutes", "commit", "machine", "data")
 NAMES = {"mean_class_dice": "mean Dice", "mean_f1_plain": "F1_ori", "mean_f1": "F1"}
 NAMES |= {"median_f1": "median F1", "pooled_f1": "pooled F1"}
 
@@ -43,13 +40,13 @@ PAPER_7 = pd.DataFrame(
 )
 
 
-def load(path: str | Path | None = None) -> pd.DataFrame:
+def load(path: str | Path = RESULTS) -> pd.DataFrame:
     """Read the results of the ablation.
 
     Parameters
     ----------
     path : path, optional
-        A CSV with the columns `COLUMNS`; `RESULTS` if left out.
+        A CSV with the columns `COLUMNS`.
 
     Returns
     -------
@@ -66,8 +63,7 @@ def load(path: str | Path | None = None) -> pd.DataFrame:
     >>> load("nothing.csv").empty
     True
     """
-    path = Path(path or RESULTS)
-    if not path.exists():
+    if not Path(path).exists():
         return pd.DataFrame(columns=list(COLUMNS))
     frame = pd.read_csv(path, dtype={"table": str, "variant": str, "modality": str})
     if lacking := [name for name in COLUMNS if name not in frame]:

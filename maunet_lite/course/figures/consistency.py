@@ -114,12 +114,9 @@ def draw_twins() -> Figure:
     ax.set_axis_off()
     boxes = {}
     for name, (centre, text, color) in _BOXES.items():
-        pseudo = name.startswith("pseudo")
-        style = {
-            "facecolor": "white" if pseudo else (*rgb(color), 0.15),
-            "linestyle": "--" if pseudo else "-",
-        }
-        box = {"boxstyle": "round,pad=0.6", "edgecolor": color, "linewidth": 1.2} | style
+        face, line = ("white", "--") if name.startswith("pseudo") else ((*rgb(color), 0.15), "-")
+        look = {"facecolor": face, "edgecolor": color, "linestyle": line, "linewidth": 1.2}
+        box = {"boxstyle": "round,pad=0.6"} | look
         boxes[name] = ax.text(*centre, text, bbox=box, ha="center", va="center", fontsize=9).get_bbox_patch()
     for start, end, tip, line in _ARROWS:
         style = {"arrowstyle": tip, "linestyle": line, "color": "#333333", "linewidth": 1.1}

@@ -22,7 +22,7 @@ from maunet_lite.evaluation import match_cells
 from maunet_lite.figures import paint_cells, to_display
 from maunet_lite.inference import predict
 from maunet_lite.network import MAUNet
-from maunet_lite.postprocessing import PostprocessConfig, segment
+from maunet_lite.postprocessing import segment
 
 MOST_COMPONENTS = 6
 LOWEST_BAR = 0.02  # of F1: a bar of 0 must be seen, too, and be there to be clicked
@@ -124,15 +124,13 @@ def survey(
     by_name = {sample.name: sample for sample in samples}
     if len(by_name) < len(samples):
         raise ValueError("two images have the same name: the explorer tells them apart by name")
-    config = PostprocessConfig.named(postprocess)
     planes, predictions, rows = {}, {}, []
     for network, model in networks.items():
         found = mf.mean_features(model, samples, layer or _default_layers(model), device=device)
-        most = {key: min(MOST_COMPONENTS, *f.vectors.shape) for key, f in found.items()}
-        planes[network] = {key: mf.pca(f, n=most[key]) for key, f in found.items()}
+        planes[network] = {k: mf.pca(f, min(MOST_COMPONENTS, *f.vectors.shape)) for k, f in found.items()}
         predictions[network] = {}
         for sample in samples:
-            cells = segment(predict(model, sample.image, device=device), config).labels
+            cells = segment(predict(model, sample.image, device=device), postprocess).labels
             predictions[network][sample.name] = cells
             f1, count = np.nan, np.nan
             if sample.labels is not None:
@@ -185,9 +183,10 @@ def build_points(atlas: Atlas, view: View) -> pd.DataFrame:
 
 
 def build_scores(atlas: Atlas, view: View) -> pd.DataFrame:
-    """Return the scores of the shown images by modality, with the columns color and chosen."""
+    """Return the scores of the shown images by modality, with color, chosen and the height of a bar."""
     table = _shown(atlas, view, atlas.scores[atlas.scores["network"] == view.network])
-    return table.sort_values("modality", kind="stable").reset_index(drop=True)
+    table = table.assign(height=table["f1"].clip(lower=LOWEST_BAR).fillna(0))
+    return table.sort_values("modality", kind="stable", ignore_index=True)
 
 
 def build_proxies(atlas: Atlas, view: View) -> pd.DataFrame:
@@ -274,8 +273,7 @@ def static_view(atlas: Atlas, view: View) -> Figure:
     ringed = points[points["image"].isin([*view.selected, view.image])]
     diagram.scatter(ringed["x"], ringed["y"], s=150, facecolors="none", edgecolors="#222222", linewidths=1.2)
     edges = np.where(scores["image"] == view.image, "#222222", "none")
-    heights = scores["f1"].clip(lower=LOWEST_BAR).fillna(0)
-    bars.bar(range(len(scores)), heights, color=scores["color"], edgecolor=edges, linewidth=1.5)
+    bars.bar(scores.index, scores["height"], color=scores["color"], edgecolor=edges, linewidth=1.5)
     bars.set(ylim=(0, 1), xticks=[], xlabel="one bar per image, by modality", ylabel="F1")
     bars.spines[["top", "right"]].set_visible(False)
     made = pictures(atlas, view)

@@ -14,17 +14,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from maunet_lite.course.figures.features import (
-    LOWEST_BAR,
-    Atlas,
-    View,
-    build_boundary,
-    build_points,
-    build_proxies,
-    build_scores,
-    first_view,
-    pictures,
-)
+from maunet_lite.course.figures import features
+from maunet_lite.course.figures.features import Atlas, View
 from maunet_lite.features import PARTS, modality_colors
 
 ALL = "all"
@@ -36,10 +27,7 @@ SYMBOLS = {
     # "x" is a letter in space that many fonts lack
     SPACE: {"background": "square", "interior": "circle", "selected": "circle-open", "weights": "diamond"},
 }
-SIZES = {
-    PLANE: {"point": 9, "selected": 17, "weights": 14},
-    SPACE: {"point": 6, "selected": 12, "weights": 6},
-}
+SIZES = {PLANE: (9, 17, 14), SPACE: (6, 12, 6)}  # of points, rings around selected ones, class weights
 _HOVER = "%{customdata[0]}<br>%{customdata[1]}, %{customdata[2]}<br>%{customdata[3]}<extra></extra>"
 
 
@@ -49,10 +37,11 @@ def diagram(atlas: Atlas, view: View, axes: str = PLANE) -> go.Figure:
     Traces are always the same: the points, rings around both points of selected images, the class weights,
     the boundary (empty in space), and one entry of the legend for each modality and class.
     """
-    points, proxies, ranges = build_points(atlas, view), build_proxies(atlas, view), _ranges(atlas, view)
-    boundary = build_boundary(atlas, view) if axes == PLANE else None
+    points, proxies = features.build_points(atlas, view), features.build_proxies(atlas, view)
+    ranges = _ranges(atlas, view)
+    boundary = features.build_boundary(atlas, view) if axes == PLANE else None
     ends = np.empty((0, 2)) if boundary is None else boundary.ends(np.abs(ranges).sum())
-    symbols, sizes = SYMBOLS[axes], SIZES[axes]
+    symbols, (point, ring, star) = SYMBOLS[axes], SIZES[axes]
 
     def trace(table: pd.DataFrame, mode: str = "markers", faint: float = 1, **look: Any) -> Any:
         """Return a trace of which a selection leaves the other points as faint as that."""
@@ -62,22 +51,20 @@ def diagram(atlas: Atlas, view: View, axes: str = PLANE) -> go.Figure:
         unselected = {"marker": {"opacity": faint}, "textfont": {"color": INK}}
         return go.Scatter(**places, mode=mode, unselected=unselected, **look)
 
-    def marker(kind: str) -> dict[str, Any]:
-        return {"symbol": symbols[kind], "size": sizes[kind], "color": INK}
-
-    dots = {"color": points["color"].tolist(), "symbol": points["class"].map(symbols).tolist()}
+    dots = {"color": points["color"].tolist(), "symbol": points["class"].map(symbols).tolist(), "size": point}
+    rings = {"color": INK, "symbol": symbols["selected"], "size": ring, "line": {"width": 1.5}}
+    stars = {"color": INK, "symbol": symbols["weights"], "size": star}
     details = points.assign(score=_in_words(points))[["image", "modality", "class", "score"]].values.tolist()
     line = pd.DataFrame(ends, columns=list(PLANE)).assign(z=0.0)
     looks = {name: (color, "circle") for name, color in modality_colors(atlas.modalities).items()}
     looks |= {name: ("#777777", symbols[name]) for name in PARTS}
     nowhere = pd.DataFrame([[None] * 3], columns=list(SPACE))
     traces = [
-        trace(points, faint=0.15, marker=dots | {"size": sizes["point"], "opacity": 0.85}, customdata=details,
+        trace(points, faint=0.15, marker=dots | {"opacity": 0.85}, customdata=details,
               hovertemplate=_HOVER, showlegend=False),
-        trace(points[points["image"].isin(view.selected)], hoverinfo="skip", showlegend=False,
-              marker=marker("selected") | {"line": {"width": 1.5}}),
+        trace(points[points["image"].isin(view.selected)], hoverinfo="skip", showlegend=False, marker=rings),
         trace(proxies, "markers+text", text=proxies["name"].tolist(), textposition="top center",
-              hoverinfo="text", name="class weights", marker=marker("weights")),
+              hoverinfo="text", name="class weights", marker=stars),
         trace(line, "lines", name="decision boundary", hoverinfo="skip", line={"color": INK, "dash": "dash"}),
         *(trace(nowhere, marker={"color": c, "symbol": s}, name=name) for name, (c, s) in looks.items()),
     ]  # fmt: skip
@@ -87,7 +74,7 @@ def diagram(atlas: Atlas, view: View, axes: str = PLANE) -> go.Figure:
 def _ranges(atlas: Atlas, view: View) -> list[list[float]]:
     """Return what the axes of the plane show: all points and class weights, so that no filter moves them."""
     every = replace(view, modalities=(), classes=PARTS, proxies=True)
-    shown = build_points(atlas, every), build_proxies(atlas, every)
+    shown = features.build_points(atlas, every), features.build_proxies(atlas, every)
     places = np.vstack([table[list(PLANE)] for table in shown]).astype(float)
     low, high = places.min(axis=0), places.max(axis=0)
     margin = np.where(high > low, 0.08 * (high - low), 1.0)
@@ -110,18 +97,15 @@ def _diagram_layout(atlas: Atlas, view: View, axes: str, ranges: list[list[float
 
 def bars(atlas: Atlas, view: View) -> go.Figure:
     """Return one bar of F1 per image, by modality; images that are not selected are faint."""
-    scores = build_scores(atlas, view)
+    scores = features.build_scores(atlas, view)
     bar = go.Bar(
         x=scores["image"].tolist(),
-        y=scores["f1"].clip(lower=LOWEST_BAR).fillna(0).tolist(),
-        marker={
-            "color": scores["color"].tolist(),
-            "opacity": np.where(scores["chosen"], 1.0, 0.25).tolist(),
-            "line": {"color": INK, "width": np.where(scores["image"] == view.image, 2, 0).tolist()},
-        },
+        y=scores["height"].tolist(),
+        marker_color=scores["color"].tolist(),
+        marker_opacity=np.where(scores["chosen"], 1.0, 0.25).tolist(),
+        marker_line={"color": INK, "width": np.where(scores["image"] == view.image, 2, 0).tolist()},
         customdata=scores.assign(score=_in_words(scores))[["image", "score"]].values.tolist(),
         hovertemplate="%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
-        showlegend=False,
     )
     axes = {
         "xaxis": {"showticklabels": False, "title": {"text": "one bar per image, by modality"}},
@@ -136,13 +120,9 @@ def _in_words(table: pd.DataFrame) -> list[str]:
 
 
 def _layout(height: int, top: int) -> dict[str, Any]:
-    return {
-        "height": height,
-        "margin": {"l": 50, "r": 40, "t": top, "b": 40},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        "modebar": {"orientation": "v"},
-        "template": "plotly_white",
-    }
+    frame = {"height": height, "margin": {"l": 50, "r": 40, "t": top, "b": 40}, "template": "plotly_white"}
+    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    return frame | {"legend": legend, "modebar": {"orientation": "v"}}
 
 
 class FeatureExplorer(widgets.VBox):
@@ -165,7 +145,7 @@ class FeatureExplorer(widgets.VBox):
     """
 
     def __init__(self, atlas: Atlas, view: View | None = None) -> None:
-        self.atlas, self.view, self.live = atlas, view or first_view(atlas), None
+        self.atlas, self.view, self.live = atlas, view or features.first_view(atlas), None
         self.bars = go.FigureWidget(bars(atlas, self.view))
         self.bars.data[0].on_click(self._clicked)
         self.controls = _controls(atlas, self.view)
@@ -242,7 +222,7 @@ class FeatureExplorer(widgets.VBox):
         )
 
     def _show_pictures(self) -> None:
-        made = [*pictures(self.atlas, self.view, CARD).items(), None]
+        made = [*features.pictures(self.atlas, self.view, CARD).items(), None]
         for card, entry in zip(self.cards, made, strict=False):
             card.layout.display = "" if entry else "none"
             if entry:
@@ -253,16 +233,11 @@ class FeatureExplorer(widgets.VBox):
 def _controls(atlas: Atlas, view: View) -> dict[str, Any]:
     """Return the controls by name."""
     count = min(p.points.shape[1] for planes in atlas.planes.values() for p in planes.values())
-    across, up, depth = ((range(1, count + 1), min(number, count)) for number in view.components)
-    lists = {
-        "network": (atlas.planes, view.network),
-        "layer": (atlas.planes[view.network], view.layer),
-        "across": across,
-        "up": up,
-        "depth": depth,
-        "modality": ([ALL, *atlas.modalities], view.modalities[0] if view.modalities else ALL),
-        "class": ([ALL, *PARTS], view.classes[0] if len(view.classes) == 1 else ALL),
-    }
+    lists = {"network": (atlas.planes, view.network), "layer": (atlas.planes[view.network], view.layer)}
+    for name, number in zip(("across", "up", "depth"), view.components, strict=True):
+        lists[name] = (range(1, count + 1), min(number, count))
+    lists["modality"] = ([ALL, *atlas.modalities], view.modalities[0] if view.modalities else ALL)
+    lists["class"] = ([ALL, *PARTS], view.classes[0] if len(view.classes) == 1 else ALL)
     look = {"style": {"description_width": "initial"}, "layout": {"width": "max-content"}}
     made = {
         name: widgets.Dropdown(options=list(options), value=value, description=name, **look)

@@ -10,13 +10,12 @@ from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from maunet_lite.course.widgets import Choice, Slider
 from maunet_lite.evaluation import errors as find_errors
 from maunet_lite.evaluation import match_cells
-from maunet_lite.figures import errors, overlay, show_steps
+from maunet_lite.figures import CLASS_NAMES, errors, overlay, show_steps
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
 
 STEPS = (
@@ -96,7 +95,8 @@ def draw_result(case: Case, config: PostprocessConfig, shown: str = "final", not
     case : Case
     config : PostprocessConfig
     shown : str
-        One of `INPUTS` or `STEPS`. Settings that skip the steps have only the last one, ``"final"``.
+        One of `INPUTS` or `STEPS`; the last step, ``"final"``, where the network or the settings have no
+        such map.
     note : str
         Stands beside the F1.
     """
@@ -106,21 +106,14 @@ def draw_result(case: Case, config: PostprocessConfig, shown: str = "final", not
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.005, right=0.995, top=0.93, bottom=0.07, wspace=0.02)
     errors(case.image, case.truth, labels, found, left, f"F1 {f1:.2f}{note}")
-    _draw_shown(right, case, steps, shown)
-    return figure
-
-
-def _draw_shown(ax: Axes, case: Case, steps: Mapping[str, np.ndarray], shown: str) -> None:
-    """Draw one of `INPUTS` or `STEPS`; the last step where the network or the settings have no such map."""
-    probabilities, distance = case.maps
-    names = ("P(background)", "P(interior)", "P(boundary)")
-    maps = dict(zip(names, probabilities, strict=False)) | {"distance field": distance, "image": case.image}
-    maps |= steps
     if shown == "truth":
-        overlay(case.image, case.truth, ax, shown)
-    else:
-        shown = "final" if maps.get(shown) is None else shown
-        show_steps({shown: maps[shown]}, axes=[ax])
+        overlay(case.image, case.truth, right, shown)
+        return figure
+    maps = {f"P({name})": values for name, values in zip(CLASS_NAMES, case.maps[0], strict=False)}
+    maps |= {"distance field": case.maps[1], "image": case.image} | steps
+    shown = "final" if maps.get(shown) is None else shown
+    show_steps({shown: maps[shown]}, axes=[right])
+    return figure
 
 
 def draw_gallery(cases: Mapping[str, Case], side: int, config: PostprocessConfig | None = None) -> Figure:

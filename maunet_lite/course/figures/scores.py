@@ -39,10 +39,9 @@ def show_pair(
     frame : int
         Draw a dashed line at this distance from the border.
     """
-    mix = np.where(truth[..., None] > 0, rgb("#56B4E9"), 1) * np.where(
-        prediction[..., None] > 0, rgb("#E69F00"), 1
-    )
-    ax = picture(mix, ax, title, interpolation="nearest")
+    blue = np.where(truth[..., None] > 0, rgb("#56B4E9"), 1)
+    orange = np.where(prediction[..., None] > 0, rgb("#E69F00"), 1)
+    ax = picture(blue * orange, ax, title, interpolation="nearest")
     height, width = truth.shape
     ax.set_axis_on()
     ax.set_xticks(np.arange(width + 1) - 0.5, labels=[])

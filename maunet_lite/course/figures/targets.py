@@ -178,19 +178,14 @@ def draw_targets(image: np.ndarray, labels: np.ndarray, targets: Targets) -> Fig
     row = int(np.argmax([len(np.unique(line)) for line in labels]))
     for name in places[0]:
         axes[name].axhline(row, color="white", linewidth=0.7, linestyle=":")
-    _draw_cut(axes["cut"], field[row], classes[row])
-    return figure
-
-
-def _draw_cut(ax: Axes, field: np.ndarray, classes: np.ndarray) -> None:
-    """Draw the field along one row, over the colours of the classes there."""
-    colors = ListedColormap(["#FFFFFF", *CLASS_COLORS[1:3]])
-    extent = (-0.5, field.size - 0.5, 0, 1.05)
-    ax.imshow(classes[None], cmap=colors, vmin=0, vmax=2, alpha=0.45, aspect="auto", extent=extent)
-    ax.plot(field, color="black", linewidth=1.2)
+    ax, last = axes["cut"], field.shape[1] - 1
+    look = {"cmap": ListedColormap(["#FFFFFF", *CLASS_COLORS[1:3]]), "vmin": 0, "vmax": 2, "alpha": 0.45}
+    ax.imshow(classes[row, None], aspect="auto", extent=(-0.5, last + 0.5, 0, 1.05), **look)
+    ax.plot(field[row], color="black", linewidth=1.2)
     ax.axhline(SKELETON, color="#0072B2", linewidth=0.8, linestyle="--")
-    ax.set(xlim=(0, field.size - 1), ylim=(0, 1.05), xlabel="column along the dotted line", ylabel="d")
+    ax.set(xlim=(0, last), ylim=(0, 1.05), xlabel="column along the dotted line", ylabel="d")
     ax.tick_params(labelsize=8)
+    return figure
 
 
 def draw_choice(pictures: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Callable[..., Figure]:
