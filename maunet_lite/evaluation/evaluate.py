@@ -196,8 +196,7 @@ def _table(dataset: Data, split: str, method: Method, rules: Rules, progress: bo
             nothing = np.zeros_like(truth)
             scored = Scored(nothing, time.perf_counter() - start, nothing, nothing)
             reason = f"{type(problem).__name__}: {problem}"
-        info = data.table.iloc[index]
-        names = {"image": info["image"], "modality": info["modality"], "source": info.get("source", "")}
+        names = data.table.iloc[index].reindex(["image", "modality", "source"], fill_value="").to_dict()
         rows.append(names | _scores(truth, scored, rules, reason))
     if failed := [row for row in rows if row["error"]]:
         warnings.warn(

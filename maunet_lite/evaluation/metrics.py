@@ -15,8 +15,6 @@ import numpy as np
 from maunet_lite.evaluation.matching import Match, blocks, check_shapes, matched_pairs, overlaps, valid_pair
 
 IOUS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))  # 0.5, 0.55 … 0.95
-BLOCK = 2000  # the challenge scores large images in blocks of this edge …
-BLOCKS_FROM = 25_000_000  # … from this many pixels on
 
 
 class Rules(NamedTuple):
@@ -25,8 +23,8 @@ class Rules(NamedTuple):
     iou: float = 0.5
     border: int = 2
     challenge_compatible: bool = False
-    block: int | None = BLOCK
-    blocks_from: int = BLOCKS_FROM
+    block: int | None = 2000  # the challenge scores large images in blocks of this edge …
+    blocks_from: int = 25_000_000  # … from this many pixels on
 
 
 CHALLENGE = Rules()
@@ -38,8 +36,8 @@ def match_cells(
     iou: float = 0.5,
     border: int = 2,
     challenge_compatible: bool = False,
-    block: int | None = BLOCK,
-    blocks_from: int = BLOCKS_FROM,
+    block: int | None = CHALLENGE.block,
+    blocks_from: int = CHALLENGE.blocks_from,
 ) -> Match:
     """Count the cells that were found, by the rules of the NeurIPS 2022 challenge.
 
@@ -113,8 +111,7 @@ def match_curve(
         raise ValueError(f"border is {border}, expected a width in pixels of 0 (keep all cells) or more")
     if wrong := [iou for iou in ious if not 0 < iou <= 1]:
         raise ValueError(f"iou is {wrong[0]}, expected a fraction above 0 and at most 1, such as 0.5")
-    empty_score = 0.0 if challenge_compatible else 1.0
-    totals = [Match(0, 0, 0, 0.0, empty_score) for _ in ious]
+    totals = [Match(0, 0, 0, 0.0, empty_score=float(not challenge_compatible)) for _ in ious]
     for pair in blocks(truth, prediction, block if truth.size >= blocks_from else None):
         table = overlaps(*pair, border)
         if challenge_compatible and table.prediction.size == 0:

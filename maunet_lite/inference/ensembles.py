@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from maunet_lite.network import MAUNet, Output, find_checkpoint, load_model
 from maunet_lite.postprocessing import Maps
 
-SOFTMAX_ROWS = 256  # rows turned into probabilities at a time
-
 Model = MAUNet | str | Path
 
 
@@ -89,7 +87,7 @@ class Heads(NamedTuple):
 
     def maps(self, total: Tensor) -> Maps:
         """Turn mean logits, in place, and the mean distance into `Maps`."""
-        for rows in total[: self.n_logits].split(SOFTMAX_ROWS, dim=1):
+        for rows in total[: self.n_logits].split(256, dim=1):  # no second copy of a large image
             rows.copy_(rows.softmax(dim=0))
         values = total.cpu().numpy()
         probabilities = values[: self.n_logits]

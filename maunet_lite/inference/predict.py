@@ -26,9 +26,6 @@ from maunet_lite.preprocessing import normalize
 
 PUBLISHED_SCALES = (1.0, 1.25, 1.5)
 MULTI_SCALE_LIMIT = 25_000_000  # pixels; above, the authors use a single scale
-WINDOW = 512  # the authors' window, and the size of their training patches
-WIDE_WINDOW = 1024  # where results do not depend on the window, a larger one wastes less on overlaps
-OVERLAP = 128  # pixels
 
 
 def segment(
@@ -195,7 +192,7 @@ def plan_windows(
     grids = []
     for model, scale in product(models, scales):
         side = window or default_window(model)
-        shared = min(OVERLAP, side // 4) if overlap is None else round(overlap * side)
+        shared = min(128, side // 4) if overlap is None else round(overlap * side)
         rows, columns = (plan_axis(n, scale, side, shared, model.stride) for n in shape)
         grids.append(Grid(model, rows, columns))
     return grids
@@ -204,7 +201,8 @@ def plan_windows(
 def default_window(model: MAUNet) -> int:
     """Return the largest side of a window for `model` (see `predict`)."""
     local = not any(isinstance(part, nn.InstanceNorm2d) for part in model.modules())
-    return WIDE_WINDOW if local and not model.config.encoder.startswith("timm:") else WINDOW
+    # 512 is the authors' window; where results do not depend on it, a larger one wastes less on overlaps.
+    return 1024 if local and not model.config.encoder.startswith("timm:") else 512
 
 
 def to_planes(

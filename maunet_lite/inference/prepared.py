@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from maunet_lite.inference.windows import AxisWindow, resample
 from maunet_lite.network import MAUNet, Output, TimmEncoder, fold_batch_norm
 
-MOST_WINDOWS = 32  # in one batch; more bring nothing
-
 Place = tuple[AxisWindow, AxisWindow]  # row and column of a window
 
 _CACHE: WeakKeyDictionary[nn.Module, tuple[tuple, Prepared]] = WeakKeyDictionary()
@@ -119,4 +117,4 @@ def _fitting(device: torch.device, before: int, memory: float | None) -> int:
     window = max(1, torch.cuda.max_memory_allocated(device) - before)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     budget = (torch.cuda.mem_get_info(device)[0] + unused) // 2 if memory is None else int(memory * 2**30)
-    return max(1, min(MOST_WINDOWS, budget // window))
+    return max(1, min(32, budget // window))  # more in one batch bring nothing

@@ -13,9 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# A smaller window is filled up by mirroring: instance normalisation needs some pixels to count.
-MIN_SIDE = 128
-
 
 class Taps(NamedTuple):
     """How to read n values from m pixels: each is a weighted sum of k of them.
@@ -113,7 +110,8 @@ def window_starts(length: int, window: int, overlap: int, stride: int) -> tuple[
     >>> window_starts(1024, 512, 128, 32)
     (448, [0, 288, 576])
     """
-    padded = stride * max(-(-length // stride), -(-min(MIN_SIDE, window) // stride))
+    # A smaller window is filled up by mirroring: instance normalisation needs some pixels to count.
+    padded = stride * math.ceil(max(length, min(128, window)) / stride)
     if padded <= window:
         return padded, [0]
     n = math.ceil((padded - overlap) / (window - overlap))

@@ -151,11 +151,9 @@ def read_published(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
     for name in ("model_state_dict", "state_dict"):
         content = content.get(name, content)
     state = {str(key).removeprefix("module."): value for key, value in content.items()}
-    others = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    others = [f"{k!r} is a {type(v).__name__}" for k, v in state.items() if not isinstance(v, Tensor)]
     if not state or others:
-        what = next(
-            (f"{key!r} is a {type(state[key]).__name__}" for key in others), "got an empty dictionary"
-        )
+        what = others[0] if others else "got an empty dictionary"
         raise CheckpointError(f"expected a dictionary of tensors, or one under 'model_state_dict'; {what}")
     return state
 

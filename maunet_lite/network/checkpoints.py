@@ -7,13 +7,12 @@ unpickled.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from maunet_lite.data import atomic_path
@@ -70,7 +69,7 @@ def save_model(
         weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
         if broken := [key for key, value in weights.items() if not value.isfinite().all()]:
             raise CheckpointError(f"{broken[0]} holds values that do not fit float16: save with half=False")
-    config = asdict(model.config)
+    config = model.config.to_dict()
     text = json.dumps({"config": config, "record": record or {}}, indent=2)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path.with_suffix(".json")) as temporary:
@@ -113,8 +112,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     """
     path = find_checkpoint(name_or_path)
     config = ModelConfig(**read_record(path)["config"])
-    with safe_open(path, framework="pt") as file:
-        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    weights = load_file(path)
     model = empty_model(config)
     if difference := mismatch(weights, model.state_dict()):
         raise CheckpointError(

@@ -24,16 +24,9 @@ COLORS = {
     "distance": ("#CDEBDD", "#00805C"),
     "proxy": ("#F3DCEA", CLASS_COLORS[3]),
 }
-COLUMNS = {
-    "image": 0.0,
-    "encoder": 0.0,
-    "skip": 2.3,
-    "class": 5.0,
-    "distance": 7.8,
-}  # centres; rows are 1 apart
+# Centres; rows are 1 apart.
+COLUMNS = {"image": 0.0, "encoder": 0.0, "skip": 2.3, "class": 5.0, "distance": 7.8}
 HEADS = 0.95  # height of the row of output channels
-BOX = 0.46  # height of a box
-WIDEST = 1.9
 INCHES = 0.76  # of paper per unit: small, so that letters can be read when the figure is shown small
 
 
@@ -96,7 +89,7 @@ def _column(ax: Axes, kind: str, channels: dict[int, int], rows: dict[int, float
     """Draw the boxes of a part, as wide as the logarithm of their channels; return them by stride."""
     boxes = {}
     for stride, n in channels.items():
-        width = 0.75 + (WIDEST - 0.75) * math.log2(1 + n) / math.log2(1 + most)
+        width = 0.75 + 1.15 * math.log2(1 + n) / math.log2(1 + most)
         text = f"image · {n}" if kind == "image" else str(n)
         boxes[stride] = _box(ax, kind, COLUMNS[kind], rows[stride], width, text)
     return boxes
@@ -146,7 +139,7 @@ def _text(ax: Axes, x: float, y: float, text: str, size: float = 7.5, **style: o
 
 def _box(ax: Axes, kind: str, x: float, y: float, width: float, text: str, small: bool = False) -> Bbox:
     """Draw a box around (x, y) with a word in it; return where it lies."""
-    (fill, edge), (height, size) = COLORS[kind], (0.3, 6.5) if small else (BOX, 8.5)
+    (fill, edge), (height, size) = COLORS[kind], (0.3, 6.5) if small else (0.46, 8.5)
     _text(ax, x, y, text, size)
     style = {"boxstyle": "round,pad=0,rounding_size=0.08", "fc": fill, "ec": edge, "lw": 1, "zorder": 3}
     return ax.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, **style)).get_bbox()

@@ -8,8 +8,6 @@ H/strides[i], W/strides[i]). The decoders follow from these lists; nothing else 
 import hashlib
 import re
 from pathlib import Path
-from typing import NamedTuple
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -19,26 +17,14 @@ from maunet_lite.network.blocks import ResidualBlock
 LITE_CHANNELS = (24, 48, 96, 144, 192)  # the shipped weights have these; chosen by speed per parameter
 
 
-class Variant(NamedTuple):
-    """One residual network.
-
-    depths : blocks in each of the four layers.
-    block : its kind, see `_monai_block`.
-    weights : torchvision's file; the eight characters after the dash begin its SHA-256.
-    """
-
-    depths: tuple[int, int, int, int]
-    block: str
-    weights: str
-
-
+# Residual networks: blocks in each of the four layers, their kind (see `_monai_block`), and torchvision's
+# file of weights; the eight characters after the dash begin its SHA-256.
 VARIANTS = {
-    "resnet18": Variant((2, 2, 2, 2), "basic", "resnet18-f37072fd.pth"),
-    "resnet34": Variant((3, 4, 6, 3), "basic", "resnet34-b627a593.pth"),
-    "resnet50": Variant((3, 4, 6, 3), "bottleneck", "resnet50-0676ba61.pth"),
-    "wide_resnet50_2": Variant((3, 4, 6, 3), "wide bottleneck", "wide_resnet50_2-95faca4d.pth"),
+    "resnet18": ((2, 2, 2, 2), "basic", "resnet18-f37072fd.pth"),
+    "resnet34": ((3, 4, 6, 3), "basic", "resnet34-b627a593.pth"),
+    "resnet50": ((3, 4, 6, 3), "bottleneck", "resnet50-0676ba61.pth"),
+    "wide_resnet50_2": ((3, 4, 6, 3), "wide bottleneck", "wide_resnet50_2-95faca4d.pth"),
 }
-WEIGHTS_URL = "https://download.pytorch.org/models/"
 
 
 class LiteEncoder(nn.Module):
@@ -94,8 +80,9 @@ class ResNetEncoder(nn.Module):
         super().__init__()
         from monai.networks.nets.resnet import ResNet  # takes seconds, and lite does without
 
-        block = _monai_block(VARIANTS[name].block)
-        depths = [*VARIANTS[name].depths[: stages - 1], *[1] * (5 - stages)]  # cut off: as small as can be
+        depths, kind, _ = VARIANTS[name]
+        block = _monai_block(kind)
+        depths = [*depths[: stages - 1], *[1] * (5 - stages)]  # cut off: as small as can be
         stem = {"n_input_channels": 3, "conv1_t_size": 7, "conv1_t_stride": 2}  # torchvision's
         rest = {"shortcut_type": "B", "bias_downsample": False, "feed_forward": False}
         whole = ResNet(block, depths, [64, 128, 256, 512], spatial_dims=2, **stem, **rest)
@@ -206,7 +193,7 @@ def build_encoder(name: str, imagenet: bool = False) -> nn.Module:
         raise ValueError(f"encoder {name!r} is not known; choose one of {known}")
     encoder = ResNetEncoder(base, _stages(name, cut, most=5) or 5)
     if imagenet:  # torchvision's file has a classifier, too
-        file = VARIANTS[base].weights
+        file = VARIANTS[base][-1]
         if missing := encoder.load_state_dict(imagenet_weights(file), strict=False).missing_keys:
             raise ValueError(f"{file} lacks {len(missing)} weights of the encoder, first {missing[0]!r}")
     return encoder
@@ -245,7 +232,8 @@ def imagenet_weights(filename: str) -> dict[str, Tensor]:
     ValueError
         If the file's SHA-256 is not the one in its name.
     """
-    url, cached = WEIGHTS_URL + filename, Path(torch.hub.get_dir()) / "checkpoints" / filename
+    url = f"https://download.pytorch.org/models/{filename}"
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / filename
     if cached.is_file():  # torch checks what it downloads, not what it finds
         expected, found = cached.stem.rpartition("-")[2], hashlib.sha256(cached.read_bytes()).hexdigest()
         if not found.startswith(expected):
@@ -256,7 +244,7 @@ def imagenet_weights(filename: str) -> dict[str, Tensor]:
     options = {"map_location": "cpu", "check_hash": True, "weights_only": True, "progress": False}
     try:
         return torch.hub.load_state_dict_from_url(url, **options)
-    except (URLError, OSError) as error:
+    except OSError as error:
         raise FileNotFoundError(
             f"ImageNet weights cannot be downloaded ({error}). Fetch {url} on a machine with internet access "
             f"and put it to {cached}, or use imagenet=False"

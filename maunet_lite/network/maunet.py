@@ -1,15 +1,15 @@
 """MAUNet (paper 2.2): one encoder, an ambiguity-aware and an instance-aware decoder, and the proxy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from maunet_lite.network.blocks import NORMS, ResidualBlock, SubpixelHead, UpBlock
+from maunet_lite.network.blocks import ResidualBlock, SubpixelHead, UpBlock
 from maunet_lite.network.encoders import build_encoder
-from maunet_lite.preprocessing import METHODS
+from maunet_lite.preprocessing import NOT_NEGATIVE, Options
 
 
 class Output(NamedTuple):
@@ -24,7 +24,7 @@ class Output(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Options):
     """Everything that defines an architecture. Each ablation of the paper is one field.
 
     Parameters
@@ -59,30 +59,21 @@ class ModelConfig:
     """
 
     encoder: str
-    widths: tuple[int, ...] | None = None
+    widths: tuple[Annotated[int, NOT_NEGATIVE], ...] | None = None
     proxy: bool = True
     distance: bool = True
     boundary: bool = True
-    norm: str = "instance"
-    intensity: str = "authors"
+    norm: Literal["instance", "batch"] = "instance"
+    intensity: Literal["authors", "paper"] = "authors"
 
     def __post_init__(self) -> None:
-        if self.widths is not None:
-            fine = isinstance(self.widths, (list, tuple)) and all(type(w) is int for w in self.widths)
-            if not fine or len(self.widths) < 2 or self.widths[0] < 0 or min(self.widths[1:]) < 1:
-                raise ValueError(
-                    "widths must be whole numbers of channels such as (24, 24, 48, 96), full resolution "
-                    f"first (0 leaves it out), got {self.widths!r}"
-                )
-            object.__setattr__(self, "widths", tuple(self.widths))
-        if not isinstance(self.encoder, str) or not self.encoder:
-            raise ValueError(f"encoder must be a name such as 'resnet50', got {self.encoder!r}")
-        for name in ("proxy", "distance", "boundary"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
-        for name, choices in (("norm", NORMS), ("intensity", METHODS)):
-            if (value := getattr(self, name)) not in choices:
-                raise ValueError(f"{name}={value!r} is not known; choose one of {', '.join(choices)}")
+        """Refuse what no network can have."""
+        super().__post_init__()
+        if self.widths is not None and (len(self.widths) < 2 or 0 in self.widths[1:]):
+            raise ValueError(
+                f"widths={self.widths!r} must be numbers of channels such as (24, 24, 48, 96), full "
+                "resolution first: only that may be 0, which leaves it out"
+            )
 
 
 def default_widths(strides: Sequence[int], full_resolution: bool = True) -> tuple[int, ...]:
@@ -170,9 +161,8 @@ class MAUNet(nn.Module):
         if widths[0] == 0:
             channels, strides, widths = channels[1:], strides[1:], widths[1:]
         if any(deep % fine for fine, deep in pairwise(strides)):
-            name = config.encoder
             raise ValueError(
-                f"encoder {name!r} has strides {strides[1:]}; each must be a multiple of the last"
+                f"encoder {config.encoder!r} has strides {strides[1:]}; each must be a multiple of the last"
             )
         ratios = [deep // fine for fine, deep in pairwise(strides)]
         self.skips = nn.ModuleList(
@@ -268,8 +258,4 @@ def preset_config(preset: str, **overrides: object) -> ModelConfig:
     """
     if preset not in PRESETS:
         raise ValueError(f"preset {preset!r} is not known; choose one of {', '.join(PRESETS)}")
-    base = PRESETS[preset]
-    names = [field.name for field in fields(base)]
-    if unknown := ", ".join(sorted(set(overrides) - set(names))):
-        raise ValueError(f"{unknown} is no field of ModelConfig; its fields are {', '.join(names)}")
-    return replace(base, **overrides)
+    return PRESETS[preset].override(**overrides)

@@ -91,8 +91,8 @@ def segment(
     maps = check_maps(maps)
     foreground, interior = kept(steps.threshold_maps(maps, config))
     pieces, _ = label_components(interior)
-    whole = yardstick or (steps.mean_cell_width(pieces), None, None, None)
-    width, highest, highest_blurred, mean_area = whole
+    own = (steps.mean_cell_width(pieces), None, None, None)
+    width, highest, highest_blurred, mean_area = yardstick or own
     distance = interior_distance(pieces) if maps.distance is None else maps.distance
     relief = steps.make_relief(distance, config, highest)
     blurred = steps.blur_distance(distance, width, config)

@@ -19,9 +19,6 @@ import numpy as np
 
 from maunet_lite.postprocessing.run_lengths import Runs, label_components
 
-_WALL = 255  # height of everything that is flooded last; heights inside a mask are 0 to 254
-_SQUARE = np.ones((3, 3), dtype=np.uint8)
-
 
 def flood(
     markers: np.ndarray, mask: np.ndarray, heights: np.ndarray | None = None, *, adopt: bool = False
@@ -124,8 +121,7 @@ def _pack(runs: Runs, width: int) -> tuple[np.ndarray, tuple[int, int]]:
     floors = np.cumsum(tall[order][first])
     y[order] = (floors - tall[order][first])[shelf]
     shape = (int(floors[-1]), int((x + wide).max()))
-    start = (row + (y - top)[component]) * shape[1] + column + (x - left)[component]
-    return start, shape
+    return (row + (y - top)[component]) * shape[1] + column + (x - left)[component], shape
 
 
 def _all_pixels(start: np.ndarray, length: np.ndarray) -> np.ndarray:
@@ -139,7 +135,8 @@ def _flood_sheet(markers: np.ndarray, mask: np.ndarray, heights: np.ndarray | No
     rest = int(markers.max()) + 1  # label of all that lies away from the mask, where no water is wanted
     framed = (mask.shape[0] + 2, mask.shape[1] + 2)  # OpenCV overwrites the outermost pixels
     inside = np.s_[1:-1, 1:-1]
-    relief = np.full(framed, _WALL, dtype=np.uint8)
+    # a wall, flooded last: heights inside a mask are 0 to 254
+    relief = np.full(framed, 255, dtype=np.uint8)
     np.copyto(relief[inside], 0 if heights is None else heights, where=mask)
     water = np.zeros(framed, dtype=np.int32)
     labels = water[inside]
@@ -147,7 +144,7 @@ def _flood_sheet(markers: np.ndarray, mask: np.ndarray, heights: np.ndarray | No
     runs = Runs.of(labels)
     sources = runs.start[runs.value > 0]
     # one layer around the mask stays unlabelled: `rest` cannot flow into the mask before it is full
-    labels[cv2.dilate(mask.view(np.uint8), _SQUARE) == 0] = rest
+    labels[cv2.dilate(mask.view(np.uint8), np.ones((3, 3), dtype=np.uint8)) == 0] = rest
     cv2.watershed(_heights_as_differences(relief), water)
 
     # away with the lines, and with water that came over the wall: the mask cuts it off from its source

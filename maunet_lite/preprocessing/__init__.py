@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "augmentation": ["AugmentationConfig", "build_augmentation"],
-        "intensity": ["METHODS", "histogram_percentiles", "normalize"],
+        "intensity": ["histogram_percentiles", "normalize"],
         "options": ["NOT_NEGATIVE", "Options", "POSITIVE", "SHARE"],
         "patches": ["PatchDataset", "source_weights"],
         "targets": ["TargetConfig", "Targets", "class_map", "distance_field", "make_targets"],

@@ -9,7 +9,6 @@ from skimage.exposure import rescale_intensity
 from maunet_lite.data import validate_image
 
 LOW, HIGH = 0.01, 0.99
-METHODS = ("authors", "paper")
 
 
 def normalize(
@@ -50,7 +49,7 @@ def normalize(
     >>> normalize(np.array([[0, 50, 100]], dtype=np.uint8), method="paper")[..., 0]
     array([[0.01, 0.5 , 0.99]], dtype=float32)
     """
-    if method not in METHODS:
+    if method not in ("authors", "paper"):
         raise ValueError(f'method is {method!r}; use "authors" (percentiles) or "paper" (minimum to maximum)')
     image = validate_image(image)
     channels = image[..., None] if image.ndim == 2 else image[..., :3]

@@ -92,13 +92,10 @@ class RandTurnd(RandomizableTransform, Step):
 class UnpackCellsd(MapTransform):
     """Turn images and distances that are stored in 16 bit into float32; others stay as they are."""
 
-    image: str = "image"
-    distance: str = "distance"
-
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the items with images in [0.01, 0.99] and distances in [0, 1]."""
         d = dict(data)
-        for key, low, high in ((self.image, LOW, HIGH), (self.distance, 0, 1)):
+        for key, low, high in (("image", LOW, HIGH), ("distance", 0, 1)):
             if d[key].dtype == np.uint16:
                 d[key] = d[key] * np.float32((high - low) / STEPS)
                 d[key] += np.float32(low)

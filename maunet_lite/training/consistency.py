@@ -113,8 +113,7 @@ class Consistency(Supervised):
         if c.method == "cr*":
             consistency = classification_consistency(one.logits, two.logits, n)
         else:
-            rest = slice(labelled, None)
-            consistency = consistency_loss(_part(one, rest), _part(two, rest), n)
+            consistency = consistency_loss(*(_part(o, slice(labelled, None)) for o in (one, two)), n)
         total = first["loss"] + second["loss"] + c.consistency_weight * consistency
         parts = {name: (first[name] + second[name]) / 2 for name in first}
         agreement = self._agreement(one, two, batch, labelled)
@@ -148,8 +147,7 @@ def pseudo_accuracy(guess: Tensor, truth: Tensor) -> Tensor:
     >>> pseudo_accuracy(torch.zeros_like(truth), truth).item()
     0.5
     """
-    shares = [(guess[truth == c] == c).float().mean() for c in truth.unique()]
-    return torch.stack(shares).mean()
+    return torch.stack([(guess[truth == c] == c).float().mean() for c in truth.unique()]).mean()
 
 
 def _part(output: Output, rows: slice) -> Output:

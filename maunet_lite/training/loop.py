@@ -7,6 +7,7 @@ validates, saves and resumes. It runs on CPUs, one GPU, or many: ``torchrun --st
 """
 
 import math
+import os
 import time
 from collections.abc import Iterator
 
@@ -27,8 +28,6 @@ from maunet_lite.training.methods import Supervised, with_network_of_weights
 from maunet_lite.training.recipes import TrainConfig, seed_everything
 from maunet_lite.training.run import Run, StopRequest, TrainResult, interruptible
 from maunet_lite.training.validation import check_validation, in_words, scored_split, validate
-
-ENDLESS = 2**40  # draws of a training whose budget is minutes
 
 
 def learning_rate(config: TrainConfig, step: int, epoch: float, progress: float) -> float:
@@ -110,7 +109,6 @@ class _Loop:
         quiet = not (progress and self.accelerator.is_main_process)
         self.bar = tqdm(total=self.total_steps, initial=self.run.step, unit="step", disable=quiet)
         self.waited, self.busy, self.logged_at = 0.0, 0.0, self.run.step
-        self.progress, self.stopped = 0.0, False  # as `_goes_on` says
 
     def run_to_end(self) -> TrainResult:
         """Step until the budget is spent or the user interrupts; then validate and save."""
@@ -134,8 +132,11 @@ class _Loop:
         return TrainResult(run.folder, run.step, run.best_score, self.stopped, run.split)
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
-        size, workers = self.method.draws_per_step, self.config.resolved_workers()
-        draws = self.total_steps * size if self.total_steps else ENDLESS
+        size, workers = self.method.draws_per_step, self.config.workers
+        draws = self.total_steps * size if self.total_steps else 2**40  # endless: the budget is minutes
+        on_gpu = self.accelerator.device.type == "cuda"
+        if workers is None:
+            workers = min(12, max(0, (os.cpu_count() or 1) - 2)) if on_gpu else 0
         loader = DataLoader(
             Subset(self.method.patches(draws), range(self.run.step * size, draws)),
             size,
@@ -143,7 +144,7 @@ class _Loop:
             persistent_workers=workers > 0,
             multiprocessing_context="spawn" if workers else None,  # forked workers hang on OpenCV's threads
             drop_last=True,
-            pin_memory=self.accelerator.device.type == "cuda",
+            pin_memory=on_gpu,
         )
         iterator = iter(self.accelerator.prepare(loader))
         while True:

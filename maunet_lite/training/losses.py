@@ -115,9 +115,8 @@ def distance_loss(distance: Tensor, target: Tensor) -> Tensor:
         )
     error = (distance.float() - target.float()).abs()
     cells = (target > 0).float()
-    dims = (1, 2, 3)
-    inside = (error * cells).sum(dims) / cells.sum(dims).clamp(min=1)
-    outside = (error * (1 - cells)).sum(dims) / (1 - cells).sum(dims).clamp(min=1)
+    dims, sides = (1, 2, 3), (cells, 1 - cells)
+    inside, outside = ((error * side).sum(dims) / side.sum(dims).clamp(min=1) for side in sides)
     return (inside + outside).mean()
 
 
@@ -162,8 +161,5 @@ def supervised_loss(
 def _check(logits: Tensor, classes: Tensor, n_classes: int) -> None:
     if logits.ndim != 4 or logits.shape[1] < n_classes:
         raise ValueError(f"logits must be (B, C ≥ {n_classes}, H, W), got {tuple(logits.shape)}")
-    if classes.shape != (logits.shape[0], *logits.shape[2:]):
-        raise ValueError(
-            f"classes must be (B, H, W) = {(logits.shape[0], *logits.shape[2:])} class numbers, "
-            f"got {tuple(classes.shape)}"
-        )
+    if classes.shape != (expected := (logits.shape[0], *logits.shape[2:])):
+        raise ValueError(f"classes must be (B, H, W) = {expected} class numbers, got {tuple(classes.shape)}")

@@ -7,7 +7,6 @@ to ``config.json``, from which it can be repeated.
 from __future__ import annotations
 
 import json
-import os
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,12 +49,12 @@ class TrainConfig(Options):
     Watching (in steps; 0 means never)
         validate_every, save_every, log_every; validation_images : at most so many are scored, at least one.
     Machine
-        device : ``"auto"``, ``"cpu"`` or ``"cuda"``; workers : loader processes, None chooses;
-        precision : ``"float32"``, ``"bfloat16"`` (mixed: weights stay float32), or ``"auto"``: bfloat16 on
-        GPUs that compute in it, float32 elsewhere. Some CPUs (AVX-512 BF16, AMX) train much faster in
-        bfloat16, others emulate it slowly: measure with ``python -m benchmarks.training``; compile : let
-        ``torch.compile`` make kernels for the training step, which takes a minute or two at the start (and,
-        on a CPU, a C++ compiler).
+        device : ``"auto"``, ``"cpu"`` or ``"cuda"``; workers : loader processes, None
+        chooses: none without a GPU, where they would take cores away; precision : ``"float32"``,
+        ``"bfloat16"`` (mixed: weights stay float32), or ``"auto"``: bfloat16 on GPUs that compute in it,
+        float32 elsewhere. Some CPUs (AVX-512 BF16, AMX) train much faster in bfloat16, others emulate it
+        slowly: measure with ``python -m benchmarks.training``; compile : let ``torch.compile`` make kernels
+        for the training step, which takes a minute or two at the start (and, on a CPU, a C++ compiler).
     """
 
     data: str = "simulated"
@@ -120,14 +119,6 @@ class TrainConfig(Options):
             raise ValueError("the run has no budget: give steps, epochs or minutes")
         epochs = max(1, round(self.epochs * epoch_length)) if self.epochs else None
         return min((limit for limit in (self.steps, epochs) if limit), default=None)
-
-    def resolved_workers(self) -> int:
-        """Return the number of loader processes: none without a GPU, where they would take cores away."""
-        import torch
-
-        if self.workers is None and torch.cuda.is_available() and self.device != "cpu":
-            return min(12, max(0, (os.cpu_count() or 1) - 2))
-        return self.workers or 0
 
     def override(self, **changes: Any) -> TrainConfig:
         """Return a copy with fields changed; names such as ``patch`` reach into `augmentation` and `targets`.

@@ -135,8 +135,7 @@ class Run:
         path, at = self.folder / name, {"step": self.step, "minutes": self.minutes}
         tables = [pd.DataFrame([at | row for row in rows])] if rows else []
         if path.exists():
-            before = pd.read_csv(path)
-            tables.insert(0, before[before["step"] <= self.step])
+            tables.insert(0, pd.read_csv(path).loc[lambda before: before["step"] <= self.step])
         if self.writer and tables:
             with atomic_path(path) as part:
                 pd.concat(tables).to_csv(part, index=False, float_format="%.7g")
@@ -169,21 +168,16 @@ def changed_settings(before: dict[str, Any], config: TrainConfig) -> list[str]:
     >>> changed_settings(TrainConfig(minutes=1).to_dict(), TrainConfig(minutes=2, seed=3))
     ['seed 0, now 3']
     """
-    before, now = (_flat(json.loads(json.dumps(record))) for record in (before, config.to_dict()))
-    leave = set(_MAY_CHANGE)
-    if config.start_from:  # the network is that of the weights
-        leave |= {"model", "network", *HEADS}
+    before, now = (json.loads(json.dumps(record)) for record in (before, config.to_dict()))
+    for record in (before, now):
+        record |= record.pop("augmentation", {}) | record.pop("targets", {})
+    # The network is that of the weights to start from, if there are any.
+    leave = _MAY_CHANGE | ({"model", "network", *HEADS} if config.start_from else set())
     for name in ("data", "unlabelled", "start_from"):
         if now[name] and before.get(name) and Path(now[name]).resolve() == Path(before[name]).resolve():
             leave.add(name)  # written in another way
     changed = [name for name in now if name not in leave and before.get(name, now[name]) != now[name]]
     return [f"{name} {before[name]!r}, now {now[name]!r}" for name in changed]
-
-
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """Return augmentation's and targets' fields among the others."""
-    inner = [record.pop(name, {}) for name in ("augmentation", "targets")]
-    return record | inner[0] | inner[1]
 
 
 @dataclass
@@ -201,9 +195,6 @@ def interruptible() -> Iterator[StopRequest]:
     right after the first is no second request, and SIGTERM never is.
     """
     stop, asked = StopRequest(), 0.0
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
 
     def ask(signum: int, frame: object) -> None:
         nonlocal asked
@@ -212,7 +203,8 @@ def interruptible() -> Iterator[StopRequest]:
         elif signum == signal.SIGINT and time.monotonic() - asked > AGAIN:
             raise KeyboardInterrupt
 
-    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {s: signal.signal(s, ask) for s in signals}
     try:
         yield stop
     finally:

@@ -78,18 +78,15 @@ def validate(network: MAUNet, data: CellDataset, config: TrainConfig, folder: Pa
     val, training = validation_images(data, config.validation_images), network.training
     network.eval()
     try:
-        table = evaluate(network, val, split="all", progress=False, device=_device(network))
-        draw_samples(network, val, folder / "samples.png")
+        device = next(network.parameters()).device.type
+        table = evaluate(network, val, split="all", progress=False, device=device)
+        draw_samples(network, val, folder / "samples.png", device)
     finally:
         network.train(training)
     return summary(table)
 
 
-def _device(network: MAUNet) -> str:
-    return next(network.parameters()).device.type
-
-
-def draw_samples(network: MAUNet, val: CellDataset, path: Path) -> None:
+def draw_samples(network: MAUNet, val: CellDataset, path: Path, device: str) -> None:
     """Draw one image per modality with the outlines of truth and prediction."""
     from matplotlib import pyplot as plt
 
@@ -99,12 +96,10 @@ def draw_samples(network: MAUNet, val: CellDataset, path: Path) -> None:
     figure, axes = plt.subplots(2, len(first), figsize=(3 * len(first), 6), squeeze=False)
     for column, index in enumerate(first):
         sample = val[index]
-        labels = segment(predict(network, sample.image, device=_device(network))).labels
+        labels = segment(predict(network, sample.image, device=device)).labels
         for row, (what, shown) in enumerate((("truth", sample.labels), ("prediction", labels))):
-            overlay(sample.image, shown, ax=axes[row, column])
-            axes[row, column].set_title(
-                f"{sample.modality}: {what}, {len(np.unique(shown[shown > 0]))} cells", fontsize=8
-            )
+            title = f"{sample.modality}: {what}, {np.count_nonzero(np.unique(shown))} cells"
+            overlay(sample.image, shown, axes[row, column]).set_title(title, fontsize=8)
     with atomic_path(path) as part:
         figure.savefig(part, dpi=90, bbox_inches="tight")
     plt.close(figure)

@@ -298,14 +298,14 @@ def test_config_survives_json():
     ("fields", "message"),
     [
         ({"widths": (4, 4)}, "widths has 2 entries .* needs 4"),
-        ({"widths": (4, 4, 0, 8)}, "widths must be whole numbers"),
-        ({"widths": (-1, 4, 6, 8)}, "widths must be whole numbers"),
-        ({"widths": (4.5, 4, 6, 8)}, "widths must be whole numbers"),
-        ({"widths": 24}, "widths must be whole numbers"),
-        ({"widths": "auto"}, "widths must be whole numbers"),
-        ({"norm": "layer"}, r"norm='layer' is not known; choose one of instance, batch"),
-        ({"proxy": 1}, "proxy must be True or False, got 1"),
-        ({"encoder": None}, "encoder must be a name"),
+        ({"widths": (4, 4, 0, 8)}, r"widths=\(4, 4, 0, 8\) must be numbers of channels such as"),
+        ({"widths": (-1, 4, 6, 8)}, "must be a list, each a whole number of at least 0 or none"),
+        ({"widths": (4.5, 4, 6, 8)}, "must be a list, each a whole number"),
+        ({"widths": 24}, "widths=24 must be a list, each a whole number"),
+        ({"widths": "auto"}, "widths='auto' must be a list, each a whole number"),
+        ({"norm": "layer"}, "norm='layer' must be one of instance, batch"),
+        ({"proxy": 1}, "proxy=1 must be true or false"),
+        ({"encoder": None}, "encoder=None must be a text"),
     ],
 )
 def test_impossible_configurations_are_explained(fields, message):
@@ -316,7 +316,7 @@ def test_impossible_configurations_are_explained(fields, message):
 def test_unknown_names_are_explained():
     with pytest.raises(ValueError, match="preset 'unet' is not known; choose one of paper-r50"):
         build_model("unet")
-    with pytest.raises(ValueError, match="wdths is no field of ModelConfig; its fields are encoder, widths"):
+    with pytest.raises(ValueError, match="ModelConfig has no option 'wdths'; there are: encoder, widths"):
         preset_config("lite", wdths=(1, 2))
 
 
