@@ -127,5 +127,5 @@ def parse_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
             )
         package, extra = _PACKAGES.get(name, (None, None))
         if package and importlib.util.find_spec(package) is None:
-            raise ImportError(f"{package} is needed to write {name}: pip install 'maunet-lite[{extra}]'")
+            raise ImportError(f"{package} is needed to write {name}: pip install -e '.[{extra}]'")
     return tuple(dict.fromkeys(names))

@@ -124,7 +124,7 @@ class TimmEncoder(nn.Module):
         except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not fit torch
             raise ImportError(
                 f"encoders named timm:NAME need the timm library ({error}). Install it with "
-                "`pip install 'maunet-lite[timm]'` beside a torchvision that matches the installed torch "
+                "`pip install -e '.[timm]'` beside a torchvision that matches the installed torch "
                 f"({torch.__version__}), or use {', '.join(VARIANTS)}, which need nothing"
             ) from error
         keep = {} if stages is None else {"out_indices": tuple(range(stages))}

@@ -19,7 +19,7 @@ from typing import Any
 Results = Iterator[tuple[int, Any]]
 
 PER_WORKER = 3  # items in flight per worker: one at work, and the next ones ready
-INSTALL = "pip install 'maunet-lite[scale]'"
+INSTALL = "pip install -e '.[scale]'"
 DEATHS = 3  # as many workers may die over an item before it counts as the cause
 CONNECT_SECONDS = 20
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

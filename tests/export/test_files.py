@@ -36,7 +36,7 @@ def test_empty_map_is_written_too(tmp_path):
 ])  # fmt: skip
 def test_missing_package_is_named_before_anything_is_written(tmp_path, monkeypatch, formats, package, extra):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == package else name)
-    with pytest.raises(ImportError, match=rf"pip install 'maunet-lite\[{extra}\]'"):
+    with pytest.raises(ImportError, match=rf"pip install -e '\.\[{extra}\]'"):
         export(LABELS, tmp_path / "a", f"tiff,{formats}")
     assert list(tmp_path.iterdir()) == []
 

@@ -121,7 +121,7 @@ def require_zarr() -> Any:
         import zarr
     except ImportError as error:
         raise ImportError(
-            "Zarr is not installed: pip install 'maunet-lite[scale]' (Python 3.11 or newer)"
+            "Zarr is not installed: pip install -e '.[scale]' (Python 3.11 or newer)"
         ) from error
     return zarr
 
