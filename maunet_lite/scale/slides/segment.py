@@ -10,6 +10,7 @@ memory that does not grow with the image.
 """
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class SlideResult:
         Blocks that an earlier run had finished.
     block, overlap : int
         Side of a block, and the size up to which cells at seams are the same as without seams, in pixels.
+    seconds : float
+        Of this run.
     """
 
     labels: Path
@@ -58,6 +61,7 @@ class SlideResult:
     resumed: int
     block: int
     overlap: int
+    seconds: float
 
 
 class Step(NamedTuple):
@@ -151,7 +155,7 @@ def segment_slide(
     >>> result.cells, result.blocks, result.skipped
     (0, 4, 4)
     """
-    out = Path(out)
+    began, out = time.perf_counter(), Path(out)
     if out.suffix.lower() not in (".zarr", ".tif", ".tiff"):
         raise ValueError(f"{out}: label maps of slides end in .zarr, .tif or .tiff")
     config = PostprocessConfig.named(postprocess)
@@ -184,4 +188,5 @@ def segment_slide(
         cells, skipped = here.join(progress, description)
     if progress:
         tqdm.write(f"{cells} cells: {out}", file=sys.stderr)
-    return SlideResult(out, cells, slide.shape, total, skipped, resumed, here.grid.block, journal["overlap"])
+    block, overlap, seconds = here.grid.block, journal["overlap"], time.perf_counter() - began
+    return SlideResult(out, cells, slide.shape, total, skipped, resumed, block, overlap, seconds)
