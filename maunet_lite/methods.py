@@ -72,6 +72,11 @@ class Supervised:
     def patches(self, n_draws: int) -> Dataset:
         """Return labelled patches."""
         c = self.config
+        if c.wild is not None:
+            from maunet_lite.wild_patches import WildPatches  # loads MONAI
+
+            patch = c.augmentation.patch
+            return WildPatches(self.train, n_draws, patch, c.targets.intensity, c.seed, c.balance, **c.wild)
         return PatchDataset(self.train, n_draws, c.augmentation, c.targets, c.seed, c.balance)
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -39,6 +39,10 @@ class TrainConfig:
     Method
         method : ``"supervised"``, ``"cr"`` or ``"cr*"`` (see `consistency`); consistency_weight : λ of
         equation 4.
+    Images
+        augmentation : the paper's random changes (`augmentation`); wild : instead of them those of `wild`, for
+        images that nobody has seen yet, with the probabilities that differ from the usual ones; ``{}`` changes
+        none; the patch is that of `augmentation`.
     Budget (the first that is reached ends the run)
         steps : optimiser steps; epochs : passes over the training images; minutes : wall-clock time,
         validation included.
@@ -90,6 +94,7 @@ class TrainConfig:
     precision: str = "auto"
     compile: bool = False
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    wild: dict[str, float] | None = None
     targets: TargetConfig = field(default_factory=TargetConfig)
 
     def __post_init__(self) -> None:
