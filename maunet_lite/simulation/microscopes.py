@@ -45,12 +45,17 @@ def fluorescence(scene: Scene, rng: np.random.Generator, variant: str = "nuclei"
     (H, W) float32
         Radiance on the scene's canvas; the cells of one picture differ by about a decade.
     """
-    shape, diameter, n_cells = scene.labels.shape, scene.diameter, scene.n_cells
+    n_cells = scene.n_cells
     brightness = np.exp(rng.uniform(0.15, 0.6) * rng.normal(size=n_cells))
     brightness *= np.where(rng.random(n_cells) < 0.06, rng.uniform(1.5, 3.5), 1)  # dividing or dying
     amount = specimens.dna(scene, rng) if variant == "nuclei" else specimens.cytoplasm(scene, rng)
-    signal = scene.per_cell(np.clip(brightness, 0.25, 4)) * amount
-    signal += rng.uniform(0.5, 2) * specks(shape, rng, n=3, radius=(0.8, diameter / 10))
+    return glow(scene.per_cell(np.clip(brightness, 0.25, 4)) * amount, scene, rng)
+
+
+def glow(signal: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Let an amount of excited dye (H, W) reach the camera: debris, haze, background, point-spread function."""
+    shape, diameter, n_cells = scene.labels.shape, scene.diameter, scene.n_cells
+    signal = signal + rng.uniform(0.5, 2) * specks(shape, rng, n=3, radius=(0.8, diameter / 10))
     elsewhere = signal[::-1, ::-1]  # more cells of the same kind, above and below the focus
     haze = rng.uniform(0, 0.25) * blur(elsewhere, diameter / 3) + rng.uniform(0, 0.25) * blur(
         signal, diameter
@@ -109,9 +114,14 @@ def _stained(scene: Scene, rng: np.random.Generator) -> np.ndarray:
 
 
 def _unstained(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    shape, diameter = scene.labels.shape, scene.diameter
     phase = specimens.floating_cells(scene, rng, thickness=rng.uniform(0.8, 2.5))
-    phase += 0.5 * specks(shape, rng, n=6, radius=(0.8, diameter / 12))
+    return defocused(phase, scene, rng)
+
+
+def defocused(phase: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Image a phase (H, W), in radians, a little above or below the focus: dark and bright rims."""
+    shape, diameter = scene.labels.shape, scene.diameter
+    phase = phase + 0.5 * specks(shape, rng, n=6, radius=(0.8, diameter / 12))
     absorbed = rng.uniform(0.02, 0.2) * blur(specimens.dome(scene), 1)
     wave = np.exp(1j * blur(phase, 0.8).astype(np.float32) - absorbed / 2)
     farthest = np.clip((0.13 * diameter) ** 2, 10, 40)  # wavelength × distance in pixels²
@@ -148,12 +158,17 @@ def phase_contrast(scene: Scene, rng: np.random.Generator, variant: str = "sprea
     (H, W) float32
         Radiance on the scene's canvas.
     """
-    shape, diameter = scene.labels.shape, scene.diameter
     if variant == "round":
         phase = specimens.floating_cells(scene, rng, thickness=rng.uniform(0.3, 1.6))
     else:
         phase = specimens.spread_cells(scene, rng, tallest=3.5)
-    phase += rng.uniform(0.2, 0.7) * specks(shape, rng, n=phase.size / 5000, radius=(0.6, diameter / 20))
+    return zernike(phase, scene, rng)
+
+
+def zernike(phase: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Image a phase (H, W), in radians, by phase contrast, with debris and dust; see :func:`phase_contrast`."""
+    shape, diameter = scene.labels.shape, scene.diameter
+    phase = phase + rng.uniform(0.2, 0.7) * specks(shape, rng, n=phase.size / 5000, radius=(0.6, diameter / 20))
     dust = specks(shape, rng, n=3, radius=(diameter / 2, 1.5 * diameter))
     phase += 0.05 * (blur(dust, 2) - blur(dust, 4))  # dust far out of focus shows as rings
     phase = blur(phase, rng.uniform(0.6, 1.1))
@@ -185,16 +200,21 @@ def dic(scene: Scene, rng: np.random.Generator, variant: str = "round") -> np.nd
     (H, W) float32
         Radiance on the scene's canvas.
     """
-    shape, diameter = scene.labels.shape, scene.diameter
     if variant == "discs":
-        edge = np.minimum(scene.distance / (0.12 * diameter), 1)
+        edge = np.minimum(scene.distance / (0.12 * scene.diameter), 1)
         path = rng.uniform(0.35, 1.0) * edge**2 * (3 - 2 * edge)
     elif variant == "round":
         path = specimens.floating_cells(scene, rng, thickness=rng.uniform(0.6, 2))
     else:
         path = 1.5 * specimens.spread_cells(scene, rng, tallest=1)
     path = path * scene.per_cell(rng.uniform(0.7, 1.3, scene.n_cells))
-    path += 0.6 * specks(shape, rng, n=6, radius=(0.8, diameter / 15))
+    return nomarski(path, scene, rng)
+
+
+def nomarski(path: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Image an optical path (H, W), in radians, by differential interference contrast; see :func:`dic`."""
+    shape, diameter = scene.labels.shape, scene.diameter
+    path = path + 0.6 * specks(shape, rng, n=6, radius=(0.8, diameter / 15))
     slope = np.gradient(blur(path, rng.uniform(0.8, 1.4)))
     angle, shear, bias = rng.uniform(0, 2 * np.pi), rng.uniform(1.6, 3.2), rng.uniform(0.9, 1.6)
     difference = shear * (np.sin(angle) * slope[0] + np.cos(angle) * slope[1])
