@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -21,10 +22,10 @@ from maunet_lite.checkpoints import load_model
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.error_analysis import Errors, errors
 from maunet_lite.images import read_labels
-from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales, predict, resolve_device
+from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales, resolve_device, segment_sized
 from maunet_lite.matching import check_shapes
 from maunet_lite.metrics import dice, match_cells, mean_dice
-from maunet_lite.postprocessing import PostprocessConfig, connected_interiors, segment
+from maunet_lite.postprocessing import PostprocessConfig, connected_interiors
 from maunet_lite.preprocessing import class_map
 from maunet_lite.scoreboard import format_summary, summary
 
@@ -69,7 +70,7 @@ def evaluate(
     split: str = "val",
     *,
     postprocess: str | PostprocessConfig = "default",
-    scales: Sequence[float] = (1.0,),
+    scales: Sequence[float] | str = (1.0,),
     device: str = "auto",
     iou: float = 0.5,
     border: int = 2,
@@ -89,8 +90,8 @@ def evaluate(
         ``"all"`` takes every image.
     postprocess : str or PostprocessConfig, default "default"
         ``"default"``, ``"paper"``, ``"authors"``, ``"none"``, or settings of your own.
-    scales : sequence of float
-        Sizes at which the network sees the image.
+    scales : sequence of float or "auto"
+        Sizes at which the network sees the image; ``"auto"``: chosen by the estimated size of its cells.
     device : str, default "auto"
     iou, border, challenge_compatible
         Rules of :func:`maunet_lite.metrics.match_cells`.
@@ -123,7 +124,8 @@ def evaluate(
         If the model does not exist, or a label map of the dataset is damaged.
     """
     models = [model] if isinstance(model, (str, Path)) or not isinstance(model, Sequence) else list(model)
-    checked_scales(scales, 0, MULTI_SCALE_LIMIT)
+    if not isinstance(scales, str):
+        checked_scales(scales, 0, MULTI_SCALE_LIMIT)
     target = resolve_device(device)
     models = [load_model(m, target) if isinstance(m, (str, Path)) else m for m in models]
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
@@ -133,11 +135,11 @@ def evaluate(
     def method(index: int) -> Scored:
         image = data.image(index)
         start = time.perf_counter()
-        maps = predict(models, image, scales=scales, device=target, **options)
-        labels = segment(maps, config).labels
+        labels, maps, _ = segment_sized(models, image, config, scales, device=target, **options)
         seconds = time.perf_counter() - start
-        classes = maps.probabilities[:3]  # the proxy, the fourth, is never the class of a pixel
-        return Scored(labels, seconds, connected_interiors(maps), classes.argmax(axis=0), len(classes))
+        classes, plain = maps.probabilities[:3], connected_interiors(maps)  # the proxy is no pixel's class
+        shown = [_resized(part, labels.shape) for part in (plain, classes.argmax(axis=0).astype(np.uint8))]
+        return Scored(labels, seconds, *shown, len(classes))
 
     return _table(data, method, Rules(iou, border, challenge_compatible), progress)
 
@@ -282,6 +284,13 @@ def _scores(truth: np.ndarray, scored: Scored, rules: Rules, failed: bool) -> di
         | {"cells": _number_of_cells(truth), "cells_predicted": _number_of_cells(scored.labels)}
         | {"seconds": scored.seconds, "tolerance_s": tolerance, "within_tolerance": in_time}
     )
+
+
+def _resized(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Bring labels or classes of an enlarged image to the image's own shape."""
+    if labels.shape == shape:
+        return labels
+    return cv2.resize(labels, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _number_of_cells(labels: np.ndarray) -> int:

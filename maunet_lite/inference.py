@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,8 @@ from maunet_lite.postprocessing import Maps, PostprocessConfig
 from maunet_lite.postprocessing import segment as segment_maps
 from maunet_lite.prepared import prepare, run_windows
 from maunet_lite.preprocessing import normalize
+from maunet_lite.run_lengths import number_in_reading_order
+from maunet_lite.size import Size, estimate_diameter, zoom_for
 from maunet_lite.windows import AxisWindow, plan_axis, resample
 
 PUBLISHED_SCALES = (1.0, 1.25, 1.5)
@@ -82,7 +85,9 @@ def segment(
     model: Model | Sequence[Model] = "lite",
     device: str | torch.device = "auto",
     postprocess: str | PostprocessConfig = "default",
-    scales: Sequence[float] = (1.0,),
+    scales: Sequence[float] | str = "auto",
+    *,
+    diameter: float | None = None,
     **options: object,
 ) -> np.ndarray:
     """Segment the cells of an image: `predict`, then `postprocessing.segment`.
@@ -97,8 +102,11 @@ def segment(
         ``"auto"`` takes a GPU where there is one.
     postprocess : str or PostprocessConfig
         A name `PostprocessConfig.named` knows, or the numbers themselves.
-    scales : sequence of float
-        Sizes at which the network sees the image, relative to its own.
+    scales : sequence of float or "auto"
+        Sizes at which the network sees the image, relative to its own. ``"auto"``: one, the size at which the
+        network knows cells of this diameter best (`choose_size`).
+    diameter : float, optional
+        Diameter of the cells in pixels, instead of an estimate; only with ``scales="auto"``.
     **options
         Passed to `predict`.
 
@@ -115,17 +123,108 @@ def segment(
     (40, 60)
     """
     config = PostprocessConfig.named(postprocess) if isinstance(postprocess, str) else postprocess
-    return segment_maps(predict(model, image, scales, device=device, **options), config).labels
+    return segment_sized(model, image, config, scales, diameter=diameter, device=device, **options).labels
+
+
+class Sized(NamedTuple):
+    """Cells of an image, (H, W) int32, the maps that they were found in, and the size that was chosen.
+
+    Where the image was enlarged, the maps are those of the enlarged image.
+    """
+
+    labels: np.ndarray
+    maps: Maps
+    size: Size | None
+
+
+def segment_sized(
+    model_or_models: Model | Sequence[Model],
+    image: np.ndarray,
+    config: PostprocessConfig,
+    scales: Sequence[float] | str = "auto",
+    *,
+    diameter: float | None = None,
+    device: str | torch.device = "auto",
+    **options: object,
+) -> Sized:
+    """Segment as `segment` does, and tell how.
+
+    Small cells are cut apart where the network saw them, in the enlarged image: in the image's own pixels
+    nothing is left of the boundaries between them.
+
+    Returns
+    -------
+    Sized
+    """
+    if not isinstance(scales, str):
+        maps = predict(model_or_models, image, scales, diameter=diameter, device=device, **options)
+        return Sized(segment_maps(maps, config, keep_steps=False).labels, maps, None)
+    _check_auto(scales)
+    size = choose_size(model_or_models, image, device=device, diameter=diameter)
+    if size.zoom <= 1:
+        maps = size.maps or predict(model_or_models, image, (size.zoom,), device=device, **options)
+        return Sized(segment_maps(maps, config, keep_steps=False).labels, maps, size)
+    shape = np.shape(image)[:2]
+    larger = [round(n * size.zoom) for n in shape[::-1]]
+    normalized = normalize(image, intensity_of(as_models(model_or_models)))
+    enlarged = cv2.resize(normalized, larger, interpolation=cv2.INTER_LINEAR)
+    maps = predict(model_or_models, enlarged, (1.0,), device=device, normalized=True, **options)
+    labels = segment_maps(maps, config, keep_steps=False).labels
+    labels = cv2.resize(labels, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return Sized(number_in_reading_order(labels), maps, size)
+
+
+def choose_size(
+    model_or_models: Model | Sequence[Model],
+    image: np.ndarray,
+    *,
+    device: str | torch.device = "auto",
+    diameter: float | None = None,
+) -> Size:
+    """Say at which scale the network is to see an image, and why.
+
+    Parameters
+    ----------
+    model_or_models, image, device
+        As in `predict`.
+    diameter : float, optional
+        Of the cells in pixels, if it is known; else it is estimated (`size.estimate_diameter`).
+
+    Returns
+    -------
+    Size
+
+    Examples
+    --------
+    >>> from maunet_lite.model import build_model
+    >>> choose_size(build_model("lite"), np.zeros((90, 70)), diameter=104, device="cpu").zoom
+    0.25
+    """
+    if diameter is not None:
+        return Size(float(diameter), zoom_for(diameter))
+    models = as_models(model_or_models)
+
+    def look(part: np.ndarray) -> Maps:
+        return predict(models, part, (1.0,), device=device, normalized=True)
+
+    return estimate_diameter(look, normalize(image, intensity_of(models)))
+
+
+def _check_auto(scales: str) -> None:
+    if scales != "auto":
+        raise ValueError(f'scales is {scales!r}; expected "auto" or numbers such as (1, 1.25, 1.5)')
 
 
 def predict(
     model_or_models: Model | Sequence[Model],
     image: np.ndarray,
-    scales: Sequence[float] = (1.0,),
+    scales: Sequence[float] | str = (1.0,),
     window: int | None = None,
     overlap: float | None = None,
     device: str | torch.device = "auto",
     *,
+    diameter: float | None = None,
+    normalized: bool = False,
     batch_size: int | None = None,
     memory: float | None = None,
     half: bool | None = None,
@@ -148,8 +247,9 @@ def predict(
         weights.
     image : ndarray
         (H, W) or (H, W, C), at least 1 × 1 pixels, of any type that `preprocessing.normalize` takes.
-    scales : sequence of float
+    scales : sequence of float or "auto"
         Sizes at which the network sees the image, relative to its own; the authors use (1, 1.25, 1.5).
+        ``"auto"``: the one that `choose_size` chooses.
     window : int, optional
         Largest side of the square windows in pixels, a multiple of the networks' stride. By default 512 as in
         the paper, and 1024 for networks that only have batch normalisation, whose result does not depend on
@@ -158,6 +258,10 @@ def predict(
         Fraction of the window that neighbours share at least and blend over; by default 128 pixels of it.
     device : str or torch.device
         See `resolve_device`.
+    diameter : float, optional
+        Diameter of the cells in pixels, with ``scales="auto"``: no estimate is made.
+    normalized : bool
+        The image is (H, W, 3) float32 in [0.01, 0.99] already.
     batch_size : int, optional
         Windows computed at once; by default 1 on the CPU, and as many as `memory` holds on a GPU.
     memory : float, optional
@@ -195,7 +299,15 @@ def predict(
     models = as_models(model_or_models)
     device = resolve_device(device)
     half = checked_half(half, device)
-    planes = _planes(image, intensity_of(models))
+    if isinstance(scales, str):
+        _check_auto(scales)
+        size = choose_size(models, image, device=device, diameter=diameter)
+        if size.maps is not None:
+            return size.maps
+        scales = (size.zoom,)
+    elif diameter is not None:
+        raise ValueError(f'diameter sets the scale: leave out scales={tuple(scales)}, or say "auto"')
+    planes = _planes(image, intensity_of(models), normalized)
     height, width = planes.shape[1:]
     scales = checked_scales(scales, height * width, single_scale_above)
     heads = Heads.of(models)
@@ -262,9 +374,9 @@ def intensity_of(models: Sequence[MAUNet]) -> str:
     return ways[0]
 
 
-def _planes(image: np.ndarray, intensity: str) -> Tensor:
-    """Return the normalised image as (3, H, W), or (1, H, W) if it is grey."""
-    normalized = normalize(image, intensity)
+def _planes(image: np.ndarray, intensity: str, done: bool = False) -> Tensor:
+    """Return the normalised image as (3, H, W), or (1, H, W) if it is grey; it may be normalised already."""
+    normalized = image if done else normalize(image, intensity)
     if np.ndim(image) == 2 or np.shape(image)[2] == 1:
         normalized = normalized[..., :1].copy()  # the other two channels are the same: a third of the memory
     return torch.from_numpy(normalized).permute(2, 0, 1)

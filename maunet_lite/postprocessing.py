@@ -119,10 +119,10 @@ def segment(
     if not config.refine:
         labels = _connected_interiors(maps)
         return Segmentation(labels, {"final": labels} if keep_steps else {})
-    foreground, interior = kept(threshold_maps(maps, config))
+    foreground, interior = kept(threshold_maps(maps, config, yardstick.sure if yardstick else None))
     pieces, _ = label_components(interior)
     width = yardstick.width if yardstick else mean_cell_width(pieces)
-    highest, highest_blurred, mean_area = yardstick[1:] if yardstick else (None, None, None)
+    highest, highest_blurred, mean_area = yardstick[1:4] if yardstick else (None, None, None)
     distance = interior_distance(pieces) if maps.distance is None else maps.distance
     relief = make_relief(distance, config, highest)
     blurred = blur_distance(distance, width, config)

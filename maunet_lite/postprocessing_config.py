@@ -20,12 +20,15 @@ class Yardstick(NamedTuple):
         Largest value of the blurred distance field.
     mean_area : float
         Mean area of the cells before the smallest are removed, in pixels.
+    sure : float, optional
+        How sure a piece of the interior must be (:func:`~maunet_lite.postprocessing_steps.sure_enough`).
     """
 
     width: float
     highest: float
     highest_blurred: float
     mean_area: float
+    sure: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class PostprocessConfig:
     sure_interior : float
         Step 1: a piece of the interior counts if the probability is above this in one of its pixels at least.
         A second, stricter threshold that a piece has to pass only once (hysteresis) tells small cells from
-        specks.
+        specks. Where all cells are small, less is asked.
     min_interior : int
         Step 1: a piece of the interior counts if it has this many pixels at least.
     blur : float

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy.ndimage import find_objects
 
 from maunet_lite.maps import Maps
 from maunet_lite.postprocessing import PostprocessConfig, Yardstick, mean_cell_width, segment
-from maunet_lite.postprocessing_steps import blur_distance, threshold_maps
+from maunet_lite.postprocessing_steps import blur_distance, sure_enough, threshold_maps
 from maunet_lite.run_lengths import label_components
 from maunet_lite.slide_maps import Region, SlideNetwork
 
@@ -50,7 +51,8 @@ def measure_sample(maps: Sequence[Maps], config: PostprocessConfig, whole: bool)
     """
     if not config.refine:
         return Sample(Yardstick(0.0, 0.0, 0.0, 0.0), _extent([segment(m, config).labels for m in maps]))
-    interiors = [label_components(threshold_maps(m, config).interior)[0] for m in maps]
+    sure = _sure(maps, config)
+    interiors = [label_components(threshold_maps(m, config, sure).interior)[0] for m in maps]
     if whole and maps:
         width = mean_cell_width(interiors[0])
     else:
@@ -58,13 +60,21 @@ def measure_sample(maps: Sequence[Maps], config: PostprocessConfig, whole: bool)
     distances = [m.distance for m in maps if m.distance is not None]
     highest = max((float(d.max()) for d in distances), default=1.0)
     blurred = max((float(blur_distance(d, width, config).max()) for d in distances), default=1.0)
-    draft = Yardstick(width, highest, blurred, 0.0)
+    draft = Yardstick(width, highest, blurred, 0.0, sure)
     labels = [segment(m, config, keep_steps=False, yardstick=draft).labels for m in maps]
     if whole and maps:
         mean = float(np.count_nonzero(labels[0]) / max(int(labels[0].max()), 1))
     else:
         mean = _mean_area(labels)
     return Sample(draft._replace(mean_area=mean), _extent(labels))
+
+
+def _sure(maps: Sequence[Maps], config: PostprocessConfig) -> float:
+    """How sure pieces of the interior must be, by the sizes of all of them."""
+    every = replace(config, sure_interior=0.0, min_interior=0)
+    interiors = [label_components(threshold_maps(m, every).interior)[0] for m in maps]
+    areas = [np.bincount(pieces.ravel())[1:] for pieces in interiors]
+    return sure_enough(np.concatenate([*areas, np.zeros(0, dtype=np.int64)]), config)
 
 
 def _mean_area(maps: Sequence[np.ndarray]) -> float:

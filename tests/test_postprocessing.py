@@ -212,7 +212,7 @@ def test_step_1_thresholds_and_wants_every_piece_to_be_sure_once():
     foreground, inside = threshold_maps(maps, PostprocessConfig(sure_interior=0))
     assert foreground.tolist() == [[True, True, False, True, True, True]]  # strictly below 0.3
     assert inside.tolist() == [[True, True, False, True, False, True]]  # strictly above 0.7
-    _, inside = threshold_maps(maps, PostprocessConfig(sure_interior=0.85))
+    _, inside = threshold_maps(maps, PostprocessConfig(), sure=0.85)
     assert inside.tolist() == [[True, True, False, False, False, True]]
     _, inside = threshold_maps(maps, PostprocessConfig(sure_interior=0, min_interior=2))
     assert inside.tolist() == [[True, True, False, False, False, False]]
