@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,12 +29,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 
-from benchmarks.ablation import circumstances
-from benchmarks.training_runs import trained, training_parser, use_temporary_folder, write_table
+from benchmarks.training_runs import commit, trained, training_parser, use_temporary_folder, write_table
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.evaluation import evaluate
 from maunet_lite.images import atomic_path
+from maunet_lite.inference import resolve_device
 from maunet_lite.recipes import RECIPES, TrainConfig
 
 RESULTS = Path(__file__).parent / "results" / "unseen.csv"
@@ -61,7 +63,7 @@ def joined(folders: Sequence[Path], out: Path) -> Path:
     folders : sequence of Path
         Each with ``images/``, ``labels/`` and ``metadata.csv``; image names must differ between them.
     out : Path
-        Made anew if the folders changed.
+        Used as it is if it holds the same images.
     """
     tables = [load_dataset(folder).table.assign(folder=str(Path(folder).resolve())) for folder in folders]
     table = pd.concat(tables, ignore_index=True)
@@ -70,10 +72,8 @@ def joined(folders: Sequence[Path], out: Path) -> Path:
             f"two of the folders hold {table['image'][table['image'].duplicated()].iloc[0]!r}: rename one"
         )
     columns = ["image", "modality", "source", "split"]
-    if out.exists() and load_dataset(out).table[columns].equals(
-        load_dataset(out).table[columns].iloc[: len(table)]
-    ):
-        if len(load_dataset(out).table) == len(table):
+    if out.exists():
+        if set(load_dataset(out).table["image"]) == set(table["image"]):
             return out
         raise SystemExit(f"{out} was joined from other folders: remove it, or name another --out")
     with atomic_path(out) as unfinished:
@@ -127,13 +127,20 @@ def scores(weights: Path, row: Row, data: CellDataset, options: argparse.Namespa
         )
 
     sources = data.table["source"]
-    unseen = data.select(np.flatnonzero(sources == row.source)).labelled()
-    evenly = np.unique(np.linspace(0, len(unseen) - 1, min(options.images, len(unseen))).astype(int))
-    unseen = unseen.select(evenly.tolist())
+    unseen = evenly(data.select(np.flatnonzero(sources == row.source)).labelled(), options.images)
     seen = data.select(np.flatnonzero((data.table["split"] == "val") & (sources != row.source))).labelled()
-    found = {"images": len(unseen), "f1": mean(unseen)}
-    found["f1_auto"] = mean(unseen, scales="auto")
-    return found | {"f1_val": mean(seen) if len(seen) else float("nan")}
+    seen = evenly(seen, options.images if options.quick else len(seen))
+    return {
+        "images": len(unseen),
+        "f1": mean(unseen),
+        "f1_auto": mean(unseen, scales="auto"),
+        "f1_val": mean(seen) if len(seen) else float("nan"),
+    }
+
+
+def evenly(data: CellDataset, n: int) -> CellDataset:
+    """Return at most `n` images of a dataset, evenly spaced."""
+    return data.select(np.unique(np.linspace(0, len(data) - 1, min(n, len(data))).astype(int)).tolist())
 
 
 def run(row: Row, data: CellDataset, options: argparse.Namespace) -> None:
@@ -148,6 +155,14 @@ def run(row: Row, data: CellDataset, options: argparse.Namespace) -> None:
     about = {"steps": options.steps, "minutes": round(minutes, 1)} | circumstances(options)
     write_table(pd.DataFrame([row._asdict() | found | about]), done)
     collect(options)
+
+
+def circumstances(options: argparse.Namespace) -> dict[str, str]:
+    """Return what a reader must know about a number."""
+    device = resolve_device(options.device)
+    machine = platform.machine() if device.type == "cpu" else torch.cuda.get_device_name(device)
+    data = "+".join(Path(name).name for name in options.data)
+    return {"commit": commit(), "machine": f"{machine}, {options.precision}", "data": data}
 
 
 def collect(options: argparse.Namespace) -> pd.DataFrame:

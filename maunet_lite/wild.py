@@ -27,7 +27,7 @@ from maunet_lite.preprocessing import make_targets
 from maunet_lite.simulation.fields import illumination, smooth_noise, specks
 
 Data = dict[Hashable, Any]
-SIZES = (8.0, 120.0)  # pixels: diameters of the cells that the network gets to see
+SIZES = (10.0, 72.0)  # pixels: diameters that the network gets to see, wider than what `size` leaves to it
 ZOOMS = (0.12, 4.0)  # beyond, nothing is left of an image, or nothing new comes in
 
 
@@ -299,8 +299,8 @@ def wild_transforms(patch: int = 256, **probabilities: float) -> Compose:
     >>> patch["image"].shape[:2], patch["classes"].shape, patch["distance"].dtype
     ((64, 64), (64, 64), dtype('float32'))
     """
-    usual = {"size": 0.7, "colour": 0.3, "polarity": 0.2, "debris": 0.12, "light": 0.4, "sparse": 0.08,
-             "focus": 0.25, "noise": 0.25}  # fmt: skip
+    usual = {"size": 0.6, "colour": 0.25, "polarity": 0.15, "debris": 0.1, "light": 0.35, "sparse": 0.06,
+             "focus": 0.2, "noise": 0.2}  # fmt: skip
     if unknown := set(probabilities) - set(usual):
         raise ValueError(f"{', '.join(sorted(unknown))} is none of the transforms {', '.join(usual)}")
     p = usual | probabilities
