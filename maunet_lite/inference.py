@@ -28,7 +28,7 @@ from maunet_lite.postprocessing import segment as segment_maps
 from maunet_lite.prepared import prepare, run_windows
 from maunet_lite.preprocessing import normalize
 from maunet_lite.run_lengths import number_in_reading_order
-from maunet_lite.size import Size, estimate_diameter, zoom_for
+from maunet_lite.size import Size, estimate_diameter, negative, zoom_for
 from maunet_lite.windows import AxisWindow, plan_axis, resample
 
 PUBLISHED_SCALES = (1.0, 1.25, 1.5)
@@ -161,14 +161,16 @@ def segment_sized(
         return Sized(segment_maps(maps, config, keep_steps=False).labels, maps, None)
     _check_auto(scales)
     size = choose_size(model_or_models, image, device=device, diameter=diameter)
+    if size.maps is not None:
+        return Sized(segment_maps(size.maps, config, keep_steps=False).labels, size.maps, size)
+    seen = normalize(image, intensity_of(as_models(model_or_models)))
+    seen = negative(seen) if size.negative else seen
+    shape, how = seen.shape[:2], {"device": device, "normalized": True, **options}
     if size.zoom <= 1:
-        maps = size.maps or predict(model_or_models, image, (size.zoom,), device=device, **options)
+        maps = predict(model_or_models, seen, (size.zoom,), **how)
         return Sized(segment_maps(maps, config, keep_steps=False).labels, maps, size)
-    shape = np.shape(image)[:2]
     larger = [round(n * size.zoom) for n in shape[::-1]]
-    normalized = normalize(image, intensity_of(as_models(model_or_models)))
-    enlarged = cv2.resize(normalized, larger, interpolation=cv2.INTER_LINEAR)
-    maps = predict(model_or_models, enlarged, (1.0,), device=device, normalized=True, **options)
+    maps = predict(model_or_models, cv2.resize(seen, larger, interpolation=cv2.INTER_LINEAR), (1.0,), **how)
     labels = segment_maps(maps, config, keep_steps=False).labels
     labels = cv2.resize(labels, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     return Sized(number_in_reading_order(labels), maps, size)
@@ -198,7 +200,7 @@ def choose_size(
     --------
     >>> from maunet_lite.model import build_model
     >>> choose_size(build_model("lite"), np.zeros((90, 70)), diameter=104, device="cpu").zoom
-    0.25
+    0.2692307692307692
     """
     if diameter is not None:
         return Size(float(diameter), zoom_for(diameter))
@@ -305,6 +307,8 @@ def predict(
         if size.maps is not None:
             return size.maps
         scales = (size.zoom,)
+        if size.negative:
+            image, normalized = negative(normalize(image, intensity_of(models))), True
     elif diameter is not None:
         raise ValueError(f'diameter sets the scale: leave out scales={tuple(scales)}, or say "auto"')
     planes = _planes(image, intensity_of(models), normalized)
