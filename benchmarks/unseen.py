@@ -1,18 +1,19 @@
 """How well does a recipe do on a source of images that it never saw?
 
-    python -m benchmarks.unseen --data cells more [--steps 600] [--variants wild wild+teacher paper] [--minutes 60]
+    python -m benchmarks.unseen --data cells more [--steps 600] [--variants paper wild …] [--minutes 60]
 
-For every source of the folders: train the `lite` network without it, from nothing, and score it on images of it. The
-mean over sources is the number to raise, beside the validation split of the sources that were there. Variants:
+For every source of the folders: train the `lite` network without it, from nothing, and score it on images of
+it. The mean over sources is the number to raise, beside the validation split of the sources that were there.
+Variants:
 
 - ``paper``: the paper's augmentation, recipe `lite`
 - ``wild``: the transforms of :mod:`maunet_lite.wild`
 - ``wild+teacher``: with simulated pictures of :mod:`maunet_lite.simulation.teacher` besides
 - any of these with ``-noproxy``; ``wild-NAME``: without one of the transforms, such as ``wild-polarity``
 
-What is done is not done again, and a training that was interrupted goes on: with ``--minutes`` no further one is
-begun after that time, and the same command goes on later. After each training the CSV is written: one line per
-variant, source and seed, with ``f1`` on the source left out, ``f1_auto`` on it with the size of its cells
+What is done is not done again, and a training that was interrupted goes on: with ``--minutes`` no further one
+is begun after that time, and the same command goes on later. After each training the CSV is written: one line
+per variant, source and seed, with ``f1`` on the source left out, ``f1_auto`` on it with the size of its cells
 estimated, ``f1_val`` on the validation images of all others. Budgets are equal in steps and patches.
 """
 

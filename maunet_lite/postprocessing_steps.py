@@ -213,8 +213,8 @@ def sure_enough(areas: np.ndarray, config: PostprocessConfig) -> float:
     Returns
     -------
     float
-        `sure_interior`, or, where the pieces are less than 10 pixels wide (square root of the mean over pixels,
-        not over pieces, lest specks count), less: at 6 pixels no more than `interior`.
+        `sure_interior`, or, where the pieces are less than 10 pixels wide (square root of the mean area over
+        pixels, not over pieces, lest specks count), less: at 6 pixels no more than `interior`.
 
     Examples
     --------

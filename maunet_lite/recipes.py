@@ -40,9 +40,9 @@ class TrainConfig:
         method : ``"supervised"``, ``"cr"`` or ``"cr*"`` (see `consistency`); consistency_weight : λ of
         equation 4.
     Images
-        augmentation : the paper's random changes (`augmentation`); wild : instead of them those of `wild`, for
-        images that nobody has seen yet, with the probabilities that differ from the usual ones; ``{}`` changes
-        none; the patch is that of `augmentation`.
+        augmentation : the paper's random changes (`augmentation`); wild : instead of them those of `wild`,
+        for images that nobody has seen yet, with the probabilities that differ from the usual ones (``{}``:
+        none does); the patch is that of `augmentation`.
     Budget (the first that is reached ends the run)
         steps : optimiser steps; epochs : passes over the training images; minutes : wall-clock time,
         validation included.

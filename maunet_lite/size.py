@@ -1,13 +1,13 @@
 """How large are the cells, and are they dark or bright? Asked before an image is segmented.
 
 The network knows cells of some sizes best (:data:`TYPICAL`). Here it looks at the image, or at a window of
-it, at several scales an octave apart. At the right one it is sure of itself: pixels belong clearly to cells or
-to the background, and the distance field is that of the cells which the post-processing finds in it. Where
+it, at several scales an octave apart. At the right one it is sure of itself: pixels belong clearly to cells
+or to the background, and the distance field is that of the cells which the post-processing finds in it. Where
 cells are too large or too small, it is not. The surest look measures the cells (:func:`estimate_diameter`).
 In the same way it tells a picture from its negative: if it is surer of that, cells are sought there.
 
-The looks cost little: a coarse one has few pixels, and a fine one is taken at the window where the coarse ones
-saw most cells.
+The looks cost little: a coarse one has few pixels, and a fine one is taken at the window where the coarse
+ones saw most cells.
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ RANGE = (
 )  # pixels: cells of about these sizes are segmented as well, so the image is left as it is
 TOLERATED = (10.0, 56.0)  # pixels: so it is with these, unless another look is surer by more than …
 MARGIN = 0.06
-TARGET = 32.0  # pixels: of estimates, which lean towards the larger cells, as TYPICAL is of true diameters
+TARGET = 38.0  # pixels: of estimates, which lean to the larger cells; TYPICAL is of true diameters
 SCALES = (0.25, 0.5, 1.0, 2.0)  # of the looks
-WINDOWS = (192, 320)  # least and largest side of a look, in pixels of the network; between, half the image's
+WINDOWS = (
+    160,
+    320,
+)  # least and largest side of a look in pixels of the network; between, a share of the image's
+SHARES = {0.25: 0.5, 0.5: 0.45, 1.0: 0.35, 2.0: 0.3}  # of the sides of the image, in pixels of the network
 ZOOMS = (1 / 16, 3.0)  # no image is enlarged or reduced further
 SURER = 0.05  # the network must be surer of the negative by so much, and see there …
 AS_MANY = 0.6  # … such a share of the cells at least: not only the gaps in a crowd
@@ -154,10 +158,11 @@ def estimate_diameter(look: Look, image: np.ndarray, scales: Sequence[float] = S
     ...     interior = bright * np.float32(0.99 if 10 < side < 30 else 0.75)
     ...     return Maps(np.stack([1 - interior, interior]), interior)
     >>> image = np.full((400, 400, 3), 0.01, dtype=np.float32)
-    >>> image[40:140, 40:140] = image[40:140, 240:340] = image[240:340, 40:140] = image[240:340, 240:340] = 0.99
+    >>> image[40:140, 40:140] = image[40:140, 240:340] = 0.99
+    >>> image[240:340, 40:140] = image[240:340, 240:340] = 0.99
     >>> size = estimate_diameter(look, image)
     >>> round(size.diameter), round(size.zoom, 2)
-    (113, 0.27)
+    (113, 0.29)
     """
     size, surest = _looked(look, image, scales)
     if surest is None or not _surer_of_negative(look, *surest):
@@ -181,12 +186,11 @@ def _looked(
     look: Look, image: np.ndarray, scales: Sequence[float]
 ) -> tuple[Size, tuple[np.ndarray, Maps] | None]:
     """Return the size, and the part of the image that the surest look saw, with its maps."""
-    largest = int(np.clip(math.sqrt(math.prod(image.shape[:2])) / 2, *WINDOWS))
     looks: list[Seen] = []
     where = np.array([0.5, 0.5])  # of the image: where a window is taken
     best, surest = None, -math.inf
     for scale in sorted(scales):
-        part, whole = _part(image, scale, where, largest)
+        part, whole = _part(image, scale, where)
         if min(part.shape[:2]) < SMALLEST and scale < 1:
             continue
         maps = look(part)
@@ -203,7 +207,7 @@ def _looked(
 
 
 def _surer_of_negative(look: Look, part: np.ndarray, maps: Maps) -> bool:
-    """Tell whether the network is surer of the negative of a part of the image, in its most crowded window."""
+    """Tell whether the network is surer of the negative, in the most crowded window of a part."""
     middle, sides = _crowded(maps, WINDOWS[0]), [min(WINDOWS[0], n) for n in part.shape[:2]]
     starts = [
         int(np.clip(at - side // 2, 0, n - side))
@@ -226,9 +230,11 @@ def _zoom(best: Seen, looks: Sequence[Seen]) -> float:
     return float(np.clip(math.sqrt(TARGET / best.diameter * best.scale), *ZOOMS))
 
 
-def _part(image: np.ndarray, scale: float, where: np.ndarray, largest: int) -> tuple[np.ndarray, bool]:
-    """Return the image at `scale`, or a window of it around `where` if that is large; and whether it is all."""
-    side = math.ceil(largest / scale)
+def _part(image: np.ndarray, scale: float, where: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return the image at `scale`, or a window around `where` if that is large; and whether it is all."""
+    share = SHARES.get(scale, 0.4) * math.sqrt(math.prod(image.shape[:2]))
+    small = max(image.shape[:2]) * scale <= WINDOWS[1] and scale <= 1  # maps at scale 1 may be used again
+    side = math.ceil((WINDOWS[1] if small else float(np.clip(share, *WINDOWS))) / scale)
     starts = [
         int(np.clip(round(at * n) - side // 2, 0, max(0, n - side)))
         for at, n in zip(where, image.shape[:2], strict=True)

@@ -1,14 +1,14 @@
 """Training patches for images that nobody has seen yet: any size, any light, any colour, dust and noise.
 
-The paper's augmentation (section 3.2.2) varies what the training images show. Users' images differ by more: cells
-ten times larger, dark cells in bright walls, one colour of three, a few cells on an empty slide. Here stand
-dictionary transforms in the manner of MONAI, one for each such difference, each with a probability ``prob`` of its
-own, so that a table can tell what each one brings. :func:`wild_transforms` puts them into a ``Compose`` that may be
-printed, shortened and reused.
+The paper's augmentation (section 3.2.2) varies what the training images show. Users' images differ by more:
+cells ten times larger, dark cells in bright walls, one colour of three, a few cells on an empty slide. Here
+stand dictionary transforms in the manner of MONAI, one for each such difference, each with a probability
+``prob`` of its own, so that a table can tell what each one brings. :func:`wild_transforms` puts them into a
+``Compose`` that may be printed, shortened and reused.
 
 Inside they are NumPy and OpenCV on (H, W, C) arrays: a patch costs milliseconds where a training step costs a
-second. All randomness comes from MONAI's ``set_random_state``; :class:`WildPatches` sets it from the seed and the
-number of the draw alone.
+second. All randomness comes from MONAI's ``set_random_state``; :class:`WildPatches` sets it from the seed and
+the number of the draw alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ZOOMS = (0.12, 4.0)  # beyond, nothing is left of an image, or nothing new comes
 
 
 class _RandomTransformd(RandomizableTransform, MapTransform):
-    """What the transforms below share: a probability, and a NumPy generator that follows MONAI's random state."""
+    """What the transforms share: a probability, and a NumPy generator that follows MONAI's random state."""
 
     def __init__(self, prob: float) -> None:
         MapTransform.__init__(self, ["image"])
@@ -64,10 +64,10 @@ class _RandomTransformd(RandomizableTransform, MapTransform):
 class RandomSizedWindowd(_RandomTransformd):
     """Cut a window and zoom it so that its cells measure what was drawn for them; make the targets of it.
 
-    Takes ``image`` (H, W, C) float32, ``labels`` (H, W) integer and ``diameter``, the median of the cells in
-    pixels (NaN: unknown, the zoom is then drawn around 1). Puts ``image`` (patch, patch, C), ``classes`` uint8 and
-    ``distance`` float32 (patch, patch) in their place. Targets are made after the zoom: boundaries stay one pixel
-    thick at least, however small the cells become.
+    Takes ``image`` (H, W, C) float32, ``labels`` (H, W) integer and ``diameter``, the median of the cells
+    in pixels (NaN: unknown, the zoom is then drawn around 1). Puts ``image`` (patch, patch, C), ``classes``
+    uint8 and ``distance`` float32 (patch, patch) in their place. Targets are made after the zoom:
+    boundaries stay one pixel thick at least, however small the cells become.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
-"""Patches of :mod:`maunet_lite.wild` by number: images and label maps are kept at hand, targets are made anew.
+"""Patches of :mod:`maunet_lite.wild` by number: label maps are kept at hand, targets are made anew.
 
-A patch that shows cells at a quarter of their size needs targets of that size, so label maps are stored and not the
-targets of the whole image. Draw number k depends on the seed and on k alone, as in :mod:`maunet_lite.patches`.
+A patch that shows cells at a quarter of their size needs targets of that size, so label maps are stored and
+not the targets of the whole image. Draw number k depends on the seed and on k alone, as in
+:mod:`maunet_lite.patches`.
 """
 
 from __future__ import annotations

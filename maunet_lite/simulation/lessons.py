@@ -53,7 +53,7 @@ def shining_rods(scene: Scene, rng: np.random.Generator) -> np.ndarray:
 
 
 def _flat(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Phase of flat adherent cells in radians: a thin sheet with ruffles, a low nucleus, granules around it."""
+    """Phase of flat adherent cells in radians: a thin sheet, ruffles, a low nucleus, granules around it."""
     diameter, inside = scene.diameter, specimens.nuclei(scene, rng)
     edge = 1 - np.exp(-scene.distance / rng.uniform(0.5, 3))
     sheet = scene.per_cell(rng.uniform(0.03, 0.35, scene.n_cells)) * edge
@@ -83,7 +83,7 @@ def _wall(scene: Scene, thickness: float) -> np.ndarray:
 
 
 def shining_walls(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """A dye of membranes: dark cells in bright walls, some walls brighter than others, some with a nucleus."""
+    """Image a dye of membranes: dark cells in bright walls, some with a nucleus."""
     wall = _wall(scene, rng.uniform(0.02, 0.1)) * (
         1 + 0.3 * smooth_noise(scene.labels.shape, scene.diameter, rng)
     )
@@ -94,8 +94,8 @@ def shining_walls(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     return glow(np.maximum(wall, 0) * brightness + inside, scene, rng)
 
 
-def walls_in_transmitted_light(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """A sheet of dark cells between bright walls, or of bright cells between dark ones."""
+def walls(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Image a sheet of dark cells between bright walls, or of bright cells between dark ones."""
     shape, diameter = scene.labels.shape, scene.diameter
     wall = _wall(scene, rng.uniform(0.03, 0.1)) + (scene.labels == 0) * rng.uniform(0.5, 1)
     body = scene.per_cell(rng.uniform(0.6, 1, scene.n_cells)) * (
@@ -111,7 +111,7 @@ def walls_in_transmitted_light(scene: Scene, rng: np.random.Generator) -> np.nda
 
 
 def rims(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Round cells in plain light: a dark rim inside a bright halo or the other way round, and a grainy body."""
+    """Round cells in plain light: a dark rim in a bright halo or the other way round, a grainy body."""
     shape, diameter = scene.labels.shape, scene.diameter
     rim = _wall(scene, rng.uniform(0.03, 0.12))
     ground = (scene.labels == 0).astype(np.uint8)
@@ -171,7 +171,7 @@ def blood_smear(scene: Scene, rng: np.random.Generator) -> np.ndarray:
 
 def stains(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Nuclei in tissue: any of several nuclear dyes with any counterstain, pale to dark, sharp to blurred."""
-    shape, diameter = scene.labels.shape, scene.diameter
+    diameter = scene.diameter
     nuclear = str(
         rng.choice(["haematoxylin", "haematoxylin", "violet", "green", "blue", "red", "dab", "black"])
     )
@@ -198,7 +198,7 @@ def dim_and_bright(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     return glow(scene.per_cell(np.clip(brightness, 0.08, 8)) * specimens.dna(scene, rng), scene, rng)
 
 
-def shining_tissue(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+def tissue(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Nuclei of a thick section: a few in focus, more above and below it as a haze of their shapes."""
     amount = specimens.dna(scene, rng)
     brightness = np.exp(rng.uniform(0.2, 0.7) * rng.normal(size=scene.n_cells))

@@ -53,7 +53,7 @@ def fluorescence(scene: Scene, rng: np.random.Generator, variant: str = "nuclei"
 
 
 def glow(signal: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Let an amount of excited dye (H, W) reach the camera: debris, haze, background, point-spread function."""
+    """Let an amount of excited dye (H, W) reach the camera: debris, haze, background, blur."""
     shape, diameter, n_cells = scene.labels.shape, scene.diameter, scene.n_cells
     signal = signal + rng.uniform(0.5, 2) * specks(shape, rng, n=3, radius=(0.8, diameter / 10))
     elsewhere = signal[::-1, ::-1]  # more cells of the same kind, above and below the focus
@@ -166,9 +166,10 @@ def phase_contrast(scene: Scene, rng: np.random.Generator, variant: str = "sprea
 
 
 def zernike(phase: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Image a phase (H, W), in radians, by phase contrast, with debris and dust; see :func:`phase_contrast`."""
+    """Image a phase (H, W), in radians, by phase contrast; see :func:`phase_contrast`."""
     shape, diameter = scene.labels.shape, scene.diameter
-    phase = phase + rng.uniform(0.2, 0.7) * specks(shape, rng, n=phase.size / 5000, radius=(0.6, diameter / 20))
+    strength = rng.uniform(0.2, 0.7)
+    phase = phase + strength * specks(shape, rng, n=phase.size / 5000, radius=(0.6, diameter / 20))
     dust = specks(shape, rng, n=3, radius=(diameter / 2, 1.5 * diameter))
     phase += 0.05 * (blur(dust, 2) - blur(dust, 4))  # dust far out of focus shows as rings
     phase = blur(phase, rng.uniform(0.6, 1.1))

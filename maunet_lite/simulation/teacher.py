@@ -1,8 +1,8 @@
 """Kinds of pictures that labelled collections lack: the simulator as a teacher.
 
-Bacteria side by side, flat cells in a closed sheet, blood smears, dark cells in bright walls, rims and halos, tissue
-in several stains, dim cells beside bright ones. :data:`KINDS` names them, :func:`teach` makes one picture, and
-:func:`teacher_dataset` a folder to train on beside real images. The kinds of
+Bacteria side by side, flat cells in a closed sheet, blood smears, dark cells in bright walls, rims and halos,
+tissue in several stains, dim cells beside bright ones. :data:`KINDS` names them, :func:`teach` makes one
+picture, and :func:`teacher_dataset` a folder to train on beside real images. The kinds of
 :mod:`maunet_lite.simulation.recipes`, which the course shows, stay as they are.
 """
 
@@ -70,7 +70,8 @@ def _strewn(
         n_cells = max(1, round(rng.uniform(*coverage) * shape[0] * shape[1] / (np.pi / 4 * diameter**2)))
         return place_cells(
             shape, population(rng), rng, n_cells=n_cells, diameter=diameter,
-            size_spread=rng.uniform(0.05, 0.35), clustering=rng.uniform(0, 0.9), alignment=rng.uniform(0, 0.5),
+            size_spread=rng.uniform(0.05, 0.35), clustering=rng.uniform(0, 0.9),
+            alignment=rng.uniform(0, 0.5),
         )  # fmt: skip
 
     return layout
@@ -90,10 +91,10 @@ KINDS: dict[str, Kind] = {
     "blood": Kind("brightfield", _strewn(_discs, 20, 100), lessons.blood_smear),
     "rims": Kind("brightfield", _strewn(_discs, 14, 70), lessons.rims),
     "walls-shining": Kind("fluorescence", _sheet(14, 80, least=0.7), lessons.shining_walls, (60, 5_000)),
-    "walls-light": Kind("phase-contrast", _sheet(14, 80, gaps=5, least=0.6), lessons.walls_in_transmitted_light),
+    "walls-light": Kind("phase-contrast", _sheet(14, 80, gaps=5, least=0.6), lessons.walls),
     "bodies-shining": Kind("fluorescence", _sheet(25, 100, gaps=5), lessons.shining_bodies, (60, 5_000)),
     "dim-and-bright": Kind("fluorescence", _strewn(_ovals, 10, 60), lessons.dim_and_bright, (60, 3_000)),
-    "tissue-dark": Kind("fluorescence", _strewn(_ovals, 10, 40, (0.3, 0.7)), lessons.shining_tissue, (60, 3_000)),
+    "tissue-dark": Kind("fluorescence", _strewn(_ovals, 10, 40, (0.3, 0.7)), lessons.tissue, (60, 3_000)),
     "stains": Kind("brightfield", _strewn(recipes._round(2.5, 0.1, 0.4), 12, 50, (0.1, 0.6)), lessons.stains),
 }  # fmt: skip
 
