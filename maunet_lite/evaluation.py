@@ -22,10 +22,16 @@ from maunet_lite.checkpoints import load_model
 from maunet_lite.datasets import CellDataset, load_dataset
 from maunet_lite.error_analysis import Errors, errors
 from maunet_lite.images import read_labels
-from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales, resolve_device, segment_sized
+from maunet_lite.inference import (
+    MULTI_SCALE_LIMIT,
+    checked_scales,
+    predict,
+    resolve_device,
+    segment_sized,
+)
 from maunet_lite.matching import check_shapes
 from maunet_lite.metrics import dice, match_cells, mean_dice
-from maunet_lite.postprocessing import PostprocessConfig, connected_interiors
+from maunet_lite.postprocessing import PostprocessConfig, connected_interiors, segment
 from maunet_lite.preprocessing import class_map
 from maunet_lite.scoreboard import format_summary, summary
 
@@ -135,7 +141,11 @@ def evaluate(
     def method(index: int) -> Scored:
         image = data.image(index)
         start = time.perf_counter()
-        labels, maps, _ = segment_sized(models, image, config, scales, device=target, **options)
+        if isinstance(scales, str):
+            labels, maps, _ = segment_sized(models, image, config, scales, device=target, **options)
+        else:
+            maps = predict(models, image, scales=scales, device=target, **options)
+            labels = segment(maps, config).labels
         seconds = time.perf_counter() - start
         classes, plain = maps.probabilities[:3], connected_interiors(maps)  # the proxy is no pixel's class
         shown = [_resized(part, labels.shape) for part in (plain, classes.argmax(axis=0).astype(np.uint8))]
