@@ -202,3 +202,24 @@ def test_names_that_prose_gives_exist(page: Path):
 def test_a_name_that_leads_nowhere_is_found():
     assert all(map(exists, ("data.read_image", "scale.slides.intensity", "network.ModelConfig.widths")))
     assert not any(map(exists, ("data.nothing", "scale.slides.nothing", "network.ModelConfig.nothing")))
+
+
+def circles(package: Path) -> list[list[str]]:
+    """Return the modules of a package that import each other, imports inside functions included."""
+    paths = {".".join(p.relative_to(package.parent).with_suffix("").parts): p for p in package.rglob("*.py")}
+    uses = {name: set() for name in paths if not name.endswith("__init__")}
+    for name in uses:
+        for node in ast.walk(ast.parse(paths[name].read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                taken = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+                uses[name] |= taken & uses.keys()
+    while free := {name for name, below in uses.items() if not below}:  # take away what stands on nothing
+        uses = {name: below - free for name, below in uses.items() if name not in free}
+    return [[name, *sorted(below)] for name, below in sorted(uses.items())]
+
+
+def test_no_modules_import_each_other(tmp_path: Path):
+    assert circles(PACKAGE) == []
+    for name, other in (("a", "b"), ("b", "c"), ("c", "a")):
+        (tmp_path / f"{name}.py").write_text(f"def f():\n    from {tmp_path.name}.{other} import g\n")
+    assert len(circles(tmp_path)) == 3

@@ -1,9 +1,8 @@
 """Random changes of training patches (paper, section 3.2.2): resize, pad, crop, flip, rotate, intensities.
 
-`build_augmentation` returns them as one MONAI `Compose` of dictionary transforms, which can be printed,
-changed and put into any other pipeline. What the steps do to pixels stands here as plain functions of images
-with the channels first; to add a change of intensity, write such a function and name it in
-`build_augmentation`.
+What the steps do to pixels, as plain functions of images with the channels first. `build_augmentation`
+(`random_transforms`) puts them together; to add a change of intensity, write such a function and name it
+there.
 
 The paper gives ranges and an order; where it is silent, the defaults are those of the published code.
 """
@@ -12,16 +11,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 
-from maunet_lite.preprocessing.intensity import HIGH, LOW
 from maunet_lite.preprocessing.options import POSITIVE, SHARE, Options
-
-if TYPE_CHECKING:
-    from maunet_lite.preprocessing.random_transforms import Augmentation
 
 
 @dataclass(frozen=True)
@@ -65,53 +60,6 @@ class AugmentationConfig(Options):
         super().__post_init__()
         if self.zoom[0] > self.zoom[1]:
             raise ValueError(f"zoom={self.zoom!r} must be two numbers, the smaller one first")
-
-
-def build_augmentation(config: AugmentationConfig | None = None) -> Augmentation:
-    """Return the augmentation as a MONAI `Compose` of dictionary transforms.
-
-    The steps are the published ones. Their bodies are NumPy and OpenCV, because MONAI's own cost more than a
-    whole patch here: of a grey patch of 256 pixels (1.1 ms, all steps), flips and rotation take 2.0 ms, noise
-    1.3 ms, smoothing 1.4 ms and the histogram shift 1.4 ms by MONAI's transforms of these names, zooming the
-    image before the crop 30 ms (``python -m benchmarks.patches``).
-
-    Parameters
-    ----------
-    config : AugmentationConfig, optional
-        Sizes and probabilities; the paper's by default.
-
-    Returns
-    -------
-    Augmentation
-        A `Compose` that takes a dictionary with ``"image"`` (C, H, W), ``"classes"`` and ``"distance"``
-        (1, H, W), float32 in [0.01, 0.99], 0 to 2 and [0, 1] (or uint16, as `PatchDataset` stores them), and
-        returns arrays of the same ranges, ``config.patch`` pixels a side; other keys are left alone.
-
-    Examples
-    --------
-    >>> augmentation = build_augmentation(AugmentationConfig(patch=64, zoom=(0.5, 1.5)))
-    >>> for step in augmentation.transforms[3:5]:
-    ...     print(step)
-    RandIntensityd(keys=('image',), change=add_noise, low=0, high=0.1, prob=0.25)
-    RandIntensityd(keys=('image',), change=adjust_contrast, low=1, high=2, prob=0.25)
-    """
-    from maunet_lite.preprocessing import random_transforms as t
-
-    c = config or AugmentationConfig()
-    image, parts = ("image",), ("image", "classes", "distance")
-    return t.Augmentation(
-        [
-            t.RandZoomWindowd(parts, c),
-            t.RandTurnd(parts, c.p_geometry),
-            t.UnpackCellsd(),
-            t.RandIntensityd(image, add_noise, 0, 0.1, c.p_intensity),  # standard deviation
-            t.RandIntensityd(image, adjust_contrast, 1, 2, c.p_intensity),  # exponent
-            # Pixels; published: 1 to 2 along rows, 0.25 to 1.5 along columns.
-            t.RandIntensityd(image, smooth, 0.5, 2, c.p_intensity),
-            t.RandIntensityd(image, shift_histogram, 0, 1, c.p_intensity),  # place of the middle
-            t.ClipIntensityd(image, LOW, HIGH),
-        ]
-    )
 
 
 # --- geometry -----------------------------------------------------------------------------------------

@@ -24,9 +24,9 @@ from maunet_lite.data import (
     read_labels,
     validate_labels,
 )
-from maunet_lite.preprocessing.augmentation import AugmentationConfig, build_augmentation
+from maunet_lite.preprocessing.augmentation import AugmentationConfig
 from maunet_lite.preprocessing.intensity import HIGH, LOW, normalize
-from maunet_lite.preprocessing.random_transforms import STEPS
+from maunet_lite.preprocessing.random_transforms import STEPS, build_augmentation
 from maunet_lite.preprocessing.targets import TargetConfig, Targets, make_targets
 
 _STRIP = 2**22  # pixels converted at a time: no second copy of a slide

@@ -8,11 +8,11 @@ import math
 import numpy as np
 import pytest
 
+from maunet_lite.preprocessing import build_augmentation
 from maunet_lite.preprocessing.augmentation import (
     AugmentationConfig,
     add_noise,
     adjust_contrast,
-    build_augmentation,
     random_window,
     resize_window,
     shift_histogram,
