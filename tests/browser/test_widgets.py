@@ -57,7 +57,8 @@ def test_postprocessing_of_notebook_05_follows_every_control(
 def chosen(widget: Locator, label: str) -> str:
     """Return what a drop-down list shows."""
     select = widget.locator(".widget-dropdown", has_text=label).locator("select")
-    return select.evaluate("node => node.selectedOptions[0].textContent")
+    shown = select.evaluate("node => node.selectedOptions[0].textContent")
+    return shown.replace("\N{NO-BREAK SPACE}", " ")  # ipywidgets keeps words of a list together
 
 
 def check_drawn_without_error(widget: Locator, notebook: Notebook) -> None:
