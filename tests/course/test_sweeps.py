@@ -139,6 +139,7 @@ def test_changed_notebook_is_run_again(tmp_path, ran):
     assert len(ran) == 2
 
 
+@pytest.mark.slow  # .ci/run sweeps from the command line, too
 def test_notebooks_run_in_processes_from_the_command_line(tmp_path):
     grid = tmp_path / "grid.yaml"
     grid.write_text("RATE: [0.25, 0.75]\n")

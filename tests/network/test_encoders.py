@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 from urllib.error import URLError
@@ -95,13 +94,6 @@ def test_networks_are_torchvisions(name, parameters, inner):
 def test_what_is_cut_off_leaves_nothing_behind():
     keys = build_encoder("wide_resnet50_2:4").state_dict()
     assert {key.split(".")[0] for key in keys} == {"conv1", "bn1", "layer1", "layer2", "layer3"}
-
-
-def test_lite_does_without_monai():
-    load = "from maunet_lite.network import load_model; load_model('lite')"
-    code = f"import sys; {load}; print('monai' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
 
 
 # --- ImageNet --------------------------------------------------
