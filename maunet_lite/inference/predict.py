@@ -22,7 +22,7 @@ from maunet_lite.inference.windows import AxisWindow, plan_axis, resample
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import Maps, PostprocessConfig
 from maunet_lite.postprocessing import segment as segment_maps
-from maunet_lite.preprocessing import normalize
+from maunet_lite.preprocessing import Scaling, normalize
 
 PUBLISHED_SCALES = (1.0, 1.25, 1.5)
 MULTI_SCALE_LIMIT = 25_000_000  # pixels; above, the authors use a single scale
@@ -205,11 +205,9 @@ def default_window(model: MAUNet) -> int:
     return 1024 if local and not model.config.encoder.startswith("timm:") else 512
 
 
-def to_planes(
-    image: np.ndarray, intensity: str, limits: Sequence[tuple[float, float]] | None = None
-) -> Tensor:
+def to_planes(image: np.ndarray, intensity: str = "robust", scaling: Scaling | None = None) -> Tensor:
     """Return the normalised image as (3, H, W), or (1, H, W) if it is grey; arguments as in `normalize`."""
-    normalized = normalize(image, intensity, limits=limits)
+    normalized = normalize(image, intensity, scaling=scaling)
     if np.ndim(image) == 2 or np.shape(image)[2] == 1:
         normalized = normalized[..., :1].copy()  # the other two channels are the same: a third of the memory
     return torch.from_numpy(normalized).permute(2, 0, 1)

@@ -43,7 +43,7 @@ class ModelConfig(Options):
         Three semantic classes; without it background and interior only.
     norm : {"instance", "batch"}
         Normalisation in skips and decoders; the paper uses "instance".
-    intensity : {"authors", "paper"}
+    intensity : {"authors", "paper", "robust"}
         How images are scaled for the network, in training and wherever it is used
         (`preprocessing.normalize`).
 
@@ -64,7 +64,7 @@ class ModelConfig(Options):
     distance: bool = True
     boundary: bool = True
     norm: Literal["instance", "batch"] = "instance"
-    intensity: Literal["authors", "paper"] = "authors"
+    intensity: Literal["authors", "paper", "robust"] = "authors"
 
     def __post_init__(self) -> None:
         """Refuse what no network can have."""

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "augmentation": ["AugmentationConfig"],
-        "intensity": ["histogram_percentiles", "normalize"],
+        "intensity": ["Scaling", "find_scaling", "normalize", "sample_of"],
         "options": ["NOT_NEGATIVE", "Options", "POSITIVE", "SHARE"],
         "patches": ["PatchDataset", "source_weights"],
         "random_transforms": ["build_augmentation"],

@@ -38,7 +38,7 @@ class Targets(NamedTuple):
 class TargetConfig(Options):
     """Which variants of the paper's intensities and targets to learn: see `normalize` and `make_targets`."""
 
-    intensity: Literal["authors", "paper"] = "authors"
+    intensity: Literal["robust", "authors", "paper"] = "robust"
     boundary: Literal["paper", "authors"] = "paper"
     center: Literal["paper", "authors"] = "paper"
     beta: Annotated[float, POSITIVE] = 1.0

@@ -37,7 +37,7 @@ class NormalizeCellsd(Step):
     (3, 3, 4)
     """
 
-    method: str = "authors"
+    method: str = "robust"
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the items with images scaled."""

@@ -148,6 +148,7 @@ _PAPER = TrainConfig(  # with the patches and the λ of the defaults, which are 
     warmup=0,
     balance=1.0,
     validate_every=1000,
+    targets=TargetConfig(intensity="authors"),
 )
 
 RECIPES: dict[str, TrainConfig] = {

@@ -482,7 +482,7 @@ def test_constant_channel_beside_others():
     image = np.zeros((4, 6, 3), dtype=np.uint8)
     image[..., 0] = np.arange(24).reshape(4, 6)
     image[..., 1] = 9
-    out = normalize(image)
+    out = normalize(image, "authors")
     assert (out[..., 1:] == np.float32(0.01)).all()
     assert out[..., 0].max() == np.float32(0.99)
 

@@ -23,7 +23,7 @@ from maunet_lite.scale.pool import Pool, open_pool
 from maunet_lite.scale.reading.open import open_slide
 from maunet_lite.scale.slides import maps
 from maunet_lite.scale.slides.blocks import BlockGrid
-from maunet_lite.scale.slides.intensity import find_limits
+from maunet_lite.scale.slides.intensity import slide_scaling
 from maunet_lite.scale.slides.maps import SlideNetwork
 from maunet_lite.scale.slides.segment import Step, segment_slide
 from maunet_lite.scale.slides.survey import choose_block
@@ -79,7 +79,7 @@ def test_maps_of_regions_are_those_of_the_whole(image: np.ndarray) -> None:
         expected = predict("lite", image, scales, window=256, device="cpu")
         slide = open_slide(image)
         network = SlideNetwork(
-            slide, "lite", find_limits(slide), scales=scales, window=256, device="cpu", empty=0, keep=2**30
+            slide, "lite", slide_scaling(slide), scales=scales, window=256, device="cpu", empty=0, keep=2**30
         )
         regions = [(slice(0, 250), slice(30, 300)), (slice(200, 480), slice(0, 420))]
         network.expect(regions)
@@ -96,7 +96,7 @@ def test_maps_of_regions_are_those_of_the_whole(image: np.ndarray) -> None:
 
 def test_without_room_windows_are_computed_again(image: np.ndarray) -> None:
     slide = open_slide(image)
-    network = SlideNetwork(slide, "lite", find_limits(slide), window=256, device="cpu", empty=0, keep=0)
+    network = SlideNetwork(slide, "lite", slide_scaling(slide), window=256, device="cpu", empty=0, keep=0)
     region = (slice(0, 100), slice(0, 100))
     network.expect([region, region])
     np.testing.assert_array_equal(network.maps(*region).distance, network.maps(*region).distance)
@@ -117,7 +117,7 @@ def test_results_of_windows_leave_the_gpu_if_its_memory_is_limited(
     found = []
     for memory in (None, 2.0):
         options = {"window": 256, "device": "cpu", "empty": 0, "gpu_memory": memory}
-        network = SlideNetwork(slide, "lite", find_limits(slide), **options)
+        network = SlideNetwork(slide, "lite", slide_scaling(slide), **options)
         moved.clear()
         found.append(network.maps(slice(0, 100), slice(0, 100)))
         assert moved.count(4) == (0 if memory is None else network.computed)

@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from maunet_lite.inference import Model
+from maunet_lite.inference import Model, as_models, intensity_of
 from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
+from maunet_lite.preprocessing import Scaling
 from maunet_lite.scale import provenance
 from maunet_lite.scale.pool import Pool, ahead
 from maunet_lite.scale.reading.open import open_slide
 from maunet_lite.scale.reading.slide import Slide, tiles_of
 from maunet_lite.scale.slides import survey
 from maunet_lite.scale.slides.blocks import Block, BlockGrid
-from maunet_lite.scale.slides.intensity import find_limits
+from maunet_lite.scale.slides.intensity import slide_scaling
 from maunet_lite.scale.slides.maps import SlideNetwork
 from maunet_lite.scale.slides.work import TILE, WorkFolder, write_slide_labels
 
@@ -44,15 +45,16 @@ def begin(
     Returns
     -------
     dict
-        asked (digest of the job), id, limits, yardstick, overlap, halo, block.
+        asked (digest of the job), id, scaling, yardstick, overlap, halo, block.
     """
     work, asked = WorkFolder(job.out), fingerprint(job, slide)
     known = work.journal() if resume else None
     wanted = {"block": block, "overlap": overlap}
     if known and known["asked"] == asked and all(n in (None, known[key]) for key, n in wanted.items()):
         return known
-    limits = find_limits(slide, progress)
-    network = SlideNetwork(slide, job.model, limits, **job.looks)
+    way = intensity_of(as_models(job.model))
+    scaling = slide_scaling(slide, way, progress)
+    network = SlideNetwork(slide, job.model, scaling, **job.looks)
     yardstick, extent = survey.take_sample(network, job.config)
     overlap = survey.choose_overlap(extent) if overlap is None else overlap
     if overlap < 1:
@@ -61,7 +63,7 @@ def begin(
     if block is None:
         block = survey.choose_block(job.memory, slide, halo, network.heads.n_maps)
     work.begin(
-        {"asked": asked, "id": secrets.token_hex(8), "limits": limits, "yardstick": yardstick,
+        {"asked": asked, "id": secrets.token_hex(8), "scaling": scaling, "yardstick": yardstick,
          "overlap": overlap, "halo": halo, "block": block}
     )  # fmt: skip
     return work.journal()  # as another run would read it
@@ -88,7 +90,8 @@ class Blocks:
         self.grid = BlockGrid(slide.shape, journal["block"], journal["halo"])
         self.yardstick = Yardstick(*journal["yardstick"])
         keep = int(job.memory * survey.KEPT)
-        self.network = SlideNetwork(slide, job.model, journal["limits"], keep=keep, **job.looks)
+        scaling = Scaling(*journal["scaling"])
+        self.network = SlideNetwork(slide, job.model, scaling, keep=keep, **job.looks)
 
     def todo(self) -> list[Block]:
         """Return the blocks that are not finished."""

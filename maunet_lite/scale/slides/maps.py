@@ -18,8 +18,8 @@ from torch import Tensor
 from maunet_lite import inference
 from maunet_lite.inference import AxisWindow, Grid, Model, Taps, add_window, run_windows, to_planes
 from maunet_lite.postprocessing import Maps
+from maunet_lite.preprocessing import Scaling
 from maunet_lite.scale.reading.slide import Slide, shared
-from maunet_lite.scale.slides.intensity import Limits
 
 EMPTY = 0.04  # of the range of intensities: a window with less contrast holds no cell
 _GROUP = 6  # windows that are read and scaled together
@@ -38,8 +38,8 @@ class SlideNetwork:
     slide : Slide
     models : MAUNet, name or path, or a sequence of them
         As in `inference.predict`, like `scales`, `window`, `device`.
-    limits : list of (low, high)
-        Intensities of the whole slide that become 0.01 and 0.99, for each channel.
+    scaling : Scaling
+        Of the whole slide.
     gpu_memory : float, optional
         GiB that weights, maps and a batch of windows may take on a GPU together; results of windows wait in
         the computer's memory then.
@@ -51,17 +51,12 @@ class SlideNetwork:
     """
 
     def __init__(
-        self, slide: Slide, models: Model | Sequence[Model], limits: Limits, *,
+        self, slide: Slide, models: Model | Sequence[Model], scaling: Scaling, *,
         scales: Sequence[float] = (1.0,), window: int | None = None, device: str | torch.device = "auto",
         gpu_memory: float | None = None, empty: float = EMPTY, keep: int = 0,
     ) -> None:  # fmt: skip
         networks = inference.as_models(models)
-        if (way := inference.intensity_of(networks)) != "authors":
-            raise ValueError(
-                f"the network wants images scaled by intensity={way!r}; images in blocks are scaled by "
-                "'authors' only: give more memory, so that the image is segmented at once"
-            )
-        self.slide, self.limits, self.empty, self.keep = slide, limits, empty, keep
+        self.slide, self.scaling, self.empty, self.keep = slide, scaling, empty, keep
         self.device, self.gpu_memory = inference.resolve_device(device), gpu_memory
         self.half = inference.checked_half(None, self.device)
         self.scales = inference.checked_scales(scales, int(np.prod(slide.shape)), inference.MULTI_SCALE_LIMIT)
@@ -105,7 +100,7 @@ class SlideNetwork:
         row = grid.rows[keys[0][1]]
         sources = [grid.columns[j].source for _, _, j in keys]
         left, right = min(s.start for s in sources), max(s.stop for s in sources)
-        planes = to_planes(self.slide.read(row.source, slice(left, right)), "authors", self.limits)
+        planes = to_planes(self.slide.read(row.source, slice(left, right)), scaling=self.scaling)
         row = row._replace(source=slice(0, planes.shape[1]))
         places = {}
         for key, source in zip(keys, sources, strict=True):
