@@ -15,12 +15,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from maunet_lite.network import checkpoints
 from maunet_lite.network.authors import HEAD, convert_authors, import_authors, read_published, translate
 from maunet_lite.network.checkpoints import (
     CheckpointError,
     find_checkpoint,
     load_model,
+    models,
     read_record,
     save_model,
     shipped_models,
@@ -110,7 +110,7 @@ def test_a_failed_save_leaves_the_old_file(small, tmp_path, monkeypatch):
     def full(*args, **options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoints, "save", full)
+    monkeypatch.setattr(models, "save", full)
     with pytest.raises(OSError, match="No space"):
         save_model(small, path)
     assert path.read_bytes() == before

@@ -18,7 +18,7 @@ from torch import Tensor
 from maunet_lite.data import atomic_path
 from maunet_lite.network.maunet import MAUNet, ModelConfig
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
+WEIGHTS = Path(__file__).parents[2] / "weights"
 CANDIDATES = ("best.safetensors", "last.safetensors")
 
 
@@ -158,14 +158,14 @@ def mismatch(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
 
 def shipped_models() -> list[str]:
     """Return the names of the models inside the package."""
-    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+    return sorted(path.parent.name for path in WEIGHTS.glob("*/model.safetensors"))
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
     """Return the ``.safetensors`` file that `name_or_path` means (see `load_model`)."""
     path = Path(name_or_path)
     if isinstance(name_or_path, str) and name_or_path in shipped_models():
-        return WEIGHTS / f"{name_or_path}.safetensors"
+        return WEIGHTS / name_or_path / "model.safetensors"
     if path.is_dir():
         inside = {file.name: file for file in sorted(path.glob("*.safetensors"))}
         for candidate in (*CANDIDATES, *(inside if len(inside) == 1 else ())):
@@ -194,7 +194,7 @@ def read_record(name_or_path: str | Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({error}): copy or download it again") from error
-    twin = path.with_suffix(".json")
+    twin = path.with_name("config.json") if path.name == "model.safetensors" else path.with_suffix(".json")
     record = json.loads(twin.read_text(encoding="utf-8")) if twin.is_file() else {"record": {}}
     if "config" in metadata:  # the header cannot be separated from the weights, so it decides
         record["config"] = json.loads(metadata["config"])
