@@ -2,9 +2,11 @@
 
     python -m benchmarks.ship_weights --run runs/lite --name lite --data FOLDER
 
-Writes ``maunet_lite/weights/NAME.safetensors`` (half precision), ``NAME.json`` (architecture, configuration,
-budget, commit, scores) and ``NAME.md``, the card. Scores are those of the file as shipped, on the validation
-split, beside the Otsu + watershed baseline on the same images.
+Writes ``maunet_lite/weights/NAME/``: ``model.safetensors`` (half precision), ``config.json`` (architecture;
+on record configuration, budget, commit, sources, scores) and ``README.md``, the card, which is made from that
+record alone. Scores are those of the file as shipped, on the validation split, beside the Otsu + watershed
+baseline on the same images. ``--run maunet_lite/weights/NAME`` scores shipped weights anew; what is not given
+(``--machine``, ``--failures``) stays, and so does the commit of the training.
 """
 
 from __future__ import annotations
@@ -18,84 +20,26 @@ import pandas as pd
 import torch
 
 from benchmarks.training_runs import commit
-from maunet_lite.data import CellDataset, load_dataset
+from maunet_lite.data import load_dataset
 from maunet_lite.evaluation import baseline, evaluate, format_summary, summary
-from maunet_lite.network import WEIGHTS, find_checkpoint, load_model, read_record, save_model
-
-CARD = """# Weights `{name}`
-
-{parameters:,} parameters, {megabytes:.1f} MB in half precision. Load with `maunet_lite.load_model("{name}")`.
-
-## How they were trained
-
-| | |
-|---|---|
-| architecture | preset `{preset}`{heads} |
-| data | {images} images of the training split of the `cells` folder: {sources} |
-| licences of the images | {licences} |
-| budget | {steps} steps of {batch} patches of {patch} pixels, {minutes} minutes on {machine} |
-| recipe | AdamW, learning rate {rate}, {schedule} schedule, seed {seed}; everything in `{name}.json` |
-| commit | {commit} |
-
-No image of the validation split was trained on. Post-processing settings and the choice between checkpoints
-looked at the validation split, so scores on new images may be somewhat lower.
-
-## Scores on the validation split
-
-F1 at IoU 0.5 by the challenge's rules, printed by `maunet-lite evaluate --data cells --model {name}`.
-
-{scores}
-
-## Known failures
-
-{failures}
-"""
+from maunet_lite.network import WEIGHTS, find_checkpoint, load_model, read_record
 
 
 def stages(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the records of a run and of the runs whose weights it started from, earliest first."""
+    if "stages" in record:  # shipped before
+        return record["stages"]
     start = record["training"].get("start_from")
-    earlier = stages(read_record(Path(start))["record"]) if start else []
+    earlier = stages(read_record(start)["record"]) if start else []
     # The place of a folder on this machine says nothing to anybody else.
     training = record["training"] | {"data": "cells", "out": f"stage {len(earlier) + 1}"}
     training["start_from"] = f"stage {len(earlier)}" if start else None
     return [*earlier, {"steps": record["steps"], "minutes": record["minutes"], "training": training}]
 
 
-def counted(values: pd.Series) -> str:
-    """Return values with their counts, most frequent first."""
-    return ", ".join(f"{name} ({count})" for name, count in values.value_counts().items())
-
-
-def write_card(
-    name: str, data: CellDataset, tables: dict[str, pd.DataFrame], failures: str, machine: str
-) -> str:
-    """Return the card's text."""
-    record = read_record(WEIGHTS / f"{name}.safetensors")["record"]
-    run, train = record["training"], data.split("train").labelled().table
-    heads = "".join(f", without {part}" for part in ("proxy", "distance", "boundary") if not run[part])
-    model = load_model(name)
-    return CARD.format(
-        name=name,
-        parameters=sum(p.numel() for p in model.parameters()),
-        megabytes=(WEIGHTS / f"{name}.safetensors").stat().st_size / 1e6,
-        preset=run["model"],
-        heads=heads,
-        images=len(train),
-        sources=counted(train["source"]),
-        licences=counted(train["licence"]) if "licence" in train else "see the dataset",
-        steps=" + ".join(f"{stage['steps']:,}" for stage in record["stages"]),
-        batch=run["batch_size"],
-        patch=run["augmentation"]["patch"],
-        minutes=" + ".join(f"{stage['minutes']:.0f}" for stage in record["stages"]),
-        machine=machine,
-        rate=run["learning_rate"],
-        schedule=run["schedule"],
-        seed=run["seed"],
-        commit=record["commit"],
-        scores=format_summary(tables),
-        failures=failures,
-    )
+def scores(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return the summary of a table of scores as JSON holds it."""
+    return json.loads(summary(table).round(4).to_json(orient="index"))
 
 
 def main() -> None:
@@ -106,22 +50,25 @@ def main() -> None:
     parser.add_argument("--run", required=True, help="folder of the training run")
     parser.add_argument("--name", required=True, help="name to ship under")
     parser.add_argument("--data", required=True, help="dataset to score on")
-    parser.add_argument("--machine", default="one CPU core", help="what the run had at hand")
-    parser.add_argument("--failures", default="See the scores.", help="text of the last section")
+    parser.add_argument("--machine", help="what the run had at hand, such as: one CPU core")
+    parser.add_argument("--failures", help="text of the card's last section")
+    parser.add_argument("--licence", default="mit", help="of the weights, as SPDX names it")
     options = parser.parse_args()
-    source = find_checkpoint(Path(options.run))
-    record = read_record(source)["record"]
-    data = load_dataset(options.data)
-    record["stages"] = stages(record)
+    source, data = find_checkpoint(Path(options.run)), load_dataset(options.data)
+    record, train = read_record(source)["record"], data.split("train").labelled().table
+    record = {"commit": commit(), "torch": torch.__version__} | record | {"stages": stages(record)}
     record["training"] = record["stages"][-1]["training"]
-    record |= {"commit": commit(), "weights": source.name, "torch": torch.__version__}
-    save_model(load_model(source), WEIGHTS / f"{options.name}.safetensors", record, half=True)
+    record["sources"] = train["source"].value_counts().to_dict()
+    if "licence" in train:
+        record["licences"] = train["licence"].value_counts().to_dict()
+    given = {"machine": options.machine, "failures": options.failures, "licence": options.licence}
+    record |= {key: value for key, value in given.items() if value}
+    network, folder = load_model(source), WEIGHTS / options.name
+    network.save_pretrained(folder, record, half=True)
     tables = {options.name: evaluate(options.name, data, "val"), "Otsu + watershed": baseline(data, "val")}
-    record["scores"] = json.loads(summary(tables[options.name]).round(4).to_json(orient="index"))
-    save_model(load_model(source), WEIGHTS / f"{options.name}.safetensors", record, half=True)
-    card = write_card(options.name, data, tables, options.failures, options.machine)
-    (WEIGHTS / f"{options.name}.md").write_text(card, encoding="utf-8")
-    print(card)
+    record |= {"scores": scores(tables[options.name]), "baseline": scores(tables["Otsu + watershed"])}
+    network.save_pretrained(folder, record, half=True)
+    print(format_summary(tables), (folder / "README.md").read_text(encoding="utf-8"), sep="\n\n")
 
 
 if __name__ == "__main__":

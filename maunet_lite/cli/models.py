@@ -162,7 +162,7 @@ def describe(model: Annotated[str, Argument(help="A preset, shipped model, file 
     table = describe(model if model in PRESETS else load_model(model))
     typer.echo(table.to_string(formatters=dict.fromkeys(("parameters", "multiply_adds"), "{:,}".format)))
     if model not in PRESETS or model in shipped_models():
-        typer.echo(f"how its weights came about: {find_checkpoint(model).with_suffix('.json')}")
+        typer.echo(f"how its weights came about stands beside {find_checkpoint(model)}")
 
 
 def convert(

@@ -16,7 +16,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "authors": ["convert_authors", "import_authors"],
         "blocks": ["ResidualBlock", "UpBlock", "fold_batch_norm"],
         "checkpoints": [
-            "WEIGHTS", "find_checkpoint", "load_model", "read_record", "save_model", "shipped_models",
+            "WEIGHTS", "find_checkpoint", "load_model", "model_card", "read_record", "save_model",
+            "shipped_models",
         ],
         "describe": ["describe"],
         "diagram": ["INCHES", "draw"],

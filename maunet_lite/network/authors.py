@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maunet_lite.network.checkpoints import CheckpointError, empty_model, filled, mismatch, save_model
+from maunet_lite.network.checkpoints import CheckpointError, filled, mismatch, save_model
 from maunet_lite.network.maunet import PRESETS, MAUNet, preset_config
 
 PAPER_PRESETS = tuple(preset for preset in PRESETS if preset.startswith("paper-"))
@@ -67,7 +67,7 @@ def import_authors(
     if preset not in PAPER_PRESETS:
         raise CheckpointError(f"the authors published no {preset!r}, only {' and '.join(PAPER_PRESETS)}")
     published = read_published(path_or_state_dict)
-    model = empty_model(preset_config(preset, proxy=proxy, **overrides))
+    model = MAUNet.empty(preset_config(preset, proxy=proxy, **overrides))
     state = _translated(published, model)
     if difference := mismatch(state, model.state_dict()):
         cause = _likely_cause(published, preset, n_logits=model.n_classes + model.config.proxy)
@@ -87,7 +87,7 @@ def _translated(published: Mapping[str, Tensor], model: MAUNet) -> dict[str, Ten
 def _likely_cause(published: Mapping[str, Tensor], preset: str, n_logits: int) -> str:
     """Guess why a state dict does not fit a network with `n_logits` class channels, and say what to do."""
     for other in PAPER_PRESETS:
-        model = empty_model(PRESETS[other])
+        model = MAUNet.empty(PRESETS[other])
         if other != preset and not mismatch(_translated(published, model), model.state_dict()):
             return f"These are the weights of {other!r}: name that preset"
     if not any(key.startswith(("encoder1.", "decoder1.")) for key in published):

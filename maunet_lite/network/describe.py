@@ -7,7 +7,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from maunet_lite.network.checkpoints import empty_model
 from maunet_lite.network.maunet import MAUNet, preset_config
 
 PARTS = ("encoder", "skips", "class decoder", "distance decoder", "heads", "network")  # order of the table
@@ -71,7 +70,7 @@ def skeleton(preset_or_model: str | MAUNet) -> MAUNet:
     """Return a preset, or a copy of a network, without weights: nothing can be computed but shapes."""
     if isinstance(preset_or_model, MAUNet):
         return copy.deepcopy(preset_or_model).to("meta")
-    return empty_model(preset_config(preset_or_model))
+    return MAUNet.empty(preset_config(preset_or_model))
 
 
 def multiply_adds(layer: nn.Module, x: Tensor, output: Tensor) -> int:

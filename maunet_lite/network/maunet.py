@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 from torch import Tensor, nn
 
 from maunet_lite.network.blocks import ResidualBlock, SubpixelHead, UpBlock
+from maunet_lite.network.checkpoints.pretrained import Pretrained
 from maunet_lite.network.encoders import build_encoder
 from maunet_lite.preprocessing import NOT_NEGATIVE, Options
 
@@ -122,7 +123,7 @@ class Decoder(nn.Module):
         return x
 
 
-class MAUNet(nn.Module):
+class MAUNet(Pretrained):
     """Modality-aware anti-ambiguity U-Net (paper Fig. 2).
 
     Parameters
@@ -146,6 +147,8 @@ class MAUNet(nn.Module):
     ValueError
         If the number of widths does not fit the encoder, or if its strides do not divide each other.
     """
+
+    config_class = ModelConfig
 
     def __init__(self, config: ModelConfig, encoder: nn.Module | None = None) -> None:
         super().__init__()

@@ -272,7 +272,7 @@ table.round(2)
 
 # %% [markdown]
 # The shipped weights were trained on *real* images only, a few hundred of them; the card beside them
-# (`maunet_lite/weights/lite.md`) lists which, and the scores on real images they never saw. Simulated images
+# (`maunet_lite/weights/lite`) lists which, and the scores on real images they never saw. Simulated images
 # are new to this network in every way, so expect ups and downs here. That is notebook 06's subject: how to
 # say honestly how good a method is. (Why does the baseline find nothing in DIC? Notebook 01 shows it: there,
 # cells are on average as bright as the background.)

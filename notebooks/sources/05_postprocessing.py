@@ -501,7 +501,7 @@ each = pd.DataFrame(scores)  # a mean hides which image decides: Otsu's F1 minus
 # one, and *quality control* below draws the worst image of each microscope. The rules matter; among the three
 # sets of numbers the difference is smaller, and with so few images partly luck. The kit's numbers were chosen
 # on real images (`benchmarks/tune_postprocessing.py`), not on these; the card beside the weights,
-# `maunet_lite/weights/lite.md`, has F1 with the rules and without ("F1 plain") for real images.
+# `maunet_lite/weights/lite/README.md`, has F1 with the rules and without ("F1 plain") for real images.
 #
 # ## 7 · Every number on a slider
 #

@@ -18,8 +18,8 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 SOURCES = find_sources(NOTEBOOKS)
 PUBLISHED = sorted(NOTEBOOKS.glob("*.ipynb"))
 PAGES = [REPOSITORY / "README.md"]
-for folder in ("docs", "notebooks", "data", "benchmarks", "maunet_lite/weights"):
-    PAGES += sorted((REPOSITORY / folder).glob("*.md"))
+for pattern in ("docs/*", "notebooks/*", "data/*", "benchmarks/*", "maunet_lite/weights/*/*"):
+    PAGES += sorted(REPOSITORY.glob(f"{pattern}.md"))
 
 # The course is written in British English, with -ize. Code and quotations keep their own spelling.
 AMERICAN = (

@@ -12,15 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from maunet_lite.network import checkpoints
 from maunet_lite.network.authors import HEAD, convert_authors, import_authors, read_published, translate
 from maunet_lite.network.checkpoints import (
     CheckpointError,
+    files,
     find_checkpoint,
     load_model,
+    model_card,
     read_record,
     save_model,
     shipped_models,
@@ -110,7 +112,7 @@ def test_a_failed_save_leaves_the_old_file(small, tmp_path, monkeypatch):
     def full(*args, **options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoints, "save", full)
+    monkeypatch.setattr(files, "save", full)
     with pytest.raises(OSError, match="No space"):
         save_model(small, path)
     assert path.read_bytes() == before
@@ -159,6 +161,71 @@ def test_shipped_models_load_by_name(name):
     assert all(value.isfinite().all() for value in model.state_dict().values())
 
 
+# --- folders that travel --------------------------------------------------
+
+
+def test_a_shared_folder_comes_back_whole(small, tmp_path):
+    folder = small.save_pretrained(tmp_path / "mine", {"licence": "cc0-1.0", "epoch": 3})
+    assert sorted(file.name for file in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    for again in (
+        MAUNet.from_pretrained(folder),
+        load_model(folder),
+        load_model(folder / "model.safetensors"),
+    ):
+        assert again.config == SMALL
+        assert torch.equal(output(again), output(small))
+    assert torch.equal(output(MAUNet.from_pretrained(folder)), output(small))
+    assert read_record(folder)["record"] == {"licence": "cc0-1.0", "epoch": 3}
+    assert json.loads((folder / "config.json").read_text())["encoder"] == "lite:2"  # where hubs look for it
+    card = ModelCard.load(folder / "README.md")
+    assert (card.data.license, card.data.library_name, card.data.metrics) == (
+        "cc0-1.0",
+        "maunet-lite",
+        ["f1"],
+    )
+
+
+def test_a_pair_of_the_same_name_is_still_read(small, tmp_path):
+    old = save_model(small, tmp_path / "old.safetensors", {"epoch": 3})
+    old.with_suffix(".json").rename(tmp_path / "model.json")
+    path = old.rename(tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"data": "cells"}')  # of the run
+    assert load_model(tmp_path).config == SMALL
+    assert read_record(path)["record"] == {"epoch": 3}
+
+
+def test_the_settings_of_a_run_are_not_overwritten(small, tmp_path):
+    (tmp_path / "config.json").write_text('{"data": "cells"}')
+    with pytest.raises(CheckpointError, match=r"config.json belongs to something else, such as a run"):
+        small.save_pretrained(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
+    assert (tmp_path / "config.json").read_text() == '{"data": "cells"}'
+
+
+def test_a_repository_of_the_hub_is_read_without_a_network_once_it_is_there(small, tmp_path):
+    repository = tmp_path / "models--someone--cells"  # as the hub's own library keeps what it has downloaded
+    small.save_pretrained(repository / "snapshots" / "abc")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    offline = {"cache_dir": tmp_path, "local_files_only": True}
+    assert torch.equal(output(MAUNet.from_pretrained("someone/cells", **offline)), output(small))
+    with pytest.raises(FileNotFoundError, match=r"no folder someone/other here, and no such repository"):
+        MAUNet.from_pretrained("someone/other", **offline)
+    with pytest.raises(FileNotFoundError, match="no model 'nothing': it is no shipped model"):
+        MAUNet.from_pretrained("nothing")
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_shipped_cards_say_what_is_on_record(name):
+    record, parameters = read_record(name)["record"], sum(p.numel() for p in load_model(name).parameters())
+    text = find_checkpoint(name).with_name("README.md").read_text(encoding="utf-8")
+    assert text == model_card(name, parameters, record)
+    card = ModelCard(text)
+    assert record["scores"]["all"]["mean_f1"] in [result.metric_value for result in card.data.eval_results]
+    assert {"license", "datasets", "metrics"} <= card.data.to_dict().keys()
+    assert sum(record["sources"].values()) == sum(record["licences"].values())
+
+
 # --- damage --------------------------------------------------
 
 
@@ -182,6 +249,13 @@ def test_weights_of_another_architecture_are_refused(small, tmp_path):
         match=r"missing: class_head.conv.bias; of another shape: skips.0.conv1.weight \(2, 2\)",
     ):
         load_model(path)
+
+
+def test_a_damaged_record_is_named(small, tmp_path):
+    path = save_model(small, tmp_path / "x.safetensors")
+    path.with_suffix(".json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"x.json is damaged"):
+        read_record(path)
 
 
 def test_foreign_safetensors_are_refused(tmp_path):

@@ -1,0 +1,62 @@
+"""The card of a network: what it was trained on and how, its scores, its failures; also the page of a hub."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def model_card(name: str, parameters: int, record: Mapping[str, Any]) -> str:
+    r"""Return the card of a network as Markdown, headed by the YAML that hubs read.
+
+    The words stand in ``card.md.j2``.
+
+    Parameters
+    ----------
+    name : str
+        Of the network.
+    parameters : int
+        Number of its parameters.
+    record : mapping
+        What `read_record` returns; of a network that was never trained it is empty. Told are ``training``
+        (the settings), ``stages`` (of several trainings), ``sources`` and ``licences`` (name: number of
+        images), ``licence`` (of the weights, an SPDX name), ``commit``, ``machine``, ``scores`` and
+        ``baseline`` (tables of `evaluation.summary`, by modality), ``failures``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(*model_card("mine", 1000, {"licence": "mit"}).splitlines()[1:3], sep="\n")
+    library_name: maunet-lite
+    license: mit
+    """
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData  # takes most of a second
+
+    results = [
+        EvalResult(
+            task_type="image-segmentation",
+            dataset_type="cells",
+            dataset_name="cells",
+            dataset_config=modality,
+            dataset_split="val",
+            metric_type="f1",
+            metric_name="F1 at IoU 0.5, mean over images",
+            metric_value=row["mean_f1"],
+        )
+        for modality, row in record.get("scores", {}).items()
+    ]
+    data = ModelCardData(
+        model_name=name,
+        license=record.get("licence"),
+        library_name="maunet-lite",
+        pipeline_tag="image-segmentation",
+        tags=["cell-segmentation", "microscopy", "maunet"],
+        datasets=[*record.get("sources", {})] or None,
+        metrics=["f1"],
+        eval_results=results or None,
+    )
+    template = Path(__file__).with_name("card.md.j2")
+    told = {"name": name, "parameters": parameters, **record}
+    return str(ModelCard.from_template(data, template_path=template, **told)).rstrip() + "\n"

@@ -1,0 +1,128 @@
+"""Files of weights: which one a name means, what stands in it, and what stands beside it.
+
+A checkpoint is two files: weights as safetensors, the architecture in their header, and a JSON file with the
+architecture and a free record of how they were made. Runs write ``x.safetensors`` and ``x.json``. A folder
+that travels holds ``model.safetensors``, ``config.json`` and ``README.md``, the names of model hubs. Nothing
+is ever unpickled.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from maunet_lite.data import atomic_path
+
+WEIGHTS = Path(__file__).parents[2] / "weights"
+SHARED = "model.safetensors"  # in a folder that travels
+CANDIDATES = ("best.safetensors", "last.safetensors", SHARED)
+
+
+class CheckpointError(ValueError):
+    """A file of weights cannot be used; the message says why and what to do."""
+
+
+def record_paths(weights: Path) -> list[Path]:
+    """Return the JSON files that may stand beside a file of weights, the one that is written first.
+
+    Examples
+    --------
+    >>> [path.name for path in record_paths(Path("mine/model.safetensors"))]
+    ['config.json', 'model.json']
+    """
+    twin = weights.with_suffix(".json")
+    return [twin.with_name("config.json"), twin] if weights.name == SHARED else [twin]
+
+
+def write_checkpoint(
+    path: Path,
+    state: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    record: Mapping[str, Any] | None,
+    half: bool,
+) -> Path:
+    """Write weights and their record, each whole or not at all, the record first; see `save_model`."""
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"a model is saved to a file that ends with .safetensors, got {str(path)!r}")
+    weights = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    if half:
+        weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+        if broken := [key for key, value in weights.items() if not value.isfinite().all()]:
+            raise CheckpointError(f"{broken[0]} holds values that do not fit float16: save with half=False")
+    twin, content = record_paths(path)[0], {"config": config, "record": record or {}}
+    if path.name == SHARED:  # hubs look for an architecture on the first level
+        content = {**config, "record": record or {}}
+        if twin.exists() and not _architecture(_read_json(twin)):
+            raise CheckpointError(f"{twin} belongs to something else, such as a run: choose another folder")
+    with atomic_path(twin) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with atomic_path(path) as temporary:
+        # save_file would make a file that nobody else may read
+        temporary.write_bytes(save(weights, metadata={"format": "pt", "config": json.dumps(config)}))
+    return path
+
+
+def shipped_models() -> list[str]:
+    """Return the names of the models inside the package."""
+    return sorted(path.parent.name for path in WEIGHTS.glob(f"*/{SHARED}"))
+
+
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """Return the ``.safetensors`` file that `name_or_path` means (see `load_model`)."""
+    path = Path(name_or_path)
+    if isinstance(name_or_path, str) and name_or_path in shipped_models():
+        return WEIGHTS / name_or_path / SHARED
+    if path.is_dir():
+        inside = {file.name: file for file in sorted(path.glob("*.safetensors"))}
+        for candidate in (*CANDIDATES, *(inside if len(inside) == 1 else ())):
+            if candidate in inside:
+                return inside[candidate]
+        hint = f"it holds {', '.join(inside)}: name one" if inside else "it holds no model at all"
+        raise FileNotFoundError(f"folder {path} has neither {' nor '.join(CANDIDATES)}; {hint}")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no model {str(name_or_path)!r}: it is no shipped model ({', '.join(shipped_models())}), no "
+            ".safetensors file and no folder with best.safetensors"
+        )
+    if path.suffix != ".safetensors":
+        raise CheckpointError(
+            f"{path} is not a .safetensors file. The authors' published weights are converted once with "
+            f"`maunet-lite convert {path} --preset paper-r50 --out FOLDER`"
+        )
+    return path
+
+
+def read_record(name_or_path: str | Path) -> dict[str, Any]:
+    """Return the ``config`` of a checkpoint and its free ``record`` ({} if the JSON file is gone)."""
+    path = find_checkpoint(name_or_path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): copy or download it again") from error
+    twins = record_paths(path)
+    contents = [_read_json(twin) for twin in twins if twin.is_file()]
+    content = next(filter(_architecture, contents), {})  # a run's config.json is no record
+    # the header cannot be separated from the weights, so it decides
+    config = json.loads(metadata["config"]) if "config" in metadata else _architecture(content)
+    if not config:
+        name = twins[0].name
+        raise CheckpointError(f"{path} says nothing about its architecture and {name} is not beside it")
+    return {"config": config, "record": content.get("record", {})}
+
+
+def _architecture(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the architecture in a JSON file of either layout, {} if there is none."""
+    config = content.get("config", content)
+    return {key: value for key, value in config.items() if key != "record"} if "encoder" in config else {}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}): copy it again, or delete it") from error
