@@ -143,6 +143,6 @@ def measure_lines(results: pd.DataFrame, measures: Sequence[str] | None = None) 
         middle, reach = (low + high) / 2, max(0.6 * (high - low), 0.1)  # a third digit should look like one
         ax.set(ylim=(middle - reach, middle + reach), xlim=(-0.5, len(table) - 0.5))
         ax.set_xticks(places, table.index.astype(str))
-        ax.set_title(name.replace("_", " "), fontsize=9)
+        ax.set_title(name.replace("_", " ") if name in MEASURES else name, fontsize=9)
         tidy(ax)
     return axes[0].figure
