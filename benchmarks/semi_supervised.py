@@ -1,15 +1,18 @@
 """Consistency regularization against supervised training, at an equal budget of minutes, in one table.
 
-    python -m benchmarks.semi_supervised --data FOLDER [--labelled-fraction 0.1] [--minutes 10]
+    python -m benchmarks.semi_supervised --data FOLDER [--minutes 10]
+        [--labelled-fractions 0.1 …] [--seeds 0 …] [--results CSV]
 
-Both see the same labelled images; "cr" and "cr*" see all others without their labels. Beside F1 on the
+All methods see the same labelled images; "cr" and "cr*" see all others without their labels. Beside F1 on the
 validation split stands how many pseudo labels were right at the end, modality by modality, averaged over
 classes (`maunet_lite.training.pseudo_accuracy`); no loss ever sees that. The table goes to
-``benchmarks/results/semi_supervised.csv``. What is done is not done again.
+``benchmarks/results/semi_supervised.csv`` (one fraction, one seed; name another file for more), and what the
+logs say of pseudo labels over time beside it, to a file ``…_over_time.csv``. What is done is not done again.
 """
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -28,47 +31,48 @@ from maunet_lite.training import RECIPES
 RESULTS = Path(__file__).parent / "results" / "semi_supervised.csv"
 
 
-def pseudo_label_accuracy(folder: Path, rows: int = 10) -> pd.Series:
-    """Return the accuracy of pseudo labels per modality over the last rows of the log; empty without CR."""
-    log = pd.read_csv(folder / "log.csv")
-    log = log[[name for name in log if name.startswith("pseudo_accuracy_")]]
-    return log.tail(rows).mean().rename(lambda name: name.replace("_accuracy_", "_")).round(3)
+def pseudo_label_accuracy(folder: Path, smooth: int = 10) -> pd.DataFrame:
+    """Return the accuracy of pseudo labels per modality by step, running means over `smooth` rows of the log.
+
+    Without CR there are no columns. A row of the log knows only the modalities that were drawn.
+    """
+    log = pd.read_csv(folder / "log.csv").set_index("step").filter(regex="^(agreement|pseudo_accuracy_)")
+    return log.rolling(smooth, min_periods=1).mean().rename(columns=lambda c: c.replace("_accuracy_", "_"))
 
 
 def main() -> None:
     """Train each method, score it, print the table."""
     parser = training_parser(__doc__, RESULTS, "runs/semi")
-    parser.add_argument("--labelled-fraction", type=float, default=0.1)
+    parser.add_argument("--labelled-fractions", type=float, nargs="+", default=[0.1])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--methods", nargs="+", default=["supervised", "cr"])
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
     if options.quick:
-        options.minutes, options.labelled_fraction = 0.05, 0.5
+        options.minutes, options.labelled_fractions = 0.05, [0.5]
         use_temporary_folder(options)
     refuse_other_data(options, RESULTS)
-    rows = []
-    for method in options.methods:
-        folder = options.out / method.replace("*", "-star")
+    rows, courses = [], []
+    for fraction, seed, method in product(options.labelled_fractions, options.seeds, options.methods):
+        folder = options.out / f"{method.replace('*', '-star')}-{fraction:g}-{seed}"
         config = RECIPES["lite"].override(
-            data=options.data, method=method, labelled_fraction=options.labelled_fraction,
-            minutes=options.minutes, device=options.device, precision=options.precision, seed=options.seed,
+            data=options.data, method=method, labelled_fraction=fraction, minutes=options.minutes,
+            device=options.device, precision=options.precision, seed=seed,
             validate_every=0, validation_images=1, out=str(folder),
         )  # fmt: skip
         weights = trained(config)
         scores = summary(evaluate(weights, options.data, "val", device=options.device, progress=False))
-        log = pd.read_csv(folder / "log.csv")
-        f1 = scores["mean_f1"].round(3).add_prefix("f1_")
-        rows.append(
-            {"method": method, "minutes": options.minutes, "steps": int(log["step"].iloc[-1]), **f1}
-            | {"labelled_fraction": options.labelled_fraction, "commit": commit()}
-            | pseudo_label_accuracy(folder).to_dict()
-        )
-    table = pd.DataFrame(rows)
-    write_table(table, options.results)
-    shown = table.drop(columns="commit").set_index("method")
-    shown["ratio"] = (shown["f1_all"] / shown["f1_all"].iloc[0]).round(2)
-    print(shown.T.to_string())
+        course = pseudo_label_accuracy(folder)
+        run = {"method": method, "labelled_fraction": fraction, "seed": seed, "minutes": options.minutes}
+        at_the_end = course.filter(like="pseudo_").iloc[-1].round(3).to_dict()
+        f1 = scores["mean_f1"].round(3).add_prefix("f1_").to_dict()
+        rows.append(run | {"steps": int(course.index[-1])} | f1 | {"commit": commit()} | at_the_end)
+        courses.append(course.reset_index().assign(**run))
+        write_table(pd.DataFrame(rows), options.results)  # after each run: the next may take an hour
+        over_time = options.results.with_stem(f"{options.results.stem}_over_time")
+        write_table(pd.concat([c for c in courses if "agreement" in c] or [course]).round(4), over_time)
+    table = pd.DataFrame(rows).drop(columns="commit")
+    print(table.set_index(["labelled_fraction", "seed", "method"]).T.to_string())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "mean_features": ["HEAD_INPUT", "class_head", "layers", "mean_features"],
         "plots": ["margin_strip", "measure_lines", "modality_colors", "scatter"],
-        "separability": ["MEASURES", "discriminability", "paired_differences"],
+        "separability": ["MEASURES", "discriminability"],
         "space": ["Boundary", "Features", "Head", "PARTS", "Plane", "decision_boundary", "margins", "pca"],
     },
 )  # fmt: skip

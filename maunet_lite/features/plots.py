@@ -53,7 +53,8 @@ def scatter(
     rows : array of int or bool, optional
         Rows of the features to draw; all by default.
     proxies : bool
-        Draw the class weights as stars, if the plane has them.
+        Draw the class weights as stars, if the plane has them (`features.pca` says why the anti-ambiguity
+        proxy is none of them).
     boundary : {"logits", "bisector", None}
         Draw the border between background and interior (`features.decision_boundary`), if the plane
         has proxies.
@@ -88,12 +89,10 @@ def scatter(
 
 
 def _draw_proxies(ax: Axes, places: np.ndarray, names: tuple[str, ...]) -> None:
-    for place, name in zip(places, names, strict=True):
-        color = "#B00020" if name == "proxy" else "#222222"
-        below = (0, -16 if name == "proxy" else 9)  # it often lies near another star
-        ax.scatter(*place, marker="*", s=190, color=color, edgecolor="white", linewidth=1, zorder=5)
-        style = {"fontsize": 8, "ha": "center", "color": color, "zorder": 6}
-        ax.annotate(name, place, below, textcoords="offset points", **style)
+    for place, name in zip(places, names, strict=False):  # the last name may be the proxy's
+        ax.scatter(*place, marker="*", s=190, color="#222222", edgecolor="white", linewidth=1, zorder=5)
+        style = {"fontsize": 8, "ha": "center", "color": "#222222", "zorder": 6}
+        ax.annotate(name, place, (0, 9), textcoords="offset points", **style)
 
 
 def margin_strip(features: dict[str, Features], ax: Axes | None = None) -> Axes:
@@ -144,6 +143,6 @@ def measure_lines(results: pd.DataFrame, measures: Sequence[str] | None = None) 
         middle, reach = (low + high) / 2, max(0.6 * (high - low), 0.1)  # a third digit should look like one
         ax.set(ylim=(middle - reach, middle + reach), xlim=(-0.5, len(table) - 0.5))
         ax.set_xticks(places, table.index.astype(str))
-        ax.set_title(name.replace("_", " "), fontsize=9)
+        ax.set_title(name.replace("_", " ") if name in MEASURES else name, fontsize=9)
         tidy(ax)
     return axes[0].figure

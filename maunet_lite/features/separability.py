@@ -1,14 +1,11 @@
 """How well features tell background from cells, as numbers: what "more discriminable" (paper 4.2) can mean.
 
 The paper judges a scatter diagram by eye. Each measure here answers one question about the same mean
-features; they need not agree, and with few images or one seed none of them proves much; `paired_differences`
-is for that.
+features; they need not agree, and with few images or one seed none of them proves much (notebook 03 compares
+many shuffles and pairs of seeds).
 """
 
-from collections.abc import Sequence
-
 import numpy as np
-import pandas as pd
 
 from maunet_lite.features.space import Features, margins
 
@@ -57,6 +54,7 @@ def discriminability(features: Features) -> dict[str, float]:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> classes = ["background", "interior"] * 2
     >>> table = pd.DataFrame({"image": list("aabb"), "modality": "dic", "class": classes})
     >>> far_apart = Features(np.array([[0.0], [10], [1], [11]]), table, "class_decoder")
@@ -106,51 +104,3 @@ def _probe(vectors: np.ndarray, classes: np.ndarray, groups: np.ndarray, folds: 
         return np.nan
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     return float(np.mean(cross_val_predict(probe, vectors, classes, cv=splits) == classes))
-
-
-def paired_differences(
-    results: pd.DataFrame, by: str, first: object, second: object, measures: Sequence[str] | None = None
-) -> pd.DataFrame:
-    """Compare two kinds of runs seed by seed: `second` minus `first`.
-
-    Runs of one seed saw the same patches in the same order, so their difference is freer of chance than two
-    means.
-
-    Parameters
-    ----------
-    results : pandas.DataFrame
-        One row per run; columns `by`, seed and measures.
-    by, first, second
-        Column and its two values to compare.
-    measures : sequence of str, optional
-        By default those of `MEASURES` that are columns.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per measure; columns mean, sd, min, max of the differences, above_zero (how many are
-        positive) and pairs.
-
-    Raises
-    ------
-    ValueError
-        If no seed has both runs.
-
-    Examples
-    --------
-    >>> values = [0.2, 0.3, 0.4, 0.7]
-    >>> runs = pd.DataFrame({"proxy": [False, True] * 2, "seed": [0, 0, 1, 1], "silhouette": values})
-    >>> paired = paired_differences(runs, "proxy", False, True)
-    >>> paired[["mean", "above_zero", "pairs"]].round(2).values.tolist()
-    [[0.2, 2.0, 2.0]]
-    """
-    chosen = [name for name in MEASURES if name in results] if measures is None else list(measures)
-    missing = [name for name in chosen if name not in results]
-    if missing or not chosen:
-        raise ValueError(f"measures {missing or list(MEASURES)} are no columns of {list(results)}")
-    tables = [results[results[by] == value].set_index("seed")[chosen] for value in (first, second)]
-    difference = (tables[1] - tables[0]).dropna(how="all")
-    if difference.empty:
-        raise ValueError(f"no seed has both a run with {by}={first!r} and one with {by}={second!r}")
-    summary = difference.agg(["mean", "std", "min", "max"]).T.rename(columns={"std": "sd"})
-    return summary.assign(above_zero=(difference > 0).sum(), pairs=difference.count())

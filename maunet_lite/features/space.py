@@ -91,8 +91,8 @@ class Plane:
         Mean feature: the origin of the coordinates.
     explained : (n,) float array
         Share of the variance along each component.
-    proxies : (K, n) float array or None
-        Class weights of the head in the same coordinates, see `pca`.
+    proxies : (k, n) float array or None
+        Weights of the k target classes in the same coordinates, see `pca`.
     features : Features
     """
 
@@ -157,7 +157,8 @@ def pca(features: Features, n: int = 2, fit_on: np.ndarray | pd.Series | None = 
     -----
     A class weight has a direction and a bias but no place in feature space: twice the weight is the same
     classifier, only surer. The proxies are therefore drawn at the mean length of the features, in the
-    direction of the weights.
+    direction of the weights. The anti-ambiguity proxy is left out: training turns its weight away from all
+    features, and what is far from them in D dimensions may fall among them in a plane of theirs.
 
     Examples
     --------
@@ -179,7 +180,7 @@ def pca(features: Features, n: int = 2, fit_on: np.ndarray | pd.Series | None = 
 
     proxies = None
     if features.head is not None:
-        weights = features.head.weights
+        weights = features.head.weights[[name != "proxy" for name in features.head.names]]
         length = np.linalg.norm(rows, axis=1).mean()
         proxies = project(weights * (length / np.linalg.norm(weights, axis=1, keepdims=True)))
     shares = model.explained_variance_ratio_

@@ -1,12 +1,10 @@
 # %% [markdown]
 # # 03 · See what the proxy does to features
 #
-# The paper's boldest claim is a fourth class that no pixel ever belongs to. Here you look inside the
-# network, draw what it sees, and find out whether that class earns its place.
+# The paper's boldest claim is a fourth class that no pixel ever belongs to. You try the idea on a blackboard,
+# look inside two trained networks, one with and one without it, and judge the claim by measured tables.
 
 # %%
-from collections import Counter
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -14,10 +12,10 @@ import torch
 
 import maunet_lite as ml
 from maunet_lite import features as mf
-from maunet_lite.data import Sample
+from maunet_lite import figures
+from maunet_lite.course import Choice, Slider, exercises, explorer, record, show
+from maunet_lite.data import MODALITIES, Sample
 from maunet_lite.features import margin_strip, measure_lines, scatter
-from maunet_lite.data import MODALITIES
-from maunet_lite.course import exercises, record, show
 
 
 def simulated(count, side, seed):
@@ -29,77 +27,208 @@ def simulated(count, side, seed):
 
 shipped = ml.load_model("lite")
 opening = mf.pca(mf.mean_features(shipped, simulated(3, 160, seed=0)))
-fig, ax = plt.subplots(figsize=(7.2, 3.9), layout="constrained")
-scatter(opening, ax, "what a network makes of 12 images", boundary=None)
+fig, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
+scatter(opening, ax, "what a network makes of 12 simulated images", boundary=None)
 show(
     fig,
     alt="Scatter diagram: for each image a cross for its background and a disc for its cells, coloured by "
-    "modality. Stars mark the weights of the four classes.",
+    "modality. Stars mark the weights of the three classes.",
 )
 
 # %% [markdown]
 # *Each image is two points: the mean feature of its background (×) and of its cells (●), as in the paper's
-# Fig. 6(a). Stars are the network's classes. The red one is the anti-ambiguity proxy.*
+# Fig. 6(a). Stars are the weights of the three classes. The anti-ambiguity proxy is the weight that you do
+# not see: section 5 says why it has no place in this plane.*
 #
 # **You will**
 #
-# 1. compute the mean feature of a mask by hand and with the package,
-# 2. see in which layer modalities blend and classes part,
-# 3. draw the network's own decision boundary and ask which modality lies close to it,
-# 4. turn "more discriminable" into numbers and test them,
-# 5. compare networks with and without the proxy at equal budget, over seeds, and under a light leak,
-# 6. explore all of it with the mouse.
+# 1. train one classifier for two domains on a blackboard, without and with a proxy,
+# 2. compute the mean feature of a mask by hand and with the package,
+# 3. see in which layer modalities blend and classes part,
+# 4. draw the network's own decision boundary and ask which modality lies close to it,
+# 5. find the proxy in all 16 dimensions: logits, cosines, distances, and follow it through a training,
+# 6. turn "more discriminable" into six numbers, and test them against a shuffle,
+# 7. judge the claim by measured trainings over seeds, on new modalities, and under a light leak,
+# 8. explore all of it with the mouse.
 #
 # **You will learn** how to look inside a network with forward hooks; what PCA shows and hides; why class
 # weights act as *proxies* of their classes; how to judge a claim that rests on one figure.
 #
 # **You need** notebooks 01 (class map) and 02 (decoders, softmax, the proxy's arithmetic).
 #
-# **Time** 45 minutes to read and try; about a minute and a half to run on two CPU cores, the same on a GPU.
+# **Time** an hour to read and try; about a minute to run on two CPU cores, the same on a GPU.
 
 # %% tags=["parameters"]
 PROFILE = "quick"
-RECIPE = "lite"  # of the trainings in section 5; "paper-supervised" is the paper's Table 2
-PRESET = "lite"  # network that is trained there, with and without the proxy
-DATA = "simulated"  # what it is trained on
-STEPS = 100  # of each training
-SEEDS = 2  # trainings of each kind
-BATCH = 4
-PATCH = 96  # pixels
-IMAGES_PER_MODALITY = 5  # images to look at
+NETWORKS = {"without proxy": "lite-noproxy", "with proxy": "lite"}  # names of weights, or files of yours
+DATA = "simulated"  # images to look at, or a dataset's name or folder
+IMAGES_PER_MODALITY = 5
 SIDE = 160  # pixels of simulated images, a multiple of 32
+STEPS = 80  # of the training that section 5 follows
+SHUFFLES = 30
 
 # %% [markdown]
-# ## 1 · From a feature map to one vector
+# ## 1 · The idea on a blackboard
+#
+# Two microscopes, *domain A* and *domain B*. Each pixel is a point with two features. One classifier, a
+# straight line, has to part background from cells in both domains at once. In A that is easy. In B the two
+# lie close together, and close to the line (paper Fig. 1b).
+
+# %%
+rng = np.random.default_rng(0)
+centres = {("A", 0): (-1.6, 1.2), ("A", 1): (1.6, 1.2), ("B", 0): (-0.1, -1.2), ("B", 1): (1.1, -1.2)}
+start = np.concatenate([rng.normal(centre, 0.35, size=(25, 2)) for centre in centres.values()])  # (100, 2)
+domains = np.repeat([domain for domain, _ in centres], 25)
+classes = np.repeat([number for _, number in centres], 25)  # 0 background, 1 cell
+
+
+def learn(proxy="none", bias=2.0, steps=600, rate=0.5, tie=0.05, decay=0.005):
+    """Train the line and the points; return points (N, 2), weights (K, 2), biases (K,), mean proxy share."""
+    points, outputs = start.copy(), 2 if proxy == "none" else 3
+    weights, biases = 0.1 * np.random.default_rng(1).normal(size=(outputs, 2)), np.zeros(outputs)
+    fixed = np.arange(outputs) == (2 if proxy == "held" else -1)
+    weights[fixed], biases[fixed] = 0, bias
+    shares = []
+    for _ in range(steps):
+        logits = points @ weights.T + biases  # (N, K)
+        p = np.exp(logits - logits.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)  # softmax over all K
+        pull = p - np.eye(outputs)[classes]  # gradient of cross entropy: probability minus label
+        shares.append(p[:, 2:].sum() / len(p))
+        moves = pull.T @ points / len(p) + 2 * decay * weights, pull.mean(axis=0)
+        points = points - rate * (pull @ weights + 2 * tie * (points - start))
+        weights = weights - rate * np.where(fixed[:, None], 0, moves[0])
+        biases = biases - rate * np.where(fixed, 0, moves[1])
+        biases[:2] -= biases[:2].mean()  # or else both classes would simply rise above a held proxy
+    return points, weights, biases, np.array(shares)
+
+
+# %% [markdown]
+# Read the loop once: it is all there is. The classifier learns, and so do the points, as features of a
+# network do. `tie` holds each point near its start, because a network cannot do with an image what it likes.
+# The proxy is a third output that is never right:
+#
+# - `"none"`: two outputs, background and cell.
+# - `"held"`: the proxy's logit is the same number, `bias`, everywhere. It is fixed.
+# - `"free"`: the proxy has weights and a bias of its own and learns them, as in MAUNet.
+#
+# **Predict, then run.** The proxy wins wherever its logit is the largest. Where will that be, if it is held
+# at 2? And what will a free proxy do, which is never right?
+
+
+# %%
+def margin_of(points, weights, biases):
+    """Distance of each point from the line of equal logits, positive on its own side, (N,)."""
+    normal, offset = weights[1] - weights[0], biases[1] - biases[0]
+    return np.where(classes == 1, 1, -1) * (points @ normal + offset) / np.linalg.norm(normal)
+
+
+# %%
+def board(ax, title, points, weights, biases):
+    """Draw points, where each started, and where each output wins."""
+    x, y = np.meshgrid(np.linspace(-4, 4, 200), np.linspace(-2.6, 2.6, 130))
+    logits = np.stack([x, y], axis=-1) @ weights.T + biases  # (130, 200, K)
+    levels, shades = [-0.5, 0.5, 1.5, 2.5], ["#EDEDED", "#FBEBD3", "#F0B4BC"]
+    ax.contourf(x, y, logits.argmax(axis=-1), levels, colors=shades)
+    ax.contour(x, y, logits[..., 1] - logits[..., 0], [0], colors="#222222", linestyles="--")
+    for domain, color in {"A": "#0072B2", "B": "#D55E00"}.items():
+        for number, marker in enumerate("Xo"):
+            rows = (domains == domain) & (classes == number)
+            ax.plot(*np.stack([start[rows], points[rows]]).transpose(2, 0, 1), color=color, lw=0.5, alpha=0.5)
+            ax.scatter(*points[rows].T, marker=marker, s=26, color=color, edgecolor="white", linewidth=0.4)
+    means = {d: margin_of(points, weights, biases)[domains == d].mean() for d in "AB"}
+    ax.set(title=f"{title}\nmean distance A {means['A']:.2f}, B {means['B']:.2f}", xticks=[], yticks=[])
+
+
+def three_boards(proxy="held", bias=2.0):
+    fig, axes = plt.subplots(1, 2, figsize=(10, 3.9), layout="compressed")
+    board(axes[0], "without proxy", *learn()[:3])
+    board(axes[1], f"proxy {proxy}" + (f" at {bias:g}" if proxy == "held" else ""), *learn(proxy, bias)[:3])
+    return fig
+
+
+explorer(
+    three_boards,
+    proxy=Choice("held", ("held", "free"), "proxy"),
+    bias=Slider(2.0, -4.0, 4.0, 0.5, "logit of the held proxy"),
+    alt="Two boards with the points of domain A (blue) and B (orange), crosses for background and discs for "
+    "cells, and the dashed line between them. On the right a red band around the line: there the proxy wins.",
+    dpi=115,
+)
+
+# %% [markdown]
+# *Grey: background wins. Yellow: cell wins. Red: the proxy wins. Thin lines show how far each point has
+# moved.*
+#
+# Held, the proxy is a band around the line: the paper's *confusion area* (Fig. 1c). A point inside it costs a
+# lot, so points leave it, on both sides and in both domains. This is what the paper hopes for. Now let it go:
+
+# %%
+runs = {
+    "without": learn(),
+    "held at 2": learn("held", 2.0),
+    "held at 4": learn("held", 4.0),
+    "free": learn("free"),
+}
+rows = {}
+for name, (points, weights, biases, shares) in runs.items():
+    distance = margin_of(points, weights, biases)
+    rows[name] = {f"mean distance, {d}": distance[domains == d].mean() for d in "AB"}
+    rows[name] |= {"proxy's share, first step": shares[0], "last step": shares[-1]}
+blackboard = pd.DataFrame(rows).T
+print(blackboard.round(3).to_string())
+gain = blackboard.iloc[:, :2].div(blackboard.iloc[0, :2]) - 1
+print(
+    f"\nheld at 4: distances grow by {gain.loc['held at 4'].min():.0%} to {gain.loc['held at 4'].max():.0%}"
+)
+print(f"free:      distances grow by {gain.loc['free'].min():.1%} to {gain.loc['free'].max():.1%}")
+assert gain.loc["free"].max() < 0.05 < gain.loc["held at 4"].max()
+assert blackboard.loc["free", "last step"] < 0.01
+
+# %% [markdown]
+# A free proxy is never right, so each step lowers its logit, and nothing raises it. It starts with a third of
+# the probability and ends with next to none. Its band is gone, and the points stand where they would stand
+# without it. **The idea works if the proxy stays. A proxy that learns may leave.** MAUNet's proxy learns. The
+# rest of this notebook asks what it does in a real network.
+#
+# ## 2 · From a feature map to one vector
 #
 # Just before its classification head, the network holds a vector of numbers, a *feature*, for every pixel
 # (or, in `lite`, for every 2 × 2 pixels). The head only takes weighted sums of it. So whatever the network
-# knows about a pixel's class stands in that vector.
-#
-# The paper (section 4.2) condenses an image to two of them: the mean over the background, and the mean over
-# the interiors of the cells. Boundary pixels count nowhere.
-#
-# **Predict, then run.** `lite` has 16 decoder channels at half resolution. What is the shape of the
-# features of a 160 × 160 image, and how many numbers describe its background?
+# knows about a pixel's class stands in that vector. Here are four of its channels for a real micrograph, a
+# stained section of human colon.
 
 # %%
-sample = simulated(1, SIDE, seed=1)[0]
-x = torch.from_numpy(ml.normalize(sample.image)).permute(2, 0, 1)[None]  # (H, W, 3) → (1, 3, H, W)
-with torch.no_grad():
-    feature_map = shipped.class_decoder(shipped.skip_features(x))[0].numpy()  # (D, h, w)
-print("image", sample.image.shape, "→ features", feature_map.shape)
+from skimage.data import immunohistochemistry
+from skimage.transform import rescale
 
-fig, axes = plt.subplots(1, 5, figsize=(8.5, 2.0))
-axes[0].imshow(sample.image, cmap="gray")
-axes[0].set_title(sample.name, fontsize=9)
-for ax, k in zip(axes[1:], np.argsort(feature_map.std(axis=(1, 2)))[::-1], strict=False):
-    ax.imshow(feature_map[k], cmap="viridis")
-    ax.set_title(f"channel {k}", fontsize=9)
-for ax in axes:
-    ax.axis("off")
-show(fig, alt="An image and four of the 16 channels of its features: some are bright in cells, some around.")
+micrograph = rescale(immunohistochemistry()[192:288, 224:320], 2, channel_axis=-1)  # nuclei: 20 pixels
+
+
+def feature_map_of(image):
+    x = torch.from_numpy(ml.normalize(image)).permute(2, 0, 1)[None]  # (H, W, 3) → (1, 3, H, W)
+    with torch.no_grad():
+        return shipped.class_decoder(shipped.skip_features(x))[0].numpy()  # (D, h, w)
+
+
+real = feature_map_of(micrograph)
+print("image", micrograph.shape, "→ features", real.shape)
+
+fig, axes = plt.subplots(1, 5, figsize=(10, 2.3), layout="compressed")
+figures.show_image(micrograph, axes[0], "real micrograph")
+for ax, k in zip(axes[1:], np.argsort(real.std(axis=(1, 2)))[::-1], strict=False):
+    figures.show_distance(real[k], ax, f"channel {k}", stretch=True, bar=False)
+show(
+    fig,
+    alt="A stained section and four of the 16 channels of its features, each with a pattern of its own.",
+    dpi=120,
+)
 
 # %% [markdown]
+# The paper (section 4.2) condenses an image to two vectors: the mean over the background, and the mean over
+# the interiors of the cells. Boundary pixels count nowhere. That takes a label map, so from here on the
+# images are simulated, of all four modalities, and their truth is known.
+#
 # ### Exercise 03.1 · mean feature inside a mask (easy)
 #
 # Given features `(D, H, W)` and a boolean mask `(H, W)`, return the mean feature of the mask's pixels,
@@ -134,17 +263,19 @@ exercises.check("03.1", mean_in_mask)
 # layer; it reads the layer through a *forward hook*, a function that PyTorch calls with a module's output.
 
 # %%
-classes = ml.make_targets(sample.labels).classes  # 0 background, 1 interior, 2 boundary
+sample = simulated(1, SIDE, seed=1)[0]
+masks = ml.make_targets(sample.labels).classes  # 0 background, 1 interior, 2 boundary
+feature_map = feature_map_of(sample.image)
 ratio = SIDE // feature_map.shape[1]
-enlarged = feature_map.repeat(ratio, axis=1).repeat(ratio, axis=2)
-by_hand = np.stack([mean_in_mask(enlarged, classes == k) for k in (0, 1)])
+enlarged = feature_map.repeat(ratio, axis=1).repeat(ratio, axis=2)  # (D, h, w) → (D, H, W)
+by_hand = np.stack([enlarged[:, masks == k].mean(axis=1) for k in (0, 1)])  # (2, D)
 
 package = mf.mean_features(shipped, [sample])
 assert np.allclose(by_hand, package.vectors, atol=1e-4)
 package.table
 
 # %% [markdown]
-# ## 2 · Many images, one plane
+# ## 3 · Many images, one plane
 #
 # Sixteen dimensions cannot be drawn. *Principal component analysis* finds the directions in which the
 # points spread most: the eigenvectors of their covariance, which a singular value decomposition delivers.
@@ -176,11 +307,12 @@ print("share of the variance:", (strengths**2 / (strengths**2).sum())[:4].round(
 
 # %%
 table = mf.layers(shipped)
-deepest = [name for name in table["layer"] if name.startswith("encoder.")][-1]
-pair = mf.mean_features(shipped, images, [deepest, "class_decoder"])
-fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.6), layout="constrained")
-for ax, (layer, values) in zip(axes, pair.items(), strict=True):
-    scatter(mf.pca(values), ax, layer, boundary=None, proxies=False, legend=layer == "class_decoder")
+order = [name for name in table["layer"] if name.startswith(("encoder", "class_decoder."))]
+by_layer = mf.mean_features(shipped, images, [*order, "class_decoder"])
+deepest = [name for name in order if name.startswith("encoder.")][-1]
+fig, axes = plt.subplots(1, 2, figsize=(10, 4.0), layout="constrained")
+for ax, layer in zip(axes, (deepest, "class_decoder"), strict=True):
+    scatter(mf.pca(by_layer[layer]), ax, layer, boundary=None, proxies=False, legend=layer == "class_decoder")
 show(
     fig,
     alt="Two scatter diagrams of the same images. In the encoder points of one modality lie together; in the "
@@ -188,45 +320,49 @@ show(
 )
 
 # %% [markdown]
-# The paper speaks of "multiple centroids", and you can see what it means: even in the last layer, where
-# all cells have come together, the background of fluorescence keeps a place of its own, while those of
-# the three others mix. One classifier has to draw a border through all of them. How much of each kind of
-# order is in a layer can be counted: what share of all scatter lies between the classes, and what share
-# between the modalities?
+# In the encoder colours flock, in the decoder shapes. The paper speaks of "multiple centroids", and the right
+# diagram shows them: even in the last layer, one class of one modality may keep a place of its own. One
+# classifier has to draw a border through all of them.
+#
+# How much of each kind of order a layer has can be counted: what share of all scatter lies between the
+# classes, and what share between the modalities?
 #
 # **Predict, then run.** Draw your guess before you look: two curves from the first stage of the encoder to
 # the last block of the decoder.
 
+
 # %%
-order = [name for name in table["layer"] if name.startswith(("encoder", "class_decoder."))]
-by_layer = mf.mean_features(shipped, images, order)
-
-
 def share_between(vectors, groups):
     within = sum(((vectors[groups == g] - vectors[groups == g].mean(0)) ** 2).sum() for g in set(groups))
     return 1 - within / ((vectors - vectors.mean(0)) ** 2).sum()
 
 
-fig, ax = plt.subplots(figsize=(8.5, 2.8), layout="constrained")
-for column, label in (("class", "between classes"), ("modality", "between modalities")):
-    shares = [share_between(f.vectors, f.table[column].to_numpy()) for f in by_layer.values()]
-    ax.plot(range(len(order)), shares, marker="o", label=label)
-ax.set_xticks(range(len(order)), [name.replace("_", "\n") for name in order], fontsize=7)
-ax.set(ylim=(0, 1), ylabel="share of the scatter")
-ax.legend(frameon=False)
+shares = pd.DataFrame(
+    {
+        label: [
+            share_between(by_layer[name].vectors, by_layer[name].table[column].to_numpy()) for name in order
+        ]
+        for label, column in {"between classes": "class", "between modalities": "modality"}.items()
+    },
+    index=[name.replace("_decoder", "").replace(".", " ") for name in order],
+)
+fig, ax = plt.subplots(figsize=(10, 3.2), layout="constrained")
+figures.show_lines(shares, ax, title="along the network", ylabel="share of the scatter").set_ylim(0, 1)
 show(
     fig,
     alt="Two curves over the layers from the encoder's first stage to the decoder's last block: the share of "
     "scatter between classes and between modalities.",
 )
+turn = shares.idxmax()
+print(f"modality counts most in '{turn['between modalities']}', class in '{turn['between classes']}'")
 
 # %% [markdown]
-# A U-Net turns twice. On its way down it learns what kind of picture this is; each of the deepest features
-# stands for 32 × 32 pixels and hardly tells a cell from its surroundings. On its way up, skip connections
-# bring back where things are, and the loss asks for classes only. What is left of the modality at the end
-# is the gap that the proxy is meant to close.
+# On its way down a U-Net learns what kind of picture this is: each of the deepest features stands for 32 × 32
+# pixels and hardly tells a cell from its surroundings. On its way up, skip connections bring back where
+# things are, and the loss asks for classes only. What is left of the modality at the end is the gap that the
+# proxy is meant to close.
 #
-# ## 3 · The head draws a line
+# ## 4 · The head draws a line
 #
 # The head is a 1×1 convolution: `logits = weights @ feature + bias`, nothing more. Two facts follow.
 #
@@ -237,10 +373,10 @@ show(
 
 # %%
 head = mf.class_head(shipped)
+x = torch.from_numpy(ml.normalize(sample.image)).permute(2, 0, 1)[None]
 with torch.no_grad():
     logits = shipped(x).logits[0].numpy()  # (4, H, W)
-mean_logits = logits[:, classes == 1].mean(axis=1)
-print("mean logits of the interior ", mean_logits.round(2))
+print("mean logits of the interior ", logits[:, masks == 1].mean(axis=1).round(2))
 print("logits of the mean feature  ", (head.weights @ package.vectors[1] + head.bias).round(2))
 print("classes", head.names)
 
@@ -293,11 +429,10 @@ exercises.check("03.2", margin)
 
 # %%
 names = list(dict.fromkeys(found.table["modality"]))
-two = found.select(found.table["modality"].isin(names[1:3]))
-plane = mf.pca(two)
-fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.8), layout="constrained")
+two = mf.pca(found.select(found.table["modality"].isin(names[1:3])))
+fig, axes = plt.subplots(1, 2, figsize=(10, 4.0), layout="constrained")
 for ax, method in zip(axes, ("logits", "bisector"), strict=True):
-    scatter(plane, ax, f"boundary from the {method}", boundary=method, legend=method == "bisector")
+    scatter(two, ax, f"boundary from the {method}", boundary=method, legend=method == "bisector")
 show(
     fig,
     alt="Two scatter diagrams of two modalities, class weights as stars, a dashed line: once where the "
@@ -305,16 +440,17 @@ show(
 )
 
 # %% [markdown]
-# A weight has a direction but no place: twice the weight is the same classifier, only surer. So the stars
-# are drawn at the typical distance of the features, and a bisector of stars inherits that choice. The line
-# from the logits does not. But beware of both: a plane shows two of sixteen dimensions, and a point's
+# They do not. A weight has a direction but no place: twice the weight is the same classifier, only surer. The
+# stars are drawn at the typical length of the features, and a bisector of stars inherits that choice. The
+# line from the logits does not. But beware of both: a plane shows two of sixteen dimensions, and a point's
 # distance from the line leaves out what the others add. The exact distance, in all dimensions, needs no
 # plane:
 
 # %%
+normal = head.weights[1] - head.weights[0]
+distances = (found.vectors @ normal + head.bias[1] - head.bias[0]) / np.linalg.norm(normal)  # exercise 03.2
 typical = np.linalg.norm(found.vectors, axis=1).mean()  # the package's unit of length
-mine = np.array([margin(f, head.weights, head.bias) for f in found.vectors]) / typical
-assert np.allclose(np.abs(mine), np.abs(mf.margins(found)))  # its sign: positive on the right side
+assert np.allclose(np.abs(distances) / typical, np.abs(mf.margins(found)))  # its sign: right side is positive
 
 show(
     margin_strip({"shipped lite": found}),
@@ -323,15 +459,105 @@ show(
 per_image = pd.Series(mf.margins(found)).groupby([found.table["modality"], found.table["image"]]).mean()
 closest = per_image.groupby("modality").agg(distance="mean", error="sem").sort_values("distance")
 print(closest.round(2).to_string())
+gap, noise = closest["distance"].diff().iloc[1], np.hypot(*closest["error"].iloc[:2])
+print(f"\nclosest: {closest.index[0]}, by {gap:.2f} before the next; standard error of that {noise:.2f}:")
+print("it stands out" if gap > 2 * noise else "no modality stands out")
 
 # %% [markdown]
-# The modality on top of this list is the one that Fig. 1(b) of the paper warns of: "domains close to the
-# decision boundary". But does it stand out? `error` is the standard error of each mean: where the first
-# row and the next differ by less than two of them, these modalities lie equally close, as far as so few
-# images can tell. A dot left of the dashed line is an image whose background, on average, looks like
-# cells to this network, or the other way round.
+# The modality on top is the one that Fig. 1(b) of the paper warns of: "domains close to the decision
+# boundary". A dot left of the dashed line is an image whose background, on average, looks like cells to this
+# network, or the other way round.
 #
-# ## 4 · "More discriminable": six numbers
+# ## 5 · Where is the proxy?
+#
+# **Predict, then run.** Below is a table of all four logits, mean by modality and class, beside the cosine of
+# each mean feature with the proxy's weight. If the proxy held the middle between the classes, as on our
+# blackboard, what would its logits be?
+
+
+# %%
+def logit_table(features):
+    """Return mean logits by modality and class and, where there is a proxy, the cosine with its weight."""
+    head, vectors = features.head, features.vectors
+    table = pd.DataFrame(vectors @ head.weights.T + head.bias, columns=head.names)
+    if "proxy" in head.names:
+        weight = head.weights[head.names.index("proxy")]
+        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(weight)
+        table["cosine with the proxy"] = vectors @ weight / lengths
+    return table.groupby([features.table["modality"], features.table["class"]]).mean()
+
+
+where = logit_table(found)
+where.round(2)
+
+# %%
+others = where[list(head.names[:3])].max(axis=1)
+behind = others - where["proxy"]
+away = (where["cosine with the proxy"] < 0).sum()
+print(f"proxy's mean logit: {where['proxy'].min():.1f} to {where['proxy'].max():.1f}")
+print(f"behind the winning class by {behind.min():.1f} to {behind.max():.1f}:")
+print(f"its share of the probability is at most about e^-{behind.min():.0f} = {np.exp(-behind.min()):.0e}")
+print(f"cosines below zero: {away} of {len(where)} groups")
+record("the proxy's mean logit lies behind the winner by at least", round(float(behind.min()), 1))
+
+stars = head.weights / np.linalg.norm(head.weights, axis=1, keepdims=True) * typical
+print("\ndistance from a star to the nearest mean feature")
+for name, star in zip(head.names, stars, strict=True):
+    everywhere = np.linalg.norm(found.vectors - star, axis=1).min()
+    drawn = np.linalg.norm(plane.points - (star - plane.center) @ plane.components.T, axis=1).min()
+    print(f"{name:11s} in the plane of section 3: {drawn:4.1f}   in all dimensions: {everywhere:4.1f}")
+
+# %% [markdown]
+# In all sixteen dimensions the proxy is far from every feature: its weight points away from them. In a plane
+# it looks nearer, because a plane drops the directions in which it is far. A star drawn there would tell the
+# opposite of the truth, so the figures draw the three classes only. **A plane can show that two things are
+# apart. It cannot show that they are close.**
+#
+# So the proxy has left, as on the blackboard. When did it? We follow one short training: the loop of notebook
+# 02, and in each step the share of probability that the proxy holds.
+
+# %%
+from torch.utils.data import DataLoader
+from maunet_lite.preprocessing import AugmentationConfig, PatchDataset
+from maunet_lite.training import seed_everything, supervised_loss
+
+seed_everything(0)
+network = ml.build_model("lite")
+optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+training = ml.load_dataset("simulated").split("train")
+patches = PatchDataset(training, 4 * STEPS, AugmentationConfig(patch=96, zoom=(0.7, 1.4)))
+rows = []
+for batch in DataLoader(patches, batch_size=4):
+    output = network(batch["image"])
+    parts = supervised_loss(output, batch["classes"], batch["distance"])
+    optimizer.zero_grad()
+    parts["loss"].backward()
+    optimizer.step()
+    shares = output.logits.detach().softmax(dim=1)[:, 3]  # (B, H, W): the proxy's probability
+    rows.append({name: float(shares[batch["classes"] == k].mean()) for k, name in enumerate(head.names[:3])})
+leaving = pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="step"))
+
+# %%
+fig, ax = plt.subplots(figsize=(9, 3.0), layout="compressed")
+figures.show_lines(leaving.rolling(3, min_periods=1).mean(), ax, title="probability that the proxy holds")
+ax.axhline(0.25, color="0.6", lw=0.8, ls=":")
+ax.set_ylim(0, None)
+show(
+    fig,
+    alt="The proxy's probability on pixels of the three classes over the steps of a short training. It "
+    "begins near a quarter, the dotted line, and falls.",
+)
+left = leaving.iloc[-5:].mean()
+print(f"after {STEPS} steps: {left.min():.1%} to {left.max():.1%}, by class; at the start a quarter")
+record("proxy's largest mean share at the end of the short training / %", round(100 * float(left.max()), 2))
+
+# %% [markdown]
+# (Pixels of which class keep the proxy longest? Those that the network is unsure of.) Whatever the proxy does
+# to features, it does early, while it still holds probability. Later three classes are left, which behave as
+# if there had never been a fourth. Two long trainings, one with and one without it, compare what is left of a
+# different start. Keep that in mind when you read the paper's Fig. 6.
+#
+# ## 6 · "More discriminable": six numbers
 #
 # The paper says that features with the proxy are "more distinguishable" and leaves the judgement to the
 # eye. Here are six ways to count it. No single one is the truth.
@@ -378,86 +604,42 @@ mine = scatter_ratio(found.vectors, found.table["class"].to_numpy())
 assert np.isclose(mine, mf.discriminability(found)["scatter_ratio"], rtol=1e-3)
 
 # %% [markdown]
-# ## 5 · With and without the proxy
+# Could such numbers come out of nothing? Swap the names *background* and *interior* of each image by the toss
+# of a coin, and measure again. One such shuffle may be lucky, so we average many.
 #
-# The proxy takes part in every softmax and in no target (paper 2.2.3). For a pixel of class $c$ the focal
-# or cross-entropy loss wants $p_c$ to grow, and the gradient on the proxy's logit $z_P$ is a positive
-# multiple of its probability $p_P$: the proxy is pushed away from *every* pixel, of every class and
-# modality. That is the "common reference for multi-domain features". But note the other side of it: as soon
-# as $p_P$ is near zero, so is the push.
-#
-# A fair comparison changes one thing. Below, networks are trained in pairs: same seed, same patches in the
-# same order, same number of steps; once with three class channels, once with four.
+# **Predict, then run.** To which values will the two probes and `head_accuracy` fall?
 
 # %%
-import contextlib
-import io
-import tempfile
-from pathlib import Path
+from dataclasses import replace
 
-from maunet_lite.training import recipe
-from maunet_lite.training import train
-
-runs = Path(tempfile.mkdtemp(prefix="maunet-03-"))
-budget = recipe(RECIPE).override(data=DATA, model=PRESET, steps=STEPS, batch_size=BATCH, patch=PATCH)
-budget = budget.override(warmup=STEPS // 10, validate_every=0, save_every=0, validation_images=1)
-trained = {}
-for seed in range(SEEDS):
-    for proxy in (False, True):
-        config = budget.override(proxy=proxy, seed=seed, out=str(runs / f"{proxy}-{seed}"))
-        with contextlib.redirect_stdout(io.StringIO()):  # the log is of no interest here
-            result = train(config, progress=False)
-        trained["with" if proxy else "without", seed] = ml.load_model(result.folder / "last.safetensors")
-print(
-    f"{len(trained)} networks ({PRESET}), {STEPS} steps of {BATCH} patches of {PATCH} × {PATCH} pixels each"
-)
+rng = np.random.default_rng(0)
+swap = {"background": "interior", "interior": "background"}
+chance = []
+for _ in range(SHUFFLES):
+    tails = {name: rng.random() < 0.5 for name in found.table["image"].unique()}
+    shuffled = found.table["class"].where(~found.table["image"].map(tails), found.table["class"].map(swap))
+    chance.append(mf.discriminability(replace(found, table=found.table.assign(**{"class": shuffled}))))
+chance = pd.DataFrame(chance)
+against = pd.DataFrame(
+    {"real": mf.discriminability(found), "shuffled": chance.mean(), "spread": chance.std()}
+).astype(float)
+against["spreads away"] = ((against["real"] - against["shuffled"]).abs() / against["spread"]).round(1)
+against.round(2)
 
 # %% [markdown]
-# A training of this size is a demonstration, not an experiment: the paper's network (900 images, 1,000
-# epochs, 512 × 512 pixels of each) sees some sixty thousand times as many pixels. If the kit ships a pair
-# of networks, with and without the proxy, trained at one larger budget, the figures use that pair. The
-# table over seeds always uses the networks trained above. The cell says which is which.
-
-# %%
-from maunet_lite.network import shipped_models
-
-if {"lite", "lite-noproxy"} <= set(shipped_models()):
-    networks = {"without proxy": ml.load_model("lite-noproxy"), "with proxy": ml.load_model("lite")}
-    origin = "shipped weights, trained on real images"
-else:
-    networks = {"without proxy": trained["without", 0], "with proxy": trained["with", 0]}
-    origin = f"trained above for {STEPS} steps on {DATA}, seed 0"
-print("figures show:", origin)
-record("figures of 03 show", origin)
-
-pair = {name: mf.mean_features(network, images) for name, network in networks.items()}
-fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.8), layout="constrained")
-for ax, (name, values) in zip(axes, pair.items(), strict=True):
-    scatter(mf.pca(values), ax, name, legend=name == "with proxy")
-show(
-    fig,
-    alt="Two scatter diagrams, one network without and one with the proxy: mean features of background and "
-    "cells by modality, class weights as stars, boundary dashed.",
-)
-
-# %% [markdown]
-# The same features once more, without a plane in between: their exact distance from the boundary.
-
-# %%
-show(
-    margin_strip(pair),
-    alt="For each modality and class two rows of dots, one per network: distances from the boundary.",
-)
-
-# %% [markdown]
-# The eye wants to see a difference; let us count before we believe it. Beside the six measures stands what
-# a user cares about, F1, over the same images. One trap is set here: the post-processing asks for an
-# interior probability above 0.7, and a proxy that holds a tenth of all probability makes every network look
-# less sure. That would compare thresholds, not features. So cells are the connected interiors of the *most
-# probable* class here (the paper's F1_ori), which a proxy cannot shift.
+# The probes and `head_accuracy` fall to a half, the toss of a coin; silhouette and scatter ratio fall to
+# zero. The real values lie many spreads away from chance, so the order that they measure is there. One row
+# needs care: `domain_gap`. Smaller is said to be better, and it falls when the names are shuffled! Shuffled
+# classes have everything in them, so the scatter *within* each is no longer one between modalities. No
+# measure is good by itself; that is why there are six.
 #
-# **Predict, then run.** Of these seven, in how many will the proxy win in *every* seed? And if it did
-# nothing at all: how often would it win a given one in both of two seeds by chance?
+# ## 7 · With and without the proxy
+#
+# Now two networks: the shipped `lite`, and `lite-noproxy`, trained with the same recipe on the same images
+# with three outputs. First the six measures and what a user cares about, F1, on the same images. One trap is
+# set here. The post-processing asks for an interior probability above 0.7, and a proxy that holds a tenth of
+# all probability makes every network look less sure. That would compare thresholds, not features. So cells
+# are the connected interiors of the *most probable* class (the paper's F1_ori), which a proxy cannot shift.
 
 
 # %%
@@ -465,69 +647,108 @@ def f1(network, labelled):
     return ml.match_cells(labelled.labels, ml.segment(labelled.image, network, postprocess="none")).f1
 
 
-rows = []
-for (kind, seed), network in trained.items():
-    values = mf.discriminability(mf.mean_features(network, images))
-    score = np.mean([f1(network, one) for one in images])
-    rows.append({"network": kind, "seed": seed} | values | {"f1": score})
-results = pd.DataFrame(rows)
-measures = [*mf.MEASURES, "f1"]
+networks = {name: ml.load_model(weights) for name, weights in NETWORKS.items()}
+pair = {name: mf.mean_features(network, images) for name, network in networks.items()}
+compared = pd.DataFrame({name: mf.discriminability(values) for name, values in pair.items()})
+compared.loc["F1_ori"] = [np.mean([f1(network, one) for one in images]) for network in networks.values()]
+compared["with − without"] = compared["with proxy"] - compared["without proxy"]
+better = compared["with − without"] * np.where(compared.index == "domain_gap", -1, 1)
+print(f"better with the proxy: {(better > 0.005).sum()} of {len(better)}; worse: {(better < -0.005).sum()}")
+compared.round(2)
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(10, 4.0), layout="constrained")
+for ax, (name, values) in zip(axes, pair.items(), strict=True):
+    scatter(mf.pca(values), ax, name, legend=name == "with proxy")
 show(
-    measure_lines(results, measures=measures),
-    alt="Seven small diagrams, one per measure: a line per seed from the network without to the one with the "
-    "proxy. A black bar marks the mean.",
+    fig,
+    alt="Two scatter diagrams, one network without and one with the proxy: mean features of background and "
+    "cells by modality, class weights as stars, boundary dashed.",
 )
-differences = mf.paired_differences(results, "network", "without", "with", measures=measures)
-differences.round(2)
+margins = {
+    name: pd.Series(mf.margins(values)).groupby(values.table["modality"]).mean()
+    for name, values in pair.items()
+}
+print("mean distance from the boundary, in mean feature lengths, all dimensions")
+print(pd.DataFrame(margins).round(2).to_string())
 
 # %% [markdown]
-# Each row is *with minus without*, seed by seed. For `domain_gap` smaller is better, for all others larger.
-# Here is the verdict in words, written by the numbers and not by us; *mixed* means that seeds disagree:
+# This is a picture like the paper's Fig. 6, and the numbers beneath it. Could you tell from it which features
+# are better? Each network is **one** training. Another seed would have given another picture.
+#
+# ### The verdict, over seeds
+#
+# `benchmarks/ablation.py` trained pairs on real images: same seed, same patches in the same order, 600 steps,
+# with three outputs and with four. Here are its results for the proxy (AAP, the paper's Table 4), read from
+# `benchmarks/results`.
+#
+# **Predict, then run.** Three seeds, four scores. In how many of the scores will the proxy win with every
+# seed?
 
 # %%
-verdicts = []
-for name, row in differences.dropna(subset="mean").iterrows():
-    gain = row[["min", "max"]] * (-1 if name == "domain_gap" else 1)
-    if gain.abs().max() < 0.005:
-        verdicts.append("equal")
-    else:
-        verdicts.append("better" if gain.min() > 0 else "worse" if gain.max() < 0 else "mixed")
-    spread = "" if np.isnan(row["sd"]) else f", spread {row['sd']:.2f}"
-    print(f"{name:16s} {verdicts[-1]:7s} over {row['pairs']:.0f} seeds, by {row['mean']:+.2f}{spread}")
-record("measures by verdict on the proxy", dict(Counter(verdicts)))
+from maunet_lite.course.figures import ablation
+
+measured = ablation.load()
+rows = measured[(measured["table"] == "4") & measured["variant"].isin(["base", "AAP"])]
+rows = rows.replace({"variant": {"base": "without", "AAP": "with"}}).rename(columns={"variant": "network"})
+rows = rows.sort_values("network", ascending=False).rename(columns=ablation.NAMES)  # "without" comes first
+everything = rows[rows["modality"] == "all"]
+print(ablation.budget(measured, "4"))
+show(
+    measure_lines(everything, measures=["mean Dice", "F1_ori", "F1", "median F1"]),
+    alt="Four small diagrams, one per score: a line per seed from the network without to the one with the "
+    "proxy. A black bar marks the mean.",
+    dpi=120,
+)
 
 # %% [markdown]
-# How to read this: with $n$ seeds, one measure agrees in all of them by pure chance once in $2^n$ times,
-# for either side. With two seeds that is one in four, and there are seven measures: some will always look
-# convincing. Five seeds (one in thirty-two) and a difference of several times its spread are where a claim
-# begins. The paper reports one network each.
-#
-# ### Does the proxy still push?
-#
-# The mechanism can be checked directly: how much probability does the proxy hold, and where? Once for a
-# network trained above, for moments, and once for the shipped `lite`, trained for much longer.
+# The gain of a seed is *with minus without*. Its mean over n seeds is uncertain by a standard error. With
+# three seeds, a mean has to lie 4.3 standard errors away from zero before chance is an unlikely reason
+# (Student's t, 95 %; two standard errors would do for many seeds).
 
 # %%
-rows = []
-for name, network in {"trained above": trained["with", 0], "shipped lite": shipped}.items():
-    for one in images:
-        percent = 100 * ml.predict(network, one.image).probabilities[-1]
-        where = ml.make_targets(one.labels).classes
-        means = {part: percent[where == k].mean() for k, part in enumerate(head.names[:3])}
-        rows.append({"network": name, "modality": one.modality} | means)
-masses = pd.DataFrame(rows).groupby(["network", "modality"], sort=False).mean()
-for name in masses.index.unique("network"):
-    record(f"largest mean proxy probability / %, {name}", round(float(masses.loc[name].max(axis=None)), 2))
-masses.round(1)
+from scipy.stats import t as student
+
+gains = []
+for modality, group in rows.groupby("modality"):
+    wide = group.pivot_table(index="seed", columns="network", values=["mean Dice", "F1_ori", "F1"])
+    for score in ("mean Dice", "F1_ori", "F1"):
+        gain = wide[score, "with"] - wide[score, "without"]
+        limit = student.ppf(0.975, len(gain) - 1) * gain.sem()
+        shown = "better" if gain.mean() > limit else "worse" if gain.mean() < -limit else "not shown"
+        gains.append((modality, score, gain.mean(), limit, (gain > 0).sum(), shown))
+columns = ["modality", "score", "mean gain", "limit", "seeds that win", "verdict"]
+gains = pd.DataFrame(gains, columns=columns).set_index(["score", "modality"]).sort_index()
+decided = gains["verdict"].value_counts()
+print(f"{len(gains)} comparisons:", ", ".join(f"{count} {verdict}" for verdict, count in decided.items()))
+print(f"beyond the limit by chance alone, on average: {0.05 * len(gains):.1f}")
+record("verdicts on the proxy over seeds", decided.to_dict())
+gains.round(3)
 
 # %% [markdown]
-# A network that knows nothing gives the proxy a quarter of the probability. Where the table says a few
-# percent or more, the proxy is alive and pushes. Where it says zero, it has been driven away: three classes
-# are left, which behave as if there had never been a fourth. So whatever the proxy does to features, it
-# does in the early part of training, and a comparison of two long trainings compares what is left of a
-# different start. Keep that in mind when you read the paper's Fig. 6.
+# How to read this: three seeds agree by pure chance once in four times, for one side or the other, and there
+# are fifteen rows. So some rows always look convincing. A claim begins where the mean is larger than its
+# limit, in a score that was named beforehand. The paper reports one training each: Dice 0.7499 → 0.7543 and
+# F1 0.8309 → 0.8494 (Table 4).
 #
-# ## 6 · A light leak
+# The proxy was made for what the network has *not* seen. The same benchmark left out a modality, or trained
+# on simulated images alone, and scored what was new:
+
+# %%
+unseen = ablation.unseen(measured)
+wins = (unseen["gain"] > 0).sum()
+print(f"F1 on what was never seen: the proxy wins {wins} of {len(unseen)} comparisons")
+
+named = gains.xs("all", level="modality")["verdict"]
+told = ", ".join(f"{score} {verdict}" for score, verdict in named.items())
+print(f"The verdict at these budgets, with the proxy against without, over all images: {told}.")
+unseen.round(3)
+
+# %% [markdown]
+# One seed each: a coin could do as well. The networks ship with the proxy, because it costs almost nothing
+# and is the paper's.
+#
+# ### A light leak
 #
 # The paper's Fig. 7 shows one image with "bright light pollution" on which the network without the proxy
 # fails and the one with it does not. A single picture can be luck, in either direction. The simulator can
@@ -545,86 +766,76 @@ def clean_and_leaking(modality, seed):
     ]
 
 
-contestants = networks if "shipped" in origin else networks | {"shipped lite": shipped}
 rows = []
 for modality in MODALITIES:
-    for seed in range(max(1, IMAGES_PER_MODALITY // 2)):
+    for seed in range(max(2, IMAGES_PER_MODALITY - 2)):
         clean, leaking = clean_and_leaking(modality, seed)
-        for name, network in contestants.items():
+        for name, network in networks.items():
             case = {"modality": modality, "seed": seed, "network": name}
             rows.append(case | {"clean": f1(network, clean), "leak": f1(network, leaking)})
 leaks = pd.DataFrame(rows).assign(lost=lambda t: t["clean"] - t["leak"])
-groups = leaks.groupby(["modality", "network"], sort=False)
-n_images = int(groups.size().max())
-if n_images > 1:
-    error = np.sqrt(groups["lost"].var().mean() / n_images)
-    print(f"{n_images} images per row: standard error of a mean loss about {error:.2f}")
-groups[["clean", "leak", "lost"]].mean().round(2)
+lost = leaks.pivot_table(index=["modality", "seed"], columns="network", values="lost")
+saved = lost["without proxy"] - lost["with proxy"]  # positive: the proxy saved cells
+limit = student.ppf(0.975, len(saved) - 1) * saved.sem()
+verdict = "more than chance" if abs(saved.mean()) > limit else "not more than chance"
+print(f"the proxy saves {saved.mean():+.3f} F1 a picture, limit {limit:.3f}: {verdict}")
+record("F1 that the proxy saves under a light leak", round(float(saved.mean()), 3))
+leaks.groupby(["modality", "network"], sort=False)[["clean", "leak", "lost"]].mean().round(2)
 
 # %% [markdown]
-# *Lost* is what the leak costs; where it is negative, F1 has gained. Compare it with the standard error
-# above the table: a loss or a gain of less than twice that size is noise. And a network with F1 near zero
-# on clean images has nothing to lose.
-#
-# What would a figure of *one* image show? Let us do on purpose what happens so easily by accident, and pick
-# the image on which the networks with and without the proxy differ most under the leak.
-#
-# **Predict, then run.** Light is added to cells and background alike. Which of the two means moves further,
-# in which direction?
+# *Lost* is what the leak costs. What would a figure of **one** image show? We pick, on purpose, what is so
+# easily picked by accident: the image on which the proxy saves most, and the one on which it costs most.
 
 # %%
-from maunet_lite import figures
-
-leak = leaks.pivot_table(index=["modality", "seed"], columns="network", values="leak")
-modality, seed = (leak["with proxy"] - leak["without proxy"]).abs().idxmax()
-made = clean_and_leaking(modality, seed)
-columns = 1 + len(contestants)
-fig, axes = plt.subplots(2, columns, figsize=(8.5, 17.6 / columns), layout="constrained")
-for row, title, one in zip(axes, ("clean", "light leak"), made, strict=True):
-    figures.overlay(one.image, one.labels, ax=row[0], title=f"{title}: truth", fill=0.1)
-    for ax, (name, network) in zip(row[1:], contestants.items(), strict=True):
-        title = f"{name}, F1 {f1(network, one):.2f}"
-        figures.overlay(one.image, ml.segment(one.image, network, postprocess="none"), ax=ax, title=title)
+fig, axes = plt.subplots(2, 3, figsize=(9.5, 6.6), layout="compressed")
+for row, (modality, seed) in zip(axes, (saved.idxmax(), saved.idxmin()), strict=True):
+    leaking = clean_and_leaking(modality, seed)[1]
+    title = f"{modality}: the proxy saves {saved[modality, seed]:+.2f}"
+    figures.overlay(leaking.image, leaking.labels, row[0], title, fill=0.1)
+    for ax, (name, network) in zip(row[1:], networks.items(), strict=True):
+        cells = ml.segment(leaking.image, network, postprocess="none")
+        figures.overlay(leaking.image, cells, ax, f"{name}, F1 {f1(network, leaking):.2f}")
 show(
     fig,
-    alt="The same image without and with a light leak: true cells, and the cells that each network finds. Of "
-    "all images tried, this is the one on which the networks differ most.",
-    dpi=85,
+    alt="Two simulated images with a light leak, the true cells and those of both networks: above the one "
+    "on which the proxy saves most, below the one on which it costs most.",
+    dpi=100,
 )
 
+# %% [markdown]
+# Two pictures from the same two networks, and they tell two stories. The paper's Fig. 7 is one picture.
+# Whoever shows one has chosen.
+#
+# ## 8 · Explore
+#
+# Everything above, under the mouse. The explorer needs an *atlas*: for each network its principal components,
+# layer by layer, its cells, and their F1. You have computed each of these before.
+
 # %%
-samples = [Sample(title, modality, *one) for title, one in zip(("clean", "leak"), made, strict=True)]
-rows = []
-for name, network in contestants.items():
-    values = mf.mean_features(network, samples)
-    table = values.table.assign(distance=mf.margins(values))
-    for part, both in table.groupby("class"):
-        rows.append({"network": name, "what": part, **both.set_index("image")["distance"]})
-    rows.append({"network": name, "what": "F1"} | {one.name: f1(network, one) for one in samples})
-moved = pd.DataFrame(rows).set_index(["network", "what"])
-moved["shift"] = moved["leak"] - moved["clean"]
-print("higher F1 under the leak:", moved["leak"].xs("F1", level="what").idxmax())
-moved.round(2)
+from maunet_lite.course.figures.features import Atlas, View, describe, static_view
+
+decoder = [name for name in order if name.startswith("class_decoder.")][:-1]
+planes, predictions, scores = {}, {}, []
+for name, network in networks.items():
+    read = mf.mean_features(network, images, [deepest, *decoder, "class_decoder", "distance_decoder"])
+    planes[name] = {layer: mf.pca(values, min(6, *values.vectors.shape)) for layer, values in read.items()}
+    predictions[name] = {one.name: ml.segment(one.image, network, postprocess="none") for one in images}
+    for one in images:
+        cells = predictions[name][one.name]
+        score = ml.match_cells(one.labels, cells).f1
+        counts = [np.count_nonzero(np.unique(labels)) for labels in (one.labels, cells)]
+        scores.append((name, one.name, one.modality, score, *counts))
+columns = ["network", "image", "modality", "f1", "cells", "cells_predicted"]
+atlas = Atlas({one.name: one for one in images}, planes, predictions, pd.DataFrame(scores, columns=columns))
 
 # %% [markdown]
-# The rows *background* and *interior* hold distances from the boundary, negative on the wrong side; a
-# negative *shift* is a step towards it, and the larger of the two answers the question. The means move
-# little even where F1 changes a lot: a mean over an image does not see the few cells under the light.
-# Whichever network wins this image, we picked the most different of all. Does it also win the table
-# above, by more than twice its standard error? If not, an image in which the other one wins could have been
-# shown just as well.
-#
-# ## 7 · Explore
-#
-# Everything above, under the mouse. First the picture that the explorer starts with, for readers of the
-# static page:
+# First the picture that it starts with, for readers of the static page: the image with the lowest F1 is
+# ringed.
 
 # %%
-from maunet_lite.course.figures.features import describe, first_view, static_view, survey
-
-atlas = survey(networks, images, postprocess="none")
-view = first_view(atlas, network="with proxy")
-show(static_view(atlas, view), alt=describe(atlas, view), dpi=100)
+of_network = atlas.scores[atlas.scores["network"] == "with proxy"]
+view = View(network="with proxy", image=of_network.loc[of_network["f1"].idxmin(), "image"])
+show(static_view(atlas, view), alt=describe(atlas, view), dpi=120)
 
 # %% [markdown]
 # Below (in JupyterLab): **hover** over a point to see its image, truth and prediction. **Drag** a box to
@@ -640,66 +851,53 @@ show(static_view(atlas, view), alt=describe(atlas, view), dpi=100)
 # %%
 from maunet_lite.course.figures.features_explorer import FeatureExplorer
 
+print("The explorer appears here when the notebook runs in JupyterLab.")
 FeatureExplorer(atlas, view)
 
 # %% [markdown]
 # ## Quality control
 #
-# Are the networks that we compared any good, and could our measures have come out of nothing? A baseline
-# and a shuffle answer. Otsu's threshold with a watershed needs no training at all; and if we shuffle the
-# names of the classes, every measure should fall to its chance value.
+# Are the networks that we compared any good? A baseline answers: Otsu's threshold with a watershed needs no
+# training at all.
 
 # %%
 from maunet_lite.evaluation import otsu_watershed
 
-scores = atlas.scores.pivot_table(index="modality", columns="network", values="f1", sort=False)
-otsu = [(s.modality, ml.match_cells(s.labels, otsu_watershed(s.image).labels).f1) for s in images]
-scores.insert(0, "Otsu + watershed", pd.DataFrame(otsu).groupby(0)[1].mean())
-scores.loc["all"] = scores.mean()
-for name, value in scores.loc["all"].items():
+table = atlas.scores.pivot_table(index="modality", columns="network", values="f1", sort=False)
+otsu = [(one.modality, ml.match_cells(one.labels, otsu_watershed(one.image).labels).f1) for one in images]
+table.insert(0, "Otsu + watershed", pd.DataFrame(otsu).groupby(0)[1].mean())
+table.loc["all"] = table.mean()
+for name, value in table.loc["all"].items():
     record(f"F1 {name}", round(float(value), 2))
-scores.round(2)
-
-# %%
-rng = np.random.default_rng(0)
-values = pair["with proxy"]
-shuffled = values.table.assign(**{"class": rng.permutation(values.table["class"])})
-chance = mf.discriminability(mf.Features(values.vectors, shuffled, "shuffled"))
-pd.DataFrame({"with proxy": mf.discriminability(values), "classes shuffled": chance}).round(2)
+below = [name for name in NETWORKS if table.loc["all", name] <= table.loc["all", "Otsu + watershed"]]
+print("below the baseline:", ", ".join(below) or "none of the networks")
+table.round(2)
 
 # %% [markdown]
-# One row needs care: `domain_gap` falls, too, and smaller is said to be better! Shuffled classes have
-# everything in them, so that the scatter *within* each is no longer one between modalities. No measure is
-# good by itself; that is why there are six.
-#
-# If a network scores below the baseline, its features answer questions about *training*, not about cells.
-# The shipped pair learned from real images alone and meets these simulated ones for the first time; the
-# networks that section 5 trained in a minute score far lower still (its F1 column), which is why its verdict
-# is a lesson in method.
+# A network below the baseline has features that answer questions about its *training*, not about cells. (The
+# scores here are F1_ori, without the post-processing, on simulated images.)
 #
 # ## Recap
 #
 # You have
 #
-# 1. averaged features over masks by hand, and with hooks for any layer and image size,
-# 2. seen modalities blend and classes part along the network, in pictures and in shares of scatter,
-# 3. drawn the boundary from the head's own weights, and asked whether any modality lies closer to it than the
-#    others,
-# 4. turned a word, "discriminable", into six numbers, and tested them against a shuffle,
-# 5. compared pairs of networks that differ in nothing but the proxy, over seeds and under a light leak,
-# 6. explored features, layers and images together.
-#
-# What the paper found: Dice 0.7499 → 0.7543 and F1 0.8309 → 0.8494 with the proxy (Table 4, one training
-# each), and clouds that look better separated (Fig. 6). What you found stands in the verdict above. If it
-# is "mixed", that is a finding.
+# 1. seen on a blackboard that a held proxy pushes features apart, and that a free one leaves,
+# 2. averaged features over masks by hand, and with hooks for any layer and image size,
+# 3. seen modalities blend and classes part along the network, in pictures and in shares of scatter,
+# 4. drawn the boundary from the head's own weights, and measured which modality lies closest,
+# 5. found the proxy far behind every class, in all dimensions, and watched it go,
+# 6. turned a word, "discriminable", into six numbers, and tested them against many shuffles,
+# 7. judged the claim by pairs over seeds, on new modalities and under a light leak, with chance in view,
+# 8. explored features, layers and images together.
 #
 # ## On your own
 #
-# - *Easy.* Run with `SEEDS = 5`. Which verdicts of section 5 survive?
-# - *Medium.* Repeat section 5 for the layer before the last (`mf.layers` lists them). Is the proxy's
-#   effect, if any, already there, or does it happen in the last block only?
-# - *Hard.* Give the proxy a stronger push: add $-\log(1 - p_P)$, averaged over all pixels, to the loss
-#   (`maunet_lite/training/losses.py`). Compare again, with seeds. Do features change, does F1?
+# - *Easy.* On the blackboard, give domain B the place of domain A, mirrored (exchange its two centres). Can
+#   one line still part both? What does a held proxy do now?
+# - *Medium.* Repeat section 6 for the layer before the last (`mf.layers` lists them). Are classes apart there
+#   already, or does it happen in the last block only?
+# - *Hard.* Hold the proxy in a real network: set its weights to zero and its bias to 2 after each step of the
+#   loop in section 5, and train once with and once without it, with three seeds. Do features change, does F1?
 #
 # ## Further reading
 #

@@ -827,4 +827,4 @@ assert all(checks.values())
 # - Caicedo and others, *Evaluation of deep learning strategies for nucleus segmentation*, Cytometry A 2019:
 #   errors by kind.
 # - Bouthillier and others, *Accounting for variance in machine learning benchmarks*, MLSys 2021: seeds.
-# - Notebook 04, section 9: three meanings of an equal budget. Notebook 07: the cost of an answer.
+# - Notebook 04, section 10: three meanings of an equal budget. Notebook 07: the cost of an answer.

@@ -120,7 +120,7 @@ def test_the_up_block_of_the_exercise_is_the_packages():
 
 
 def test_the_published_focal_term_pulls_a_thirteenth_where_nothing_is_known():
-    """As notebook 02, section 5, says: compare the gradients at equal logits, and where all is right."""
+    """As notebook 02, section 7, says: compare the gradients at equal logits, and where all is right."""
     truth = torch.tensor([[0, 0, 2, 2], [0, 2, 1, 1], [0, 2, 1, 1], [0, 0, 2, 2]])[None]
 
     def published(logits, classes):

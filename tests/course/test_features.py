@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from maunet_lite.course.figures.features import (
     Atlas,
@@ -18,17 +17,14 @@ from maunet_lite.course.figures.features import (
     build_proxies,
     build_scores,
     describe,
-    first_view,
     pictures,
     static_view,
-    survey,
     thumbnail,
 )
 from maunet_lite.course.figures.features_explorer import CARD, PLANE, SPACE, FeatureExplorer, bars, diagram
 from maunet_lite.data.folder import Sample
 from maunet_lite.features.plots import modality_colors
 from maunet_lite.features.space import Features, Head, pca
-from maunet_lite.network.maunet import build_model
 
 NAMES = ("a.png", "b.png", "c.png")
 HEAD = Head(np.array([[1.0, 0], [-1.0, 0], [0, 1.0]]), np.zeros(3), ("background", "interior", "boundary"))
@@ -78,7 +74,7 @@ def atlas() -> Atlas:
 
 @pytest.fixture
 def view(atlas) -> View:
-    return first_view(atlas)
+    return View(network="without", image="b.png")
 
 
 def changed(view: View, **changes) -> View:
@@ -86,11 +82,6 @@ def changed(view: View, **changes) -> View:
 
 
 # --- tables -----------------------------------------------------------------------------------------------
-
-
-def test_first_view_shows_the_image_with_the_lowest_score(atlas):
-    assert first_view(atlas).image == "b.png"
-    assert first_view(atlas, network="with").image == "a.png"
 
 
 def test_points_are_the_components_of_all_features(atlas, view):
@@ -143,25 +134,6 @@ def test_unknown_names_are_refused(atlas, view):
         build_points(atlas, changed(view, layer="x"))
     with pytest.raises(ValueError, match="component 7 was not computed: there are 1 to 2"):
         build_points(atlas, changed(view, components=(7, 1, 1)))
-
-
-def test_survey_reads_layers_cells_and_scores():
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-    labels = np.zeros((64, 96), np.int32)
-    labels[10:40, 10:50] = 1
-    made = [Sample(f"{k}.png", "dic", rng.integers(0, 255, (64, 96), np.uint8), labels) for k in range(2)]
-    made.append(Sample("blank.png", "fluorescence", made[0].image, None))
-    atlas = survey({"one": build_model("lite")}, made)
-    layers = list(atlas.planes["one"])
-    assert layers[0].startswith("encoder.")
-    assert layers[-1] == "distance_decoder"
-    assert "class_decoder" in layers
-    assert [labels.shape for labels in atlas.predictions["one"].values()] == [(64, 96)] * 3
-    assert atlas.scores["f1"].isna().tolist() == [False, False, True]
-    assert atlas.scores["cells"].tolist()[:2] == [1, 1]
-    with pytest.raises(ValueError, match="two images have the same name"):
-        survey({"one": build_model("lite")}, [made[0], made[0]])
 
 
 # --- pictures ---------------------------------------------------------------------------------------------
@@ -264,8 +236,8 @@ def test_bars_are_ordered_by_modality_and_mark_the_image(atlas, view):
 
 
 @pytest.fixture
-def explorer(atlas) -> FeatureExplorer:
-    return FeatureExplorer(atlas)
+def explorer(atlas, view) -> FeatureExplorer:
+    return FeatureExplorer(atlas, view)
 
 
 def pointer(*indices: int) -> SimpleNamespace:

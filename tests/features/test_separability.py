@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maunet_lite.features.separability import MEASURES, discriminability, paired_differences
-from tests.features.rows import RUNS, SPLIT_AT_THREE, SQUARE, two_modalities
+from maunet_lite.features.separability import MEASURES, discriminability
+from tests.features.rows import SPLIT_AT_THREE, SQUARE, two_modalities
 
 
 def test_measures_of_a_rectangle():
@@ -53,16 +53,3 @@ def test_undefined_measures_are_nan():
     assert {name for name, value in values.items() if np.isnan(value)} == set(MEASURES)
     with pytest.raises(ValueError, match=r"got only \['interior'\]"):
         discriminability(features.select(features.table["class"] == "interior"))
-
-
-def test_paired_differences_go_seed_by_seed():
-    table = paired_differences(RUNS, "network", "without", "with")
-    # 0.2, -0.1, 0.2
-    assert table.loc["silhouette"].tolist() == pytest.approx(
-        [0.1, np.std([0.2, -0.1, 0.2], ddof=1), -0.1, 0.2, 2, 3]
-    )
-    assert table.loc["linear_probe", "pairs"] == 2
-    with pytest.raises(ValueError, match="no seed has both"):
-        paired_differences(RUNS.iloc[[0, 3]], "network", "without", "with")
-    with pytest.raises(ValueError, match=r"\['beauty'\] are no columns"):
-        paired_differences(RUNS, "network", "without", "with", measures=["beauty"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from maunet_lite.features.plots import scatter
 from maunet_lite.features.space import Head, decision_boundary, margins, pca
 from tests.features.rows import SPLIT_AT_THREE, SQUARE, two_modalities
 
@@ -33,6 +34,15 @@ def test_proxies_stand_at_the_mean_length_of_the_features():
     np.testing.assert_allclose(
         plane.proxies[0], plane.proxies[1]
     )  # same direction: bias and length are not seen
+
+
+def test_the_anti_ambiguity_proxy_has_no_place_in_a_plane():
+    names = ("background", "interior", "proxy")  # its weight points away from both features
+    head = Head(np.array([[1.0, 0, 0], [0, 1, 0], [-1, -1, 5]]), np.zeros(3), names)
+    plane = pca(two_modalities([[2.0, 0, 0], [0, 2, 0], [4, 0, 0], [0, 4, 0]], head))
+    assert plane.proxies.shape == (2, 2)
+    labels = {text.get_text() for text in scatter(plane).texts}
+    assert labels == {"background", "interior"}
 
 
 def test_more_components_than_rows_are_refused():

@@ -1,7 +1,6 @@
 """Figures of notebook 04, consistency regularization: who teaches whom, and where both are wrong alike."""
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -76,32 +75,6 @@ def shared_errors(one: np.ndarray, two: np.ndarray, truth: np.ndarray) -> float:
 def show_verdicts(kinds: np.ndarray, ax: Axes | None = None, title: str = "") -> Axes:
     """Paint the result of `verdicts`: grey both right, blue they differ, red both wrong alike."""
     return picture(np.stack([rgb(color) for color in VERDICT_COLORS])[kinds], ax, title)
-
-
-def pseudo_accuracies(log: pd.DataFrame, smooth: int = 3) -> pd.DataFrame:
-    """Take the pseudo-label accuracy of every modality out of a training log.
-
-    Parameters
-    ----------
-    log : pandas.DataFrame
-        ``log.csv`` of a run with ``method="cr"`` or ``"cr*"``, indexed by step.
-    smooth : int
-        Rows of a running mean. A row is NaN where no patch of the modality was drawn; such rows are skipped.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One column per modality, in order of name.
-
-    Examples
-    --------
-    >>> log = pd.DataFrame({"pseudo_accuracy_dic": [0.3, 0.5], "agreement": [1, 1]}, index=[5, 10])
-    >>> pseudo_accuracies(log, smooth=2)["dic"].to_list()
-    [0.3, 0.4]
-    """
-    table = log.filter(regex="^pseudo_accuracy_").sort_index(axis=1)
-    table.columns = table.columns.str.removeprefix("pseudo_accuracy_")
-    return table.rolling(smooth, min_periods=1).mean()
 
 
 def draw_twins() -> Figure:

@@ -1,14 +1,13 @@
-"""What notebook 03 explores: a few images as networks see them, computed once, and its static picture.
+"""What notebook 03 explores: a few images as networks see them, computed in its cells, and a static picture.
 
-`survey` looks at images with one or more networks: mean features of several layers, label maps, F1. A `View`
-says what of that is on display. The tables are pure functions of the two, so that tests and headless runs see
-what the widget shows: `static_view` draws them here with matplotlib, `figures.features_explorer` with plotly.
+An `Atlas` holds mean features of several layers, label maps and F1 of each network. A `View` says what of
+that is on display. The tables are pure functions of the two, so that tests and headless runs see what the
+widget shows: `static_view` draws them here with matplotlib, `figures.features_explorer` with plotly.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,11 +17,7 @@ from matplotlib.figure import Figure
 
 from maunet_lite import features as mf
 from maunet_lite.data import Sample
-from maunet_lite.evaluation import match_cells
 from maunet_lite.figures import paint_cells, to_display
-from maunet_lite.inference import predict
-from maunet_lite.network import MAUNet
-from maunet_lite.postprocessing import segment
 
 MOST_COMPONENTS = 6
 LOWEST_BAR = 0.02  # of F1: a bar of 0 must be seen, too, and be there to be clicked
@@ -93,69 +88,6 @@ class View:
     selected: tuple[str, ...] = ()
 
 
-def survey(
-    networks: Mapping[str, MAUNet],
-    samples: Iterable[Sample],
-    layer: Sequence[str] | None = None,
-    postprocess: str = "default",
-    device: str = "auto",
-) -> Atlas:
-    """Look at images with networks: features, cells, scores.
-
-    Parameters
-    ----------
-    networks : dict of str → MAUNet
-        By name.
-    samples : CellDataset or iterable of Sample
-        At least two images, named differently.
-    layer : sequence of str, optional
-        Layers to read; by default the class decoder from its deepest block, the distance decoder and the
-        deepest encoder stage.
-    postprocess : str
-        Name of the post-processing that makes the cells; ``"none"`` takes the connected interiors.
-    device : str
-
-    Raises
-    ------
-    ValueError
-        If two images share a name, or if there are too few for two components.
-    """
-    samples = list(samples)
-    by_name = {sample.name: sample for sample in samples}
-    if len(by_name) < len(samples):
-        raise ValueError("two images have the same name: the explorer tells them apart by name")
-    planes, predictions, rows = {}, {}, []
-    for network, model in networks.items():
-        found = mf.mean_features(model, samples, layer or _default_layers(model), device=device)
-        planes[network] = {k: mf.pca(f, min(MOST_COMPONENTS, *f.vectors.shape)) for k, f in found.items()}
-        predictions[network] = {}
-        for sample in samples:
-            cells = segment(predict(model, sample.image, device=device), postprocess).labels
-            predictions[network][sample.name] = cells
-            f1, count = np.nan, np.nan
-            if sample.labels is not None:
-                f1, count = match_cells(sample.labels, cells).f1, np.count_nonzero(np.unique(sample.labels))
-            predicted = np.count_nonzero(np.unique(cells))
-            rows.append((network, sample.name, sample.modality, f1, count, predicted))
-    columns = ["network", "image", "modality", "f1", "cells", "cells_predicted"]
-    return Atlas(by_name, planes, predictions, pd.DataFrame(rows, columns=columns))
-
-
-def _default_layers(network: MAUNet) -> list[str]:
-    names = list(mf.layers(network)["layer"])
-    encoder = [name for name in names if name.startswith("encoder.")]
-    blocks = [name for name in names if name.startswith("class_decoder.")]  # the last equals "class_decoder"
-    wanted = [encoder[-1], *blocks[:-1], "class_decoder", "distance_decoder"]
-    return [name for name in wanted if name in names]
-
-
-def first_view(atlas: Atlas, **changes: object) -> View:
-    """Return the view the explorer starts with: the first network, and the image with its lowest F1."""
-    network = changes.get("network", next(iter(atlas.planes)))
-    scores = atlas.scores[atlas.scores["network"] == network].set_index("image")["f1"]
-    return View(**{"network": network, "image": scores.fillna(1).idxmin()} | changes)
-
-
 def build_points(atlas: Atlas, view: View) -> pd.DataFrame:
     """Return the points of a view, one row each.
 
@@ -194,7 +126,8 @@ def build_proxies(atlas: Atlas, view: View) -> pd.DataFrame:
     plane = atlas.plane(view)
     if plane.proxies is None or not view.proxies:
         return pd.DataFrame(columns=["name", "x", "y", "z"])
-    return pd.DataFrame({"name": plane.features.head.names, **_places(plane.proxies, view)})
+    names = plane.features.head.names[: len(plane.proxies)]
+    return pd.DataFrame({"name": names, **_places(plane.proxies, view)})
 
 
 def build_boundary(atlas: Atlas, view: View) -> mf.Boundary | None:

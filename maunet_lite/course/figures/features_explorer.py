@@ -131,8 +131,8 @@ class FeatureExplorer(widgets.VBox):
     Parameters
     ----------
     atlas : Atlas
-    view : View, optional
-        What to start with; `course.figures.features.first_view` by default.
+    view : View
+        What to start with.
 
     Attributes
     ----------
@@ -144,8 +144,8 @@ class FeatureExplorer(widgets.VBox):
         Name → ipywidgets control, with a ``value``.
     """
 
-    def __init__(self, atlas: Atlas, view: View | None = None) -> None:
-        self.atlas, self.view, self.live = atlas, view or features.first_view(atlas), None
+    def __init__(self, atlas: Atlas, view: View) -> None:
+        self.atlas, self.view, self.live = atlas, view, None
         self.bars = go.FigureWidget(bars(atlas, self.view))
         self.bars.data[0].on_click(self._clicked)
         self.controls = _controls(atlas, self.view)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from maunet_lite.course.figures import consistency
@@ -39,22 +38,6 @@ def test_errors_are_shared_only_where_both_name_the_same_wrong_class():
 def test_without_errors_there_is_no_share():
     truth = np.array([0, 1])
     assert np.isnan(consistency.shared_errors(truth, 1 - truth, truth))
-
-
-def test_accuracies_keep_their_modality_and_skip_steps_without_it():
-    log = pd.DataFrame(
-        {
-            "agreement": [0.9, 0.9, 0.9],
-            "pseudo_accuracy_phase-contrast": [0.2, 0.4, 0.6],
-            "pseudo_accuracy_dic": [np.nan, 0.5, np.nan],
-        },
-        index=[1, 2, 3],
-    )
-    table = consistency.pseudo_accuracies(log, smooth=2)
-    assert list(table) == ["dic", "phase-contrast"]
-    assert table["phase-contrast"].tolist() == pytest.approx([0.2, 0.3, 0.5])
-    assert table["dic"].isna().tolist() == [True, False, False]
-    assert table["dic"].loc[3] == 0.5  # the mean of what was there
 
 
 def test_figures_show_what_they_are_given():
