@@ -298,3 +298,11 @@ table.round(2)
 #
 # - Paper: abstract, Fig. 2 (the network), Fig. 5 (examples), section 2.3 (from maps to cells).
 # - Notebook 01 builds the targets the network learns from; 05 turns maps into cells, step by step.
+
+# %% [markdown]
+# ## Quiz
+#
+# Five questions, each with one right answer.
+
+# %%
+exercises.quiz("00")

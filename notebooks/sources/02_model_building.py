@@ -503,3 +503,11 @@ for name, network in {"trained here": result.best, "shipped": "lite"}.items():
 # - Paper: 2.2 and Fig. 2 (the network), 2.2.5 with equations 1 and 2 (losses), Tables 1 and 2 (protocol).
 # - `maunet_lite/network/maunet.py`, `blocks.py`, `losses.py`: what you have just rebuilt.
 # - Notebook 03: what the proxy does to the features. Notebook 04: equations 3 and 4.
+
+# %% [markdown]
+# ## Quiz
+#
+# Five questions, each with one right answer.
+
+# %%
+exercises.quiz("02")

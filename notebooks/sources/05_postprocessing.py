@@ -845,3 +845,11 @@ pd.DataFrame(kinds).T
 # - `maunet_lite/postprocessing/steps.py` and `config.py`: what you have rebuilt, and where
 #   each number comes from; `watershed.py`: the fast flood.
 # - Notebook 06 computes F1 by hand; notebook 07 takes the four steps to images larger than memory.
+
+# %% [markdown]
+# ## Quiz
+#
+# Five questions, each with one right answer.
+
+# %%
+exercises.quiz("05")
