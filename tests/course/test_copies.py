@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -136,14 +139,16 @@ def test_solutions_are_folded_with_their_code_and_cells_counted_without_gaps() -
 
 # What each notebook begins with
 
+UNSET = "OWNER/maunet-lite"
 
-def run_first_cell(monkeypatch: pytest.MonkeyPatch, missing: bool, address: str = "") -> list[list[str]]:
+
+def run_first_cell(monkeypatch: pytest.MonkeyPatch, missing: bool, address: str = UNSET) -> list[list[str]]:
     commands: list[list[str]] = []
     monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
     if missing:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     text = FIRST_CELL.read_text(encoding="utf-8")
-    exec(text.replace("OWNER/maunet-lite", address or "OWNER/maunet-lite"), {})
+    exec(re.sub(r'(?<=https://github.com/)[^"]+', address, text), {})
     return commands
 
 
@@ -169,3 +174,30 @@ def test_first_cell_lets_widgets_show_on_colab(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace(output=output))
     assert run_first_cell(monkeypatch, missing=False) == []
     assert asked == ["widgets"]
+
+
+@pytest.mark.slow
+def test_notebooks_need_nothing_that_only_running_and_publishing_need() -> None:
+    imports = {
+        ast.unparse(node)
+        for source in FIRST_CELL.parent.glob("0*.py")
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and "course" in (node.module or "")
+    }
+    assert len(imports) > 10
+    absent = "import sys; sys.modules.update(dict.fromkeys(['jupytext', 'papermill']))"
+    code = "\n".join([absent, *sorted(imports)])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
+
+
+def test_badges_container_and_first_cell_belong_together() -> None:
+    text = FIRST_CELL.read_text(encoding="utf-8")
+    (address,) = re.findall(r'PUBLIC = "https://github.com/([^"/]+/[^"/]+)"', text)
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    badges = re.findall(r"svg\)\]\(([^)]+)\)", readme)
+    assert len(badges) == 3
+    for badge in badges:
+        assert address in badge
+    container = json.loads((REPOSITORY / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    target = container["postCreateCommand"].removeprefix("make ")
+    assert f"\n{target}: " in (REPOSITORY / "Makefile").read_text(encoding="utf-8")
