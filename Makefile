@@ -8,12 +8,13 @@ CONSTRAINTS ?= constraints.txt
 PROFILE     ?= quick
 OUT         ?= out/notebooks
 ARGS        ?=
+REPOSITORY  ?=
 
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install notebooks test test-browser lint format lab bench publish site clean
+.PHONY: help install notebooks test test-browser lint format lab bench publish launch site clean
 
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
@@ -61,6 +62,12 @@ bench: $(READY)  ## run the quick form of every benchmark
 
 publish: $(READY)  ## execute and publish the notebooks whose source has changed
 	$(BIN)/maunet-lite notebooks publish $(ARGS)
+
+launch: $(READY)  ## write REPOSITORY=owner/name, a public copy, into badges and first cells
+	@[[ "$(REPOSITORY)" == ?*/?* ]] || { echo "Name the public copy:  make launch REPOSITORY=owner/name"; exit 1; }
+	for file in $$(grep -rlF OWNER/maunet-lite README.md notebooks); do \
+	  sed -i.old 's#OWNER/maunet-lite#$(REPOSITORY)#g' "$$file" && rm "$$file.old"; done
+	$(BIN)/maunet-lite notebooks exercises
 
 site: $(READY)  ## write the published notebooks as a small website that works offline
 	$(BIN)/maunet-lite notebooks site $(ARGS)

@@ -45,8 +45,20 @@ def publish(
 
 
 @app.command()
+def exercises(
+    names: options.Notebooks = None,
+    out: Annotated[Path | None, Option(help="Folder to write; notebooks/exercises by default.")] = None,
+) -> None:
+    """Write copies for learners, without solutions and outputs; what somebody has worked in is kept."""
+    from maunet_lite.course import write_copies
+
+    written, kept = write_copies(names, out)
+    typer.echo("\n".join([*map(str, written), *(f"{path} is kept: worked in" for path in kept)]))
+
+
+@app.command()
 def check() -> None:
-    """List what is wrong with the published notebooks: stale, too large, errors, figures undescribed."""
+    """List what is wrong with published notebooks and learners' copies: stale, too large, with errors."""
     from maunet_lite import course
 
     problems = course.check()

@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "display": ["record", "show"],
+        "publishing.copies": ["write_copies"],
         "publishing.pages": ["write_site"],
         "publishing.publish": ["check", "publish_notebooks"],
         "publishing.sources": ["select"],

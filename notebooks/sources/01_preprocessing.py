@@ -902,3 +902,11 @@ record("ceiling of F1, nuclei 5 pixels wide", ceilings["nuclei 5 pixels wide"])
 #   good for), Fig. 1 (the four modalities), Table 4 (what post-processing adds to F1_ori).
 # - `maunet_lite/preprocessing/targets.py` and `intensity.py`: all of the code behind, in one sitting.
 # - Notebook 02 builds the network that learns these targets; 05 turns them back into cells.
+
+# %% [markdown]
+# ## Quiz
+#
+# Five questions, each with one right answer.
+
+# %%
+exercises.quiz("01")

@@ -932,3 +932,11 @@ show(
 # - Ulyanov and others, *Instance normalization* (2016), arXiv:1607.08022. Lin and others, *Focal loss for
 #   dense object detection* (2017), arXiv:1708.02002.
 # - Notebook 03: what the proxy does to the features. Notebook 04: equations 3 and 4.
+
+# %% [markdown]
+# ## Quiz
+#
+# Five questions, each with one right answer.
+
+# %%
+exercises.quiz("02")

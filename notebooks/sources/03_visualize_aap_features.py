@@ -910,3 +910,11 @@ table.round(2)
 # - G. Alain and Y. Bengio, *Understanding intermediate layers using linear classifier probes* (2016),
 #   arXiv:1610.01644.
 # - Notebook 06 runs the ablation as a scored experiment; 04 asks what unlabelled images add.
+
+# %% [markdown]
+# ## Quiz
+#
+# Five questions, each with one right answer.
+
+# %%
+exercises.quiz("03")

@@ -954,3 +954,11 @@ table.round(2)
 # - Oliver and others, *Realistic evaluation of deep semi-supervised learning algorithms*, NeurIPS 2018:
 #   equal budgets, spread over seeds, and how often gains vanish.
 # - Notebook 06: how to score honestly. Notebook 03: modalities in feature space, where rare ones lie.
+
+# %% [markdown]
+# ## Quiz
+#
+# Five questions, each with one right answer.
+
+# %%
+exercises.quiz("04")

@@ -828,3 +828,11 @@ assert all(checks.values())
 #   errors by kind.
 # - Bouthillier and others, *Accounting for variance in machine learning benchmarks*, MLSys 2021: seeds.
 # - Notebook 04, section 10: three meanings of an equal budget. Notebook 07: the cost of an answer.
+
+# %% [markdown]
+# ## Quiz
+#
+# Five questions, each with one right answer.
+
+# %%
+exercises.quiz("06")

@@ -726,3 +726,11 @@ seam_test.round(2)
 #   windows; `intensity.py`: exact percentiles of an image nobody can hold.
 # - `maunet_lite/scale/pool.py`: one pool for processes and clusters; `benchmarks/scale.py`: Table 6 on your
 #   machine.
+
+# %% [markdown]
+# ## Quiz
+#
+# Five questions, each with one right answer.
+
+# %%
+exercises.quiz("07")

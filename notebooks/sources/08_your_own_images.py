@@ -697,3 +697,11 @@ show(fig, alt="Outlines on cells; one outline that runs along pixel edges; label
 # - `maunet_lite/data/problems.py` (what is checked), `scale/batch/` (the pipeline),
 #   `export/measure.py`, `polygons.py` (outlines along pixel edges), `files.py` (how to open each format).
 # - Notebook 05 for rules instead of training, 06 for honest numbers, 07 for images larger than memory.
+
+# %% [markdown]
+# ## Quiz
+#
+# Five questions, each with one right answer.
+
+# %%
+exercises.quiz("08")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import symtable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 from maunet_lite.course.exercises import registered
-from maunet_lite.course.publishing.sources import declared_parameters, find_sources, load
+from maunet_lite.course.publishing.sources import declared_parameters, find_sources, has_tag, load
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = find_sources(REPOSITORY / "notebooks")
@@ -46,10 +48,15 @@ def test_there_is_a_course() -> None:
 
 def test_opening(source: Path, cells: list[Any]) -> None:
     assert cells[0].source.startswith(f"# {source.stem[:2]} · "), "a notebook begins with '# NN · Title'"
-    assert cells[1].cell_type == "code", "the figure comes right after the title"
-    assert "show(" in cells[1].source
+    assert "first-cell" in cells[1].metadata["tags"], "what installs the kit comes first, folded"
+    assert cells[2].cell_type == "code", "the figure comes right after it"
+    assert "show(" in cells[2].source
     for part in ("**You will**", "**You will learn**", "**You need**", "**Time**"):
-        assert part in cells[2].source, f"the opening lacks {part}"
+        assert part in cells[3].source, f"the opening lacks {part}"
+
+
+def test_closing(source: Path, cells: list[Any]) -> None:
+    assert cells[-1].source == f'exercises.quiz("{source.stem[:2]}")'
 
 
 def test_one_cell_of_literal_parameters(source: Path) -> None:
@@ -81,7 +88,7 @@ def test_predict_then_run_and_closing(cells: list[Any]) -> None:
 
 
 def test_recap_mirrors_the_goals(cells: list[Any]) -> None:
-    goals = re.findall(r"^\d\. ", cells[2].source, re.M)
+    goals = re.findall(r"^\d\. ", cells[3].source, re.M)
     recap = re.findall(r"^\d\. ", prose(cells).split("## Recap")[1].split("\n## ")[0], re.M)
     assert len(goals) >= 3
     assert len(recap) == len(goals)
@@ -105,6 +112,51 @@ def test_every_exercise_has_stub_check_and_solution(source: Path, cells: list[An
         assert len(solutions) == 1
         assert "NotImplementedError" in stubs[0].source or "None" in stubs[0].source
         assert f"### Exercise {id}" in prose(cells)
+
+
+def bound(cell: Any) -> set[str]:
+    """Return the names that a cell leaves behind."""
+    symbols = symtable.symtable(cell.source, "cell", "exec").get_symbols()
+    return {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
+
+
+def needed(cell: Any) -> set[str]:
+    """Return the names that a cell takes from earlier ones."""
+    found = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)]
+    own = {node.id for node in found if isinstance(node.ctx, ast.Store)}
+    return {node.id for node in found} - own - bound(cell)
+
+
+def answers_in_the_way(cells: list[Any]) -> list[str]:
+    """Return where a solution overwrites what a learner wrote, or where a cell stops without an answer."""
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    solutions = [cell for cell in code if has_tag(cell, "solution")]
+    stubs = [cell for cell in code if 'check("' in cell.source and cell not in solutions]
+    others = [cell for cell in code if cell not in solutions + stubs]
+    given = set().union(*map(bound, solutions))
+    asked = set().union(*map(bound, stubs)) - set().union(*map(bound, others))
+    found = [f"a solution overwrites {name}" for cell in stubs + others for name in given & bound(cell)]
+    return found + [f"{name} may be missing" for cell in others for name in (given | asked) & needed(cell)]
+
+
+def test_run_all_keeps_what_a_learner_wrote_and_does_not_stop_without_it(cells: list[Any]) -> None:
+    assert answers_in_the_way(cells) == []
+
+
+@pytest.mark.parametrize(
+    ("solution", "later", "complaint"),
+    [
+        ("twice_solution = lambda x: 2 * x", "twice_by_hand = 4", []),
+        ("def twice(x): return 2 * x", "", ["a solution overwrites twice"]),
+        ("", "print(twice(2))", ["twice may be missing"]),
+        ("four = 2 + 2", "print([four for _ in range(2)])", ["four may be missing"]),
+    ],
+)
+def test_an_answer_in_the_way_is_found(solution: str, later: str, complaint: list[str]) -> None:
+    stub = 'def twice(x):\n    raise NotImplementedError\n\nexercises.check("00.1", twice)'
+    cells = [nbformat.v4.new_code_cell(text) for text in (stub, solution, later)]
+    cells[1].metadata["tags"] = ["solution"]
+    assert answers_in_the_way(cells) == complaint
 
 
 def test_each_figure_is_described(cells: list[Any]) -> None:

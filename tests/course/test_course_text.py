@@ -10,7 +10,6 @@ from typing import Any
 import nbformat
 import pytest
 
-from maunet_lite.course.publishing.pages import to_html
 from maunet_lite.course.publishing.sources import find_sources, load
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -25,7 +24,7 @@ for pattern in ("docs/*", "notebooks/*", "data/*", "benchmarks/*", "maunet_lite/
 AMERICAN = (
     r"\b(colors?|colored|gray|centers?|centered|behaviors?|neighbors?|labeled|modeling|analyze[sd]?|favor)\b"
 )
-CLOSING = ("Quality control", "Recap", "On your own", "Further reading")
+CLOSING = ("Quality control", "Recap", "On your own", "Further reading", "Quiz")
 PATH = re.compile(r"`((?:maunet_lite|notebooks|benchmarks|docs|tests|data)/[\w./-]+\.(?:py|md))`")
 ABSOLUTE = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|mnt|var|opt)/\w|\b[A-Z]:\\\\?\w")
 
@@ -155,22 +154,3 @@ def test_mistakes_are_found() -> None:
     ]:
         with pytest.raises(AssertionError):
             check(wrong)
-
-
-# Web pages
-
-
-def test_pages_fold_solutions_and_nothing_else() -> None:
-    code = nbformat.v4.new_code_cell
-    notebook = nbformat.v4.new_notebook(
-        cells=[
-            code("seen = 1"),
-            code("secret = 2", metadata={"tags": ["solution"], "jupyter": {"source_hidden": True}}),
-        ]
-    )
-    page = to_html(notebook)
-    before, folded = page.split('<details class="maunet-folded">')
-    folded = folded.split("</details>")[0]
-    assert "seen" in before
-    assert "secret" in folded
-    assert "<summary>Solution in code</summary>" in folded

@@ -4,5 +4,8 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={"judge": ["Case", "check", "compare", "find", "registered"]},
+    submod_attrs={
+        "judge": ["Case", "check", "compare", "find", "registered"],
+        "quizzes": ["questions", "quiz"],
+    },
 )

@@ -18,7 +18,8 @@ from typing import Any
 import nbformat
 from jinja2 import Environment, FileSystemLoader
 
-from maunet_lite.course.publishing.sources import NotebookError, course_folder
+from maunet_lite.course.publishing.copies import fold_solutions
+from maunet_lite.course.publishing.sources import NotebookError, course_folder, has_tag
 from maunet_lite.data import atomic_path
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -55,6 +56,8 @@ def to_html(notebook: Any, links: Sequence[tuple[str, str]] = ()) -> str:
     from nbconvert import HTMLExporter
 
     notebook = without_widgets(notebook)
+    fold_solutions(notebook)
+    notebook.cells = [cell for cell in notebook.cells if not has_tag(cell, "first-cell")]
     notebook.metadata["title"] = title_and_summary(notebook)[0]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -74,12 +77,16 @@ def title_and_summary(notebook: Any) -> tuple[str, str]:
 
 
 def without_widgets(notebook: Any) -> Any:
-    """Return a copy without what is dead on a page: live widgets and plotly's scripts."""
-    dead = {"application/vnd.jupyter.widget-view+json", "application/vnd.plotly.v1+json"}
+    """Return a copy without what is dead on a page: plotly's scripts, widgets without a twin in HTML."""
+    widget = "application/vnd.jupyter.widget-view+json"
+    dead = {widget, "application/vnd.plotly.v1+json"}
     notebook = copy.deepcopy(notebook)
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
+            for output in cell.outputs:
+                if "text/html" in output.get("data", {}):
+                    output.data.pop(widget, None)
             cell.outputs = [output for output in cell.outputs if dead.isdisjoint(output.get("data", {}))]
     return notebook
 

@@ -16,6 +16,7 @@ import nbformat
 from PIL import Image
 
 from maunet_lite.course.publishing import sources
+from maunet_lite.course.publishing.copies import copy_problems, fold_solutions, write_copies
 from maunet_lite.course.publishing.pages import figures, without_widgets
 from maunet_lite.course.running.runner import run_notebooks
 from maunet_lite.data import atomic_path
@@ -34,6 +35,8 @@ def publish_notebooks(
     jobs: int = 1,
 ) -> list[Path]:
     """Execute the notebooks whose published form is missing or stale, and put them beside their sources.
+
+    Learners' copies are written anew, too; see `write_copies`.
 
     Parameters
     ----------
@@ -60,6 +63,7 @@ def publish_notebooks(
     """
     folder = sources.course_folder(folder)
     chosen = [path for path in sources.select(names, folder) if path.suffix == ".py"]
+    write_copies([*map(str, chosen)], folder=folder)
     hashes = {path: sources.source_hash(path) for path in chosen if force or not is_fresh(path, folder)}
     if not hashes:
         return []
@@ -100,6 +104,7 @@ def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
         How it was executed.
     """
     notebook = without_widgets(notebook)
+    fold_solutions(notebook)
     stamp = {"profile": profile, "source": f"sources/{source.name}", "source_sha256": digest}
     notebook.metadata = nbformat.from_dict(sources.NOTEBOOK_METADATA | {"maunet": stamp})
     for cell in notebook.cells:
@@ -132,13 +137,14 @@ def check(folder: str | Path | None = None) -> list[str]:
 
     Checked: each source is published and no published notebook lacks its source; the stamp is the source's
     hash; the size; every code cell was executed, in order; no output is an error or a warning; every figure
-    carries a description.
+    carries a description; each learner's copy is what its source gives.
     """
     folder = sources.course_folder(folder)
     course = {source.stem: source for source in sources.find_sources(folder)}
     names = sorted({*course, *(path.stem for path in folder.glob("*.ipynb"))})
     found = {name: _problems(course.get(name), folder / f"{name}.ipynb") for name in names}
-    return [f"{name}: {problem}" for name, problems in found.items() for problem in problems]
+    problems = [f"{name}: {problem}" for name, problems in found.items() for problem in problems]
+    return [*problems, *copy_problems(folder)]
 
 
 def _problems(source: Path | None, published: Path) -> Iterator[str]:

@@ -13,6 +13,7 @@ import jupytext
 import nbformat
 from papermill.translators import PythonTranslator
 
+FIRST_CELL = "first_cell.py"  # beside the sources: what each notebook begins with, below its title
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -115,6 +116,8 @@ def source_hash(path: Path) -> str:
 def load(path: Path) -> Any:
     """Read a py:percent source or an .ipynb as an unexecuted notebook with stable cell ids.
 
+    A source gets the cell that stands in ``first_cell.py`` beside it, where there is one, below its title.
+
     Returns
     -------
     nbformat.NotebookNode
@@ -125,8 +128,18 @@ def load(path: Path) -> Any:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+    first = path.parent / FIRST_CELL
+    if path.suffix == ".py" and first.exists():
+        hidden = {"tags": ["first-cell"], "jupyter": {"source_hidden": True}}
+        text = first.read_text(encoding="utf-8").strip()
+        notebook.cells.insert(1, nbformat.v4.new_code_cell(text, metadata=hidden))
     set_stable_ids(notebook)
     return notebook
+
+
+def has_tag(cell: Any, tag: str) -> bool:
+    """Tell whether a cell bears a tag."""
+    return tag in cell.metadata.get("tags", [])
 
 
 def set_stable_ids(notebook: Any) -> None:
@@ -150,7 +163,7 @@ def declared_parameters(path: Path) -> dict[str, Any]:
     NotebookError
         If there is no such cell or more than one: papermill would put parameters where they do nothing.
     """
-    tagged = [cell for cell in load(path).cells if "parameters" in cell.metadata.get("tags", [])]
+    tagged = [cell for cell in load(path).cells if has_tag(cell, "parameters")]
     if len(tagged) != 1:
         raise NotebookError(
             f"{path.name} has {len(tagged)} cells tagged 'parameters', expected exactly one: "
