@@ -23,7 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "simulation.fields": ["blur", "smooth_noise"],
         "simulation.folder": ["simulate_dataset"],
         "simulation.pictures": ["MODALITIES", "VARIANTS", "Simulated", "simulate"],
-        "simulation.scene": ["place_cells"],
-        "simulation.shapes": ["round_outline"],
+        "simulation.layout.scene": ["place_cells"],
+        "simulation.layout.shapes": ["round_outline"],
     },
 )  # fmt: skip

@@ -24,9 +24,9 @@ from maunet_lite.data import (
     read_labels,
     validate_labels,
 )
-from maunet_lite.preprocessing.augmentation import AugmentationConfig
+from maunet_lite.preprocessing.augmentation.intensities import AugmentationConfig
+from maunet_lite.preprocessing.augmentation.steps import STEPS, build_augmentation
 from maunet_lite.preprocessing.intensity import HIGH, LOW, normalize
-from maunet_lite.preprocessing.random_transforms import STEPS, build_augmentation
 from maunet_lite.preprocessing.targets import TargetConfig, Targets, make_targets
 
 _STRIP = 2**22  # pixels converted at a time: no second copy of a slide
@@ -61,7 +61,7 @@ class PreparedImage:
     def open(self) -> dict[str, np.ndarray]:
         """Return ``"image"`` (C, H, W), ``"classes"`` and ``"distance"`` (1, H, W), memory-mapped uint16.
 
-        C is 1 for a grey image, else 3. `random_transforms.UnpackCellsd` says what the numbers mean.
+        C is 1 for a grey image, else 3. `augmentation.steps.UnpackCellsd` says what the numbers mean.
 
         Raises
         ------

@@ -512,7 +512,9 @@ each = pd.DataFrame(scores)  # a mean hides which image decides: Otsu's F1 minus
 
 
 # %%
-from maunet_lite.data.simulation import fields, scene, shapes, specimens
+from maunet_lite.data.simulation import fields
+from maunet_lite.data.simulation.layout import scene, shapes
+from maunet_lite.data.simulation.light import specimens
 
 
 def photograph(outline, seed, n_cells, diameter, faint=0.0, **layout):

@@ -13,9 +13,9 @@ from maunet_lite.data.checks import validate_labels
 from maunet_lite.data.images import read_image, read_labels
 from maunet_lite.data.simulation.fields import blur, illumination, smooth_noise, specks
 from maunet_lite.data.simulation.folder import split_names
-from maunet_lite.data.simulation.microscopes import _propagate, phase_contrast
-from maunet_lite.data.simulation.scene import Scene, _stamp, distance_to_outline, place_cells
-from maunet_lite.data.simulation.shapes import round_outline, spindle_outline, spread_outline
+from maunet_lite.data.simulation.layout.scene import Scene, _stamp, distance_to_outline, place_cells
+from maunet_lite.data.simulation.layout.shapes import round_outline, spindle_outline, spread_outline
+from maunet_lite.data.simulation.light.microscopes import _propagate, phase_contrast
 
 KINDS = [(modality, variant) for modality in MODALITIES for variant in VARIANTS[modality]]
 GREY = [kind for kind in KINDS if kind != ("brightfield", "stained")]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maunet_lite.preprocessing import build_augmentation
-from maunet_lite.preprocessing.augmentation import (
+from maunet_lite.preprocessing.augmentation.intensities import (
     AugmentationConfig,
     add_noise,
     adjust_contrast,

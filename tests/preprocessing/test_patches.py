@@ -18,7 +18,7 @@ from maunet_lite.data.folder import CellDataset, load_dataset
 from maunet_lite.data.images import write_image, write_labels
 from maunet_lite.data.table import DatasetError
 from maunet_lite.preprocessing import patches
-from maunet_lite.preprocessing.augmentation import AugmentationConfig
+from maunet_lite.preprocessing.augmentation.intensities import AugmentationConfig
 from maunet_lite.preprocessing.intensity import HIGH, LOW, normalize
 from maunet_lite.preprocessing.patches import PatchDataset, PreparedImage, source_weights
 from maunet_lite.preprocessing.targets import TargetConfig, make_targets

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from maunet_lite.data.simulation import microscopes
-from maunet_lite.data.simulation.scene import Outline, place_cells
-from maunet_lite.data.simulation.shapes import round_outline, spindle_outline, spread_outline
+from maunet_lite.data.simulation.layout.scene import Outline, place_cells
+from maunet_lite.data.simulation.layout.shapes import round_outline, spindle_outline, spread_outline
+from maunet_lite.data.simulation.light import microscopes
 
 FULL_SCALE = {"uint8": 255, "uint16": 4095}  # the brightest value: of a screen, and of a 12-bit camera
 

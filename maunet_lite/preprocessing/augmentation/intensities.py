@@ -1,7 +1,7 @@
 """Random changes of training patches (paper, section 3.2.2): resize, pad, crop, flip, rotate, intensities.
 
 What the steps do to pixels, as plain functions of images with the channels first. `build_augmentation`
-(`random_transforms`) puts them together; to add a change of intensity, write such a function and name it
+(`steps`) puts them together; to add a change of intensity, write such a function and name it
 there.
 
 The paper gives ranges and an order; where it is silent, the defaults are those of the published code.

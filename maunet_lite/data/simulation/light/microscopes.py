@@ -1,8 +1,8 @@
 """Four simulated microscopes: how light turns cells into a picture.
 
-Each function takes a `simulation.scene.Scene` and a generator and returns radiance on the
+Each function takes a `layout.scene.Scene` and a generator and returns radiance on the
 scene's canvas, about 0 to 1, before the camera adds its noise. What the cells hold comes from
-`simulation.specimens`; here stands only the optics of each contrast method, in a few lines.
+`light.specimens`; here stands only the optics of each contrast method, in a few lines.
 Every number drawn from the generator is a setting that differs between real pictures.
 """
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.random import Generator
 from scipy import fft
 
-from maunet_lite.data.simulation import specimens
 from maunet_lite.data.simulation.fields import blur, illumination, specks
-from maunet_lite.data.simulation.scene import Scene
+from maunet_lite.data.simulation.layout.scene import Scene
+from maunet_lite.data.simulation.light import specimens
 
 # Optical density in red, green and blue: haematoxylin, DAB and magenta eosin after Ruifrok, Johnston (2001).
 # Eosin is pinker in many laboratories; violet stands for thiazine dyes such as Giemsa's and cresyl violet.

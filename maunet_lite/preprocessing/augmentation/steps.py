@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from monai.transforms import Compose, MapTransform, Randomizable, RandomizableTransform
 
-from maunet_lite.preprocessing.augmentation import (
+from maunet_lite.preprocessing.augmentation.intensities import (
     AugmentationConfig,
     add_noise,
     adjust_contrast,
