@@ -7,7 +7,8 @@ A picture is made in four steps, each a module short enough to open and read:
 3. ``light.microscopes`` forms the image in one of the paper's four modalities,
 4. ``pictures`` takes it with a camera that counts photons, and says what each kind of picture shows.
 
-``folder`` writes whole datasets.
+``extra`` names further kinds of pictures, to train on, which ``layout.crowds`` and ``light.views`` help to
+make. ``folder`` writes whole datasets.
 
 >>> import numpy as np
 >>> from maunet_lite.data import simulate
