@@ -21,18 +21,26 @@ import pandas as pd
 import torch
 
 from maunet_lite.data import CellDataset, load_dataset
-from maunet_lite.preprocessing import build_augmentation, make_targets, normalize, source_weights
+from maunet_lite.preprocessing import (
+    build_augmentation,
+    make_targets,
+    median_diameter,
+    normalize,
+    source_weights,
+)
 from maunet_lite.training import TrainConfig, build_network, recipe, supervised_loss, train
 
 
 def plain_patch(data: CellDataset, config: TrainConfig, rng: np.random.Generator, augmentation) -> dict:  # noqa: ANN001
     """Read, normalise, compute targets and augment, all for one patch."""
     index = int(rng.choice(len(data), p=source_weights(data.table["source"].to_numpy(), config.balance)))
-    targets = make_targets(data.labels(index))
-    image = np.ascontiguousarray(normalize(data.image(index)).transpose(2, 0, 1))
-    return augmentation(
-        {"image": image, "classes": targets.classes[None], "distance": targets.distance[None]}
-    )
+    labels, image = data.labels(index), np.ascontiguousarray(normalize(data.image(index)).transpose(2, 0, 1))
+    if config.augmentation.sizes:  # targets are made of the window
+        ids = np.where(labels > 0, labels + 255, 0)
+        item = {"labels": np.stack([ids & 0xFFFF, ids >> 16]), "diameter": median_diameter(labels)}
+    else:
+        item = {name: part[None] for name, part in make_targets(labels)._asdict().items()}
+    return augmentation({"image": image} | item)
 
 
 def plain_loop(config: TrainConfig, steps: int) -> tuple[float, float]:

@@ -9,11 +9,12 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "augmentation": ["AugmentationConfig"],
+        "augmentation.config": ["AugmentationConfig"],
         "intensity": ["Scaling", "find_scaling", "normalize", "sample_of"],
         "options": ["NOT_NEGATIVE", "Options", "POSITIVE", "SHARE"],
         "patches": ["PatchDataset", "source_weights"],
-        "random_transforms": ["build_augmentation"],
+        "augmentation.steps": ["build_augmentation"],
+        "augmentation.windows": ["median_diameter"],
         "targets": ["TargetConfig", "Targets", "class_map", "distance_field", "make_targets"],
         "transforms": ["CellTargetsd", "NormalizeCellsd"],
     },

@@ -9,10 +9,12 @@ import inspect
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from skimage.segmentation import relabel_sequential
 from torch.utils.data import Dataset, get_worker_info
 
 from maunet_lite.data import (
@@ -24,16 +26,17 @@ from maunet_lite.data import (
     read_labels,
     validate_labels,
 )
-from maunet_lite.preprocessing.augmentation import AugmentationConfig
+from maunet_lite.preprocessing.augmentation.config import AugmentationConfig
+from maunet_lite.preprocessing.augmentation.steps import STEPS, build_augmentation
+from maunet_lite.preprocessing.augmentation.windows import median_diameter
 from maunet_lite.preprocessing.intensity import HIGH, LOW, normalize
-from maunet_lite.preprocessing.random_transforms import STEPS, build_augmentation
-from maunet_lite.preprocessing.targets import TargetConfig, Targets, make_targets
+from maunet_lite.preprocessing.targets import TargetConfig, make_targets
 
 _STRIP = 2**22  # pixels converted at a time: no second copy of a slide
 
 
 class PreparedImage:
-    """A normalised image and its targets: computed on first use, kept on disk, read window by window.
+    """A normalised image and its targets, or its labels: kept on disk from first use, read window by window.
 
     The file's name is a hash of all that its content depends on: the image and label files (path, size, time
     of change), the configuration and the code that prepares. Whatever changes makes a new file. Nothing stays
@@ -50,18 +53,24 @@ class PreparedImage:
     config : TargetConfig
     folder : Path
         Where prepared images are kept.
+    labels : bool
+        Keep the label map instead of targets: for patches that are resized before targets are made.
     """
 
-    def __init__(self, image: Path, label: Path | None, config: TargetConfig, folder: Path) -> None:
-        self.image, self.label, self.config = image, label, config
+    def __init__(
+        self, image: Path, label: Path | None, config: TargetConfig, folder: Path, labels: bool = False
+    ) -> None:
+        self.image, self.label, self.config, self.labels = image, label, config, labels
         files = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in (image, label) if p]
-        key = json.dumps([code_version(), config.to_dict(), files])
+        key = json.dumps([code_version(), config.to_dict(), files, *(["labels"] if labels else [])])
         self.path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
 
-    def open(self) -> dict[str, np.ndarray]:
+    def open(self) -> dict[str, Any]:
         """Return ``"image"`` (C, H, W), ``"classes"`` and ``"distance"`` (1, H, W), memory-mapped uint16.
 
-        C is 1 for a grey image, else 3. `random_transforms.UnpackCellsd` says what the numbers mean.
+        C is 1 for a grey image, else 3. `augmentation.steps.UnpackCellsd` says what the numbers mean. Where
+        labels are kept, there are ``"labels"`` (2, H, W), their low and high 16 bit, and ``"diameter"``, the
+        median of their cells, instead of targets.
 
         Raises
         ------
@@ -69,12 +78,20 @@ class PreparedImage:
             If image and label map differ in size, or the prepared image cannot be written.
         """
         try:
-            planes = np.load(self.path, mmap_mode="r")
+            planes, diameter = self._load()
         except (OSError, ValueError, EOFError):  # not there yet, or damaged by a full disk
             self._prepare()
-            planes = np.load(self.path, mmap_mode="r")
-        planes = np.asarray(planes)  # the same memory; slices of it are cheaper than those of a memmap
+            planes, diameter = self._load()
+        if self.labels:
+            return {"image": planes[:-2], "labels": planes[-2:], "diameter": diameter}
         return {"image": planes[:-2], "classes": planes[-2:-1], "distance": planes[-1:]}
+
+    def _load(self) -> tuple[np.ndarray, float]:
+        planes = np.load(self.path, mmap_mode="r")
+        diameter = np.fromfile(self.path, "<f8", 1, offset=planes.offset + planes.nbytes).item()
+        return np.asarray(
+            planes
+        ), diameter  # the same memory; slices of it are cheaper than those of a memmap
 
     def _prepare(self) -> None:
         image = normalize(read_image(self.image), self.config.intensity)
@@ -83,7 +100,7 @@ class PreparedImage:
         parts = self._targets(image.shape[:2])
         try:
             with atomic_path(self.path) as part:
-                _write(part, image, parts)
+                _write(part, image, *parts)
         except OSError as error:
             if not self.path.exists():  # else another process made it first; Windows keeps what is open
                 raise DatasetError(
@@ -91,30 +108,38 @@ class PreparedImage:
                     "MAUNET_DATA name a folder elsewhere"
                 ) from error
 
-    def _targets(self, shape: tuple[int, int]) -> Targets:
+    def _targets(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return class map and distance field, or the halves of the label map, and the cells' diameter."""
         if self.label is None:
-            return Targets(np.zeros(shape, dtype=np.uint8), np.zeros(shape, dtype=np.float32))
+            return np.zeros(shape, dtype=np.uint8), np.zeros(shape, dtype=np.float32), np.nan
         labels, c = read_labels(self.label), self.config
         if labels.shape != shape:
             raise DatasetError(
                 f"{self.image.name} is {shape} pixels (height, width), but its label map {self.label.name} "
                 f"is {labels.shape}; `maunet-lite data check` lists all such images"
             )
-        return make_targets(labels, boundary=c.boundary, center=c.center, beta=c.beta)
+        if self.labels:
+            labels = relabel_sequential(labels, 256)[0]  # no window of it passes for a 0/1 or 0/255 mask
+            return labels & 0xFFFF, labels >> 16, median_diameter(labels)
+        return *make_targets(labels, boundary=c.boundary, center=c.center, beta=c.beta), np.nan
 
 
-def _write(path: Path, image: np.ndarray, targets: Targets) -> None:
-    """Write image (H, W, C), classes and distance as one .npy file, (C + 2, H, W) uint16."""
+def _write(
+    path: Path, image: np.ndarray, first: np.ndarray, second: np.ndarray, diameter: float = np.nan
+) -> None:
+    """Write image (H, W, C) and two more planes as one .npy file, (C + 2, H, W) uint16, then the diameter."""
     height, width, channels = image.shape
     planes = np.lib.format.open_memmap(path, "w+", "<u2", (channels + 2, height, width))
-    rows = max(1, _STRIP // width)
+    rows, steps = max(1, _STRIP // width), np.float32(STEPS if second.dtype.kind == "f" else 1)
     for top in range(0, height, rows):
         strip = slice(top, top + rows)
         values = (image[strip] - np.float32(LOW)) * np.float32(STEPS / (HIGH - LOW))
         planes[:-2, strip] = np.rint(values).transpose(2, 0, 1)
-        planes[-2, strip] = targets.classes[strip]
-        planes[-1, strip] = np.rint(targets.distance[strip] * np.float32(STEPS))
+        planes[-2, strip] = first[strip]
+        planes[-1, strip] = np.rint(second[strip] * steps)
     planes.flush()
+    with path.open("ab") as file:
+        np.array([diameter], "<f8").tofile(file)
 
 
 @cache
@@ -167,10 +192,11 @@ class PatchDataset(Dataset):
         if not len(dataset):
             raise DatasetError(f"dataset {dataset.name!r} holds no images to draw patches from")
         self.n_draws, self.seed = n_draws, seed
-        self.augmentation = build_augmentation(augmentation)
-        folder, targets = cache or data_home() / "cache", targets or TargetConfig()
+        augmentation, targets = augmentation or AugmentationConfig(), targets or TargetConfig()
+        self.augmentation = build_augmentation(augmentation, targets)
+        folder, labels = cache or data_home() / "cache", augmentation.sizes is not None
         self.images = [
-            PreparedImage(dataset.image_path(i), dataset.label_path(i), targets, folder)
+            PreparedImage(dataset.image_path(i), dataset.label_path(i), targets, folder, labels)
             for i in range(len(dataset))
         ]
         self._up_to = np.cumsum(source_weights(dataset.table["source"].to_numpy(), balance))

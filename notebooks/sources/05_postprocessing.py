@@ -582,7 +582,9 @@ stages.T.groupby(level=0, sort=False).mean().T.assign(all=stages.mean(axis=1)).r
 
 
 # %%
-from maunet_lite.data.simulation import fields, scene, shapes, specimens
+from maunet_lite.data.simulation import fields
+from maunet_lite.data.simulation.layout import scene, shapes
+from maunet_lite.data.simulation.light import specimens
 
 
 def photograph(outline, seed, n_cells, diameter, faint=0.0, **layout):

@@ -13,9 +13,9 @@ from maunet_lite.data.checks import validate_labels
 from maunet_lite.data.images import read_image, read_labels
 from maunet_lite.data.simulation.fields import blur, illumination, smooth_noise, specks
 from maunet_lite.data.simulation.folder import split_names
-from maunet_lite.data.simulation.microscopes import _propagate, phase_contrast
-from maunet_lite.data.simulation.scene import Scene, _stamp, distance_to_outline, place_cells
-from maunet_lite.data.simulation.shapes import round_outline, spindle_outline, spread_outline
+from maunet_lite.data.simulation.layout.scene import Scene, distance_to_outline, place_cells, stamp
+from maunet_lite.data.simulation.layout.shapes import round_outline, spindle_outline, spread_outline
+from maunet_lite.data.simulation.light.microscopes import _propagate, phase_contrast
 
 KINDS = [(modality, variant) for modality in MODALITIES for variant in VARIANTS[modality]]
 GREY = [kind for kind in KINDS if kind != ("brightfield", "stained")]
@@ -283,12 +283,12 @@ def test_a_cell_that_would_cover_another_is_refused() -> None:
     labels = np.zeros((60, 60), np.int32)
     scene, areas = Scene(labels, margin=8, diameter=12), [0]
     disk = disk_outline(np.random.default_rng(0))
-    areas.append(_stamp(scene, 30 + 12 * disk, areas))
+    areas.append(stamp(scene, 30 + 12 * disk, areas))
     before = labels.copy()
-    assert _stamp(scene, 30 + 40 * disk, areas) == 0  # around the first
-    assert _stamp(scene, np.array([36, 30]) + 12 * disk, areas) == 0  # half over it
+    assert stamp(scene, 30 + 40 * disk, areas) == 0  # around the first
+    assert stamp(scene, np.array([36, 30]) + 12 * disk, areas) == 0  # half over it
     assert np.array_equal(labels, before)
-    areas.append(_stamp(scene, np.array([41, 30]) + 12 * disk, areas))  # touching
+    areas.append(stamp(scene, np.array([41, 30]) + 12 * disk, areas))  # touching
     assert np.bincount(labels.ravel())[1:].tolist() == areas[1:]
     assert np.array_equal(labels == 1, before == 1)
     assert touching_share(labels) == 1

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 
 from maunet_lite.preprocessing import build_augmentation
-from maunet_lite.preprocessing.augmentation import (
-    AugmentationConfig,
+from maunet_lite.preprocessing.augmentation.config import AugmentationConfig
+from maunet_lite.preprocessing.augmentation.intensities import (
     add_noise,
     adjust_contrast,
-    random_window,
-    resize_window,
     shift_histogram,
     smooth,
 )
+from maunet_lite.preprocessing.augmentation.windows import random_window, resize_window
 from maunet_lite.preprocessing.intensity import HIGH, LOW
 
 

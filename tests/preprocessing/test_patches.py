@@ -18,7 +18,7 @@ from maunet_lite.data.folder import CellDataset, load_dataset
 from maunet_lite.data.images import write_image, write_labels
 from maunet_lite.data.table import DatasetError
 from maunet_lite.preprocessing import patches
-from maunet_lite.preprocessing.augmentation import AugmentationConfig
+from maunet_lite.preprocessing.augmentation.config import AugmentationConfig
 from maunet_lite.preprocessing.intensity import HIGH, LOW, normalize
 from maunet_lite.preprocessing.patches import PatchDataset, PreparedImage, source_weights
 from maunet_lite.preprocessing.targets import TargetConfig, make_targets
@@ -297,9 +297,9 @@ def test_a_slide_is_written_in_strips(tmp_path: Path, monkeypatch: pytest.Monkey
     """Many strips give the same file as one."""
     targets = make_targets(cells((50, 2**10)))
     image = np.random.default_rng(0).uniform(LOW, HIGH, (*targets.classes.shape, 1)).astype(np.float32)
-    patches._write(tmp_path / "one.npy", image, targets)
+    patches._write(tmp_path / "one.npy", image, *targets)
     monkeypatch.setattr(patches, "_STRIP", 2**14)
-    patches._write(tmp_path / "many.npy", image, targets)
+    patches._write(tmp_path / "many.npy", image, *targets)
     assert (tmp_path / "one.npy").read_bytes() == (tmp_path / "many.npy").read_bytes()
 
 

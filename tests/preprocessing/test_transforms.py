@@ -13,8 +13,8 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, RandAxisFlipd, ToTensord
 
 from maunet_lite.preprocessing import AugmentationConfig, build_augmentation
+from maunet_lite.preprocessing.augmentation.cuts import RandTurnd, RandZoomWindowd
 from maunet_lite.preprocessing.intensity import normalize
-from maunet_lite.preprocessing.random_transforms import RandTurnd, RandZoomWindowd
 from maunet_lite.preprocessing.targets import TargetConfig, make_targets
 from maunet_lite.preprocessing.transforms import CellTargetsd, NormalizeCellsd
 

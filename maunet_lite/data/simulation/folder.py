@@ -1,5 +1,6 @@
-"""A dataset folder of simulated pictures."""
+"""Dataset folders of simulated pictures."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from maunet_lite.data.images import atomic_path, write_image, write_labels
-from maunet_lite.data.simulation.pictures import MODALITIES, VARIANTS, simulate
+from maunet_lite.data.simulation.extra import EXTRA_KINDS, simulate_extra
+from maunet_lite.data.simulation.pictures import MODALITIES, VARIANTS, Simulated, simulate
 
+# A kind, the number of a picture and a generator, to the picture, its modality, and its source.
+Draw = Callable[[str, int, np.random.Generator], tuple[Simulated, str, str]]
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 
 
@@ -60,40 +64,93 @@ def simulate_dataset(
     >>> sorted(path.name for path in folder.iterdir())
     ['images', 'labels', 'metadata.csv']
     """
-    folder = Path(folder)
     if n_per_modality < 1 or seed < 0:
         raise ValueError(f"n_per_modality is {n_per_modality}, seed {seed}; expected at least 1, at least 0")
+
+    def draw(modality: str, i: int, rng: np.random.Generator) -> tuple[Simulated, str, str]:
+        variant = VARIANTS[modality][i % len(VARIANTS[modality])]
+        rng.random()  # of no use any more, but without it all pictures would be others than they always were
+        dtype = "uint16" if modality == "fluorescence" and i % 3 == 1 else "uint8"
+        picture = simulate(modality, shape, rng=rng, variant=variant, dtype=dtype)
+        return picture, modality, f"{modality}-{variant}"
+
+    return _write_folder(Path(folder), MODALITIES, draw, split_names(n_per_modality), seed, progress)
+
+
+def simulate_extra_dataset(
+    folder: str | Path, *, n_per_kind: int = 60, side: int = 384, seed: int = 0, progress: bool = True
+) -> Path:
+    """Write a dataset folder of training pictures of all `EXTRA_KINDS`.
+
+    The layout is that of `simulate_dataset`; an image's name begins with its kind. All pictures belong to the
+    split "train" and to one of two sources, so that, balanced by source, they do not drown real images.
+
+    Parameters
+    ----------
+    folder : path
+        Must be absent or empty; it appears under its name only when it is complete.
+    n_per_kind : int
+    side : int
+        Height and width of the pictures in pixels.
+    seed : int, 0 or more
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds something already.
+    ValueError
+        If a number is out of range.
+    """
+    if n_per_kind < 1 or seed < 0:
+        raise ValueError(f"n_per_kind is {n_per_kind}, seed {seed}; expected at least 1, at least 0")
+
+    def draw(kind: str, _: int, rng: np.random.Generator) -> tuple[Simulated, str, str]:
+        modality = EXTRA_KINDS[kind].modality
+        light = "fluorescence" if modality == "fluorescence" else "transmitted"
+        return simulate_extra(kind, (side, side), rng=rng), modality, f"extra-{light}"
+
+    return _write_folder(Path(folder), tuple(EXTRA_KINDS), draw, ["train"] * n_per_kind, seed, progress)
+
+
+def _write_folder(
+    folder: Path, kinds: tuple[str, ...], draw: Draw, splits: list[str], seed: int, progress: bool
+) -> Path:
+    """Write pictures of all kinds, one for each entry of `splits`, and their table."""
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; choose a new folder, or remove this one first")
-    todo = [(modality, i) for modality in MODALITIES for i in range(n_per_modality)]
+    todo = [(number, i) for number in range(len(kinds)) for i in range(len(splits))]
     try:
         with atomic_path(folder) as unfinished:
-            table = pd.DataFrame(
-                _write_picture(unfinished, modality, i, shape, seed)
-                for modality, i in tqdm(todo, desc="simulating", unit="image", disable=not progress)
-            )
-            table.insert(3, "split", split_names(n_per_modality) * len(MODALITIES))
-            table.to_csv(unfinished / "metadata.csv", index=False, lineterminator="\n")
+            rows = []
+            for number, i in tqdm(todo, desc="simulating", unit="image", disable=not progress):
+                picture = draw(kinds[number], i, np.random.default_rng([seed, number, i]))
+                rows.append(_write_picture(unfinished, f"{kinds[number]}_{i:04d}", splits[i], *picture))
+            pd.DataFrame(rows).to_csv(unfinished / "metadata.csv", index=False, lineterminator="\n")
     except OSError:
         if not (folder / "metadata.csv").exists():  # otherwise another process finished the same folder first
             raise
     return folder
 
 
-def _write_picture(folder: Path, modality: str, i: int, shape: tuple[int, int], seed: int) -> dict[str, Any]:
-    """Write picture ``i`` of a modality; return what the table says of it."""
-    rng = np.random.default_rng([seed, MODALITIES.index(modality), i])
-    variant = VARIANTS[modality][i % len(VARIANTS[modality])]
-    rng.random()  # of no use any more, but without it all pictures would be others than they always were
-    dtype, suffix = ("uint16", ".tif") if modality == "fluorescence" and i % 3 == 1 else ("uint8", ".png")
-    image, labels = simulate(modality, shape, rng=rng, variant=variant, dtype=dtype)
-    name = f"{modality}_{i:04d}"
-    write_image(folder / "images" / (name + suffix), image)
-    write_labels(folder / "labels" / f"{name}_label.tiff", labels)
+def _write_picture(
+    folder: Path, stem: str, split: str, picture: Simulated, modality: str, source: str
+) -> dict[str, Any]:
+    """Write an image and its label map; return their row of the table."""
+    image, labels = picture
+    name = stem + (".tif" if image.dtype == np.uint16 else ".png")
+    write_image(folder / "images" / name, image)
+    write_labels(folder / "labels" / f"{stem}_label.tiff", labels)
     return {
-        "image": name + suffix, "modality": modality, "source": f"simulated-{modality}-{variant}",
-        "height": shape[0], "width": shape[1], "channels": 1 if image.ndim == 2 else 3, "cells": labels.max(),
-        "licence": "MIT",
+        "image": name, "modality": modality, "source": f"simulated-{source}", "split": split,
+        "height": image.shape[0], "width": image.shape[1], "channels": 1 if image.ndim == 2 else 3,
+        "cells": labels.max(), "licence": "MIT",
     }  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from maunet_lite.data.simulation import microscopes
-from maunet_lite.data.simulation.scene import Outline, place_cells
-from maunet_lite.data.simulation.shapes import round_outline, spindle_outline, spread_outline
+from maunet_lite.data.simulation.layout.scene import Outline, place_cells
+from maunet_lite.data.simulation.layout.shapes import round_outline, spindle_outline, spread_outline
+from maunet_lite.data.simulation.light import microscopes
 
 FULL_SCALE = {"uint8": 255, "uint16": 4095}  # the brightest value: of a screen, and of a 12-bit camera
 
@@ -44,7 +44,7 @@ class Recipe(NamedTuple):
     photons: tuple[float, float] = (2_000, 20_000)
 
 
-def _round(elongation: float, roughness: float, bend: float, rng: Generator) -> Outline:
+def round_cells(elongation: float, roughness: float, bend: float, rng: Generator) -> Outline:
     """Make a population of round to bent cells, within the given limits."""
     longest, roughest, most_bent = rng.uniform([1, 0.01, 0], [elongation, roughness, bend])
     return lambda rng: round_outline(
@@ -52,7 +52,7 @@ def _round(elongation: float, roughness: float, bend: float, rng: Generator) -> 
     )
 
 
-def _spread(rng: Generator) -> Outline:
+def spread_cells(rng: Generator) -> Outline:
     """Make a population of cells spread on glass, with some spindles and some that round up to divide."""
     most_concave = rng.uniform(0.3, 0.9)
 
@@ -76,22 +76,22 @@ def _spindles(rng: Generator) -> Outline:
 
 RECIPES: dict[str, dict[str, Recipe]] = {
     "brightfield": {
-        "stained": Recipe(partial(_round, 3.5, 0.12, 0.4), (14, 40), (0.08, 0.45), alignment=(0.0, 0.9)),
-        "unstained": Recipe(partial(_round, 1.6, 0.06, 0.2), (18, 60), (0.05, 0.4)),
+        "stained": Recipe(partial(round_cells, 3.5, 0.12, 0.4), (14, 40), (0.08, 0.45), alignment=(0.0, 0.9)),
+        "unstained": Recipe(partial(round_cells, 1.6, 0.06, 0.2), (18, 60), (0.05, 0.4)),
     },
     "fluorescence": {
-        "nuclei": Recipe(partial(_round, 2.2, 0.08, 0.3), (10, 60), (0.05, 0.4), photons=(60, 3_000)),
-        "cells": Recipe(_spread, (35, 80), (0.15, 0.5), photons=(60, 3_000)),
+        "nuclei": Recipe(partial(round_cells, 2.2, 0.08, 0.3), (10, 60), (0.05, 0.4), photons=(60, 3_000)),
+        "cells": Recipe(spread_cells, (35, 80), (0.15, 0.5), photons=(60, 3_000)),
     },
     "phase-contrast": {
-        "spread": Recipe(_spread, (18, 55), (0.08, 0.4)),
+        "spread": Recipe(spread_cells, (18, 55), (0.08, 0.4)),
         "spindle": Recipe(_spindles, (16, 45), (0.08, 0.35), alignment=(0.0, 0.7)),
-        "round": Recipe(partial(_round, 1.5, 0.06, 0.2), (16, 50), (0.05, 0.45)),
+        "round": Recipe(partial(round_cells, 1.5, 0.06, 0.2), (16, 50), (0.05, 0.45)),
     },
     "dic": {
-        "round": Recipe(partial(_round, 1.5, 0.06, 0.2), (18, 50), (0.03, 0.4)),
-        "discs": Recipe(partial(_round, 1.5, 0.03, 0.1), (40, 80), (0.15, 0.45)),
-        "spread": Recipe(_spread, (35, 80), (0.1, 0.4)),
+        "round": Recipe(partial(round_cells, 1.5, 0.06, 0.2), (18, 50), (0.03, 0.4)),
+        "discs": Recipe(partial(round_cells, 1.5, 0.03, 0.1), (40, 80), (0.15, 0.45)),
+        "spread": Recipe(spread_cells, (35, 80), (0.1, 0.4)),
     },
 }
 MODALITIES = tuple(RECIPES)
@@ -176,16 +176,16 @@ def simulate(
     >>> bool(image[labels > 0].mean() > image[labels == 0].mean())
     True
     """
-    _check_choice("modality", modality, MODALITIES)
-    _check_choice(f"variant of {modality}", variant or VARIANTS[modality][0], VARIANTS[modality])
-    _check_choice("dtype", dtype, tuple(FULL_SCALE))
-    _check_numbers(shape, n_cells, cell_diameter, clustering)
+    check_choice("modality", modality, MODALITIES)
+    check_choice(f"variant of {modality}", variant or VARIANTS[modality][0], VARIANTS[modality])
+    check_choice("dtype", dtype, tuple(FULL_SCALE))
+    check_numbers(shape, n_cells, cell_diameter, clustering)
     if not isinstance(rng, Generator):
         raise TypeError(f"rng is {rng!r}; expected a generator. Pass rng=np.random.default_rng(seed)")
     height, width = map(int, shape)
     variant = variant or str(rng.choice(VARIANTS[modality]))
     recipe = RECIPES[modality][variant]
-    diameter = cell_diameter or min(_log_uniform(rng, recipe.diameter), min(height, width) / 5)
+    diameter = cell_diameter or min(log_uniform(rng, recipe.diameter), min(height, width) / 5)
     if n_cells is None:
         n_cells = max(1, round(rng.uniform(*recipe.coverage) * height * width / (np.pi / 4 * diameter**2)))
     scene = place_cells(  # what is drawn for it is drawn in this order
@@ -199,16 +199,19 @@ def simulate(
     if light_leak:  # white light: where it is bright, contrast is lost
         leak = leak if radiance.ndim == 2 else leak[..., None]
         radiance = np.minimum(radiance, 1) * (1 - leak) + leak
-    image = _camera(radiance, _log_uniform(rng, recipe.photons), rng, dtype)
+    image = camera(radiance, log_uniform(rng, recipe.photons), rng, dtype)
     return Simulated(image, np.ascontiguousarray(scene.crop(scene.labels)))
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse what is none of the choices."""
     if value not in choices:
         raise ValueError(f"unknown {name} {value!r}; expected one of {', '.join(choices)}")
 
 
-def _check_numbers(shape: Any, n_cells: int | None, diameter: float | None, clustering: float | None) -> None:
+def check_numbers(
+    shape: Any, n_cells: int | None = None, diameter: float | None = None, clustering: float | None = None
+) -> None:
     """Refuse numbers that make no picture."""
     if len(shape) != 2 or any(int(length) != length or length < 32 for length in shape):
         fault = f"shape is {shape}; expected (height, width) in whole pixels, each at least 32"
@@ -223,7 +226,7 @@ def _check_numbers(shape: Any, n_cells: int | None, diameter: float | None, clus
     raise ValueError(fault)
 
 
-def _log_uniform(rng: Generator, limits: tuple[float, float]) -> float:
+def log_uniform(rng: Generator, limits: tuple[float, float]) -> float:
     """Draw a number whose logarithm is uniform: each doubling is equally likely."""
     return float(np.exp(rng.uniform(*np.log(limits))))
 
@@ -238,7 +241,7 @@ def _stray_light(shape: tuple[int, int], rng: Generator) -> np.ndarray:
     return rng.uniform(0.6, 0.9) * spot
 
 
-def _camera(radiance: np.ndarray, photons: float, rng: Generator, dtype: str) -> np.ndarray:
+def camera(radiance: np.ndarray, photons: float, rng: Generator, dtype: str = "uint8") -> np.ndarray:
     """Count photons (Poisson noise), read them out (Gaussian noise), and round to whole grey values."""
     counts = rng.poisson(np.clip(radiance, 0, 4) * photons) / photons
     signal = counts + rng.uniform(0.001, 0.01) * rng.standard_normal(radiance.shape, dtype=np.float32)

@@ -1,8 +1,8 @@
 """Four simulated microscopes: how light turns cells into a picture.
 
-Each function takes a `simulation.scene.Scene` and a generator and returns radiance on the
+Each function takes a `layout.scene.Scene` and a generator and returns radiance on the
 scene's canvas, about 0 to 1, before the camera adds its noise. What the cells hold comes from
-`simulation.specimens`; here stands only the optics of each contrast method, in a few lines.
+`light.specimens`; here stands only the optics of each contrast method, in a few lines.
 Every number drawn from the generator is a setting that differs between real pictures.
 """
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.random import Generator
 from scipy import fft
 
-from maunet_lite.data.simulation import specimens
 from maunet_lite.data.simulation.fields import blur, illumination, specks
-from maunet_lite.data.simulation.scene import Scene
+from maunet_lite.data.simulation.layout.scene import Scene
+from maunet_lite.data.simulation.light import specimens
 
 # Optical density in red, green and blue: haematoxylin, DAB and magenta eosin after Ruifrok, Johnston (2001).
 # Eosin is pinker in many laboratories; violet stands for thiazine dyes such as Giemsa's and cresyl violet.
@@ -44,19 +44,23 @@ def fluorescence(scene: Scene, rng: Generator, variant: str = "nuclei") -> np.nd
     (H, W) float32
         Radiance on the scene's canvas; the cells of one picture differ by about a decade.
     """
-    shape, diameter, n_cells = scene.labels.shape, scene.diameter, scene.n_cells
-    brightness = np.exp(rng.uniform(0.15, 0.6) * rng.normal(size=n_cells))
-    brightness *= np.where(rng.random(n_cells) < 0.06, rng.uniform(1.5, 3.5), 1)  # dividing or dying
+    brightness = np.exp(rng.uniform(0.15, 0.6) * rng.normal(size=scene.n_cells))
+    brightness *= np.where(rng.random(scene.n_cells) < 0.06, rng.uniform(1.5, 3.5), 1)  # dividing or dying
     amount = specimens.dna(scene, rng) if variant == "nuclei" else specimens.cytoplasm(scene, rng)
-    signal = scene.per_cell(np.clip(brightness, 0.25, 4)) * amount
-    signal += rng.uniform(0.5, 2) * specks(shape, rng, n=3, radius=(0.8, diameter / 10))
+    return glow(scene.per_cell(np.clip(brightness, 0.25, 4)) * amount, scene, rng)
+
+
+def glow(signal: np.ndarray, scene: Scene, rng: Generator) -> np.ndarray:
+    """Let an amount of excited dye (H, W) reach the camera: debris, haze, background, blur."""
+    shape, diameter = scene.labels.shape, scene.diameter
+    signal = signal + rng.uniform(0.5, 2) * specks(shape, rng, n=3, radius=(0.8, diameter / 10))
     # more cells of the same kind, above and below the focus
     haze = rng.uniform(0, 0.25) * blur(signal[::-1, ::-1], diameter / 3)
     haze += rng.uniform(0, 0.25) * blur(signal, diameter)
     background = rng.uniform(0.01, 0.12) * illumination(shape, rng, 0.5)
     in_focus = blur(signal, rng.uniform(0.8, 1 + diameter / 35)) * illumination(shape, rng, 0.2)
     radiance = in_focus + haze + background
-    reference = np.quantile(radiance[scene.labels > 0], 0.9) if n_cells else 1.0
+    reference = np.quantile(radiance[scene.labels > 0], 0.9) if scene.n_cells else 1.0
     return (radiance * 0.12 ** rng.random() / reference).astype(np.float32)
 
 
@@ -107,9 +111,13 @@ def _stained(scene: Scene, rng: Generator) -> np.ndarray:
 
 
 def _unstained(scene: Scene, rng: Generator) -> np.ndarray:
+    return defocused(specimens.floating_cells(scene, rng, thickness=rng.uniform(0.8, 2.5)), scene, rng)
+
+
+def defocused(phase: np.ndarray, scene: Scene, rng: Generator) -> np.ndarray:
+    """Image a phase (H, W), in radians, a little above or below the focus: dark and bright rims."""
     shape, diameter = scene.labels.shape, scene.diameter
-    phase = specimens.floating_cells(scene, rng, thickness=rng.uniform(0.8, 2.5))
-    phase += 0.5 * specks(shape, rng, n=6, radius=(0.8, diameter / 12))
+    phase = phase + 0.5 * specks(shape, rng, n=6, radius=(0.8, diameter / 12))
     absorbed = rng.uniform(0.02, 0.2) * blur(specimens.dome(scene), 1)
     wave = np.exp(1j * blur(phase, 0.8).astype(np.float32) - absorbed / 2)
     # wavelength × distance in pixels²
@@ -145,12 +153,17 @@ def phase_contrast(scene: Scene, rng: Generator, variant: str = "spread") -> np.
     (H, W) float32
         Radiance on the scene's canvas.
     """
-    shape, diameter = scene.labels.shape, scene.diameter
     if variant == "round":
-        phase = specimens.floating_cells(scene, rng, thickness=rng.uniform(0.3, 1.6))
-    else:
-        phase = specimens.spread_cells(scene, rng, tallest=3.5)
-    phase += rng.uniform(0.2, 0.7) * specks(shape, rng, n=phase.size / 5000, radius=(0.6, diameter / 20))
+        return zernike(specimens.floating_cells(scene, rng, thickness=rng.uniform(0.3, 1.6)), scene, rng)
+    return zernike(specimens.spread_cells(scene, rng, tallest=3.5), scene, rng)
+
+
+def zernike(phase: np.ndarray, scene: Scene, rng: Generator) -> np.ndarray:
+    """Image a phase (H, W), in radians, as `phase_contrast` does."""
+    shape, diameter = scene.labels.shape, scene.diameter
+    phase = phase + rng.uniform(0.2, 0.7) * specks(
+        shape, rng, n=phase.size / 5000, radius=(0.6, diameter / 20)
+    )
     dust = specks(shape, rng, n=3, radius=(diameter / 2, 1.5 * diameter))
     phase += 0.05 * (blur(dust, 2) - blur(dust, 4))  # dust far out of focus shows as rings
     phase = blur(phase, rng.uniform(0.6, 1.1))
@@ -182,16 +195,20 @@ def dic(scene: Scene, rng: Generator, variant: str = "round") -> np.ndarray:
     (H, W) float32
         Radiance on the scene's canvas.
     """
-    shape, diameter = scene.labels.shape, scene.diameter
     if variant == "discs":
-        edge = np.minimum(scene.distance / (0.12 * diameter), 1)
+        edge = np.minimum(scene.distance / (0.12 * scene.diameter), 1)
         path = rng.uniform(0.35, 1.0) * edge**2 * (3 - 2 * edge)
     elif variant == "round":
         path = specimens.floating_cells(scene, rng, thickness=rng.uniform(0.6, 2))
     else:
         path = 1.5 * specimens.spread_cells(scene, rng, tallest=1)
-    path = path * scene.per_cell(rng.uniform(0.7, 1.3, scene.n_cells))
-    path += 0.6 * specks(shape, rng, n=6, radius=(0.8, diameter / 15))
+    return nomarski(path * scene.per_cell(rng.uniform(0.7, 1.3, scene.n_cells)), scene, rng)
+
+
+def nomarski(path: np.ndarray, scene: Scene, rng: Generator) -> np.ndarray:
+    """Image an optical path (H, W), in radians, as `dic` does."""
+    shape, diameter = scene.labels.shape, scene.diameter
+    path = path + 0.6 * specks(shape, rng, n=6, radius=(0.8, diameter / 15))
     slope = np.gradient(blur(path, rng.uniform(0.8, 1.4)))
     angle, shear, bias = rng.uniform(0, 2 * np.pi), rng.uniform(1.6, 3.2), rng.uniform(0.9, 1.6)
     difference = shear * (np.sin(angle) * slope[0] + np.cos(angle) * slope[1])

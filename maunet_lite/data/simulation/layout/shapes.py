@@ -1,4 +1,4 @@
-"""Random outlines of single cells: round to bent, spread on glass, spindles."""
+"""Random outlines of single cells: round to bent, spread on glass, spindles, rods."""
 
 import numpy as np
 from numpy.random import Generator
@@ -41,7 +41,7 @@ def round_outline(
     radius = np.maximum(1 + (amplitude * np.cos(waves * theta + phase)).sum(0), 0.3)
     x = radius * np.cos(theta) * np.sqrt(elongation)
     y = radius * np.sin(theta) / np.sqrt(elongation) + bend * x**2
-    return _unit_area(np.stack([x, y], 1))
+    return unit_area(np.stack([x, y], 1))
 
 
 def spread_outline(rng: Generator, processes: int = 4, concavity: float = 0.5) -> np.ndarray:
@@ -75,7 +75,7 @@ def spread_outline(rng: Generator, processes: int = 4, concavity: float = 0.5) -
     rounded = outline[(np.arange(-4, 5)[:, None] + np.arange(len(outline))) % len(outline)].mean(0)
     waves = np.arange(3, 12)[:, None]
     ruffles = np.cos(waves * np.linspace(0, 2 * np.pi, len(outline)) + rng.uniform(0, 6.3, waves.shape))
-    return _unit_area(rounded * (1 + 0.2 * (rng.normal(size=waves.shape) / waves * ruffles).sum(0))[:, None])
+    return unit_area(rounded * (1 + 0.2 * (rng.normal(size=waves.shape) / waves * ruffles).sum(0))[:, None])
 
 
 def spindle_outline(rng: Generator, length: float = 4.0) -> np.ndarray:
@@ -97,10 +97,39 @@ def spindle_outline(rng: Generator, length: float = 4.0) -> np.ndarray:
     half_width = (0.35 + body) * (1.02 - along**2) / length
     spine = rng.normal(0, 0.2) * along**2 + rng.normal(0, 0.15) * np.sin(np.pi * along)
     upper, lower = (np.stack([along, spine + side * half_width], 1) for side in (1, -1))
-    return _unit_area(np.concatenate([upper, lower[::-1]]))
+    return unit_area(np.concatenate([upper, lower[::-1]]))
 
 
-def _unit_area(outline: np.ndarray) -> np.ndarray:
+def rod_outline(rng: Generator, length: float = 3.0, waist: float = 0.0) -> np.ndarray:
+    """Draw a rod with round ends, slightly bent, as bacteria have.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    length : float, at least 1
+        Length over width.
+    waist : float, 0 to about 0.5
+        How far the middle is drawn in, as in a cell about to divide.
+
+    Returns
+    -------
+    (72, 2) float64
+        Points (x, y) about the origin, long axis along x, area that of a disk of diameter 1.
+
+    Examples
+    --------
+    >>> width, height = np.ptp(rod_outline(np.random.default_rng(0), length=4), axis=0)
+    >>> bool(width > 3 * height)
+    True
+    """
+    angle = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    x, y = np.cos(angle), np.sin(angle)
+    x = x + np.sign(x) * (length - 1)  # two half disks, and straight lines between them
+    y = y * (1 - waist * np.exp(-((x / 0.7) ** 2))) + rng.normal(0, 0.04) * x**2 / length
+    return unit_area(np.stack([x, y], 1))
+
+
+def unit_area(outline: np.ndarray) -> np.ndarray:
     """Centre an outline and scale it to the area of a disk of diameter 1 (shoelace formula)."""
     x, y = outline.T
     area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2

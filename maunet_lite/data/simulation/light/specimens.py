@@ -1,6 +1,6 @@
 """What simulated cells are made of: amounts of dye, and thickness, before any light falls on them.
 
-Every function takes a `simulation.scene.Scene` and a generator and returns a float array
+Every function takes a `layout.scene.Scene` and a generator and returns a float array
 on the scene's canvas (H, W). Lengths follow the cells' diameter, so cells look the same at every
 magnification. Amounts are 0 outside cells, except those of the tissue between nuclei.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from maunet_lite.data.simulation.fields import blur, draw_ellipse, fibres, rise, smooth_noise, streaks
-from maunet_lite.data.simulation.scene import Scene
+from maunet_lite.data.simulation.layout.scene import Scene
 
 # --- shape in depth --------------------------------------------------------------------------------------
 

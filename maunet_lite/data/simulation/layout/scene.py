@@ -17,6 +17,7 @@ from skimage.segmentation import find_boundaries
 Outline = Callable[[Generator], np.ndarray]
 
 MIN_VISIBLE = 8  # pixels of a cell that must lie inside the picture
+ATTEMPTS = 15  # to find room for a cell
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def place_cells(
     labels = np.zeros(np.add(shape, 2 * margin), np.int32)
     scene = Scene(labels, margin, float(diameter), rng.uniform(0, np.pi))
     areas, placed = [0], []  # of the cells so far; area 0 for the background, and centre and size of each
-    for _ in range(15 * n_cells):  # attempts
+    for _ in range(ATTEMPTS * n_cells):
         if len(placed) == n_cells:
             break
         size = diameter * np.exp(size_spread * np.clip(rng.normal(), -2.5, 2.5))
@@ -163,18 +164,27 @@ def place_cells(
             centre = middle + reach * np.array([np.cos(angle), np.sin(angle)])
         else:
             centre = rng.uniform(0.6 * margin, np.array(labels.shape[::-1]) - 0.6 * margin)
-        column, row = np.floor(centre).astype(int)
-        if not (0 <= row < labels.shape[0] and 0 <= column < labels.shape[1] and labels[row, column] == 0):
+        if not is_free(labels, centre):
             continue
-        turn = scene.direction + (1 - alignment) * rng.uniform(-np.pi, np.pi)
-        rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-        if area := _stamp(scene, centre + size * draw_outline(rng) @ rotation, areas):
+        turn = rotation(scene.direction + (1 - alignment) * rng.uniform(-np.pi, np.pi))
+        if area := stamp(scene, centre + size * draw_outline(rng) @ turn, areas):
             areas.append(area)
             placed.append((centre, size))
     return scene
 
 
-def _stamp(scene: Scene, outline: np.ndarray, areas: list[int]) -> int:
+def is_free(labels: np.ndarray, point: np.ndarray) -> bool:
+    """Tell whether a point (x, y) lies on the canvas and in no cell."""
+    column, row = np.floor(point).astype(int)
+    return 0 <= row < labels.shape[0] and 0 <= column < labels.shape[1] and labels[row, column] == 0
+
+
+def rotation(angle: float) -> np.ndarray:
+    """Return the matrix (2, 2) that turns points (N, 2), multiplied from the left, from x towards y."""
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def stamp(scene: Scene, outline: np.ndarray, areas: list[int]) -> int:
     """Write the next cell into the free pixels under its outline; return its area, 0 if it does not fit.
 
     `outline` is drawn to 1/16 pixel in its bounding box, cut to the canvas.

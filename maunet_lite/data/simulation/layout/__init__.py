@@ -1,0 +1,1 @@
+"""Where cells lie: outlines (`shapes`), and scenes of many cells with exact labels."""
