@@ -160,8 +160,9 @@ exercises.check("01.1", scale)
 # %% [markdown]
 # The published code does something else: for each channel by itself, *low* and *high* are the **1st and the
 # 99th percentile of the pixels that are not zero**, and whatever lies beyond is clipped. The package has
-# both, `normalize(image, method="paper")` and `method="authors"`. Its default, `"robust"`, is the authors' rule,
-# mended where percentiles fail: an empty channel, few cells on a large field. By hand the rule is two lines.
+# both, `normalize(image, method="paper")` and `method="authors"`. Its default, `"robust"`, is the authors'
+# rule, mended where percentiles fail: an empty channel, few cells on a large field. By hand the rule is two
+# lines.
 #
 # **Predict, then run.** What will the four histograms look like after scaling by percentiles? Will cells and
 # background be better *separated* than before?

@@ -1,4 +1,4 @@
-"""Intensities: the scaling is scikit-image's, the limits are the kit's; pictures that look alike come out alike."""
+"""Intensities: the scaling is scikit-image's, limits are the kit's; pictures that look alike are."""
 
 from __future__ import annotations
 
