@@ -18,9 +18,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "maunet_lite"
 FLOORS = (
     ("figures", "postprocessing"),
     ("data",),
-    ("preprocessing", "export"),
+    ("preprocessing",),
     ("network",),
-    ("inference",),
+    ("inference", "export"),
     ("evaluation", "features", "scale"),
     ("training",),
     ("course",),

@@ -176,6 +176,18 @@ def convert(
     typer.echo(f"use the converted weights with --model {convert_authors(file, preset, out)}")
 
 
+def export_model(
+    model: Annotated[str, Argument(help="A shipped model, file or run folder.")],
+    out: Annotated[Path, Option(help="Folder to write to.")],
+    kind: Annotated[str, Option("--format", help="onnx, torchscript, pt2, huggingface, bioimageio, …")],
+) -> None:
+    """Write a network for other programs, load it with their library, and say how much it differs."""
+    from maunet_lite.export import export_model
+
+    path, difference = export_model(model, kind, out)
+    typer.echo(f"{path}: its maps differ from the network's by at most {difference:.1e}")
+
+
 def doctor(
     speed: Annotated[bool, Option("--speed/--no-speed", help="Measure how fast the network runs.")] = True,
 ) -> None:

@@ -1,6 +1,6 @@
-"""Cells to measurements and to files of other programs: Fiji, QuPath, napari.
+"""Cells to measurements and to files of other programs: Fiji, QuPath, napari; networks to theirs.
 
-Comes in: label maps. Goes out: one row per cell, polygons, TIFF, ROIs, GeoJSON, OME-Zarr.
+Comes in: label maps; networks. Goes out: one row per cell, polygons, TIFF, ROIs, GeoJSON, OME-Zarr, ONNX.
 Paper: nothing. Notebook: 08.
 """
 
@@ -11,6 +11,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "files": ["FORMATS", "export", "parse_formats"],
         "measure": ["measure_cells"],
+        "models.formats": ["MODEL_FORMATS", "export_model"],
+        "models.run": ["onnx_segment"],
+        "models.writers": ["ExportedMaps"],
         "ome_zarr": ["SMALLEST", "add_level", "describe_levels"],
         "polygons": ["Polygon", "fill"],
     },

@@ -34,24 +34,17 @@ def model_card(name: str, parameters: int, record: Mapping[str, Any]) -> str:
     """
     from huggingface_hub import EvalResult, ModelCard, ModelCardData  # takes most of a second
 
+    task, scores = "image-segmentation", record.get("scores", {})
+    of = {"task_type": task, "dataset_type": "cells", "dataset_name": "cells", "dataset_split": "val"}
+    of |= {"metric_type": "f1", "metric_name": "F1 at IoU 0.5, mean over images"}
     results = [
-        EvalResult(
-            task_type="image-segmentation",
-            dataset_type="cells",
-            dataset_name="cells",
-            dataset_config=modality,
-            dataset_split="val",
-            metric_type="f1",
-            metric_name="F1 at IoU 0.5, mean over images",
-            metric_value=row["mean_f1"],
-        )
-        for modality, row in record.get("scores", {}).items()
+        EvalResult(dataset_config=kind, metric_value=row["mean_f1"], **of) for kind, row in scores.items()
     ]
     data = ModelCardData(
         model_name=name,
         license=record.get("licence"),
         library_name="maunet-lite",
-        pipeline_tag="image-segmentation",
+        pipeline_tag=task,
         tags=["cell-segmentation", "microscopy", "maunet"],
         datasets=[*record.get("sources", {})] or None,
         metrics=["f1"],

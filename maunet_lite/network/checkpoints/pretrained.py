@@ -10,14 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from maunet_lite.data import atomic_path
+from maunet_lite.network.checkpoints import files
 from maunet_lite.network.checkpoints.card import model_card
-from maunet_lite.network.checkpoints.files import (
-    SHARED,
-    CheckpointError,
-    find_checkpoint,
-    read_record,
-    write_checkpoint,
-)
 from maunet_lite.preprocessing import Options
 
 Network = TypeVar("Network", bound="Pretrained")
@@ -38,12 +32,8 @@ class Pretrained(nn.Module):
     def from_pretrained(
         cls: type[Network],
         folder_or_repo: str | Path,
-        *,
         device: str | torch.device = "cpu",
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
+        **download: Any,
     ) -> Network:
         """Load a network from a folder, or from a repository of the Hugging Face hub.
 
@@ -53,8 +43,9 @@ class Pretrained(nn.Module):
             What `load_model` takes, or else the name of a repository, ``"owner/name"``: its
             ``model.safetensors`` and ``config.json`` are downloaded once and kept.
         device : str or torch.device
-        revision, token, cache_dir, local_files_only
-            As in ``huggingface_hub.snapshot_download``.
+        **download
+            Of ``huggingface_hub.snapshot_download``, such as ``revision``, ``token``, ``cache_dir`` and
+            ``local_files_only``.
 
         Returns
         -------
@@ -77,31 +68,27 @@ class Pretrained(nn.Module):
         >>> MAUNet.from_pretrained(folder).config.encoder
         'lite'
         """
-        is_repo = re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder_or_repo)) and not Path(folder_or_repo).exists()
-        if not is_repo:
-            return cls.load(find_checkpoint(folder_or_repo), device)
+        name = str(folder_or_repo)
+        if Path(name).exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+            return cls.load(files.find_checkpoint(folder_or_repo), device)
         from huggingface_hub import snapshot_download
 
-        how = {"revision": revision, "token": token, "cache_dir": cache_dir}
-        files = [SHARED, "config.json"]
         try:
-            folder = snapshot_download(
-                str(folder_or_repo), allow_patterns=files, local_files_only=local_files_only, **how
-            )
+            folder = snapshot_download(name, allow_patterns=[files.SHARED, "config.json"], **download)
         except OSError as error:  # of the network, of the hub, or nothing in its cache
             raise FileNotFoundError(
-                f"no folder {folder_or_repo} here, and no such repository on the Hugging Face hub ({error}). "
-                "Is the name right, and is there a connection? On a machine without one, copy the folder"
+                f"no folder {name} here, and no such repository on the hub ({error}). Is its name "
+                "right, and is there a connection? To a machine without one, copy the folder"
             ) from error
-        return cls.load(find_checkpoint(Path(folder)), device)
+        return cls.load(files.find_checkpoint(Path(folder)), device)
 
     @classmethod
     def load(cls: type[Network], path: Path, device: str | torch.device = "cpu") -> Network:
         """Return the network in a ``.safetensors`` file; errors as in `load_model`."""
-        config = cls.config_class.from_dict(read_record(path)["config"])
+        config = cls.config_class.from_dict(files.read_record(path)["config"])
         weights, model = load_file(path), cls.empty(config)
         if difference := mismatch(weights, model.state_dict()):
-            raise CheckpointError(
+            raise files.CheckpointError(
                 f"{path} does not fit its own architecture {config}: {difference}. The file "
                 "was changed by hand, or written by another version of maunet_lite"
             )
@@ -141,7 +128,7 @@ class Pretrained(nn.Module):
             If the folder holds a ``config.json`` that is not a network's, or as in `save_model`.
         """
         folder = Path(folder)
-        write_checkpoint(folder / SHARED, self.state_dict(), self.config.to_dict(), record, half)
+        files.write_checkpoint(folder / files.SHARED, self.state_dict(), self.config.to_dict(), record, half)
         parameters = sum(p.numel() for p in self.parameters())
         with atomic_path(folder / "README.md") as temporary:
             temporary.write_text(model_card(folder.name, parameters, record or {}), encoding="utf-8")

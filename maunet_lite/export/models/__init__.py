@@ -1,0 +1,1 @@
+"""Networks for other programs: all `formats`, the BioImage Model Zoo among them, and `run` without torch."""
