@@ -32,6 +32,7 @@ QUICK: dict[str, list[str]] = {
     "semi_supervised": ["--quick"],
     "finetuning": ["--quick"],
     "ablation": ["--quick"],
+    "unseen": ["--quick"],
     "peers": ["--quick"],
 }
 

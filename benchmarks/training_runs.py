@@ -13,7 +13,9 @@ from maunet_lite.data import atomic_path, load_dataset
 from maunet_lite.training import TrainConfig
 
 
-def training_parser(description: str | None, results: Path, out: str) -> argparse.ArgumentParser:
+def training_parser(
+    description: str | None, results: Path, out: str, *, many: bool = False
+) -> argparse.ArgumentParser:
     """Return a parser with the options that all of them have.
 
     Parameters
@@ -24,11 +26,14 @@ def training_parser(description: str | None, results: Path, out: str) -> argpars
         The table to write by default.
     out : str
         Folder of the runs by default.
+    many : bool
+        Take several datasets.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default="simulated", help="name or folder of a dataset")
+    told = {"nargs": "+", "help": "names or folders"} if many else {"help": "name or folder of a dataset"}
+    parser.add_argument("--data", default=["simulated"] if many else "simulated", **told)
     parser.add_argument("--results", type=Path, default=results, help="the CSV to write")
     parser.add_argument(
         "--out", type=Path, default=Path(out), help="folder of the runs; what is there counts"

@@ -277,6 +277,15 @@ def test_simulated_data_are_made_on_first_use(tmp_path: Path, monkeypatch: pytes
     assert CATALOGUE["simulated"].about.startswith(f"{4 * made[0]['n_per_modality']} images")
 
 
+def test_extra_pictures_are_made_on_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    stand_in = "maunet_lite.data.simulation.folder.simulate_extra_dataset"
+    monkeypatch.setenv("MAUNET_DATA", str(tmp_path / "home"))
+    monkeypatch.setattr(stand_in, lambda folder: made.append(dataset(folder, "a", "image\na.png\n")))
+    assert [load_dataset("simulated-extra").folder for _ in range(2)] == [made[0], made[0]]
+    assert made == [tmp_path / "home" / "simulated-extra"]
+
+
 def test_datasets_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAUNET_DATA", str(tmp_path / "home"))
     monkeypatch.delenv("MAUNET_CELLS", raising=False)

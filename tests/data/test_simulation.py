@@ -7,12 +7,25 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import ndimage
+from skimage.measure import regionprops_table
+from skimage.segmentation import clear_border
 
-from maunet_lite.data import MODALITIES, VARIANTS, Simulated, simulate, simulate_dataset
+from maunet_lite.data import (
+    EXTRA_KINDS,
+    MODALITIES,
+    VARIANTS,
+    Simulated,
+    check_folder,
+    simulate,
+    simulate_dataset,
+    simulate_extra,
+    simulate_extra_dataset,
+)
 from maunet_lite.data.checks import validate_labels
 from maunet_lite.data.images import read_image, read_labels
 from maunet_lite.data.simulation.fields import blur, illumination, smooth_noise, specks
 from maunet_lite.data.simulation.folder import split_names
+from maunet_lite.data.simulation.layout.crowds import pack_rods, tile_cells, whole_pieces
 from maunet_lite.data.simulation.layout.scene import Scene, distance_to_outline, place_cells, stamp
 from maunet_lite.data.simulation.layout.shapes import round_outline, spindle_outline, spread_outline
 from maunet_lite.data.simulation.light.microscopes import _propagate, phase_contrast
@@ -463,6 +476,77 @@ def test_split_names_by_eye() -> None:
     assert split_names(2) == ["train", "val"]
     assert split_names(20)[:5] == split_names(5) == ["train", "val", "test", "train", "train"]
     assert [split_names(20).count(name) for name in ("train", "val", "test")] == [14, 3, 3]
+
+
+# --- further kinds, to train on ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", EXTRA_KINDS)
+def test_extra_kinds_have_exact_labels_and_repeat_themselves(kind: str) -> None:
+    one, two = (simulate_extra(kind, (64, 80), rng=np.random.default_rng(4)) for _ in range(2))
+    assert one.image.dtype == np.uint8
+    assert one.image.shape[:2] == one.labels.shape == (64, 80)
+    assert (one.image.ndim == 3) == (kind in ("blood", "stains"))
+    assert np.array_equal(one.image, two.image)
+    assert np.array_equal(one.labels, two.labels)
+    assert_exact(one.labels)
+    assert np.bincount(one.labels.ravel())[1:].min() >= 8, "every cell is visible"
+    inside, outside = one.image[one.labels > 0], one.image[one.labels == 0]
+    if len(inside) and len(outside):
+        assert abs(inside.mean() - outside.mean()) + abs(inside.std() - outside.std()) > 1, "cells show"
+
+
+def test_rods_lie_side_by_side_and_do_not_overlap() -> None:
+    how = {"n_cells": 40, "diameter": 14, "length": 4, "colonies": 1, "order": 0.95}
+    scene = pack_rods((120, 120), np.random.default_rng(1), **how)
+    labels = scene.crop(scene.labels)
+    assert_exact(labels)
+    assert labels.max() > 20
+    whole = clear_border(labels)
+    table = regionprops_table(whole, properties=["axis_major_length", "axis_minor_length", "area"])
+    assert np.median(table["axis_major_length"] / table["axis_minor_length"]) > 2
+    assert 0.5 < np.median(table["area"]) / (np.pi / 4 * 14**2) < 1.5
+
+
+def test_sheets_are_closed_or_leave_gaps() -> None:
+    closed = tile_cells((90, 110), np.random.default_rng(0), diameter=20)
+    apart = tile_cells((90, 110), np.random.default_rng(0), diameter=20, gap=3)
+    partly = tile_cells((90, 110), np.random.default_rng(0), diameter=20, covered=0.5)
+    shares = [(scene.crop(scene.labels) > 0).mean() for scene in (closed, apart, partly)]
+    assert shares[0] > 0.97
+    assert shares[1] < 0.9
+    assert 0.3 < shares[2] < 0.7
+    sizes = np.bincount(clear_border(closed.crop(closed.labels)).ravel())[1:]
+    assert 0.6 < np.median(sizes[sizes > 0]) / (np.pi / 4 * 20**2) < 1.4
+    assert touching_share(closed.crop(closed.labels)) == 1
+    for scene in (closed, apart, partly):
+        assert_exact(scene.crop(scene.labels))
+
+
+def test_pieces_by_eye() -> None:
+    labels = np.zeros((6, 12), np.int32)
+    labels[1:5, 1:4], labels[1:3, 5:9], labels[4, 6], labels[1:5, 10] = 5, 9, 9, 7
+    kept = whole_pieces(labels, margin=1)
+    assert kept[2, 1:11].tolist() == [1, 1, 1, 0, 2, 2, 2, 2, 0, 0], "cell 7 shows four pixels: too few"
+    assert kept[4, 6] == 0, "the smaller piece of cell 9"
+
+
+def test_a_folder_of_extra_kinds(tmp_path) -> None:
+    folder = simulate_extra_dataset(tmp_path / "extra", n_per_kind=1, side=48, progress=False)
+    table = pd.read_csv(folder / "metadata.csv")
+    assert [name.rsplit("_", 1)[0] for name in table["image"]] == list(EXTRA_KINDS)
+    assert set(table["split"]) == {"train"}
+    assert set(table["source"]) == {"simulated-extra-fluorescence", "simulated-extra-transmitted"}
+    assert check_folder(folder) == []
+    number, kind = 3, list(EXTRA_KINDS)[3]
+    picture = simulate_extra(kind, (48, 48), rng=np.random.default_rng([0, number, 0]))
+    assert np.array_equal(read_image(folder / "images" / f"{kind}_0000.png"), picture.image)
+    with pytest.raises(FileExistsError, match="not empty"):
+        simulate_extra_dataset(folder, n_per_kind=1, progress=False)
+    with pytest.raises(ValueError, match="n_per_kind is 0"):
+        simulate_extra_dataset(tmp_path / "none", n_per_kind=0)
+    with pytest.raises(ValueError, match="unknown kind 'rod'; expected one of rods-phase"):
+        simulate_extra("rod", rng=np.random.default_rng(0))
 
 
 # --- the samples in the repository -----------------------------------------------------------------------

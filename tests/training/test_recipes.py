@@ -28,6 +28,25 @@ def test_paper_semi_is_table_3() -> None:
     assert config.unlabelled is not None
 
 
+def test_lite_prepares_for_images_that_it_has_not_seen() -> None:
+    lite, plain, paper = (recipe(name) for name in ("lite", "lite-plain", "paper-r50"))
+    assert (lite.augmentation.sizes, lite.augmentation.patch, lite.balance) == ((9, 80), 256, 0.35)
+    assert lite.learning_rate == 1e-3
+    changes = [name for name in vars(lite.augmentation) if name.startswith("p_") and name != "p_intensity"]
+    assert all(getattr(lite.augmentation, name) > 0 for name in changes)
+    for config in (plain, paper):
+        assert config.augmentation.sizes is None
+        assert not any(getattr(config.augmentation, name) for name in changes[2:])
+
+
+def test_records_of_earlier_runs_mean_what_they_meant(tmp_path: Path) -> None:
+    path, fields = tmp_path / "config.json", {"patch": 256, "zoom": [0.5, 2.0], "p_resize": 0.5}
+    path.write_text(json.dumps({"steps": 5, "augmentation": fields}))
+    config = recipe(str(path)).augmentation
+    assert (config.patch, config.zoom, config.sizes, config.p_intensity) == (256, (0.5, 2.0), None, 0.25)
+    assert config.p_colour == config.p_sparse == config.p_noise == 0
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_record_repeats_a_run(name: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"

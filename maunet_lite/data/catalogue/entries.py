@@ -91,14 +91,14 @@ CATALOGUE: dict[str, Entry] = {
     "simulated": Entry(
         "48 images of four simulated microscopes, with exact labels", "made here on first use"
     ),
-    "simulated-extra": Entry(
-        "900 simulated images, to train on beside real ones: 15 kinds that labelled collections lack",
-        "made here on first use (a few minutes)",
-    ),
     "samples": Entry("8 simulated images of the four modalities", "comes with the kit"),
     "cells": Entry(
         "real images of four modalities, each under a free licence that its table names",
         "a folder of your own: put it into the folder of datasets, or set MAUNET_CELLS to its path",
+    ),
+    "simulated-extra": Entry(
+        "900 simulated images, to train on beside real ones: 15 kinds that labelled collections lack",
+        "made here on first use (a few minutes)",
     ),
     "neurips22": Entry(
         "the paper's data, NeurIPS 2022 challenge: train and val are the 1,000 labelled training images "

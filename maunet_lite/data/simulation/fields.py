@@ -30,7 +30,7 @@ def smooth_noise(shape: tuple[int, int], scale: float, rng: Generator) -> np.nda
     coarse = rng.standard_normal([int(size / step) + 4 for size in shape], dtype=np.float32)
     coarse = cv2.GaussianBlur(coarse, (0, 0), scale / step / 2.5)
     fine = cv2.resize(coarse, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)[: shape[0], : shape[1]]
-    return (fine - fine.mean()) / fine.std()
+    return (fine - fine.mean()) / (fine.std() or 1)  # 0 where there is one pixel
 
 
 def fibres(shape: tuple[int, int], scale: float, rng: Generator) -> np.ndarray:

@@ -72,7 +72,7 @@ class RandCellSized(RandZoomWindowd):
         rows, columns, zoom = random_window(packed.shape[1:], c, self.R, centre, diameter)
         side = max(rows.stop - rows.start, columns.stop - columns.start)
         margin = int(min(diameter, side)) if diameter > 0 else side // 4
-        outer, inner = zip(*(_around(part, zoom, margin) for part in (rows, columns)), strict=True)
+        outer, inner = zip(*(_around(part, zoom, margin, c.patch) for part in (rows, columns)), strict=True)
         image, packed = (np.asarray(planes[(slice(None), *outer)]) for planes in (d["image"], packed))
         labels = packed[0] + (packed[1].astype(np.int32) << 16)
         size = [max(part.stop, round(n * zoom)) for part, n in zip(inner, labels.shape, strict=True)][::-1]
@@ -84,11 +84,11 @@ class RandCellSized(RandZoomWindowd):
         return d | self.fitted({key: planes[(slice(None), *inner)] for key, planes in parts}, 1.0)
 
 
-def _around(part: slice, zoom: float, margin: int) -> tuple[slice, slice]:
-    """Return a part of an axis with a margin, and where the part itself lies in that after the zoom."""
+def _around(part: slice, zoom: float, margin: int, patch: int) -> tuple[slice, slice]:
+    """Return a part of an axis with a margin, and where the part itself, the patch, lies in that, zoomed."""
     outer = slice(max(0, part.start - margin), part.stop + margin)  # beyond the end there is nothing
     first = round((part.start - outer.start) * zoom)
-    return outer, slice(first, first + max(1, round((part.stop - part.start) * zoom)))
+    return outer, slice(first, first + min(patch, max(1, round((part.stop - part.start) * zoom))))
 
 
 @dataclass(eq=False)

@@ -23,7 +23,7 @@ def recolour(image: np.ndarray, rng: Generator) -> np.ndarray:
     """
     kind = rng.choice(["grey", "permuted", "tinted"] if len(image) == 3 else ["one", "two", "tinted"])
     if kind == "grey":
-        return np.tensordot(rng.dirichlet(np.ones(3)).astype(np.float32), image, 1)[None]
+        return _clipped(np.tensordot(rng.dirichlet(np.ones(3)).astype(np.float32), image, 1)[None])
     if kind == "permuted":
         return image[rng.permutation(3)]
     if kind == "tinted":
@@ -98,7 +98,7 @@ def refocus(image: np.ndarray, rng: Generator) -> np.ndarray:
     """Blur, sharpen, or lose detail in larger pixels or in JPEG blocks."""
     kind = rng.choice(["blur", "sharpen", "pixels", "jpeg"], p=[0.4, 0.3, 0.15, 0.15])
     if kind == "blur":
-        return smooth(image, float(np.exp(rng.uniform(*np.log((0.4, 3.0))))))
+        return _clipped(smooth(image, float(np.exp(rng.uniform(*np.log((0.4, 3.0)))))))
     if kind == "sharpen":
         detail = image - smooth(image, rng.uniform(0.7, 3))
         return _clipped(image + np.float32(rng.uniform(0.3, 2)) * detail)
@@ -107,7 +107,8 @@ def refocus(image: np.ndarray, rng: Generator) -> np.ndarray:
         factor, way = rng.uniform(1.3, 3), rng.choice([cv2.INTER_NEAREST, cv2.INTER_LINEAR])
         small = max(1, int(width / factor)), max(1, int(height / factor))
         coarse = (cv2.resize(plane, small, interpolation=cv2.INTER_AREA) for plane in image)
-        return np.stack([cv2.resize(plane, (width, height), interpolation=int(way)) for plane in coarse])
+        fine = [cv2.resize(plane, (width, height), interpolation=int(way)) for plane in coarse]
+        return _clipped(np.stack(fine))
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 80))]
     stored = cv2.imencode(".jpg", np.rint(255 * image.transpose(1, 2, 0)).astype(np.uint8), quality)[1]
     read = cv2.imdecode(stored, cv2.IMREAD_UNCHANGED).reshape(*image.shape[1:], -1).transpose(2, 0, 1)
