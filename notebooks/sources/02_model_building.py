@@ -833,6 +833,7 @@ record("F1 on validation images after the short training", result.best_score)
 from collections import Counter
 
 from maunet_lite.evaluation import errors
+from maunet_lite.postprocessing import segment as cells_from
 
 validation = list(ml.load_dataset(config.data).split("val").labelled().select(range(8)))
 rows = {}
@@ -840,9 +841,10 @@ for step, network in snapshots.items():
     confusion, cells = np.zeros((3, 3)), Counter()
     for one in validation:
         true = ml.make_targets(one.labels).classes
-        named = ml.predict(network, one.image).probabilities[:3].argmax(axis=0)
+        maps = ml.predict(network, one.image)
+        named = maps.probabilities[:3].argmax(axis=0)
         np.add.at(confusion, (true.ravel(), named.ravel()), 1)
-        cells.update(errors(one.labels, ml.segment(one.image, network)).counts())
+        cells.update(errors(one.labels, cells_from(maps).labels).counts())
     right = dict(zip(figures.CLASS_NAMES, confusion.diagonal() / confusion.sum(axis=1), strict=False))
     rows[step] = right | {kind: cells[kind] for kind in ("found", "merged", "split", "missed")}
 course = pd.DataFrame(rows).T.rename_axis("step")

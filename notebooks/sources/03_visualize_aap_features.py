@@ -508,10 +508,11 @@ for name, star in zip(head.names, stars, strict=True):
     print(f"{name:11s} in the plane of section 3: {drawn:4.1f}   in all dimensions: {everywhere:4.1f}")
 
 # %% [markdown]
-# In all sixteen dimensions the proxy is far from every feature: its weight points away from them. In a plane
-# it looks nearer, because a plane drops the directions in which it is far. A star drawn there would tell the
-# opposite of the truth, so the figures draw the three classes only. **A plane can show that two things are
-# apart. It cannot show that they are close.**
+# In the middle, its logit would stay close to those of the classes. It does not: in all sixteen dimensions
+# the proxy is far from every feature, and its weight points away from them. In a plane it looks nearer,
+# because a plane drops the directions in which it is far. A star drawn there would tell the opposite of the
+# truth, so the figures draw the three classes only. **A plane can show that two things are apart. It cannot
+# show that they are close.**
 #
 # So the proxy has left, as on the blackboard. When did it? We follow one short training: the loop of notebook
 # 02, and in each step the share of probability that the proxy holds.
