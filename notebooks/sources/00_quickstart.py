@@ -353,9 +353,10 @@ table.round(2)
 
 # %% [markdown]
 # Simulated images say how a method works, not how well it does on yours. For that there is the card beside
-# the shipped weights, `maunet_lite/weights/lite/README.md`: it lists the images they were trained on, and the
-# scores on real images they never saw. How to say honestly how good a method is, is notebook 06's subject. (Why does
-# the baseline fail in DIC? Notebook 01 shows it: there, cells are on average as bright as the background.)
+# the shipped weights, `maunet_lite/weights/lite/README.md`: it lists the images they were trained on, and
+# the scores on real images they never saw. How to say honestly how good a method is, is notebook 06's
+# subject. (Why does the baseline fail in DIC? Notebook 01 shows it: there, cells are on average as bright as
+# the background.)
 #
 # ## Recap
 #

@@ -79,7 +79,8 @@ from skimage.data import immunohistochemistry
 from skimage.transform import rescale
 
 micrograph = rescale(immunohistochemistry()[192:320, 160:352], 2, channel_axis=-1)  # nuclei: 20 pixels
-x = torch.from_numpy(ml.normalize(micrograph)).permute(2, 0, 1)[None]  # (H, W, 3) → (1, 3, H, W)
+scaled = ml.normalize(micrograph, model.config.intensity)  # as the network's training did
+x = torch.from_numpy(scaled).permute(2, 0, 1)[None]  # (H, W, 3) → (1, 3, H, W)
 with torch.no_grad():
     stages = model.encoder(x)
 
@@ -723,7 +724,7 @@ def name_of(step):
 
 small = recipe("lite").override(patch=128).augmentation
 patch = PatchDataset(data, 1, small, seed=SEED).images[0].open()
-steps = build_augmentation(small).set_random_state(SEED).transforms
+steps = build_augmentation(small).set_random_state(SEED + 1).transforms
 chancy = [step for step in steps[1:] if hasattr(step, "prob")]  # the first cuts the patch out, always
 for step in steps:
     patch = patch if step in chancy else step(dict(patch))
@@ -736,9 +737,9 @@ fig, axes = plt.subplots(rows, columns, figsize=(10.5, 2.8 * rows), layout="comp
 for ax in axes.flat:
     ax.axis("off")
 for ax, (name, changed) in zip(axes.flat, drawn.items(), strict=False):
-    grey = np.asarray(changed["image"], dtype=float).mean(axis=0)  # (C, H, W) → (H, W)
-    ax.imshow(grey, cmap="gray", vmin=0, vmax=1)
-    ax.contour(changed["classes"][0] > 0, [0.5], colors="#E69F00", linewidths=0.8)
+    pixels = np.clip(np.moveaxis(changed["image"], 0, -1), 0, 1)  # (C, H, W) → (H, W, C), grey or colour
+    ax.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+    ax.contour(changed["classes"][0] > 0, [0.5], colors="#E6007A", linewidths=0.8)
     ax.set_title(name, fontsize=9)
 show(
     fig,
@@ -747,7 +748,7 @@ show(
 )
 
 # %% [markdown]
-# *Orange: the true cells. They move when the geometry changes and stay when the light does.*
+# *Magenta: the true cells. They move when the geometry changes and stay when the light does.*
 #
 # ## 10 · The training loop
 #

@@ -206,7 +206,8 @@ micrograph = rescale(immunohistochemistry()[192:288, 224:320], 2, channel_axis=-
 
 
 def feature_map_of(image):
-    x = torch.from_numpy(ml.normalize(image)).permute(2, 0, 1)[None]  # (H, W, 3) → (1, 3, H, W)
+    scaled = ml.normalize(image, shipped.config.intensity)
+    x = torch.from_numpy(scaled).permute(2, 0, 1)[None]  # (H, W, 3) → (1, 3, H, W)
     with torch.no_grad():
         return shipped.class_decoder(shipped.skip_features(x))[0].numpy()  # (D, h, w)
 
@@ -373,7 +374,7 @@ print(f"modality counts most in '{turn['between modalities']}', class in '{turn[
 
 # %%
 head = mf.class_head(shipped)
-x = torch.from_numpy(ml.normalize(sample.image)).permute(2, 0, 1)[None]
+x = torch.from_numpy(ml.normalize(sample.image, shipped.config.intensity)).permute(2, 0, 1)[None]
 with torch.no_grad():
     logits = shipped(x).logits[0].numpy()  # (4, H, W)
 print("mean logits of the interior ", logits[:, masks == 1].mean(axis=1).round(2))
