@@ -724,10 +724,12 @@ def name_of(step):
 
 small = recipe("lite").override(patch=128).augmentation
 patch = PatchDataset(data, 1, small, seed=SEED).images[0].open()
-steps = build_augmentation(small).set_random_state(SEED + 1).transforms
+small = build_augmentation(small).set_random_state(SEED)
+steps = small.transforms
 chancy = [step for step in steps[1:] if hasattr(step, "prob")]  # the first cuts the patch out, always
 for step in steps:
     patch = patch if step in chancy else step(dict(patch))
+small.set_random_state(SEED + 1)
 drawn = {"cut out": patch} | {name_of(step): always(step)(dict(patch)) for step in chancy}
 
 # %%
