@@ -159,11 +159,11 @@ def scale(image):
 exercises.check("01.1", scale)
 
 # %% [markdown]
-# The published code does something else: for each channel by itself, *low* and *high* are the **1st and the
-# 99th percentile of the pixels that are not zero**, and whatever lies beyond is clipped. The package has
-# both, `normalize(image, method="paper")` and `method="authors"`. Its default, `"robust"`, is the authors'
-# rule, mended where percentiles fail: an empty channel, few cells on a large field. By hand the rule is two
-# lines.
+# The published code (`data_preprocess.py` of github.com/Woof6/neurips22-cellseg_saltfish) does something
+# else: for each channel by itself, *low* and *high* are the **1st and the 99th percentile of the pixels that
+# are not zero**, and whatever lies beyond is clipped. The package has both, `normalize(image,
+# method="paper")` and `method="authors"`. Its default, `"robust"`, is the authors' rule, mended where
+# percentiles fail: an empty channel, few cells on a large field. By hand the rule is two lines.
 #
 # **Predict, then run.** What will the four histograms look like after scaling by percentiles? Will cells and
 # background be better *separated* than before?
@@ -315,10 +315,10 @@ for name, scaling in scalings.items():
 # that something is wrong*. "The published weights do not work on my data" often means no
 # more than this.
 #
-# It happens to experts. The published code scales from minimum to maximum when it trains and divides by the
-# maximum alone when it predicts. Both start from percentiles, so that they agree on most images, and nobody
-# noticed. The cure is structural: **one function, called by both**. In this kit training and inference import
-# the same `normalize`.
+# It happens to experts. The published code scales from minimum to maximum when it trains (`train.py`) and
+# divides by the maximum alone when it predicts (`predict.py`). Both start from percentiles, so that they
+# agree on most images, and nobody noticed. The cure is structural: **one function, called by both**. In this
+# kit training and inference import the same `normalize`.
 #
 # ## 4 · A class map by hand
 #
@@ -494,9 +494,9 @@ show(
 #
 # ## 7 · Two kinds of centre
 #
-# The published code measures something else than the text says. There, γ is **how much nearer to the outside
-# a pixel is than the deepest pixel of its cell**: γ = max(depth) − depth. The package has both,
-# `center="paper"` (the default) and `center="authors"`. On a disc they are the same.
+# The published code (`dist_transform_preprocess.py`) measures something else than the text says. There, γ is
+# **how much nearer to the outside a pixel is than the deepest pixel of its cell**: γ = max(depth) − depth.
+# The package has both, `center="paper"` (the default) and `center="authors"`. On a disc they are the same.
 #
 # ### Exercise 01.3 · the authors' field (medium)
 #
@@ -631,8 +631,8 @@ live = explorer(
 # ## 10 · Bug hunt
 #
 # Code can have bugs and be among the best all the same. The three below are real. The functions restate the
-# *ideas* of the published code in our own words. Be the reviewer: **find the defect before you run the cell
-# after it.**
+# *ideas* of the published code (`data_preprocess.py`, `dist_transform_preprocess.py`) in our own words. Be
+# the reviewer: **find the defect before you run the cell after it.**
 #
 # ### A class map, with two bugs
 #

@@ -65,7 +65,7 @@ model = ml.load_model("lite")  # the shipped weights, in evaluation mode
 # ## 1 · An image's journey
 #
 # The image below is a real micrograph: a section of human colon, stained brown for one protein and blue for
-# nuclei. It comes with scikit-image; we enlarge a part of it twice.
+# nuclei. It comes with scikit-image; we enlarge a part of it to double size.
 #
 # The **encoder** looks at the image at ever coarser scales. Each stage halves height and width and finds more
 # kinds of features. A pixel of the last stage has seen a large part of the image, but no longer knows where
@@ -569,9 +569,9 @@ assert np.allclose(table.sub(table["by hand"], axis=0), 0, atol=1e-5)
 table.round(4)
 
 # %% [markdown]
-# **Predict, then run.** The published code computes the focal term in another way: softmax first, and the
-# *probabilities* go into a focal loss that expects logits and applies a sigmoid. What is the smallest value
-# this can reach, for a perfect prediction?
+# **Predict, then run.** The published code (`train.py` of github.com/Woof6/neurips22-cellseg_saltfish)
+# computes the focal term in another way: softmax first, and the *probabilities* go into a focal loss that
+# expects logits and applies a sigmoid. What is the smallest value this can reach, for a perfect prediction?
 
 # %%
 sureness = np.linspace(0, 12, 60)
