@@ -21,17 +21,17 @@ from maunet_lite.course import exercises, record, show
 
 opening = ml.simulate("fluorescence", (256, 256), rng=np.random.default_rng(3))
 targets = make_targets(opening.labels)
-fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.1), layout="compressed")
-figures.show_image(opening.image, axes[0], "an image …")
+fig, axes = plt.subplots(1, 4, figsize=(9, 2.5), layout="compressed")
+figures.show_image(opening.image, axes[0], "a simulated image …")
 figures.show_labels(opening.labels, axes[1], "… and its label map")
 figures.show_classes(targets.classes, axes[2], "class map", key=False)
 figures.show_distance(targets.distance, axes[3], "distance field", bar=False)
-show(fig, alt="A fluorescence image, its label map, and the class map and distance field made of it.", dpi=90)
+show(fig, alt="A fluorescence image, its label map, and the class map and distance field made of it.")
 
 # %% [markdown]
-# *What you are looking at: an image, its label map, and the two pictures that MAUNet is taught to paint when
-# it sees the image. Blue is the interior of a cell, orange its boundary; the distance field is brightest at a
-# cell's centre.*
+# *What you are looking at: a simulated image, its label map, and the two pictures that MAUNet is taught to
+# paint when it sees the image. Blue is the interior of a cell, orange its boundary; the distance field is
+# brightest at a cell's centre.*
 #
 # **You will**
 #
@@ -49,7 +49,8 @@ show(fig, alt="A fluorescence image, its label map, and the class map and distan
 #
 # **You need** NumPy and notebook 00. No GPU, no data, no downloads.
 #
-# **Time** about an hour with the exercises; well under a minute to run, on a CPU as on a GPU.
+# **Time** two lessons of an hour: what the network sees (sections 1 to 3), and what it is told (sections 4 to
+# 11). Well under a minute to run, on a CPU as on a GPU.
 
 # %% tags=["parameters"]
 PROFILE = "quick"
@@ -79,9 +80,9 @@ hot[tuple(rng.integers(0, 256, (2, 8)))] = 65_535  # … with eight hot pixels
 # %% [markdown]
 # ## 1 · Four microscopes, one range
 #
-# The same thing, a cell, looks different through each microscope. **Predict, then run.** In which of the four
-# is a cell *brighter* than its background, in which *darker*, in which neither? Can one threshold find the
-# cells of all four?
+# The same thing, a cell, looks different through each microscope. Here are four, simulated. **Predict, then
+# run.** In which of the four is a cell *brighter* than its background, in which *darker*, in which neither?
+# Can one threshold find the cells of all four?
 
 
 # %%
@@ -158,11 +159,11 @@ def scale(image):
 exercises.check("01.1", scale)
 
 # %% [markdown]
-# The published code does something else: for each channel by itself, *low* and *high* are the **1st and the
-# 99th percentile of the pixels that are not zero**, and whatever lies beyond is clipped. The package has
-# both, `normalize(image, method="paper")` and `method="authors"`. Its default, `"robust"`, is the authors'
-# rule, mended where percentiles fail: an empty channel, few cells on a large field. By hand the rule is two
-# lines.
+# The published code (`data_preprocess.py` of github.com/Woof6/neurips22-cellseg_saltfish) does something
+# else: for each channel by itself, *low* and *high* are the **1st and the 99th percentile of the pixels that
+# are not zero**, and whatever lies beyond is clipped. The package has both, `normalize(image,
+# method="paper")` and `method="authors"`. Its default, `"robust"`, is the authors' rule, mended where
+# percentiles fail: an empty channel, few cells on a large field. By hand the rule is two lines.
 #
 # **Predict, then run.** What will the four histograms look like after scaling by percentiles? Will cells and
 # background be better *separated* than before?
@@ -194,25 +195,27 @@ show(fig, alt="The histograms after scaling: each now fills the range from 0 to 
 #
 # - DIC with **three cells**, which cover less than two per cent of the picture;
 # - fluorescence from a 16-bit camera with eight **hot pixels**, defects of the chip that always read 65,535;
-# - **stained tissue**, in three channels.
+# - **stained tissue**, in three channels: a real section of human colon, from scikit-image.
 #
 # **Predict, then run.** Which rule, minimum to maximum or percentiles, fails on which image, and why? And
-# which pixels of the first image will percentiles clip? They are painted orange.
+# which pixels of the first image will percentiles clip? They are painted over.
 
 # %%
+from skimage.data import immunohistochemistry
+
 cells, authors = sparse.labels > 0, normalize(sparse.image, "authors")
 clipped = ((authors <= 0.01) | (authors >= 0.99)).all(axis=2)
 panels = {"three cells, as stored": sparse.image / 255}
 for name, image in {
     "three cells": sparse.image,
     "hot pixels": hot,
-    "tissue": shown["brightfield"].image,
+    "tissue": immunohistochemistry()[128:384, 64:320],
 }.items():
     panels |= {f"{name}, {method}": normalize(image, method) for method in ("paper", "authors")}
     if name == "three cells":
         panels["clipped by percentiles"] = np.where(clipped[..., None], (0.9, 0.5, 0), authors)
 
-fig, axes = plt.subplots(2, 4, figsize=(7.2, 4), layout="compressed")
+fig, axes = plt.subplots(2, 4, figsize=(9, 5), layout="compressed")
 for ax, (name, values) in zip(axes.flat, panels.items(), strict=True):
     ax.imshow(values, **GREY)
     ax.set_title(name, fontsize=9)
@@ -220,7 +223,7 @@ for ax, (name, values) in zip(axes.flat, panels.items(), strict=True):
 alt = (
     "Percentiles clip sparse cells; hot pixels blacken an image scaled by its maximum; a tissue's hue shifts."
 )
-show(fig, alt, dpi=90)
+show(fig, alt)
 
 print(f"cells cover {np.mean(cells):.1%} of the first image; percentiles clip {np.mean(clipped[~cells]):.1%}")
 print(f"of its background and {np.mean(clipped[cells]):.0%} of its cells")
@@ -274,7 +277,7 @@ exercises.check("01.2", clipped_share)
 #
 # More important than the rule is to keep it. A network knows numbers, not cells, and the shipped weights
 # learned from images that `normalize` had scaled. **Predict, then run.** We take pictures of a 12-bit camera
-# (0 to 4095, stored in 16 bits), exposed a little short and with one hot pixel each, and scale them in five
+# (0 to 4095, stored in 16 bits), a little underexposed and with one hot pixel each, and scale them in five
 # ways that people really use. Which will the network forgive, and which not?
 
 
@@ -312,10 +315,10 @@ for name, scaling in scalings.items():
 # that something is wrong*. "The published weights do not work on my data" often means no
 # more than this.
 #
-# It happens to experts. The published code scales from minimum to maximum when it trains and divides by the
-# maximum alone when it predicts. Both start from percentiles, so that they agree on most images, and nobody
-# noticed. The cure is structural: **one function, called by both**. In this kit training and inference import
-# the same `normalize`.
+# It happens to experts. The published code scales from minimum to maximum when it trains (`train.py`) and
+# divides by the maximum alone when it predicts (`predict.py`). Both start from percentiles, so that they
+# agree on most images, and nobody noticed. The cure is structural: **one function, called by both**. In this
+# kit training and inference import the same `normalize`.
 #
 # ## 4 · A class map by hand
 #
@@ -491,9 +494,9 @@ show(
 #
 # ## 7 · Two kinds of centre
 #
-# The published code measures something else than the text says. There, γ is **how much nearer to the outside
-# a pixel is than the deepest pixel of its cell**: γ = max(depth) − depth. The package has both,
-# `center="paper"` (the default) and `center="authors"`. On a disc they are the same.
+# The published code (`dist_transform_preprocess.py`) measures something else than the text says. There, γ is
+# **how much nearer to the outside a pixel is than the deepest pixel of its cell**: γ = max(depth) − depth.
+# The package has both, `center="paper"` (the default) and `center="authors"`. On a disc they are the same.
 #
 # ### Exercise 01.3 · the authors' field (medium)
 #
@@ -532,7 +535,7 @@ exercises.check("01.3", authors_field)
 # 0.8. Where will there be too many markers, where too few?
 
 # %%
-fig, axes = plt.subplots(2, 6, figsize=(7.8, 3.3), layout="compressed")
+fig, axes = plt.subplots(2, 6, figsize=(10, 4.2), layout="compressed")
 for column, (name, shape) in zip(axes.T, six_shapes().items(), strict=True):
     for ax, center in zip(column, ("paper", "authors"), strict=True):
         field = distance_field(shape, center=center)
@@ -546,7 +549,6 @@ show(
     alt="Fields of a round, a long, a crescent, a U and a waisted cell, and of two long neighbours. Paper: "
     "round markers, two of them in the U. Authors: ridges; two markers in the waisted cell, one for the two "
     "neighbours.",
-    dpi=90,
 )
 
 # %% [markdown]
@@ -629,8 +631,8 @@ live = explorer(
 # ## 10 · Bug hunt
 #
 # Code can have bugs and be among the best all the same. The three below are real. The functions restate the
-# *ideas* of the published code in our own words. Be the reviewer: **find the defect before you run the cell
-# after it.**
+# *ideas* of the published code (`data_preprocess.py`, `dist_transform_preprocess.py`) in our own words. Be
+# the reviewer: **find the defect before you run the cell after it.**
 #
 # ### A class map, with two bugs
 #
@@ -683,7 +685,7 @@ print(
 # %% [markdown]
 # <details><summary>What went wrong</summary>
 #
-# **Who comes last, wins.** `thick` is not confined to its cell. It spills over its neighbours, and whether
+# **The last one drawn wins.** `thick` is not confined to its cell. It spills over its neighbours, and whether
 # the spill stays depends on who is drawn later, that is on numbers that mean nothing. The larger a cell, the
 # wider its spill: next to large cells, small ones are eaten. Cure: a cell paints its own pixels only.
 #
@@ -737,7 +739,7 @@ show(
 # </details>
 #
 # A fourth defect shows in no picture: `labels == k` reads the *whole* image for each cell. Three thousand
-# cells on three megapixels are nine thousand million reads for every line in the loop. The package works in a
+# cells on three megapixels are nine billion reads for every line in the loop. The package works in a
 # window around each cell: an image twice as large with twice as many cells costs twice the time, not four
 # times.
 #

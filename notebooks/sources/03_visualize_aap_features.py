@@ -206,7 +206,8 @@ micrograph = rescale(immunohistochemistry()[192:288, 224:320], 2, channel_axis=-
 
 
 def feature_map_of(image):
-    x = torch.from_numpy(ml.normalize(image)).permute(2, 0, 1)[None]  # (H, W, 3) → (1, 3, H, W)
+    scaled = ml.normalize(image, shipped.config.intensity)
+    x = torch.from_numpy(scaled).permute(2, 0, 1)[None]  # (H, W, 3) → (1, 3, H, W)
     with torch.no_grad():
         return shipped.class_decoder(shipped.skip_features(x))[0].numpy()  # (D, h, w)
 
@@ -373,7 +374,7 @@ print(f"modality counts most in '{turn['between modalities']}', class in '{turn[
 
 # %%
 head = mf.class_head(shipped)
-x = torch.from_numpy(ml.normalize(sample.image)).permute(2, 0, 1)[None]
+x = torch.from_numpy(ml.normalize(sample.image, shipped.config.intensity)).permute(2, 0, 1)[None]
 with torch.no_grad():
     logits = shipped(x).logits[0].numpy()  # (4, H, W)
 print("mean logits of the interior ", logits[:, masks == 1].mean(axis=1).round(2))
@@ -508,10 +509,11 @@ for name, star in zip(head.names, stars, strict=True):
     print(f"{name:11s} in the plane of section 3: {drawn:4.1f}   in all dimensions: {everywhere:4.1f}")
 
 # %% [markdown]
-# In all sixteen dimensions the proxy is far from every feature: its weight points away from them. In a plane
-# it looks nearer, because a plane drops the directions in which it is far. A star drawn there would tell the
-# opposite of the truth, so the figures draw the three classes only. **A plane can show that two things are
-# apart. It cannot show that they are close.**
+# In the middle, its logit would stay close to those of the classes. It does not: in all sixteen dimensions
+# the proxy is far from every feature, and its weight points away from them. In a plane it looks nearer,
+# because a plane drops the directions in which it is far. A star drawn there would tell the opposite of the
+# truth, so the figures draw the three classes only. **A plane can show that two things are apart. It cannot
+# show that they are close.**
 #
 # So the proxy has left, as on the blackboard. When did it? We follow one short training: the loop of notebook
 # 02, and in each step the share of probability that the proxy holds.

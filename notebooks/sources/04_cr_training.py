@@ -165,9 +165,10 @@ exercises.check("04.1", pseudo_labels)
 # $$L_{cr} = \frac{1}{N} \sum_{i=1}^{N} \left( L_{CE}(P_{cls,1}, \hat{P}_{cls,2}) + L_{CE}(P_{cls,2},
 # \hat{P}_{cls,1}) + L_2(P_{reg,1}, P_{reg,2}) \right)$$
 #
-# In words: cross entropy of network 1 against the labels of network 2, cross entropy of network 2 against
-# the labels of network 1, and the mean squared difference of their distance fields. Three pixels are
-# enough. In the first the networks agree, in the second they do not, in the third they agree and are sure.
+# In words: cross entropy of network 1 against the labels of network 2, cross entropy of network 2 against the
+# labels of network 1, and the mean squared difference of their distance fields. Three pixels are enough. In
+# the first the networks agree, in the second they do not, in the third they agree and are sure. (The
+# published code has none of this: its `train.py` trains one network, on labelled images. We follow the text.)
 
 # %%
 one = torch.tensor(

@@ -219,15 +219,17 @@ class Notebook:
                 )
         return all(cell.get("execution_count") for cell in cells if "".join(cell["source"]).strip())
 
-    def widget(self, holding: str) -> Locator:
-        """Return the widget that a cell shows, by a selector of something in it, scrolled into view."""
+    def widget(self, holding: str, cell: str) -> Locator:
+        """Return the widget of the cell whose source holds `cell`, by a selector of something in it."""
         page = self.page
         # Cells far away are not in the page until they are scrolled to: go there as a reader would.
         index = page.evaluate(
-            f"""() => ({_CELLS})().findLastIndex(cell => (cell.outputs ?? []).some(
-              output => 'application/vnd.jupyter.widget-view+json' in (output.data ?? {{}})))"""
+            f"""text => ({_CELLS})().findLastIndex(cell => [].concat(cell.source).join("").includes(text)
+              && (cell.outputs ?? []).some(
+                output => 'application/vnd.jupyter.widget-view+json' in (output.data ?? {{}})))""",
+            cell,
         )
-        assert index >= 0, f"{self.name} shows no widget"
+        assert index >= 0, f"{self.name} shows no widget below {cell!r}"
         page.evaluate(
             "index => window.jupyterapp.shell.currentWidget.content.scrollToItem(index, 'start')", index
         )

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 def test_targets_of_notebook_01_follow_slider_and_list(lab: Lab, browser: Browser, pictures: Path) -> None:
     with lab.open(browser, "01_preprocessing", pictures) as notebook:
         notebook.run_all()
-        widget = notebook.widget("img.widget-image")
+        widget = notebook.widget("img.widget-image", "explorer(")
         figure = widget.locator("img.widget-image")
         notebook.photograph("1_start", widget)
 
@@ -34,12 +34,33 @@ def test_targets_of_notebook_01_follow_slider_and_list(lab: Lab, browser: Browse
         check_drawn_without_error(widget, notebook)
 
 
+@pytest.mark.parametrize(
+    ("name", "cell", "label"),
+    [
+        ("02_model_building", "one_pixel,", "logit of the proxy"),
+        ("03_visualize_aap_features", "three_boards,", "logit of the held proxy"),
+        ("04_cr_training", "rescue,", "λ at the top"),
+    ],
+)
+def test_explorers_of_notebooks_02_to_04_follow_their_sliders(
+    lab: Lab, browser: Browser, pictures: Path, name: str, cell: str, label: str
+) -> None:
+    with lab.open(browser, name, pictures) as notebook:
+        notebook.run_all()
+        widget = notebook.widget("img.widget-image", cell)
+        figure = widget.locator("img.widget-image")
+        notebook.photograph("1_start", widget)
+        notebook.changed(figure, lambda: notebook.drag_slider(widget, label, 0.9))
+        notebook.photograph("2_dragged", widget)
+        check_drawn_without_error(widget, notebook)
+
+
 def test_postprocessing_of_notebook_05_follows_every_control(
     lab: Lab, browser: Browser, pictures: Path
 ) -> None:
     with lab.open(browser, "05_postprocessing", pictures) as notebook:
         notebook.run_all()
-        widget = notebook.widget("img.widget-image")
+        widget = notebook.widget("img.widget-image", "explorer(")
         figure = widget.locator("img.widget-image")
         notebook.photograph("1_start", widget)
 
@@ -85,7 +106,7 @@ def test_features_of_notebook_03_answer_hover_click_and_drag(
 ) -> None:
     with lab.open(browser, "03_visualize_aap_features", pictures) as notebook:
         notebook.run_all()
-        widget = notebook.widget(".js-plotly-plot")
+        widget = notebook.widget(".js-plotly-plot", "FeatureExplorer(")
         mouse = notebook.page.mouse
         diagram, bars = widget.locator(".js-plotly-plot").nth(0), widget.locator(".js-plotly-plot").nth(1)
         image, truth, prediction = (widget.locator("img.widget-image").nth(k) for k in range(3))
