@@ -476,9 +476,8 @@ def three_averages_solution(counts):
 
 
 exercises.check("06.3", three_averages_solution)
-for name, table in methods.items():
-    counts = table[["tp", "fp", "fn"]].to_numpy()
-    assert np.allclose(three_averages_solution(counts), sums[name].loc["all"].iloc[1:])
+by_hand = {n: three_averages_solution(t[["tp", "fp", "fn"]].to_numpy()) for n, t in methods.items()}
+assert all(np.allclose(by_hand[n], sums[n].loc["all"].iloc[1:]) for n in methods)
 
 # %%
 print("median of 90 × 0.9 and 10 × 0:", np.median([0.9] * 90 + [0.0] * 10))
@@ -804,7 +803,7 @@ five if len(five) else None
 
 # %% [markdown]
 # Three scales gain a little less than a hundredth here, a second network as much. It doubles the time; three
-# scales multiply it by about five, since 1 + 1.25² + 1.5² is 4.8. Whether either is worth it depends on
+# scales multiply it by about five, since $1 + 1.25^2 + 1.5^2 = 4.8$. Whether either is worth it depends on
 # whether the cells are smaller than those of the training: enlarging helps small cells and may cut large
 # ones to pieces.
 #
