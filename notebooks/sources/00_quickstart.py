@@ -94,8 +94,8 @@ record("cells there", there)
 # Colours in a label map are names, not values: neighbours get different ones, that is all.
 #
 # Now two **real** images, which come with scikit-image: a single cell, and stained tissue. The line is the
-# same. **Predict, then run.** The cell is as wide as a whole dozen of the simulated ones laid side by side,
-# and the tissue has brown and blue dye where the network expects cells. What will it find?
+# same. **Predict, then run.** The cell is as wide as five of the simulated ones, and the tissue has brown and
+# blue dye where the network expects cells. What will it find?
 
 # %%
 from skimage import color, data, transform
@@ -362,7 +362,8 @@ table.round(2)
 #
 # You have
 #
-# 1. segmented images in three lines, and seen that size and channel decide what is found in real ones,
+# 1. segmented images in three lines, and asked of real ones: how wide are the cells, which channel shows
+#    them?
 # 2. read a label map: 0 is background, `labels == k` is cell k, and the largest object is the first suspect,
 # 3. seen the maps behind it: three class probabilities, a proxy, a distance field; no threshold finds all
 #    cells,

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 08 · Bring your own images
 #
-# From a folder as a microscope leaves it to numbers you would put into a paper: mend the data, see what
-# you get for nothing, fine-tune the shipped network on a handful of images, find the bad results without
-# knowing the truth, measure, and hand the cells over to Fiji, QuPath and napari.
+# From a folder as a microscope leaves it to numbers you would put into a paper: choose channel and size, mend
+# the data, score what needs no training, fine-tune the shipped network on a handful of images, find the bad
+# results without knowing the truth, measure, and hand the cells over to Fiji, QuPath and napari.
 
 # %%
 import matplotlib.pyplot as plt
@@ -17,7 +17,7 @@ from maunet_lite.course.figures.own_images import photograph
 
 image, truth = photograph(np.random.default_rng(5))
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.5), layout="compressed")
-figures.show_image(image, axes[0], f"membrane dye, {truth.max()} cells")
+figures.show_image(image, axes[0], f"simulated membranes, {truth.max()} cells")
 for ax, name, found in (
     (axes[1], "Otsu + watershed", otsu_watershed(image).labels),
     (axes[2], "shipped weights", ml.segment(image)),
@@ -25,20 +25,21 @@ for ax, name, found in (
     figures.overlay(image, found, ax, f"{name}: F1 {ml.match_cells(truth, found).f1:.2f}")
 show(
     fig,
-    alt="Cells with bright rims; a threshold that finds pieces of rims; a network that also fills gaps.",
-    dpi=72,
+    alt="Cells with bright rims; what a threshold finds in them; what the shipped network finds.",
+    dpi=120,
 )
 
 # %% [markdown]
-# *What you are looking at: cells whose membrane glows, and two methods that never met such cells. The
-# threshold takes the light for the cell. The network finds rims, but cannot tell what lies inside a rim
-# from what lies between two cells. At the end of this notebook the third attempt works.*
+# *What you are looking at: simulated cells whose membrane glows, and two methods that were not trained on
+# this experiment. The threshold takes the light for the cell. The network has to tell what lies inside a rim
+# from what lies between two cells. In section 4 a third attempt learns it from six pictures.*
 #
 # **You will**
 #
-# 1. turn a folder with everything wrong that can be wrong into a checked dataset,
+# 1. ask a real image three questions, and turn a folder with everything wrong that can be wrong into a
+#    checked dataset,
 # 2. split it so that the score stays honest,
-# 3. measure what you have for nothing: a threshold, and the shipped weights,
+# 3. score what needs no training: a threshold, and the shipped weights,
 # 4. fine-tune on one, two, six images, and see how many are enough and when to stop,
 # 5. segment an experiment without labels, and find the pictures that went wrong,
 # 6. measure cells, and compare two treatments without counting one well a hundred times,
@@ -78,6 +79,10 @@ from pathlib import Path
 import pandas as pd
 import seaborn as sns
 import tifffile
+from scipy import stats
+from skimage.color import rgb2hed
+from skimage.data import immunohistochemistry
+from skimage.transform import rescale
 
 from maunet_lite.scale import segment_files
 from maunet_lite.data import check_folder, load_dataset
@@ -85,6 +90,7 @@ from maunet_lite.evaluation import baseline, evaluate
 from maunet_lite.export import measure_cells
 from maunet_lite.training import recipe
 from maunet_lite.figures import SERIES
+from maunet_lite.course import Choice, Slider, explorer
 from maunet_lite.course.figures.own_images import leave_folder, photograph_experiment
 from maunet_lite.course.figures.plates import describe_plate
 
@@ -100,8 +106,56 @@ plate = describe_plate(  # your values are looked at now, not after the training
 # %% [markdown]
 # ## 1 · What the microscope left
 #
-# A colleague hands you a folder: five wells, two pictures each, and label maps that somebody drew by
-# hand.
+# First one **real** image, tissue of a colon that comes with scikit-image. Three questions decide what any
+# network finds in an image of yours, and the file answers none of them:
+#
+# 1. *Which channel shows the cells?* This picture has three, red, green and blue, and two dyes that share
+#    them: a blue one in the nuclei, a brown one around them. `rgb2hed` separates dyes.
+# 2. *How many pixels is a cell wide?* A network knows cells of the sizes it was trained on.
+# 3. *How many micrometres is a pixel?* The network does not care, but every reader of your areas does.
+#
+# **Predict, then try.** Four choices of a channel, any size. Which pair outlines the nuclei best? There is no
+# truth to score against: be the judge.
+
+# %%
+tissue = immunohistochemistry()[210:390, 90:350]
+blue, brown = rgb2hed(tissue)[..., 0], rgb2hed(tissue)[..., 2]
+channels = {"all colours": tissue, "grey": tissue.mean(axis=2), "blue dye": blue, "brown dye": brown}
+
+
+def resized(channel, width):
+    picture = channels[channel].astype(np.float32)
+    return rescale(picture, (width, width, 1)[: picture.ndim])
+
+
+def draw_channel(channel, width):
+    picture = resized(channel, width)
+    found = ml.segment(picture)
+    fig, axes = plt.subplots(1, 2, figsize=(8, 2.9), layout="compressed")
+    figures.show_image(tissue, axes[0], "real tissue")
+    figures.overlay(picture, found, axes[1], f"{channel}, {width:g} times as wide: {found.max()} found")
+    return fig
+
+
+_ = explorer(
+    draw_channel,
+    channel=Choice("blue dye", tuple(channels)),
+    width=Slider(2.0, 0.5, 3.0, 0.25, "times as wide"),
+    alt="Stained tissue; its blue dye, twice as wide, with outlines around what the network finds.",
+    dpi=112,
+)
+
+# %%
+pd.DataFrame(
+    {f"{w} times as wide": {name: ml.segment(resized(name, w)).max() for name in channels} for w in (1, 2)}
+)
+
+# %% [markdown]
+# Eight numbers of cells for one image, and none of the choices is an error to the computer. Decide with your
+# eyes, once, and then treat all images of an experiment alike.
+#
+# Now a whole experiment, simulated, so that there is a truth to score against. A colleague hands you a
+# folder: five wells, two pictures each, and label maps that somebody drew by hand.
 
 # %%
 for path in sorted(MESSY.rglob("*")):
@@ -183,7 +237,7 @@ axes[2].hist(light.ravel(), 60, color="0.6", label="page 0")
 axes[2].hist(dye.ravel(), 60, color="#0072B2", label="page 1")
 axes[2].set(xlabel="counts of the camera", yticks=[])
 axes[2].legend(fontsize=8)
-show(fig, alt="Transmitted light, and the dye; the counts of the first are far higher.", dpi=72)
+show(fig, alt="Transmitted light, and the dye; the counts of the first are far higher.", dpi=120)
 
 # %% [markdown]
 # One acquisition has two pages: transmitted light and the dye. The kit would take them for two colours of
@@ -233,38 +287,37 @@ exercises.check("08.1", split_by_well)
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def split_by_well(wells, chosen):
+def split_by_well_solution(wells, chosen):
     return ["val" if well in chosen else "train" for well in wells]
 
 
-exercises.check("08.1", split_by_well)
+exercises.check("08.1", split_by_well_solution)
 
 # %%
 if not DATA:
     table = pd.read_csv(folder / "metadata.csv")
-    table["split"] = split_by_well(table["Well"], ["A4", "A5"])
+    table["split"] = np.where(table["Well"].isin(["A4", "A5"]), "val", "train")
     table.to_csv(folder / "metadata.csv", index=False)
     data = load_dataset(folder)
 print(data.table.groupby("split")["image"].agg(["size", "first", "last"]))
 
 # %% [markdown]
-# ## 3 · What do you have for nothing?
+# ## 3 · Before any training
 #
-# Before any training: two numbers. Otsu's threshold with a watershed, which has learned nothing, and the
-# shipped weights `lite`, which have learned other cells. **Predict, then run.** You have seen both at the
-# top of this page. Guess the mean F1 of each.
+# Two numbers come first. Otsu's threshold with a watershed, which has learned nothing, and the shipped
+# weights `lite`, which have not seen these wells. **Predict, then run.** You have seen both at the top of
+# this page. Guess the mean F1 of each.
 
 # %%
 scores = {"Otsu + watershed": baseline(data, progress=False), "lite": evaluate("lite", data, progress=False)}
 before = {name: table["f1"].mean() for name, table in scores.items()}
 record("F1 of Otsu + watershed, on wells never trained on", round(before["Otsu + watershed"], 2))
 record("F1 of lite as shipped", round(before["lite"], 2))
+print("good enough for many questions" if before["lite"] > 0.8 else "not good enough: look why, then train")
 
 # %% [markdown]
-# If the second number were above 0.8 you would be done: go to section 5. The table in the README says on
-# which kinds of images that is likely.
-#
-# Here it is not, so look *why* before you train: at the maps (notebook 05), not at the labels.
+# Above 0.8 you may be done, and go to section 5. The table in the README says on which kinds of images that
+# is likely. Below it, look *why* before you train: at the maps (notebook 05), not at the labels.
 
 # %%
 picture = data.split("val").image(0)
@@ -274,12 +327,14 @@ figures.show_image(picture, axes[0], "image")
 for ax, k, name in ((axes[1], 1, "interior"), (axes[2], 2, "boundary")):
     figures.show_image((255 * maps.probabilities[k]).astype(np.uint8), ax, f"P({name})")
 figures.show_distance(maps.distance, axes[3], "distance field", bar=False)
-show(fig, alt="Rims are found as boundaries; insides and gaps between cells both count as interior.", dpi=72)
+show(
+    fig, alt="Cells with bright rims; the network's probability of interior and boundary; its field.", dpi=120
+)
 
 # %% [markdown]
-# Rims it knows: other cells have them too. But what is dark and enclosed may be a cell or a gap between
-# cells, and of this kind it has never been told which. No threshold can repair that, since both look the
-# same in these maps (notebook 05 asks this question of every failure). So it has to be shown.
+# Look at what is dark and enclosed: some of it is a cell, some of it a gap between cells. Where the maps call
+# both interior, no threshold can repair it, since the two look the same there (notebook 05 asks this question
+# of every failure). A network has to be shown the difference.
 #
 # ## 4 · Fine-tune
 #
@@ -321,7 +376,8 @@ record("one fine-tuning / s", round(seconds[SHARES[0]]))
 # %%
 n_train = int(data.split("train").table["labelled"].sum())
 validation = pd.read_csv(runs[SHARES[-1]].folder / "validation.csv")
-fig, axes = plt.subplots(1, 2, figsize=(8, 2.6), sharey=True, layout="compressed")
+fig, axes = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True, layout="compressed")
+axes[0].set_title("after fine-tuning", fontsize=9)
 images = [max(1, round(share * n_train)) for share in SHARES]
 axes[0].axhline(before["Otsu + watershed"], color="0.6", ls=":", label="Otsu + watershed")
 axes[0].axhline(before["lite"], color="#D55E00", ls="--", label="lite as shipped")
@@ -338,7 +394,7 @@ axes[1].set_title(f"on its way, with {images[-1]} images", fontsize=9)
 show(
     fig,
     alt="F1 against labelled images, far above the two lines of before; and against steps, soon flat.",
-    dpi=90,
+    dpi=120,
 )
 
 # %% [markdown]
@@ -348,9 +404,9 @@ show(
 #   image surprise you? It holds some dozens of cells, and cells are what the network learns from; and
 #   simulated wells are all alike. Yours are not: ten images of ten wells and days teach more than a
 #   hundred of one. Take the ugly ones too.
-# - **When to stop?** When the right curve is flat: here after seconds. If it falls while the loss goes on
-#   falling, the network learns your images by heart; the kit keeps the best weights as
-#   `best.safetensors`.
+# - **When to stop?** When the right curve is flat. If it falls while the loss goes on falling, the network
+#   learns your images by heart; the kit keeps the best weights as `best.safetensors`. The seconds that one
+#   fine-tuning took stand above the figure.
 # - **Which number is honest?** None quite: whoever chooses the best of many runs by the validation wells
 #   has used them up. For a paper, keep wells that nobody looks at until the end (`split` = `test`).
 # - **What is lost?** The network is better at your cells and may be worse at others. Keep the shipped
@@ -364,7 +420,7 @@ figures.overlay(shown, drawn, axes[0], f"drawn by hand: {len(np.unique(drawn)) -
 for ax, name, network in ((axes[1], "shipped", "lite"), (axes[2], "fine-tuned", tuned)):
     found = ml.segment(shown, network)
     figures.overlay(shown, found, ax, f"{name}: F1 {ml.match_cells(drawn, found).f1:.2f}")
-show(fig, alt="Hand-drawn cells; the shipped weights fill gaps too; fine-tuned ones fill cells.", dpi=72)
+show(fig, alt="Hand-drawn cells; what the shipped weights find; what the fine-tuned ones find.", dpi=120)
 
 # %% [markdown]
 # ## 5 · The experiment
@@ -449,17 +505,19 @@ exercises.check("08.2", suspicion)
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def suspicion(values):
+def suspicion_solution(values):
     values = np.asarray(values, dtype=float)
     distance = np.abs(values - np.median(values))
     unit = 1.4826 * np.median(distance)
     return distance / unit if unit else np.zeros_like(distance)
 
 
-exercises.check("08.2", suspicion)
+exercises.check("08.2", suspicion_solution)
 
 # %%
-quality["suspicion"] = np.max([suspicion(quality[name]) for name in ("cells", "area", "confidence")], axis=0)
+numbers = quality[["cells", "area", "confidence"]]
+unit = numbers.apply(stats.median_abs_deviation, scale="normal")  # SciPy's 1.4826 × MAD
+quality["suspicion"] = ((numbers - numbers.median()).abs() / unit.where(unit > 0)).fillna(0).max(axis=1)
 worst = quality.sort_values("suspicion", ascending=False)
 chosen = dict.fromkeys([*worst.index[:3], worst.index[-1]])
 fig, axes = plt.subplots(1, len(chosen), figsize=(2 * len(chosen), 1.9), layout="compressed", squeeze=False)
@@ -470,7 +528,7 @@ for ax, name in zip(axes[0], chosen, strict=True):
 show(
     fig,
     alt="The three most suspicious pictures, among them a blurred and an empty one, and a good one.",
-    dpi=76,
+    dpi=120,
 )
 worst.round(2).head(4)
 
@@ -507,7 +565,9 @@ else:
 cells = cells[~cells["image"].isin(rejected)].copy()
 cells["well"] = cells["image"].map(plate.well_of)
 cells["treatment"] = cells["well"].map(plate.treatment_of)
-cells["dye"] = plate.without_offset(cells)
+raw = cells.filter(regex="^intensity_mean").iloc[:, 0]  # of the first channel, in counts
+assert raw.min() > 0.9 * plate.camera_offset, "a cell is darker than the dark: CAMERA_OFFSET is wrong"
+cells["dye"] = raw - plate.camera_offset
 good = cells[~cells["touches_border"]]
 print(good.groupby("treatment")["well"].agg(wells="nunique", cells="size"))
 
@@ -522,7 +582,7 @@ sns.scatterplot(good, x="area_um2", y="dye", hue="treatment", palette=colors, s=
 axes[1].set(xlabel="area / µm²", ylabel="mean dye / counts")
 for ax in axes:
     ax.legend(fontsize=7)
-show(fig, alt="Areas of cells by well with the mean of each: drug above control. Dye against area.", dpi=90)
+show(fig, alt="Areas of cells by well with the mean of each: drug above control. Dye against area.", dpi=120)
 
 # %% [markdown]
 # The black bars are the wells' means. **Predict, then run.** Is the difference between the treatments
@@ -556,16 +616,20 @@ exercises.check("08.3", treatment_means)
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def treatment_means(cells):
+def treatment_means_solution(cells):
     inside = cells[~cells["touches_border"]]
     wells = inside.groupby(["treatment", "well"])["area"].mean()
     return wells.groupby("treatment").mean().to_dict()
 
 
-exercises.check("08.3", treatment_means)
+exercises.check("08.3", treatment_means_solution)
+
 
 # %%
-from scipy import stats
+def by_treatment(table):
+    """Return the mean area of each treatment: first a mean per well, then one of these."""
+    wells = table[~table["touches_border"]].groupby(["treatment", "well"])["area"].mean()
+    return wells.groupby("treatment").mean()
 
 
 def p_value(table):
@@ -573,7 +637,7 @@ def p_value(table):
     return stats.ttest_ind(*groups, equal_var=False).pvalue
 
 
-areas, wells = treatment_means(good), means.groupby("treatment").size()
+areas, wells = by_treatment(good), means.groupby("treatment").size()
 for name, area in areas.items():
     print(f"{name}: mean area {area * plate.pixel_size**2:.0f} µm²")
 if len(wells) == 2 and wells.min() > 1:
@@ -589,14 +653,13 @@ if not EXPERIMENT:  # only of a simulated one the truth is known
         if path.name.replace("_label", "") not in rejected:
             table = measure_cells(tifffile.imread(path))
             truths.append(table.assign(treatment=plate.treatment_of(well), well=well))
-    real = treatment_means(pd.concat(truths))
+    real = by_treatment(pd.concat(truths))
     record("areas, drug / control", round(areas["drug"] / areas["control"], 2))
     record("the same in truth", round(real["drug"] / real["control"], 2))
 
 # %% [markdown]
-# The network knows nothing of treatments, and still its ratio is close to the truth: small errors that
-# are alike in both groups cancel. The two p-values answer different questions; only the one with wells is
-# about the drug.
+# The network knows nothing of treatments. Compare its ratio with the true one: small errors that are alike in
+# both groups cancel. The two p-values answer different questions; only the one with wells is about the drug.
 #
 # ## 7 · Hand over to Fiji, QuPath and napari
 #
@@ -659,22 +722,21 @@ axes[1].set(xlim=(roi.left - 4, roi.right + 4), ylim=(roi.bottom + 4, roi.top - 
 levels = sorted(key for key in pyramid["labels/cells"].array_keys())
 smallest = pyramid[f"labels/cells/{levels[-1]}"][:]
 figures.show_labels(smallest, axes[2], f"OME-Zarr (napari): level {levels[-1]}")
-show(fig, alt="Outlines on cells; one outline that runs along pixel edges; labels at half the size.", dpi=80)
+show(fig, alt="Outlines on cells; one outline that runs along pixel edges; labels at half the size.", dpi=120)
 
 # %% [markdown]
 # Half a pixel is where exports go wrong most often: is (0, 0) the centre of the first pixel or its
 # corner? ImageJ's and QuPath's outlines count from the corner, matplotlib's pictures from the centre,
-# hence the `- 0.5`. If outlines in *your* program sit half a pixel beside the cells, you know now whom to
-# ask.
+# hence the `- 0.5`. If outlines in *your* program sit half a pixel beside the cells, this is why.
 #
 # ## Recap
 #
 # You have
 #
-# 1. mended a folder one problem at a time: layout, table, a mask, swapped axes, a second page, a broken
-#    file,
+# 1. asked a real image for its channel, its size and its calibration, and mended a folder one problem at a
+#    time: layout, table, a mask, swapped axes, a second page, a broken file,
 # 2. split by well, because sites of one well are half the same picture,
-# 3. measured a threshold and the shipped weights first, and looked at the maps to see why they fail,
+# 3. measured a threshold and the shipped weights first, and looked at the maps for the reason,
 # 4. fine-tuned on a handful of images; the curves said how many are enough and when to stop,
 # 5. found a blurred and an empty picture among an experiment, without any truth,
 # 6. measured cells in micrometres, dropped cut ones, and let each well vote once,
@@ -691,9 +753,26 @@ show(fig, alt="Outlines on cells; one outline that runs along pixel edges; label
 #   label maps in napari, add them to the training wells, fine-tune again. Does the score on A4 and A5
 #   rise more than with as many images chosen at random?
 #
+# <details><summary>Answers</summary>
+#
+# **Easy.** They do, to the pixel, once the program knows the pixel size: outlines follow the edges of pixels,
+# so the area of a polygon is the number of pixels it holds. Set 0.65 µm per pixel in the program, or compare
+# in pixels.
+#
+# **Medium.** `fine_tune` without `start_from` begins with random weights. In so few steps it learns to tell
+# bright from dark and little else: what the shipped weights bring is worth more than the six images. The
+# price is paid elsewhere: on `simulated`, which has four kinds of cells and none of these, the fine-tuned
+# network scores lower than `lite`. Keep both.
+#
+# **Hard.** Take the same number of images, the same steps and several seeds for both ways, else luck decides.
+# Suspicious images pay where they show what the training lacks (a blur, an empty field); if the training
+# wells hold all there is, the two ways come to the same.
+#
+# </details>
+#
 # ## Further reading
 #
-# - Paper: 3.1 (the data and how they were labelled), 3.2 (training), 4.3 (time and memory).
+# - Paper: 3.1 (the data), 3.2 (training), 4.3 (time and memory).
 # - `maunet_lite/data/problems.py` (what is checked), `scale/batch/` (the pipeline),
 #   `export/measure.py`, `polygons.py` (outlines along pixel edges), `files.py` (how to open each format).
 # - Notebook 05 for rules instead of training, 06 for honest numbers, 07 for images larger than memory.

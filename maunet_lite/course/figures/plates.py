@@ -9,8 +9,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from maunet_lite.scale import find_images
 
 WELL = r"^([A-Z]\d+)"
@@ -100,31 +98,6 @@ class Plate:
                 "pictures into REJECTED)"
             )
         return found.pop()
-
-    def without_offset(self, cells: pd.DataFrame) -> pd.Series:
-        """Return the mean intensity of each cell (of the first channel), the camera's offset taken off.
-
-        Raises
-        ------
-        ValueError
-            If there are cells clearly darker than the offset, or pictures with and without colour.
-        """
-        channels = cells.filter(regex="^intensity_mean")
-        values = channels.iloc[:, 0]
-        if channels.shape[1] > 1:
-            if values.isna().any():
-                raise ValueError(
-                    f"pictures of {self.folder} differ in their channels ({', '.join(channels)}): expected "
-                    "the same in all of them; put one kind into a folder of its own"
-                )
-            print(f"{channels.shape[1]} channels: intensities are those of {values.name}, the first")
-        if values.min() < 0.9 * self.camera_offset:
-            raise ValueError(
-                f"CAMERA_OFFSET is {self.camera_offset:g}, but a cell of {cells['image'][values.idxmin()]} "
-                f"has a mean of {values.min():.1f} counts: no cell is darker than the dark; take the mean of "
-                "a picture made without light, or 0 if it has been taken off already"
-            )
-        return values - self.camera_offset
 
     def _check_numbers(self) -> None:
         offset = "the counts of your camera in the dark, 0 if they have been taken off already"

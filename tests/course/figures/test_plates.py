@@ -47,14 +47,12 @@ def test_ones_own_experiment_gets_its_own_numbers(mine):
         table = measure_cells((image > 0).astype(int), image, plate.pixel_size)
         tables.append(table.assign(image=path.name))
     cells = pd.concat(tables, ignore_index=True)
-    assert plate.without_offset(cells).tolist() == [20, 21, 22, 23, 24]
+    assert cells["intensity_mean"].tolist() == [20, 21, 22, 23, 24]
     assert cells["area_um2"].tolist() == pytest.approx([5 * n * 0.32**2 for n in (4, 5, 6, 7, 8)])
     kept = cells[~cells["image"].isin(plate.rejected)]
     wells = kept["image"].map(plate.well_of)
     assert wells.tolist() == ["A01", "A02", "B01", "B02"]
     assert wells.map(plate.treatment_of).tolist() == ["control", "drug", "control", "drug"]
-    with pytest.raises(ValueError, match=r"CAMERA_OFFSET is 100.*A01_f00.tif has a mean of 20.0"):
-        described(mine, camera_offset=100).without_offset(cells)
 
 
 def test_without_treatments_all_wells_are_alike(mine):
@@ -101,12 +99,3 @@ def test_nothing_but_rejected_pictures_is_refused(mine):
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         described(tmp_path / "nowhere")
-
-
-def test_intensities_are_those_of_the_first_of_several_channels(mine, capsys):
-    cells = pd.DataFrame({"image": ["A01_f00.tif"], "intensity_mean_0": [7.0], "intensity_mean_1": [9.0]})
-    assert described(mine).without_offset(cells).tolist() == [7]
-    assert "2 channels" in capsys.readouterr().out
-    mixed = pd.concat([cells, pd.DataFrame({"image": ["B01_f00.tif"], "intensity_mean": [3.0]})])
-    with pytest.raises(ValueError, match="differ in their channels"):
-        described(mine).without_offset(mixed)
