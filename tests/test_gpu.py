@@ -11,7 +11,8 @@ import torch
 from maunet_lite.data import simulate
 from maunet_lite.data.folder import load_dataset
 from maunet_lite.features.mean_features import mean_features
-from maunet_lite.inference.predict import predict, segment
+from maunet_lite.inference.cells.segment import segment
+from maunet_lite.inference.predict import predict
 from maunet_lite.network.checkpoints import load_model
 from maunet_lite.scale.slides.segment import segment_slide
 from maunet_lite.training.loop import train

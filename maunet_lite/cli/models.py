@@ -25,7 +25,8 @@ def segment(
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
     postprocess: options.Postprocess = "default",
-    scales: options.Scales = "1",
+    scales: options.Scales = "auto",
+    diameter: options.Diameter = None,
     device: options.Device = "auto",
 ) -> None:
     """Segment images of any size: a label map each, and tables; a damaged file is named and stops nothing.
@@ -39,7 +40,7 @@ def segment(
 
     apart = ("inputs", "out", "model", "workers", "scheduler", "device")
     how = {name: value for name, value in ctx.params.items() if name not in apart}
-    how |= {"export": parse_formats(export), "scales": options.parse_numbers(scales)}
+    how |= {"export": parse_formats(export), "scales": options.parse_scales(scales)}
     names = model or ["lite"]
     if scheduler or workers:
         paths = [str(find_checkpoint(name).resolve()) for name in names]
@@ -64,6 +65,8 @@ def _report(outcomes: list, out: Path) -> None:
         text += f" ({counts['completed']} more were, and lacked files)"
     typer.echo(f"{text}, {counts['failed']} failed; in {out}")
     for outcome in outcomes:
+        if outcome.size is not None and outcome.size.scales != (1.0,):
+            typer.echo(f"  {outcome.image}: {outcome.size.sentence()}")
         if outcome.reason:
             failed = outcome.status == "failed"
             typer.secho(f"  {outcome.image}: {outcome.reason}", fg="red" if failed else None, err=failed)
@@ -130,7 +133,8 @@ def evaluate(
     split: Annotated[str, Option(help="train, val, test or all.")] = "val",
     predictions: Annotated[Path | None, Option(help="Score a folder of label maps instead.")] = None,
     postprocess: options.Postprocess = "default",
-    scales: options.Scales = "1",
+    scales: options.Scales = "auto",
+    diameter: Annotated[float | None, Option(help="Of the cells in pixels, instead of an estimate.")] = None,
     device: options.Device = "auto",
     save: Annotated[Path | None, Option(help="Write one row per image to this CSV file.")] = None,
     with_baseline: Annotated[bool, Option("--baseline/--no-baseline", help="Otsu + watershed.")] = True,
@@ -141,9 +145,9 @@ def evaluate(
     if predictions:
         label, table = predictions.name, evaluation.evaluate_folder(predictions, data, split)
     else:
-        names, how = model or ["lite"], {"postprocess": postprocess, "scales": options.parse_numbers(scales)}
+        names, how = model or ["lite"], {"postprocess": postprocess, "scales": options.parse_scales(scales)}
         label = " + ".join(Path(name).name for name in names)
-        table = evaluation.evaluate(names, data, split, device=device, **how)
+        table = evaluation.evaluate(names, data, split, diameter=diameter, device=device, **how)
     tables = {"Otsu + watershed": evaluation.baseline(data, split)} if with_baseline else {}
     typer.echo(evaluation.format_summary({**tables, label: table}))
     if save:

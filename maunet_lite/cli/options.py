@@ -20,7 +20,8 @@ Settings = Annotated[Texts, Option("--set", metavar="NAME=VALUE", help="Any othe
 Notebooks = Annotated[Texts, Argument(metavar="[NN]...", help="Numbers or names; all by default.")]
 Postprocess = Annotated[str, Option(help="default, paper, authors or none.")]
 Profile = Annotated[str, Option(help="How big: smoke, quick, gpu or full.")]
-Scales = Annotated[str, Option(help="Sizes at which the network sees an image, such as 1,1.25,1.5.")]
+Scales = Annotated[str, Option(help="Sizes at which the network sees an image: auto, or 1,1.25,1.5.")]
+Diameter = Annotated[float | None, Option(help="Of the cells, not estimated: pixels, µm with --pixel-size.")]
 Scheduler = Annotated[str | None, Option(help="Address of a running Dask scheduler.")]
 Timeout = Annotated[float | None, Option(help="Minutes per notebook; the profile's limit by default.")]
 Workers = Annotated[int | None, Option(min=1, help="Processes on this machine.")]
@@ -57,15 +58,17 @@ def parse_assignments(texts: Texts) -> dict[str, Any]:
     return values
 
 
-def parse_numbers(text: str) -> tuple[float, ...]:
-    """Turn ``1,1.25,1.5`` into numbers.
+def parse_scales(text: str) -> str | tuple[float, ...]:
+    """Turn ``1,1.25,1.5`` into numbers; "auto" stays.
 
     Examples
     --------
-    >>> parse_numbers("1, 1.25")
-    (1.0, 1.25)
+    >>> parse_scales("1, 1.25"), parse_scales("auto")
+    ((1.0, 1.25), 'auto')
     """
+    if text == "auto":
+        return text
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"'{text}' is no list of numbers, such as 1,1.25,1.5") from None
+        raise ValueError(f"'{text}' is neither auto nor a list of numbers, such as 1,1.25,1.5") from None

@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from maunet_lite import inference
 from maunet_lite.data import CellDataset, load_dataset, read_labels
 from maunet_lite.evaluation.baseline import otsu_watershed
 from maunet_lite.evaluation.matching import check_shapes
 from maunet_lite.evaluation.metrics import CHALLENGE, Rules, dice, match_cells, mean_dice
-from maunet_lite.inference import MULTI_SCALE_LIMIT, Model, as_models, checked_scales, predict, resolve_device
+from maunet_lite.inference import Model, predict_sized
 from maunet_lite.postprocessing import PostprocessConfig, connected_interiors, segment
 from maunet_lite.preprocessing import class_map
 
@@ -36,6 +37,8 @@ class Scored(NamedTuple):
     plain: np.ndarray | None = None  # labels without post-processing
     classes: np.ndarray | None = None  # semantic classes; None: those that follow from the labels
     n_classes: int = 3  # 2 for a network without the boundary
+    diameter: float = float("nan")  # of the cells, in pixels, if it was estimated or given
+    scale: float = 1.0  # at which the network saw the image; the first of several
 
 
 Method = Callable[[CellDataset, int], Scored]  # of a dataset and the number of an image
@@ -47,7 +50,8 @@ def evaluate(
     split: str = "val",
     *,
     postprocess: str | PostprocessConfig = "default",
-    scales: Sequence[float] = (1.0,),
+    scales: Sequence[float] | str = "auto",
+    diameter: float | None = None,
     device: str = "auto",
     rules: Rules = CHALLENGE,
     progress: bool = True,
@@ -65,8 +69,9 @@ def evaluate(
         ``"all"`` takes every image.
     postprocess : str or PostprocessConfig, default "default"
         ``"default"``, ``"paper"``, ``"authors"``, ``"none"``, or settings of your own.
-    scales : sequence of float
-        Sizes at which the network sees the image.
+    scales : "auto" or sequence of float
+    diameter : float, optional
+        Sizes at which the network sees the image, as in `inference.predict_sized`.
     device : str, default "auto"
     rules : Rules
         Of `match_cells`, such as ``Rules(iou=0.7)``; by default the challenge's.
@@ -86,6 +91,7 @@ def evaluate(
         - ``dice``: of the foreground of the labels; ``class_dice``: mean over interior and boundary of the
           network's most probable classes, the paper's Mean Dice (`metrics.mean_dice`)
         - ``cells``, ``cells_predicted``: all cells, those at the border included
+        - ``diameter``, ``scale``: what was estimated and chosen where `scales` is ``"auto"``
         - ``seconds`` from the image in memory to the labels, ``tolerance_s``, ``within_tolerance``: the
           challenge's second criterion (:func:`tolerance_seconds`)
         - ``error``: empty, or why the image could not be segmented. Its cells all count as missed then, its
@@ -100,19 +106,21 @@ def evaluate(
     FileNotFoundError, LabelError
         If the model does not exist, or a label map of the dataset is damaged.
     """
-    checked_scales(scales, 0, MULTI_SCALE_LIMIT)
-    inspect.signature(predict).bind_partial(**options)  # refuses unknown ones before the first image
-    target, models = resolve_device(device), as_models(model)
-    config = PostprocessConfig.named(postprocess)
+    inspect.signature(inference.predict).bind_partial(**options)  # refuses unknown ones at once
+    target, models = inference.resolve_device(device), inference.as_models(model)
+    config = inference.settings_of(models, postprocess)
+    if diameter is not None or scales != "auto":  # the same for all
+        inference.choose_size(models, lambda *part: None, (1, 1), scales, diameter)
 
     def method(data: CellDataset, index: int) -> Scored:
         image = data.image(index)
         start = time.perf_counter()
-        maps = predict(models, image, scales=scales, device=target, **options)
-        labels = segment(maps, config).labels
+        maps, size = predict_sized(models, image, scales, diameter=diameter, device=target, **options)
+        labels = segment(maps, config, keep_steps=False).labels
         seconds = time.perf_counter() - start
         classes = maps.probabilities[:3]  # the proxy, the fourth, is never the class of a pixel
-        return Scored(labels, seconds, connected_interiors(maps), classes.argmax(axis=0), len(classes))
+        seen = connected_interiors(maps), classes.argmax(axis=0), len(classes)
+        return Scored(labels, seconds, *seen, size.diameter, size.scales[0])
 
     return _table(dataset, split, method, rules, progress)
 
@@ -226,6 +234,7 @@ def _scores(truth: np.ndarray, scored: Scored, rules: Rules, reason: str) -> dic
         **{"tp": match.tp, "fp": match.fp, "fn": match.fn},
         **scores,
         **{"cells": cells, "cells_predicted": cells_predicted},
+        **{"diameter": scored.diameter, "scale": scored.scale},
         **{"seconds": scored.seconds, "tolerance_s": tolerance, "within_tolerance": in_time},
         "error": reason,
     }

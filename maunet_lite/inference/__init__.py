@@ -13,6 +13,10 @@ from maunet_lite import Room
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "cells.segment": [
+            "Sized", "advice", "choose_size", "in_pixels", "predict_sized", "segment", "settings_of",
+        ],
+        "cells.size": ["Size"],
         "devices": ["checked_half", "resolve_device"],
         "ensembles": ["Heads", "Model", "as_models", "intensity_of"],
         "memory": [
@@ -21,7 +25,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "predict": [
             "Grid", "MULTI_SCALE_LIMIT", "PUBLISHED_SCALES", "add_window", "checked_scales", "plan_windows",
-            "predict", "segment", "to_planes",
+            "predict", "to_planes",
         ],
         "prepared": ["Prepared", "prepare", "run_windows"],
         "windows": ["AxisWindow", "Taps", "mirrored", "plan_axis", "resample", "window_starts"],

@@ -23,11 +23,16 @@ def as_models(models: Model | Sequence[Model]) -> list[MAUNet]:
     if not models:
         raise ValueError("no model was given: name one, such as 'lite', or pass a network")
     paths = [find_checkpoint(m).resolve() if isinstance(m, (str, Path)) else m for m in models]
-    return [_load(path, path.stat().st_mtime_ns) if isinstance(path, Path) else path for path in paths]
+    return [_load(path, _modified(path)) if isinstance(path, Path) else path for path in paths]
+
+
+def _modified(path: Path) -> tuple[int, ...]:
+    """Return when weights were changed, and the settings beside them."""
+    return tuple(file.stat().st_mtime_ns for file in (path, *sorted(path.parent.glob("*.json"))))
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, modified: int) -> MAUNet:
+def _load(path: Path, modified: tuple[int, ...]) -> MAUNet:
     return load_model(path)
 
 

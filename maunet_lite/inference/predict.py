@@ -1,4 +1,4 @@
-"""From an image to maps and labels: windows, scales and ensembles (paper sections 2.3 and 4.1).
+"""From an image to maps: windows, scales and ensembles (paper sections 2.3 and 4.1).
 
 The published recipe is ``predict([r50, wr50], image, scales=PUBLISHED_SCALES)``: the mean of logits and of
 distances over two networks and three scales.
@@ -20,58 +20,16 @@ from maunet_lite.inference.memory import left_for_maps, zeros
 from maunet_lite.inference.prepared import prepare, run_windows
 from maunet_lite.inference.windows import AxisWindow, plan_axis, resample
 from maunet_lite.network import MAUNet
-from maunet_lite.postprocessing import Maps, PostprocessConfig
-from maunet_lite.postprocessing import segment as segment_maps
+from maunet_lite.postprocessing import Maps
 from maunet_lite.preprocessing import Scaling, normalize
 
 PUBLISHED_SCALES = (1.0, 1.25, 1.5)
 MULTI_SCALE_LIMIT = 25_000_000  # pixels; above, the authors use a single scale
 
 
-def segment(
-    image: np.ndarray,
-    model: Model | Sequence[Model] = "lite",
-    device: str | torch.device = "auto",
-    postprocess: str | PostprocessConfig = "default",
-    scales: Sequence[float] = (1.0,),
-    **options: object,
-) -> np.ndarray:
-    """Segment the cells of an image: `predict`, then `postprocessing.segment`.
-
-    Parameters
-    ----------
-    image : ndarray
-        (H, W) or (H, W, C), of any type that `preprocessing.normalize` takes.
-    model : str, Path, MAUNet or a sequence of them
-        A shipped name, a file, a training folder, a network, or an ensemble. Files are read once and kept.
-    device : str or torch.device
-        ``"auto"`` takes a GPU where there is one.
-    postprocess : str or PostprocessConfig
-        A name `PostprocessConfig.named` knows, or the numbers themselves.
-    scales : sequence of float
-        Sizes at which the network sees the image, relative to its own.
-    **options
-        Passed to `predict`.
-
-    Returns
-    -------
-    ndarray
-        (H, W) int32: 0 background, cells 1 … N.
-
-    Examples
-    --------
-    >>> from maunet_lite.network import build_model
-    >>> image = np.zeros((40, 60), dtype=np.uint8)
-    >>> segment(image, model=build_model("lite"), device="cpu").shape
-    (40, 60)
-    """
-    config = PostprocessConfig.named(postprocess)  # refuses an unknown name before the work
-    return segment_maps(predict(model, image, scales, device=device, **options), config).labels
-
-
 def predict(
     model_or_models: Model | Sequence[Model],
-    image: np.ndarray,
+    image: np.ndarray | Tensor,
     scales: Sequence[float] = (1.0,),
     window: int | None = None,
     overlap: float | None = None,
@@ -97,8 +55,9 @@ def predict(
         each network's softmax includes its own proxy, which is then left out. The distance is the mean over
         the networks that have one. The networks themselves are left as they are: training mode, device and
         weights.
-    image : ndarray
-        (H, W) or (H, W, C), at least 1 × 1 pixels, of any type that `preprocessing.normalize` takes.
+    image : ndarray or Tensor
+        (H, W) or (H, W, C), at least 1 × 1 pixels, of any type that `preprocessing.normalize` takes. A Tensor
+        (C, H, W) is normalised already, by `to_planes`.
     scales : sequence of float
         Sizes at which the network sees the image, relative to its own; the authors use (1, 1.25, 1.5).
     window : int, optional
@@ -146,7 +105,7 @@ def predict(
     models = as_models(model_or_models)
     device = resolve_device(device)
     half = checked_half(half, device)
-    planes = to_planes(image, intensity_of(models))
+    planes = image if isinstance(image, Tensor) else to_planes(image, intensity_of(models))
     height, width = planes.shape[1:]
     scales = checked_scales(scales, height * width, single_scale_above)
     heads = Heads.of(models)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -137,6 +137,10 @@ class MAUNet(Pretrained):
     ----------
     config : ModelConfig
         With the widths that were used.
+    settings : dict
+        What is known about its use, kept in the record beside the weights: ``sizes``, the least and largest diameter in
+        pixels of the cells that it was trained for, and ``postprocess``, fields of `PostprocessConfig` that
+        differ from the default. Empty for a new network.
     skips : nn.ModuleList
         One residual block per resolution, finest first; both decoders read their outputs.
     class_decoder, distance_decoder : Decoder
@@ -156,6 +160,7 @@ class MAUNet(Pretrained):
         channels, strides = (3, *self.encoder.channels), (1, *self.encoder.strides)
         widths = config.widths or default_widths(self.encoder.strides)
         self.config = replace(config, widths=widths)
+        self.settings: dict[str, Any] = {}
         if len(widths) != len(channels):
             raise ValueError(
                 f"widths has {len(widths)} entries {widths}, but encoder {config.encoder!r} needs "

@@ -23,9 +23,10 @@ from maunet_lite.postprocessing import PostprocessConfig
 
 _PROGRAM = "maunet-lite"
 _VERSION = 1  # of the record; raise it when the same settings give other labels
-# options of `predict` that change what is found, with their defaults
+# options of `predict_sized` that change what is found, with their defaults
 _OPTIONS = {
-    "scales": (1.0,), "window": None, "overlap": None, "half": None, "single_scale_above": MULTI_SCALE_LIMIT
+    "scales": "auto", "diameter": None, "window": None, "overlap": None, "half": None,
+    "single_scale_above": MULTI_SCALE_LIMIT,
 }  # fmt: skip
 
 
@@ -42,7 +43,8 @@ def made_by(
     [1.0, 1.5]
     """
     chosen = {name: options.get(name, default) for name, default in _OPTIONS.items()}
-    chosen["scales"] = [float(scale) for scale in chosen["scales"]]
+    if not isinstance(chosen["scales"], str):
+        chosen["scales"] = [float(scale) for scale in chosen["scales"]]
     settings = asdict(PostprocessConfig.named("default") if config is None else config)
     networks = [_weights(model) for model in as_models(models)] if models else []
     found = {"version": _VERSION, "models": networks, "options": chosen, "postprocess": settings}
@@ -50,7 +52,7 @@ def made_by(
 
 
 def _weights(model: MAUNet) -> str:
-    digest = hashlib.sha256(repr(model.config).encode())
+    digest = hashlib.sha256(repr((model.config, model.settings.get("sizes"))).encode())
     for name, tensor in model.state_dict().items():
         data = tensor.detach().cpu().reshape(-1).view(torch.uint8)  # NumPy has no bfloat16
         digest.update(name.encode() + data.numpy().tobytes())

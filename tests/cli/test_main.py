@@ -108,7 +108,7 @@ def test_failure_while_writing_leaves_nothing_half_written(images, tmp_path, mon
     def broken(*args, **kwargs):
         raise RuntimeError("the network is on fire")
 
-    monkeypatch.setattr("maunet_lite.scale.batch.one_image.predict", broken)
+    monkeypatch.setattr("maunet_lite.scale.batch.one_image.predict_sized", broken)
     outcomes = segment_files([images / "dot.png"], tmp_path / "out", None, progress=False)
     assert (outcomes[0].status, outcomes[0].reason) == ("failed", "RuntimeError: the network is on fire")
     assert list((tmp_path / "out").iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from maunet_lite.evaluation.evaluate import baseline, evaluate, evaluate_folder,
 from maunet_lite.evaluation.matching import Match
 from maunet_lite.evaluation.metrics import Rules, match_cells
 from maunet_lite.evaluation.scoreboard import format_summary, summary
+from maunet_lite.inference import Size, Sized
 from maunet_lite.network.checkpoints import save_model
 from maunet_lite.network.maunet import build_model
 from maunet_lite.postprocessing.maps import Maps
@@ -30,7 +32,7 @@ MODULE = importlib.import_module("maunet_lite.evaluation.evaluate")  # its name 
 COLUMNS = {
     *("image", "modality", "source", "tp", "fp", "fn", "f1", "f1_plain", "dice", "class_dice", "precision"),
     *("recall", "pq", "cells", "cells_predicted", "height", "width", "seconds", "tolerance_s"),
-    *("within_tolerance", "error"),
+    *("within_tolerance", "diameter", "scale", "error"),
 }
 
 
@@ -59,6 +61,16 @@ def dataset(tmp_path):
     return folder
 
 
+NETWORK = SimpleNamespace(settings={})  # in place of one that is asked for nothing else
+
+
+def sized(predict):
+    """Return, in place of `predict_sized`, what sees every image as it is."""
+    return lambda models, image, scales, **options: Sized(
+        predict(models, image, scales=scales, **options), Size()
+    )
+
+
 @pytest.fixture
 def ideal_network(monkeypatch):
     """Replace the network by one that sees the labels in the image, and count its calls."""
@@ -68,7 +80,7 @@ def ideal_network(monkeypatch):
         calls.append(options)
         return perfect_maps(image.astype(np.int32))
 
-    monkeypatch.setattr(MODULE, "predict", predict)
+    monkeypatch.setattr(MODULE, "predict_sized", sized(predict))
     return calls
 
 
@@ -76,7 +88,7 @@ def ideal_network(monkeypatch):
 
 
 def test_a_perfect_model_scores_one_everywhere(dataset, ideal_network):
-    table = evaluate([None], dataset, progress=False, scales=(1.0, 1.5), window=256)
+    table = evaluate([NETWORK], dataset, progress=False, scales=(1.0, 1.5), window=256)
     assert set(table) == COLUMNS
     assert table["image"].tolist() == [
         "a.png",
@@ -101,9 +113,9 @@ def test_a_failing_image_counts_as_missed_and_says_why(dataset, monkeypatch):
             raise MemoryError("out of memory")
         return perfect_maps(image.astype(np.int32))
 
-    monkeypatch.setattr(MODULE, "predict", predict)
+    monkeypatch.setattr(MODULE, "predict_sized", sized(predict))
     with pytest.warns(RuntimeWarning, match=r"1 of 3 images failed .* b.png: MemoryError: out of memory"):
-        table = evaluate([None], dataset, progress=False)
+        table = evaluate([NETWORK], dataset, progress=False)
     row = table.iloc[1]
     assert (row["tp"], row["fp"], row["fn"], row["f1"], row["dice"], row["f1_plain"]) == (0, 0, 4, 0, 0, 0)
     assert row["error"] == "MemoryError: out of memory"
@@ -118,7 +130,7 @@ def test_a_failing_image_without_cells_is_no_success(dataset, ideal_network):
     write_labels(dataset / "labels" / "a_label.tiff", np.zeros((60, 80), dtype=np.int32))
     (dataset / "images" / "a.png").write_bytes(b"no picture")
     with pytest.warns(RuntimeWarning, match="ImageError"):
-        table = evaluate([None], dataset, progress=False)
+        table = evaluate([NETWORK], dataset, progress=False)
     assert (table["f1"][0], table["dice"][0]) == (0, 0)
     assert ImageError.__name__ in table["error"][0]
 
@@ -126,7 +138,7 @@ def test_a_failing_image_without_cells_is_no_success(dataset, ideal_network):
 def test_a_damaged_label_map_is_no_failure_of_the_model(dataset, ideal_network):
     write_image(dataset / "labels" / "a_label.tiff", np.eye(60, 80, dtype=np.uint8) * 255)
     with pytest.raises(LabelError, match="mask"):
-        evaluate([None], dataset, progress=False)
+        evaluate([NETWORK], dataset, progress=False)
 
 
 def test_without_labels_there_is_nothing_to_score(dataset):
@@ -157,7 +169,7 @@ def test_the_command_fails_if_an_image_does(failing, dataset, monkeypatch):
             raise RuntimeError("the network is on fire")
         return perfect_maps(image.astype(np.int32))
 
-    monkeypatch.setattr(MODULE, "predict", predict)
+    monkeypatch.setattr(MODULE, "predict_sized", sized(predict))
     command = ["evaluate", "--data", str(dataset), "--no-baseline", "--device", "cpu"]
     if failing:
         with pytest.warns(RuntimeWarning, match="1 of 3 images failed"):
@@ -174,11 +186,11 @@ def test_rules_reach_the_matching(dataset, monkeypatch):
         labels[:, ::2] = 0  # half of each cell's pixels
         return Maps(np.stack([labels == 0, labels > 0]).astype(np.float32), None)
 
-    monkeypatch.setattr(MODULE, "predict", predict)
+    monkeypatch.setattr(MODULE, "predict_sized", sized(predict))
     monkeypatch.setattr(MODULE, "connected_interiors", lambda maps: maps.probabilities[1].astype(int) * 3)
-    strict = evaluate([None], dataset, progress=False, postprocess="none", rules=Rules(iou=0.9))
+    strict = evaluate([NETWORK], dataset, progress=False, postprocess="none", rules=Rules(iou=0.9))
     assert (strict["f1_plain"] == 0).all()
-    forgiving = evaluate([None], dataset, progress=False, postprocess="none", rules=Rules(iou=0.1))
+    forgiving = evaluate([NETWORK], dataset, progress=False, postprocess="none", rules=Rules(iou=0.1))
     assert (forgiving["f1_plain"] > 0).all()
 
 
@@ -186,8 +198,8 @@ def test_a_network_without_boundary_is_scored_on_two_classes(dataset, monkeypatc
     def predict(models, image, **options):
         return Maps(np.stack([image == 0, image > 0]).astype(np.float32), None)
 
-    monkeypatch.setattr(MODULE, "predict", predict)
-    np.testing.assert_array_equal(evaluate([None], dataset, progress=False)["class_dice"], 1)
+    monkeypatch.setattr(MODULE, "predict_sized", sized(predict))
+    np.testing.assert_array_equal(evaluate([NETWORK], dataset, progress=False)["class_dice"], 1)
 
 
 def test_models_by_path_and_ensembles_run(dataset, tmp_path):

@@ -15,9 +15,10 @@ from maunet_lite.data.checks import ImageError
 from maunet_lite.data.images import read_image
 from maunet_lite.evaluation.metrics import match_cells
 from maunet_lite.inference import ensembles, memory, prepared
+from maunet_lite.inference.cells.segment import segment
 from maunet_lite.inference.devices import resolve_device
 from maunet_lite.inference.ensembles import Heads
-from maunet_lite.inference.predict import default_window, predict, segment
+from maunet_lite.inference.predict import default_window, predict
 from maunet_lite.inference.prepared import prepare, run_windows
 from maunet_lite.inference.windows import (
     blending_profile,

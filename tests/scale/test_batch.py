@@ -15,6 +15,7 @@ import torch
 
 from maunet_lite.data.images import read_labels, write_labels
 from maunet_lite.export.measure import measure_cells
+from maunet_lite.inference import Size, Sized
 from maunet_lite.network.maunet import build_model
 from maunet_lite.postprocessing.maps import Maps
 from maunet_lite.scale import provenance
@@ -49,7 +50,7 @@ def network(monkeypatch):
         probabilities = np.stack([~bright, bright, np.zeros_like(bright)]).astype(np.float32)
         return Maps(probabilities, None)
 
-    monkeypatch.setattr(one_image, "predict", predict)
+    monkeypatch.setattr(one_image, "predict_sized", lambda *args, **how: Sized(predict(*args, **how), Size()))
     return asked
 
 
@@ -248,7 +249,7 @@ def test_large_images_are_segmented_in_blocks(images, tmp_path, monkeypatch):
         labels = np.zeros((300, 400), np.int32)
         labels[5:9, 5:9] = 1
         write_labels(out, labels)
-        return SimpleNamespace(cells=1)
+        return SimpleNamespace(cells=1, diameter=float("nan"), scale=1.0)
 
     monkeypatch.setattr(pipeline, "segment_slide", segment_slide)
     monkeypatch.setattr(pipeline, "needs_blocks", lambda path, memory: path.name == "slide.tif")
@@ -269,7 +270,7 @@ def test_table_that_does_not_fit_is_left_out_and_said(images, tmp_path, monkeypa
 
     def segment_slide(source, out, model, **options):
         write_labels(out, np.ones((300, 400), np.int32))
-        return SimpleNamespace(cells=1)
+        return SimpleNamespace(cells=1, diameter=float("nan"), scale=1.0)
 
     monkeypatch.setattr(pipeline, "segment_slide", segment_slide)
     monkeypatch.setattr(pipeline, "needs_blocks", lambda path, memory: True)

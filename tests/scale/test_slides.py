@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
 import torch
 
 from maunet_lite.data import simulate
+from maunet_lite.inference.cells.segment import predict_sized, segment
 from maunet_lite.inference.memory import parse_bytes
-from maunet_lite.inference.predict import predict, segment
+from maunet_lite.inference.predict import predict
+from maunet_lite.postprocessing.segment import segment as postprocess
 from maunet_lite.scale.pool import Pool, open_pool
 from maunet_lite.scale.reading.open import open_slide
 from maunet_lite.scale.slides import maps
@@ -72,6 +75,22 @@ def test_blocks_equal_the_whole(
     assert result.cells == whole.max()
     assert result.blocks == {200: 9, 256: 4, None: 1}[block]
     assert [path.name for path in tmp_path.iterdir()] == [name]  # nothing else is left
+
+
+@pytest.mark.parametrize(("zoom", "block"), [(0.3, 80), (3, 450)])
+def test_the_size_is_that_of_the_whole(zoom: float, block: int, image: np.ndarray, tmp_path: Path) -> None:
+    """Cells too small are cut apart in the enlarged slide, too large ones are seen at a smaller scale."""
+    seen = cv2.resize(
+        image[:150, :200] if zoom > 1 else image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA
+    )
+    maps, size = predict_sized("lite", seen, window=256, device="cpu")
+    assert size.enlarged == (zoom < 1)
+    assert size.scales != (1.0,)
+    result = segment_slide(seen, tmp_path / "cells.tif", block=block, empty=0, **OPTIONS)
+    np.testing.assert_array_equal(read(result.labels), postprocess(maps).labels)
+    assert (result.diameter, result.scale) == (size.diameter, *size.scales)
+    assert result.blocks > 1
+    assert result.cells > 5
 
 
 def test_maps_of_regions_are_those_of_the_whole(image: np.ndarray) -> None:

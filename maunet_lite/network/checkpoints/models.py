@@ -12,7 +12,7 @@ from maunet_lite.network.maunet import MAUNet
 def save_model(
     model: MAUNet, path: str | Path, record: dict[str, Any] | None = None, half: bool = False
 ) -> Path:
-    """Write `model` to ``x.safetensors`` and its architecture and `record` to ``x.json``.
+    """Write `model` to ``x.safetensors`` and its architecture and `record`, with its settings, to ``x.json``.
 
     Both files appear whole or not at all, the record first. `MAUNet.save_pretrained` writes a folder that
     can be shared, with a card.
@@ -45,6 +45,7 @@ def save_model(
     >>> load_model(path).training, read_record(path)["record"]
     (False, {'epoch': 3})
     """
+    record = model.recorded(record)
     return write_checkpoint(Path(path), model.state_dict(), model.config.to_dict(), record, half)
 
 

@@ -27,6 +27,7 @@ class Pretrained(nn.Module):
 
     config_class: ClassVar[type[Options]]
     config: Any
+    settings: dict[str, Any]  # for its use, kept in the record
 
     @classmethod
     def from_pretrained(
@@ -85,8 +86,10 @@ class Pretrained(nn.Module):
     @classmethod
     def load(cls: type[Network], path: Path, device: str | torch.device = "cpu") -> Network:
         """Return the network in a ``.safetensors`` file; errors as in `load_model`."""
-        config = cls.config_class.from_dict(files.read_record(path)["config"])
+        stored = files.read_record(path)
+        config = cls.config_class.from_dict(stored["config"])
         weights, model = load_file(path), cls.empty(config)
+        model.settings = stored["record"].get("settings", {})
         if difference := mismatch(weights, model.state_dict()):
             raise files.CheckpointError(
                 f"{path} does not fit its own architecture {config}: {difference}. The file "
@@ -128,11 +131,16 @@ class Pretrained(nn.Module):
             If the folder holds a ``config.json`` that is not a network's, or as in `save_model`.
         """
         folder = Path(folder)
+        record = self.recorded(record)
         files.write_checkpoint(folder / files.SHARED, self.state_dict(), self.config.to_dict(), record, half)
         parameters = sum(p.numel() for p in self.parameters())
         with atomic_path(folder / "README.md") as temporary:
-            temporary.write_text(model_card(folder.name, parameters, record or {}), encoding="utf-8")
+            temporary.write_text(model_card(folder.name, parameters, record), encoding="utf-8")
         return folder
+
+    def recorded(self, record: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return a record of how the network was made, with its settings."""
+        return {**(record or {}), **({"settings": self.settings} if self.settings else {})}
 
 
 def filled(model: Network, weights: Mapping[str, Tensor]) -> Network:

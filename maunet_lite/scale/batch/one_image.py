@@ -13,7 +13,7 @@ import numpy as np
 from maunet_lite.data import atomic_path, read_image, read_labels, write_image, write_labels
 from maunet_lite.export import FORMATS, export, measure_cells
 from maunet_lite.figures import paint_cells, to_display
-from maunet_lite.inference import predict
+from maunet_lite.inference import Size, advice, as_models, predict_sized
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
 from maunet_lite.scale import provenance
 
@@ -37,6 +37,8 @@ class Outcome:
         one was kept although nobody knows how it was made.
     height, width : int or None
         Of the image, if it was read.
+    size : Size or None
+        Of the cells, and the scales at which the network saw the image, if it was segmented.
     seconds : dict of str to float
         What each stage took.
     missing : set of str
@@ -54,6 +56,7 @@ class Outcome:
     reason: str = ""
     height: int | None = None
     width: int | None = None
+    size: Size | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set, repr=False)
     source: dict[str, str] = field(default_factory=dict, repr=False)
@@ -76,6 +79,10 @@ class Outcome:
         self.status, self.reason = "failed", text if known else f"{type(error).__name__}: {text}"
         self.pixels = self.maps = None
 
+    def note(self, text: str) -> None:
+        """Add what the user must know to `reason`."""
+        self.reason = f"{self.reason}; {text}" if self.reason and text else self.reason or text
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Count the seconds of a stage."""
@@ -90,7 +97,7 @@ class Plan:
 
     models: tuple[Any, ...]
     config: PostprocessConfig
-    options: dict[str, Any]  # for `predict`
+    options: dict[str, Any]  # for `predict_sized`
     wanted: tuple[str, ...]  # kinds of files that are to be there in the end
     overwrite: bool
     pixel_size: float | None
@@ -139,7 +146,8 @@ def see(item: Outcome, plan: Plan) -> None:
     """Ask the networks, if the image has no label map."""
     if "tiff" in item.missing:
         with item.timed("network"):
-            item.maps = predict(list(plan.models), item.pixels, **plan.options)
+            item.maps, size = predict_sized(list(plan.models), item.pixels, **plan.options)
+            item.size = size._replace(looks=())
 
 
 def finish(item: Outcome, plan: Plan) -> None:
@@ -147,6 +155,7 @@ def finish(item: Outcome, plan: Plan) -> None:
     if "tiff" in item.missing:
         with item.timed("postprocess"):
             labels = segment(item.maps, plan.config).labels
+        item.note(advice(labels, item.size, as_models(plan.models) if plan.models else []))
     else:
         labels = read_labels(item.labels)
         if item.pixels.shape[:2] != labels.shape:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import tifffile
 from tqdm import tqdm
 
+from maunet_lite.inference import Size, advice
 from maunet_lite.scale import provenance
 from maunet_lite.scale.batch import one_image
 from maunet_lite.scale.batch.one_image import Outcome, Plan
@@ -86,21 +88,25 @@ def in_blocks(item: Outcome, plan: Plan, pool: Pool | None) -> None:
     if "tiff" in item.missing:
         one_image.clear(item)
         source = provenance.describe_image(item.image)
+        how = {name: plan.options[name] for name in ("scales", "diameter", "device") if name in plan.options}
         with item.timed("network"):
             result = segment_slide(
                 item.image, item.labels, list(plan.models), memory=plan.memory or "4GiB",
                 gpu_memory=plan.gpu_memory, postprocess=plan.config, resume=not plan.overwrite, pool=pool,
                 progress=False, description=provenance.to_text(source, plan.made, ["tiff"], plan.pixel_size),
-                **{name: plan.options[name] for name in ("scales", "device") if name in plan.options},
+                **how,
             )  # fmt: skip
         item.cells, item.status = result.cells, "segmented"
+        item.size = Size(result.diameter, (result.scale,))
+        if not result.cells:
+            item.note(advice(np.zeros((1, 1), np.int32), item.size, ()))
         item.missing.remove("tiff")
     with tifffile.TiffFile(item.labels) as file:
         item.height, item.width = file.series[0].shape[-2:]
     if item.missing and _WHOLE_MAP * item.height * item.width > (plan.memory or float("inf")):
         kinds = ", ".join(sorted(item.missing))
         text = f"too large for {kinds} within the memory: only its label map is written"
-        item.reason = f"{item.reason}; {text}" if item.reason else text
+        item.note(text)
         item.status = item.status or "completed"
     elif item.missing:
         one_image.read(item, plan)

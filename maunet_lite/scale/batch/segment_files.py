@@ -12,7 +12,7 @@ from typing import Any
 
 from maunet_lite.data import IMAGE_SUFFIXES, validate_pixel_size
 from maunet_lite.export import FORMATS, parse_formats
-from maunet_lite.inference import MULTI_SCALE_LIMIT, checked_scales, parse_bytes
+from maunet_lite.inference import as_models, choose_size, in_pixels, parse_bytes, settings_of
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig
 from maunet_lite.scale.batch.one_image import Outcome, Plan
@@ -101,7 +101,7 @@ def segment_files(
     *, postprocess: str | PostprocessConfig = "default", export: str | Iterable[str] = ("tiff",),
     overlay: bool = False, table: bool = False, overwrite: bool = False, pixel_size: float | None = None,
     memory: str | int | None = None, gpu_memory: str | int | None = None, pool: Pool | None = None,
-    progress: bool = True, **options: Any,
+    diameter: float | None = None, progress: bool = True, **options: Any,
 ) -> list[Outcome]:  # fmt: skip
     """Segment images and write one label map each, and whatever else is wanted.
 
@@ -139,10 +139,12 @@ def segment_files(
         The same for a GPU.
     pool : Pool, optional
         Images are its tasks, and of larger images the blocks; see `scale.open_pool`.
+    diameter : float, optional
+        Diameter of the cells in pixels or, if `pixel_size` is given, in µm; estimated by default.
     progress : bool
         Show a progress bar.
     **options
-        For `inference.predict`: ``scales``, ``window``, ``device`` …
+        For `inference.predict_sized`: ``scales``, ``window``, ``device`` …
 
     Returns
     -------
@@ -158,14 +160,15 @@ def segment_files(
     """
     images = find_images(inputs, out)
     items = [Outcome(*pair) for pair in zip(images, label_paths(images, out), strict=True)]
-    if "scales" in options:
-        checked_scales(options["scales"], 0, MULTI_SCALE_LIMIT)
     if pixel_size is not None:
         pixel_size = validate_pixel_size(pixel_size)
+    options |= {"scales": options.get("scales", "auto"), "diameter": in_pixels(diameter, pixel_size)}
+    if options["scales"] != "auto" or diameter is not None:  # the same for all
+        choose_size([], lambda *part: None, (1, 1), options["scales"], options["diameter"])
     if gpu_memory is not None:
         options["memory"] = parse_bytes(gpu_memory) / 2**30
-    config = PostprocessConfig.named(postprocess)
     models = (model,) if isinstance(model, (MAUNet, str, Path)) else tuple(model or ())
+    config = settings_of(as_models(models) if models else [], postprocess)
     wanted = ("tiff", *parse_formats(export), *["overlay"] * overlay, *["cells"] * table)
     limit = None if memory is None else parse_bytes(memory)
     made = made_by(models, config, options)

@@ -15,7 +15,8 @@ from maunet_lite.scale.batch.one_image import Outcome
 
 SECONDS = [f"seconds_{stage}" for stage in ("read", "network", "postprocess", "write")]
 COUNTS = ["cells", "height", "width"]
-COLUMNS = ["image", "status", *COUNTS, *SECONDS, "reason", "labels"]
+SIZES = ["diameter", "scale"]  # of the cells in pixels; at which the network saw the image, first of several
+COLUMNS = ["image", "status", *COUNTS, *SIZES, *SECONDS, "reason", "labels"]
 
 
 def write_tables(out: Path, items: Sequence[Outcome]) -> None:
@@ -52,7 +53,8 @@ def _row(item: Outcome) -> dict[str, Any]:
             cells = sum(1 for _ in file) - 1  # under the header
     return {
         "image": item.image.name, "status": item.status, "cells": cells, "height": item.height,
-        "width": item.width, "reason": item.reason, "labels": item.labels.name,
+        "width": item.width, "diameter": item.size and item.size.diameter,
+        "scale": item.size and item.size.scales[0], "reason": item.reason, "labels": item.labels.name,
         **{f"seconds_{stage}": seconds for stage, seconds in item.seconds.items()},
     }  # fmt: skip
 
@@ -63,7 +65,7 @@ def merge(before: pd.DataFrame, now: pd.DataFrame, out: Path) -> pd.DataFrame:
     Rows of images that are no part of this run stay as long as their label maps do.
     """
     before, now = (table.set_index("labels", drop=False) for table in (before, now))
-    numbers = COUNTS + SECONDS
+    numbers = COUNTS + SIZES + SECONDS
     before[numbers], now[numbers] = (table[numbers].astype(float) for table in (before, now))
     kept = now["status"].isin(["skipped", "completed"])
     now[numbers] = now[numbers].fillna(before[numbers].reindex(now.index[kept]))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,8 @@ class Job(NamedTuple):
     model: Model | Sequence[Model]
     config: PostprocessConfig
     memory: int  # bytes for each process
-    looks: dict[str, Any]  # how a `SlideNetwork` looks at the slide
+    size: dict[str, Any]  # scales and diameter, as in `inference.predict_sized`
+    looks: dict[str, Any]  # how else a `SlideNetwork` looks at the slide
 
 
 def begin(
@@ -45,7 +47,8 @@ def begin(
     Returns
     -------
     dict
-        asked (digest of the job), id, scaling, yardstick, overlap, halo, block.
+        asked (digest of the job), id, scaling, diameter (None: unknown), scales, yardstick, overlap, halo,
+        block.
     """
     work, asked = WorkFolder(job.out), fingerprint(job, slide)
     known = work.journal() if resume else None
@@ -54,7 +57,8 @@ def begin(
         return known
     way = intensity_of(as_models(job.model))
     scaling = slide_scaling(slide, way, progress)
-    network = SlideNetwork(slide, job.model, scaling, **job.looks)
+    size = survey.find_size(slide, job.model, scaling, **job.size, looks=job.looks)
+    network = SlideNetwork(slide, job.model, scaling, scales=size.scales, **job.looks)
     yardstick, extent = survey.take_sample(network, job.config)
     overlap = survey.choose_overlap(extent) if overlap is None else overlap
     if overlap < 1:
@@ -62,16 +66,17 @@ def begin(
     halo = survey.choose_halo(overlap, yardstick.width, job.config)
     if block is None:
         block = survey.choose_block(job.memory, slide, halo, network.heads.n_maps)
+    diameter = None if math.isnan(size.diameter) else size.diameter
     work.begin(
-        {"asked": asked, "id": secrets.token_hex(8), "scaling": scaling, "yardstick": yardstick,
-         "overlap": overlap, "halo": halo, "block": block}
+        {"asked": asked, "id": secrets.token_hex(8), "scaling": scaling, "diameter": diameter,
+         "scales": size.scales, "yardstick": yardstick, "overlap": overlap, "halo": halo, "block": block}
     )  # fmt: skip
     return work.journal()  # as another run would read it
 
 
 def fingerprint(job: Job, slide: Slide) -> str:
     """Return a digest of all that the labels depend on: another one means another job."""
-    made = provenance.made_by(job.model, job.config, job.looks)
+    made = provenance.made_by(job.model, job.config, job.size | job.looks)
     if isinstance(job.source, Path):
         image: Any = provenance.identify(job.source)
     else:
@@ -89,9 +94,9 @@ class Blocks:
         self.job, self.work = job, WorkFolder(job.out)
         self.grid = BlockGrid(slide.shape, journal["block"], journal["halo"])
         self.yardstick = Yardstick(*journal["yardstick"])
-        keep = int(job.memory * survey.KEPT)
+        looks = {"keep": int(job.memory * survey.KEPT), "scales": journal["scales"], **job.looks}
         scaling = Scaling(*journal["scaling"])
-        self.network = SlideNetwork(slide, job.model, scaling, keep=keep, **job.looks)
+        self.network = SlideNetwork(slide, job.model, scaling, **looks)
 
     def todo(self) -> list[Block]:
         """Return the blocks that are not finished."""

@@ -9,6 +9,7 @@ In NumPy terms the result is that of ``segment(image)``, for cells smaller than 
 memory that does not grow with the image.
 """
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from maunet_lite.inference import Model, parse_bytes
+from maunet_lite.inference import Model, as_models, parse_bytes, settings_of
 from maunet_lite.postprocessing import PostprocessConfig
 from maunet_lite.scale.pool import Pool
 from maunet_lite.scale.reading.open import open_slide
@@ -49,6 +50,9 @@ class SlideResult:
         Blocks that an earlier run had finished.
     block, overlap : int
         Side of a block, and the size up to which cells at seams are the same as without seams, in pixels.
+    diameter, scale : float
+        Of the cells in pixels, as estimated or given (NaN: neither), and at which the network saw the image,
+        the first of several.
     seconds : float
         Of this run.
     """
@@ -61,6 +65,8 @@ class SlideResult:
     resumed: int
     block: int
     overlap: int
+    diameter: float
+    scale: float
     seconds: float
 
 
@@ -88,8 +94,9 @@ def segment_slide(
     source: str | Path | np.ndarray | Slide, out: str | Path, model: Model | Sequence[Model] = "lite", *,
     memory: str | int = "4GiB", gpu_memory: str | int | None = None, block: int | None = None,
     overlap: int | None = None, postprocess: str | PostprocessConfig = "default",
-    scales: Sequence[float] = (1.0,), device: str | torch.device = "auto", window: int | None = None,
-    empty: float = EMPTY, resume: bool = True, pool: Pool | None = None, progress: bool = True,
+    scales: Sequence[float] | str = "auto", diameter: float | None = None,
+    device: str | torch.device = "auto", window: int | None = None, empty: float = EMPTY,
+    resume: bool = True, pool: Pool | None = None, progress: bool = True,
     watch: Callable[[Step], None] | None = None, description: str | None = None,
 ) -> SlideResult:  # fmt: skip
     """Segment an image of any size, block by block, within a budget of memory.
@@ -105,7 +112,9 @@ def segment_slide(
         ``.zarr`` (OME-Zarr labels with a pyramid; extra ``[scale]``) or ``.tif``/``.tiff`` (tiled,
         compressed). Ids are 1 … N in reading order. While the job runs, ``NAME.unfinished`` lies beside it.
     model, scales, device
-        As in `inference.segment`.
+        As in `inference.segment`; the size of the cells is estimated once, for the whole image.
+    diameter : float, optional
+        Diameter of the cells in pixels, instead of an estimate.
     memory : str or int
         What this process may take in all, such as ``"4GiB"``; with a pool, all workers together. It decides
         on the size of the blocks.
@@ -158,15 +167,16 @@ def segment_slide(
     began, out = time.perf_counter(), Path(out)
     if out.suffix.lower() not in (".zarr", ".tif", ".tiff"):
         raise ValueError(f"{out}: label maps of slides end in .zarr, .tif or .tiff")
-    config = PostprocessConfig.named(postprocess)
+    config = settings_of(as_models(model), postprocess)
     elsewhere = pool is not None and type(pool) is not Pool
     share = parse_bytes(memory) // (pool.n_workers if elsewhere else 1)
     looks = {
-        "scales": tuple(scales), "device": str(device), "window": window, "empty": empty,
+        "device": str(device), "window": window, "empty": empty,
         "gpu_memory": None if gpu_memory is None else parse_bytes(gpu_memory) / 2**30,
     }  # fmt: skip
     where = Path(source).resolve() if isinstance(source, (str, Path)) else source
-    job = Job(where, out.resolve(), model, config, share, looks)
+    size = {"scales": scales if isinstance(scales, str) else tuple(scales), "diameter": diameter}
+    job = Job(where, out.resolve(), model, config, share, size, looks)
     opened = nullcontext(source) if isinstance(source, Slide) else open_slide(source, memory=memory)
     with opened as slide:
         journal = begin(job, slide, block, overlap, resume, progress)
@@ -188,5 +198,7 @@ def segment_slide(
         cells, skipped = here.join(progress, description)
     if progress:
         tqdm.write(f"{cells} cells: {out}", file=sys.stderr)
-    block, overlap, seconds = here.grid.block, journal["overlap"], time.perf_counter() - began
-    return SlideResult(out, cells, slide.shape, total, skipped, resumed, block, overlap, seconds)
+    return SlideResult(
+        out, cells, slide.shape, total, skipped, resumed, here.grid.block, journal["overlap"],
+        journal["diameter"] or math.nan, journal["scales"][0], time.perf_counter() - began,
+    )  # fmt: skip

@@ -2,8 +2,9 @@
 
 The mean width and area of the cells and the largest values of the distance field, which the post-processing
 takes from an image as a whole, would differ from block to block, and seams would show. They are measured
-once, on regions spread over the slide. From them follows how far blocks overlap, and from the memory how
-large they are. A run that goes on where another was stopped finds all of it in the journal.
+once, on regions spread over the slide; and so is the size at which the network sees it. From them follows
+how far blocks overlap, and from the memory how large they are. A run that goes on where another was stopped
+finds all of it in the journal.
 """
 
 import math
@@ -13,10 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import find_objects
+from torch import Tensor
 
+from maunet_lite import inference
 from maunet_lite import postprocessing as post
-from maunet_lite.inference import current_memory, show_bytes
+from maunet_lite.inference import Model, Size, current_memory, show_bytes
 from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
+from maunet_lite.preprocessing import Scaling
 from maunet_lite.scale.reading.slide import Slide
 from maunet_lite.scale.slides.maps import Region, SlideNetwork
 
@@ -32,6 +36,20 @@ class Sample(NamedTuple):
 
     yardstick: Yardstick
     extent: float
+
+
+def find_size(
+    slide: Slide, models: Model | Sequence[Model], scaling: Scaling, scales: Sequence[float] | str,
+    diameter: float | None, looks: dict[str, Any],
+) -> Size:  # fmt: skip
+    """Choose the scale at which networks see a slide, as `inference.predict_sized` does for a whole image."""
+
+    def region(rows: slice, columns: slice) -> Tensor:
+        return inference.to_planes(slide.read(rows, columns), scaling=scaling)
+
+    how = {"window": looks["window"], "device": looks["device"], "memory": looks["gpu_memory"]}
+    networks = inference.as_models(models)
+    return inference.choose_size(networks, region, slide.shape, scales, diameter, **how)
 
 
 def measure_sample(maps: Sequence[Maps], config: PostprocessConfig, whole: bool) -> Sample:

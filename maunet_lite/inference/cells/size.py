@@ -1,0 +1,228 @@
+"""How large are the cells? Asked before an image is segmented.
+
+A network knows cells of some sizes best. It looks at windows of the image at several scales, an octave apart.
+At the right one it is sure of itself: pixels belong clearly to cells or to the background, and the distance
+field is that of the cells which the post-processing finds. Where cells are too large or too small it is not.
+The surest look measures the cells (:func:`estimate_size`).
+
+The looks cost little: a coarse one has few pixels, and a fine one is taken where the coarse ones saw most
+cells. A slide is asked in the same way as an image in memory, so both give the same size.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from maunet_lite.postprocessing import Maps, Runs, segment
+from maunet_lite.preprocessing import distance_field
+
+# Numbers measured with the shipped weights on the validation split: `python -m benchmarks.size` prints what
+# they bring. All are pixels of the network's input, unless they are shares or scales.
+TYPICAL = 28.0  # diameter of cells that it segments best
+KNOWN = (16.0, 42.0)  # of cells that it segments as well: the image stays as it is
+TOLERATED = (10.0, 56.0)  # the same, unless another look is surer by more than …
+MARGIN = 0.06
+TARGET = 38.0  # as TYPICAL, for estimates, which lean to the larger cells
+ZOOMS = (1 / 16, 3.0)  # no image is seen smaller or larger than this
+SCALES = {0.25: 0.5, 0.5: 0.45, 1.0: 0.35, 2.0: 0.3}  # of the looks: share of the image's side that each sees
+WINDOWS = (160, 320)  # least and largest side of a look
+SMALLEST = 16  # no look is taken at less
+FEWEST_PIXELS = 12  # of a cell that counts
+UNSURE = (0.1, 0.9)  # probabilities of the foreground that are neither yes nor no
+
+Region = Callable[[slice, slice], Tensor]  # rows, columns → (C, h, w), normalised
+Look = Callable[[Tensor, float], Maps]  # (C, h, w), scale → maps of the size at which the network saw it
+
+
+class Seen(NamedTuple):
+    """What a look at one scale found.
+
+    Attributes
+    ----------
+    scale : float
+        Of the look, relative to the image.
+    diameter : float
+        Of the cells found, in pixels of the image; NaN if there are none.
+    certainty : float
+        From about -1 to 1; -inf without cells.
+    maps : Maps or None
+        Of the whole image at scale 1, if that is what it saw: they need not be computed again.
+    """
+
+    scale: float
+    diameter: float
+    certainty: float
+    maps: Maps | None = None
+
+
+class Size(NamedTuple):
+    """How large the cells of an image are, and at which scales the network is to see it.
+
+    Attributes
+    ----------
+    diameter : float
+        Pixels of the image; NaN if unknown.
+    scales : tuple of float
+        One, if it was chosen by size.
+    looks : tuple of Seen
+        From coarse to fine.
+    """
+
+    diameter: float = math.nan
+    scales: tuple[float, ...] = (1.0,)
+    looks: tuple[Seen, ...] = ()
+
+    @property
+    def maps(self) -> Maps | None:
+        """Maps of the whole image, if one of the looks made those that are asked for."""
+        found = (seen.maps for seen in self.looks if seen.maps is not None)
+        return next(found, None) if self.scales == (1.0,) else None
+
+    def sentence(self) -> str:
+        """Say in one line what was found and chosen.
+
+        Examples
+        --------
+        >>> Size(104.2, (0.25,)).sentence()
+        'cells of about 104 pixels: seen at 0.25 of the size of the image'
+        """
+        cells = "cells" if math.isnan(self.diameter) else f"cells of about {self.diameter:.3g} pixels"
+        scales = ", ".join(f"{scale:.2g}" for scale in self.scales)
+        return f"{cells}: seen at {scales} of the size of the image"
+
+
+def scale_for(diameter: float) -> float:
+    """Return the scale at which cells of `diameter` pixels have a size that the network knows.
+
+    Examples
+    --------
+    >>> [round(scale_for(d), 2) for d in (104, 30, 13)]
+    [0.27, 1.0, 2.15]
+    """
+    if not 0 < diameter < math.inf:
+        raise ValueError(f"diameter is {diameter}; expected that of the cells in pixels, a positive number")
+    return 1.0 if KNOWN[0] <= diameter <= KNOWN[1] else float(np.clip(TYPICAL / diameter, *ZOOMS))
+
+
+def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
+    """Estimate the diameter of the cells of an image, and the scale at which the network is to see it.
+
+    Parameters
+    ----------
+    look : callable
+        Takes a part of the image, (C, h, w), and a scale, and returns the network's maps of it,
+        ``(round(h * scale), round(w * scale))``.
+    region : callable
+        Gives rows and columns of the image, normalised as a whole.
+    shape : (int, int)
+        (H, W) of the image.
+
+    Returns
+    -------
+    Size
+        The diameter as of disks of equal area: the median, weighted towards large cells, lest specks decide.
+
+    Examples
+    --------
+    A network that finds what is bright, and that is sure if the squares it sees measure 10 to 30 pixels:
+
+    >>> def look(part, scale):
+    ...     bright = F.interpolate(part[None], scale_factor=scale)[0, 0].numpy() > 0.5
+    ...     interior = bright * np.float32(0.99 if 10 < np.sqrt(bright.sum() / 4) < 30 else 0.75)
+    ...     return Maps(np.stack([1 - interior, interior]), interior)
+    >>> image = Tensor(np.kron(np.eye(4) > 0, np.ones((100, 100))))[None]
+    >>> size = estimate_size(look, lambda rows, columns: image[:, rows, columns], (400, 400))
+    >>> round(size.diameter), round(size.scales[0], 2)
+    (113, 0.29)
+    """
+    looks: list[Seen] = []
+    where: np.ndarray | None = None  # (row, column) around which a window is taken
+    for scale in sorted(SCALES):
+        side = _side(shape, scale)
+        if min(*shape, side) * scale < SMALLEST and scale < 1:
+            continue
+        where = _busiest(region, shape, side) if where is None else where
+        rows, columns = (_around(at, side, n) for at, n in zip(where, shape, strict=True))
+        part = region(rows, columns)
+        maps = look(part, scale)
+        shares = _crowded(maps.probabilities[0])
+        where = np.array([rows.start, columns.start]) + shares * part.shape[1:]
+        looks.append(_measured(maps, scale, whole=scale == 1 and max(shape) <= side))
+        if scale >= 1 and looks[-1].diameter * scale > KNOWN[0] and looks[-1].certainty > 0:
+            break  # cells are large enough already
+    best = max(looks, key=lambda seen: seen.certainty)
+    return Size(best.diameter, (_chosen(best, looks),), tuple(looks))
+
+
+def _chosen(best: Seen, looks: Sequence[Seen]) -> float:
+    """Return the scale half-way between what the size asks for and where the network is surest."""
+    if math.isnan(best.diameter) or KNOWN[0] <= best.diameter <= KNOWN[1]:
+        return 1.0
+    as_it_is = max((seen.certainty for seen in looks if seen.scale == 1), default=-math.inf)
+    if TOLERATED[0] <= best.diameter <= TOLERATED[1] and as_it_is > best.certainty - MARGIN:
+        return 1.0
+    return float(np.clip(math.sqrt(TARGET / best.diameter * best.scale), *ZOOMS))
+
+
+def _side(shape: tuple[int, int], scale: float) -> int:
+    """Return the side of the window that a look sees, in pixels of the image."""
+    if max(shape) * scale <= WINDOWS[1] and scale <= 1:
+        return max(shape)
+    share = float(np.clip(SCALES[scale] * math.sqrt(math.prod(shape)), *WINDOWS))
+    return math.ceil(share / scale)
+
+
+def _around(middle: float, side: int, length: int) -> slice:
+    """Return `side` pixels of an axis around a place, or all of a shorter one."""
+    start = int(np.clip(round(middle) - side // 2, 0, max(0, length - side)))
+    return slice(start, min(start + side, length))
+
+
+def _busiest(region: Region, shape: tuple[int, int], side: int) -> np.ndarray:
+    """Return the middle of the window with most contrast, of up to 3 × 3 spread over the image."""
+    axes = [
+        np.linspace(side / 2, n - side / 2, min(3, -(-n // side))) if n > side else [n / 2] for n in shape
+    ]
+    places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    if len(places) == 1:
+        return places[0]
+
+    def contrast(place: np.ndarray) -> float:
+        part = region(*(_around(at, side, n) for at, n in zip(place, shape, strict=True)))
+        return float(F.avg_pool2d(part, 4).std())  # means: cells differ, noise cancels out
+
+    return max(places, key=contrast)
+
+
+def _crowded(background: np.ndarray) -> np.ndarray:
+    """Return where, as a share of height and width, a window half as large holds most foreground."""
+    box = [max(1, min(background.shape) // 2)] * 2
+    crowd = cv2.boxFilter(1 - background, -1, box, borderType=cv2.BORDER_CONSTANT)
+    return (np.array(np.unravel_index(crowd.argmax(), crowd.shape)) + 0.5) / crowd.shape
+
+
+def _measured(maps: Maps, scale: float, whole: bool) -> Seen:
+    """Measure the cells in the maps of a look, and how sure the network is of them."""
+    labels = segment(maps, keep_steps=False).labels
+    areas = Runs.of(labels).areas(int(labels.max()))[1:].astype(float)
+    areas = areas[areas >= FEWEST_PIXELS]
+    kept = maps if whole else None
+    if not areas.size:
+        return Seen(scale, math.nan, -math.inf, kept)
+    area = math.sqrt(np.median(areas) * (areas**2).sum() / areas.sum())
+    return Seen(scale, math.sqrt(4 / math.pi * area) / scale, _certainty(maps, labels), kept)
+
+
+def _certainty(maps: Maps, labels: np.ndarray) -> float:
+    """Tell how sure the network is of the cells that it sees."""
+    cells, foreground = labels > 0, 1 - maps.probabilities[0]
+    certainty = maps.probabilities[1:3].sum(axis=0)[cells].mean()
+    certainty -= ((foreground > UNSURE[0]) & (foreground < UNSURE[1])).mean()
+    if maps.distance is not None:
+        certainty -= np.abs(maps.distance.clip(0, 1) - distance_field(labels))[cells].mean()
+    return float(certainty)

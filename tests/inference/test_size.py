@@ -1,0 +1,136 @@
+"""The size of cells: estimated, given, and what the network then sees."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from maunet_lite.data import simulate
+from maunet_lite.evaluation.metrics import match_cells
+from maunet_lite.inference.cells.segment import (
+    advice,
+    predict_sized,
+    segment,
+)
+from maunet_lite.inference.cells.size import KNOWN, Size, estimate_size, scale_for
+from maunet_lite.inference.predict import predict
+from maunet_lite.network.checkpoints import load_model
+from maunet_lite.network.maunet import build_model
+from maunet_lite.postprocessing.config import PostprocessConfig
+from maunet_lite.postprocessing.maps import Maps
+from maunet_lite.postprocessing.segment import segment as postprocess
+
+
+@pytest.fixture(scope="module")
+def lite():
+    return load_model("lite")
+
+
+@pytest.fixture(scope="module")
+def nuclei():
+    rng = np.random.default_rng(3)
+    return simulate("fluorescence", (200, 240), rng=rng, variant="nuclei", n_cells=30, cell_diameter=26)
+
+
+def zoomed(image: np.ndarray, zoom: float, how: int = cv2.INTER_AREA) -> np.ndarray:
+    return cv2.resize(image, [round(n * zoom) for n in image.shape[1::-1]], interpolation=how)
+
+
+def squares(side: int, shape: tuple[int, int]) -> np.ndarray:
+    """White squares as far apart as they are wide."""
+    rows, columns = np.indices(shape)
+    return ((rows // side % 2 == 1) & (columns // side % 2 == 1)).astype(np.float32)
+
+
+def ideal_look(best: tuple[float, float], seen: list):
+    """Return a look that finds what is bright, and that is sure if squares of known side measure `best`."""
+
+    def look(part: torch.Tensor, scale: float) -> Maps:
+        shape = [max(1, round(n * scale)) for n in part.shape[:0:-1]]
+        bright = cv2.resize(part[0].numpy(), shape, interpolation=cv2.INTER_AREA) > 0.5
+        runs = np.diff(np.flatnonzero(np.diff(bright.astype(int), axis=1).any(axis=0)))
+        side = np.median(runs) if runs.size else 0
+        interior = bright * np.float32(0.99 if best[0] < side < best[1] else 0.72)
+        seen.append((scale, part.shape[1:]))
+        return Maps(np.stack([1 - interior, interior]), None)
+
+    return look
+
+
+@pytest.mark.parametrize("side", [8, 20, 60, 100])
+def test_squares_are_measured_and_brought_to_a_known_size(side):
+    image, seen = squares(side, (640, 700)), []
+    plane = torch.from_numpy(image)[None]
+    size = estimate_size(ideal_look((11, 26), seen), lambda *part: plane[(slice(None), *part)], image.shape)
+    assert size.diameter == pytest.approx(side * np.sqrt(4 / np.pi), rel=0.25)
+    assert KNOWN[0] * 0.7 < size.diameter * size.scales[0] < KNOWN[1] * 1.5
+    assert sum(h * w * scale**2 for scale, (h, w) in seen) < image.size  # less than a pass
+
+
+def test_cells_in_a_corner_of_a_large_image_are_found():
+    image = np.zeros((4000, 3000), np.float32)
+    image[2800:, 2000:] = squares(20, (1200, 1000))
+    plane, seen = torch.from_numpy(image)[None], []
+    size = estimate_size(ideal_look((11, 26), seen), lambda *part: plane[(slice(None), *part)], image.shape)
+    assert size.diameter == pytest.approx(20 * np.sqrt(4 / np.pi), rel=0.25)
+    assert sum(h * w * scale**2 for scale, (h, w) in seen) < image.size / 20
+
+
+def test_nothing_to_see_leaves_the_image_as_it_is(lite):
+    for shape in ((1, 1), (9, 400), (60, 50)):
+        _, size = predict_sized(lite, np.zeros(shape, np.uint8), device="cpu")
+        assert size.scales == (1.0,)
+        assert np.isnan(size.diameter)
+
+
+@pytest.mark.parametrize("zoom", [0.3, 1.0, 3.0])
+def test_a_network_finds_cells_of_any_size(zoom, lite, nuclei):
+    image, truth = zoomed(nuclei.image, zoom), zoomed(nuclei.labels, zoom, cv2.INTER_NEAREST)
+    labels = segment(image, lite, device="cpu")
+    assert labels.shape == image.shape
+    assert labels.dtype == np.int32
+    assert match_cells(truth, labels).f1 > 0.75
+    as_it_is = postprocess(predict(lite, image, device="cpu")).labels
+    if zoom != 1:
+        assert match_cells(truth, as_it_is).f1 < match_cells(truth, labels).f1 - 0.1
+    else:
+        np.testing.assert_array_equal(labels, as_it_is)
+
+
+def test_a_diameter_replaces_the_estimate(lite, nuclei):
+    _, size = predict_sized(lite, nuclei.image, diameter=46.7, device="cpu")
+    assert size == Size(46.7, (28 / 46.7,))
+    by_hand = predict(lite, nuclei.image, (28 / 46.7,), device="cpu")
+    np.testing.assert_array_equal(
+        segment(nuclei.image, lite, "cpu", diameter=23.35, pixel_size=0.5),
+        postprocess(by_hand).labels,
+    )
+    with pytest.raises(ValueError, match="diameter sets the scale"):
+        segment(nuclei.image, lite, scales=(1.5,), diameter=30)
+    with pytest.raises(ValueError, match="diameter is -3"):
+        segment(nuclei.image, lite, diameter=-3)
+    with pytest.raises(ValueError, match="pixel_size is 0"):
+        segment(nuclei.image, lite, diameter=3, pixel_size=0)
+    with pytest.raises(ValueError, match=r"scales is 'big'; expected \"auto\""):
+        segment(nuclei.image, lite, scales="big")
+
+
+def test_only_networks_that_say_so_are_shown_another_size(nuclei):
+    paper, image = build_model("lite"), zoomed(nuclei.image[:60, :70], 5)
+    assert paper.settings == {}
+    _, size = predict_sized([paper, load_model("lite")], image, device="cpu")
+    assert size == Size()  # all of an ensemble must say so
+    assert scale_for(104) == pytest.approx(28 / 104)
+
+
+def test_what_to_try_is_said(lite, nuclei):
+    noise = np.random.default_rng(0).normal(100, 3, (80, 90)).astype(np.uint8)
+    with pytest.warns(UserWarning, match="no cells were found.*--diameter.*channel"):
+        assert not segment(noise, lite, "cpu", postprocess=PostprocessConfig(foreground=0)).any()
+    cell = np.zeros((200, 200), np.int32)
+    cell[20:180, 20:180] = 1
+    assert "measure 181 pixels, but the network knows 10 to 56" in advice(cell, Size(), [lite])
+    assert advice(cell, Size(181.0, (0.2,)), [lite]) == ""
+    assert advice(cell, Size(), [build_model("lite")]) == ""  # nobody knows what it knows
