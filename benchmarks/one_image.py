@@ -23,7 +23,7 @@ from typing import Any
 FIELD = 512  # side of the simulated fields that images are laid out from
 STAGES = ("start", "read", "network", "postprocessing", "write")
 WATCHED = [  # where the parts of `segment_slide` are looked up, and the stage that each counts for
-    ("scale.reading.slide", "Slide.read", "read"),
+    ("data.reading.slide", "Slide.read", "read"),
     ("scale.slides.job", "slide_scaling", "read"),
     ("scale.slides.maps", "SlideNetwork.maps", "network"),
     ("scale.slides.survey", "take_sample", "postprocessing"),

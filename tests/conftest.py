@@ -38,7 +38,7 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import numpy as np
     import pandas as pd
 
-    from maunet_lite.data.images import write_image, write_labels
+    from maunet_lite.data import write_image, write_labels
 
     folder = tmp_path_factory.mktemp("disks")
     rows, columns = np.mgrid[:80, :96]

@@ -54,7 +54,7 @@ def test_every_arrow_leads_down_and_takes_a_public_name():
     ("code", "fault"),
     [
         ("from maunet_lite.training import train", "does not lead down"),
-        ("from maunet_lite.scale import open_slide", "does not lead down"),  # a room of the same floor
+        ("from maunet_lite.scale import open_pool", "does not lead down"),  # a room of the same floor
         ("def f():\n    import maunet_lite.cli", "does not lead down"),
         ("from maunet_lite import course", "does not lead down"),
         ("from maunet_lite.data.images import read_image", "not through the door"),

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from maunet_lite.data import simulate
-from maunet_lite.data.folder import load_dataset
+from maunet_lite.data import load_dataset, simulate
 from maunet_lite.features.mean_features import mean_features
 from maunet_lite.inference.cells.segment import segment
 from maunet_lite.inference.predict import predict

@@ -11,20 +11,22 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "catalogue.downloads": ["get"],
         "catalogue.entries": ["CATALOGUE", "data_home", "format_catalogue"],
+        "amounts": ["parse_bytes", "show_bytes"],
         "checks": [
             "DatasetError", "ImageError", "LabelError",
             "validate_image", "validate_labels", "validate_pixel_size",
         ],
-        "folder": ["CellDataset", "Sample", "load_dataset"],
-        "images": [
-            "IMAGE_SUFFIXES", "atomic_path", "read_image", "read_labels", "write_image", "write_labels",
-        ],
-        "problems": ["check_folder"],
+        "dataset.folder": ["CellDataset", "Sample", "load_dataset"],
+        "dataset.problems": ["check_folder"],
+        "reading.images": ["IMAGE_SUFFIXES", "read_image", "read_labels"],
+        "reading.open": ["image_size", "is_zarr", "open_slide", "require_zarr"],
+        "reading.slide": ["Slide", "covered", "shared", "tiles_of"],
         "simulation.extra": ["EXTRA_KINDS", "simulate_extra"],
         "simulation.fields": ["blur", "illumination", "smooth_noise", "specks"],
         "simulation.folder": ["simulate_dataset", "simulate_extra_dataset"],
         "simulation.pictures": ["MODALITIES", "VARIANTS", "Simulated", "simulate"],
         "simulation.layout.scene": ["place_cells"],
         "simulation.layout.shapes": ["round_outline"],
+        "writing": ["atomic_path", "write_image", "write_labels"],
     },
 )  # fmt: skip

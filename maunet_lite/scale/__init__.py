@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "slides.blocks": ["Block", "BlockGrid"],
         "slides.maps": ["SlideNetwork"],
         "pool": ["open_pool"],
-        "reading.open": ["needs_blocks", "open_slide"],
+        "memory": ["needs_blocks"],
         "slides.survey": ["measure_sample"],
         "slides.segment": ["Step", "segment_slide"],
     },

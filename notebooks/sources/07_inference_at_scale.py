@@ -72,8 +72,9 @@ from skimage.color import rgb2hed
 from skimage.data import immunohistochemistry
 from skimage.transform import rescale
 
+from maunet_lite.data import parse_bytes, show_bytes
 from maunet_lite.evaluation import otsu_watershed
-from maunet_lite.inference import current_memory, parse_bytes, plan_axis, show_bytes
+from maunet_lite.inference import current_memory, plan_axis
 from maunet_lite.postprocessing import PostprocessConfig, segment as segment_maps
 from maunet_lite.preprocessing import normalize
 from maunet_lite.scale import segment_slide

@@ -95,7 +95,7 @@ from maunet_lite.course.figures.own_images import leave_folder, photograph_exper
 from maunet_lite.course.figures.plates import describe_plate
 
 ml.seed_everything(SEED)
-logging.getLogger("maunet_lite.data.images").setLevel(logging.ERROR)  # it would give section 1 away
+logging.getLogger("maunet_lite.data.reading").setLevel(logging.ERROR)  # it would give section 1 away
 WORK = Path(tempfile.mkdtemp(prefix="own-images-"))
 MESSY = leave_folder(WORK / "from the microscope", SEED, wells=5)
 plate = describe_plate(  # your values are looked at now, not after the training

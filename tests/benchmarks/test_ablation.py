@@ -13,8 +13,7 @@ import pytest
 from benchmarks import ablation
 from benchmarks.ablation import Row, configuration, rows, train_row
 from benchmarks.candidates import CANDIDATES, LIMIT, parameters
-from maunet_lite.data.folder import CellDataset, load_dataset
-from maunet_lite.data.images import write_image, write_labels
+from maunet_lite.data import CellDataset, load_dataset, write_image, write_labels
 
 GROUPS = ["4", "5", "7", "curve", "budget", "differences"]
 OPTIONS = Namespace(data="cells", steps=7, device="cpu", precision="float32", out=Path("runs"))

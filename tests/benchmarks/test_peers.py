@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import peers
-from maunet_lite.data.folder import CellDataset, load_dataset
+from maunet_lite.data import CellDataset, load_dataset
 from maunet_lite.evaluation.scoreboard import summary
 
 COPY_THE_TRUTH = """

@@ -22,7 +22,7 @@ from maunet_lite.course.figures.features import (
     thumbnail,
 )
 from maunet_lite.course.figures.features_explorer import CARD, PLANE, SPACE, FeatureExplorer, bars, diagram
-from maunet_lite.data.folder import Sample
+from maunet_lite.data import Sample
 from maunet_lite.features.plots import modality_colors
 from maunet_lite.features.space import Features, Head, pca
 

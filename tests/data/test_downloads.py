@@ -18,12 +18,11 @@ import pytest
 import tifffile
 
 from maunet_lite import __version__
+from maunet_lite.data import check_folder, load_dataset
 from maunet_lite.data.catalogue import downloads
 from maunet_lite.data.catalogue.downloads import get, with_validation
 from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS
 from maunet_lite.data.checks import DatasetError
-from maunet_lite.data.folder import load_dataset
-from maunet_lite.data.problems import check_folder
 
 CELLS = np.array([[1, 1, 0, 0, 0], [0, 0, 0, 5, 5], [0, 0, 0, 5, 5]], dtype=np.uint16)
 

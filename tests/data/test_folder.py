@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from maunet_lite.data import CellDataset, check_folder, load_dataset, write_image, write_labels
 from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, data_home, format_catalogue
 from maunet_lite.data.checks import DatasetError
-from maunet_lite.data.folder import CellDataset, load_dataset
-from maunet_lite.data.images import write_image, write_labels
-from maunet_lite.data.problems import check_folder
-from maunet_lite.data.table import label_files, read_listing, read_table
+from maunet_lite.data.dataset.table import label_files, read_listing, read_table
 
 CELLS = np.array([[1, 1, 0, 0], [0, 0, 5, 5]])
 

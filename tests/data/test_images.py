@@ -14,8 +14,7 @@ import tifffile
 from PIL import Image
 from skimage.measure import label
 
-from maunet_lite.data.checks import ImageError, LabelError, validate_image, validate_labels
-from maunet_lite.data.images import (
+from maunet_lite.data import (
     IMAGE_SUFFIXES,
     atomic_path,
     read_image,
@@ -23,6 +22,7 @@ from maunet_lite.data.images import (
     write_image,
     write_labels,
 )
+from maunet_lite.data.checks import ImageError, LabelError, validate_image, validate_labels
 
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:

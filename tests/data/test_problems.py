@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from maunet_lite.data import simulate_dataset
-from maunet_lite.data.images import write_image, write_labels
-from maunet_lite.data.problems import Problem, advise, check_folder
+from maunet_lite.data import simulate_dataset, write_image, write_labels
+from maunet_lite.data.dataset.problems import Problem, advise, check_folder
 
 IMAGE = np.arange(12, dtype=np.uint8).reshape(3, 4)
 CELLS = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 5, 5]], dtype=np.int32)

@@ -16,13 +16,14 @@ from maunet_lite.data import (
     VARIANTS,
     Simulated,
     check_folder,
+    read_image,
+    read_labels,
     simulate,
     simulate_dataset,
     simulate_extra,
     simulate_extra_dataset,
 )
 from maunet_lite.data.checks import validate_labels
-from maunet_lite.data.images import read_image, read_labels
 from maunet_lite.data.simulation.fields import blur, illumination, smooth_noise, specks
 from maunet_lite.data.simulation.folder import split_names
 from maunet_lite.data.simulation.layout.crowds import pack_rods, tile_cells, whole_pieces

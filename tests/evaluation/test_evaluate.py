@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from maunet_lite.data import load_dataset, write_image, write_labels
 from maunet_lite.data.checks import ImageError, LabelError
-from maunet_lite.data.folder import load_dataset
-from maunet_lite.data.images import write_image, write_labels
 from maunet_lite.evaluation.baseline import otsu_watershed
 from maunet_lite.evaluation.errors import errors
 from maunet_lite.evaluation.evaluate import baseline, evaluate, evaluate_folder, tolerance_seconds

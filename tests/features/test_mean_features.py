@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from maunet_lite.data.folder import Sample
+from maunet_lite.data import Sample
 from maunet_lite.features.mean_features import class_head, layers, mean_features
 from maunet_lite.features.space import Features
 from maunet_lite.network.maunet import Output, build_model

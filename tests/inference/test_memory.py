@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maunet_lite.inference.memory import current_memory, parse_bytes, peak_memory, show_bytes
+from maunet_lite.data import parse_bytes, show_bytes
+from maunet_lite.inference.memory import current_memory, peak_memory
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from maunet_lite.data import read_image
 from maunet_lite.data.checks import ImageError
-from maunet_lite.data.images import read_image
 from maunet_lite.evaluation.metrics import match_cells
 from maunet_lite.inference import ensembles, memory, prepared
 from maunet_lite.inference.cells.segment import segment

@@ -13,7 +13,7 @@ from scipy import ndimage
 from skimage.morphology import local_minima
 from skimage.segmentation import find_boundaries, watershed
 
-from maunet_lite.data.images import read_labels
+from maunet_lite.data import read_labels
 from maunet_lite.evaluation.metrics import match_cells
 from maunet_lite.postprocessing.config import PostprocessConfig
 from maunet_lite.postprocessing.maps import Maps, interior_distance

@@ -14,9 +14,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from maunet_lite.data.folder import CellDataset, load_dataset
-from maunet_lite.data.images import write_image, write_labels
-from maunet_lite.data.table import DatasetError
+from maunet_lite.data import CellDataset, DatasetError, load_dataset, write_image, write_labels
 from maunet_lite.preprocessing import patches
 from maunet_lite.preprocessing.augmentation.config import AugmentationConfig
 from maunet_lite.preprocessing.intensity import HIGH, LOW, normalize

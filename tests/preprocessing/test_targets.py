@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from maunet_lite.data import read_image, read_labels
 from maunet_lite.data.checks import ImageError, LabelError
-from maunet_lite.data.images import read_image, read_labels
 from maunet_lite.preprocessing.intensity import normalize
 from maunet_lite.preprocessing.targets import Targets, class_map, distance_field, make_targets
 

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 import torch
 
-from maunet_lite.data.images import read_labels, write_labels
+from maunet_lite.data import read_labels, write_labels
 from maunet_lite.export.measure import measure_cells
 from maunet_lite.inference import Size, Sized
 from maunet_lite.network.maunet import build_model

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maunet_lite.data import ImageError
+from maunet_lite.data import ImageError, open_slide
 from maunet_lite.preprocessing import normalize
-from maunet_lite.scale import open_slide
 from maunet_lite.scale.slides.intensity import slide_scaling
 
 

@@ -17,13 +17,11 @@ import pytest
 import tifffile
 import torch
 
-from maunet_lite.data import simulate
+from maunet_lite.data import open_slide, parse_bytes, simulate
 from maunet_lite.inference.cells.segment import predict_sized, segment
-from maunet_lite.inference.memory import parse_bytes
 from maunet_lite.inference.predict import predict
 from maunet_lite.postprocessing.segment import segment as postprocess
 from maunet_lite.scale.pool import Pool, open_pool
-from maunet_lite.scale.reading.open import open_slide
 from maunet_lite.scale.slides import maps
 from maunet_lite.scale.slides.blocks import BlockGrid
 from maunet_lite.scale.slides.intensity import slide_scaling

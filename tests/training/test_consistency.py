@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from maunet_lite.data.folder import load_dataset
+from maunet_lite.data import load_dataset
 from maunet_lite.network.checkpoints import save_model
 from maunet_lite.network.maunet import Output, build_model
 from maunet_lite.training.consistency import (

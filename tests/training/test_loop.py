@@ -22,10 +22,8 @@ import tifffile
 import torch
 from accelerate.utils import LoggerType
 
+from maunet_lite.data import DatasetError, load_dataset, read_labels, write_labels
 from maunet_lite.data.checks import LabelError
-from maunet_lite.data.folder import load_dataset
-from maunet_lite.data.images import read_labels, write_labels
-from maunet_lite.data.table import DatasetError
 from maunet_lite.network.checkpoints import load_model, read_record, save_model
 from maunet_lite.network.maunet import build_model
 from maunet_lite.training.loop import _Loop, learning_rate, train, training_method

@@ -20,8 +20,9 @@ from tqdm import tqdm
 from maunet_lite import __version__
 from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, Part, catalogued_folder, data_home
 from maunet_lite.data.checks import DatasetError
-from maunet_lite.data.images import IMAGE_SUFFIXES, atomic_path
-from maunet_lite.data.table import LABEL_SUFFIXES
+from maunet_lite.data.dataset.table import LABEL_SUFFIXES
+from maunet_lite.data.reading.images import IMAGE_SUFFIXES
+from maunet_lite.data.writing import atomic_path
 
 
 def get(

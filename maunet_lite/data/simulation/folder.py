@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from maunet_lite.data.images import atomic_path, write_image, write_labels
 from maunet_lite.data.simulation.extra import EXTRA_KINDS, simulate_extra
 from maunet_lite.data.simulation.pictures import MODALITIES, VARIANTS, Simulated, simulate
+from maunet_lite.data.writing import atomic_path, write_image, write_labels
 
 # A kind, the number of a picture and a generator, to the picture, its modality, and its source.
 Draw = Callable[[str, int, np.random.Generator], tuple[Simulated, str, str]]

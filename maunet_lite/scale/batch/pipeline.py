@@ -13,8 +13,8 @@ from maunet_lite.inference import Size, advice
 from maunet_lite.scale import provenance
 from maunet_lite.scale.batch import one_image
 from maunet_lite.scale.batch.one_image import Outcome, Plan
+from maunet_lite.scale.memory import needs_blocks
 from maunet_lite.scale.pool import Pool, ahead
-from maunet_lite.scale.reading.open import needs_blocks
 from maunet_lite.scale.slides.segment import segment_slide
 
 _PROCESS = 2**29  # bytes that the process takes before it has any image

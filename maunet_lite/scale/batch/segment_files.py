@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from maunet_lite.data import IMAGE_SUFFIXES, validate_pixel_size
+from maunet_lite.data import IMAGE_SUFFIXES, parse_bytes, validate_pixel_size
 from maunet_lite.export import FORMATS, parse_formats
-from maunet_lite.inference import as_models, choose_size, in_pixels, parse_bytes, settings_of
+from maunet_lite.inference import as_models, choose_size, in_pixels, settings_of
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig
 from maunet_lite.scale.batch.one_image import Outcome, Plan

@@ -17,8 +17,8 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from maunet_lite.data import covered, shared, tiles_of
 from maunet_lite.postprocessing import Runs
-from maunet_lite.scale.reading.slide import covered, shared, tiles_of
 
 Region = tuple[slice, slice]
 

@@ -3,9 +3,8 @@
 import numpy as np
 from tqdm.auto import tqdm
 
-from maunet_lite.data import ImageError
+from maunet_lite.data import ImageError, Slide
 from maunet_lite.preprocessing import Scaling, find_scaling, sample_of
-from maunet_lite.scale.reading.slide import Slide
 
 
 def slide_scaling(slide: Slide, method: str = "robust", progress: bool = False) -> Scaling:
@@ -26,7 +25,7 @@ def slide_scaling(slide: Slide, method: str = "robust", progress: bool = False) 
 
     Examples
     --------
-    >>> from maunet_lite.scale import open_slide
+    >>> from maunet_lite.data import open_slide
     >>> slide_scaling(open_slide(np.array([[0, 10, 20, 30]], dtype=np.uint8))).limits[0]
     (10.2, 29.8)
     """

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
+from maunet_lite.data import Slide, open_slide, tiles_of
 from maunet_lite.inference import Model, as_models, intensity_of
 from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
 from maunet_lite.preprocessing import Scaling
 from maunet_lite.scale import provenance
 from maunet_lite.scale.pool import Pool, ahead
-from maunet_lite.scale.reading.open import open_slide
-from maunet_lite.scale.reading.slide import Slide, tiles_of
 from maunet_lite.scale.slides import survey
 from maunet_lite.scale.slides.blocks import Block, BlockGrid
 from maunet_lite.scale.slides.intensity import slide_scaling

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maunet_lite import inference
+from maunet_lite.data import Slide, shared
 from maunet_lite.inference import AxisWindow, Grid, Model, Taps, add_window, run_windows, to_planes
 from maunet_lite.postprocessing import Maps
 from maunet_lite.preprocessing import Scaling
-from maunet_lite.scale.reading.slide import Slide, shared
 
 EMPTY = 0.04  # of the range of intensities: a window with less contrast holds no cell
 _GROUP = 6  # windows that are read and scaled together

@@ -22,11 +22,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from maunet_lite.inference import Model, as_models, parse_bytes, settings_of
+from maunet_lite.data import Slide, open_slide, parse_bytes
+from maunet_lite.inference import Model, as_models, settings_of
 from maunet_lite.postprocessing import PostprocessConfig
 from maunet_lite.scale.pool import Pool
-from maunet_lite.scale.reading.open import open_slide
-from maunet_lite.scale.reading.slide import Slide
 from maunet_lite.scale.slides.blocks import Block
 from maunet_lite.scale.slides.job import Blocks, Job, begin
 from maunet_lite.scale.slides.maps import EMPTY

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from maunet_lite import inference
 from maunet_lite import postprocessing as post
-from maunet_lite.inference import Model, Size, current_memory, show_bytes
+from maunet_lite.data import Slide, show_bytes
+from maunet_lite.inference import Model, Size, current_memory
 from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
 from maunet_lite.preprocessing import Scaling
-from maunet_lite.scale.reading.slide import Slide
 from maunet_lite.scale.slides.maps import Region, SlideNetwork
 
 BLOCKS = (256, 4096)  # pixels; larger blocks save little, and less is lost when a run is stopped
@@ -135,7 +135,7 @@ def choose_block(memory: int, slide: Slide, halo: int, n_maps: int, base: int | 
 
     Examples
     --------
-    >>> from maunet_lite.scale import open_slide
+    >>> from maunet_lite.data import open_slide
     >>> slide = open_slide(np.zeros((9, 9), dtype=np.uint8))
     >>> choose_block(2**31, slide, halo=150, n_maps=5, base=2**29)
     1536

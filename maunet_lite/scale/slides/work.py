@@ -16,10 +16,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from maunet_lite.data import atomic_path
+from maunet_lite.data import atomic_path, require_zarr, shared, tiles_of
 from maunet_lite.export import SMALLEST, add_level, describe_levels
-from maunet_lite.scale.reading.open import require_zarr
-from maunet_lite.scale.reading.slide import shared, tiles_of
 from maunet_lite.scale.slides.blocks import BlockGrid, Part
 
 TILE = (512, 512)  # of results

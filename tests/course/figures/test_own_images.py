@@ -10,8 +10,7 @@ from skimage.measure import label
 from skimage.segmentation import expand_labels
 
 from maunet_lite.course.figures.own_images import WELLS, leave_folder, photograph, photograph_experiment
-from maunet_lite.data.images import read_labels
-from maunet_lite.data.problems import check_folder
+from maunet_lite.data import check_folder, read_labels
 from maunet_lite.data.simulation.layout.scene import distance_to_outline
 
 

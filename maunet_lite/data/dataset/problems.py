@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from maunet_lite.data import table as layout
 from maunet_lite.data.checks import DatasetError, ImageError, LabelError
-from maunet_lite.data.images import IMAGE_SUFFIXES, read_image, read_labels
+from maunet_lite.data.dataset import table as layout
+from maunet_lite.data.reading.images import IMAGE_SUFFIXES, read_image, read_labels
 
 _IMAGE_FOLDERS = {"images", "image", "imgs", "img", "raw", "pictures"}
 _LABEL_FOLDERS = {"labels", "label", "masks", "mask", "gt", "groundtruth", "ground_truth", "annotations"}

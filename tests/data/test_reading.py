@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from maunet_lite.data.checks import ImageError
-from maunet_lite.data.images import write_image
-from maunet_lite.scale.reading.open import needs_blocks, open_slide
-from maunet_lite.scale.reading.slide import Slide
+from maunet_lite.data import ImageError, Slide, open_slide, write_image
+from maunet_lite.scale import needs_blocks
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 255, (70, 90), dtype=np.uint8)

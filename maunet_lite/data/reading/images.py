@@ -5,9 +5,6 @@ What an image and a label map may be stands in `checks`.
 """
 
 import logging
-import os
-import secrets
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +20,6 @@ from maunet_lite.data.checks import (
     LabelError,
     validate_image,
     validate_labels,
-    validate_pixel_size,
 )
 
 logger = logging.getLogger(__name__)
@@ -176,116 +172,3 @@ def _layout(series: tifffile.TiffPageSeries) -> tuple[list[int], bool]:
             f"the file holds several pages (axes {series.axes}, shape {series.shape}); {_PICK_ONE}"
         )
     return shape, axes in ("SYX", "CYX")
-
-
-@contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`, and rename what was written there to `path` at the end.
-
-    Readers see the old file or the whole new one, never a part; if the block raises, the temporary file is
-    removed and `path` stays as it was. A folder takes the place of an empty one, too.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The file or folder to write. Its folder is created if need be.
-
-    Yields
-    ------
-    pathlib.Path
-        A name in the same folder, with the same suffix, that does not exist yet.
-
-    Examples
-    --------
-    >>> folder = getfixture("tmp_path")
-    >>> with atomic_path(folder / "note.txt") as temporary:
-    ...     _ = temporary.write_text("done")
-    >>> [file.name for file in folder.iterdir()]
-    ['note.txt']
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".part-{secrets.token_hex(4)}{path.suffix}")
-    try:
-        yield temporary
-        if temporary.is_dir() and path.is_dir() and not any(path.iterdir()):
-            path.rmdir()  # not every system can rename a folder over an empty one
-        os.replace(temporary, path)
-    finally:  # there is something left only if it failed
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
-
-
-def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write an image as PNG or compressed TIFF, by the suffix of `path`; nothing is left behind if it fails.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The file to write, ``.png``, ``.tif`` or ``.tiff``.
-    image : numpy.ndarray
-        (H, W) or (H, W, C) with 1 to 4 channels. PNG holds only uint8 and uint16, and takes a second or
-        fourth channel for alpha.
-
-    Raises
-    ------
-    ImageError
-        If the suffix is another one or the image does not fit into such a file.
-    """
-    image, suffix = _without_alpha(validate_image(image), alpha=0), Path(path).suffix.lower()
-    if suffix not in (".png", ".tif", ".tiff"):
-        raise ImageError(f"{path}: images are written as .png, .tif or .tiff; give it such a suffix")
-    if suffix == ".png" and image.dtype not in (np.uint8, np.uint16):
-        raise ImageError(
-            f"{path}: PNG holds uint8 and uint16, not {image.dtype}; convert it, or write a .tiff"
-        )
-    with atomic_path(path) as temporary:
-        if suffix == ".png":
-            temporary.write_bytes(imagecodecs.png_encode(image))
-        else:
-            kind = "rgb" if image.shape[2:] == (3,) else "minisblack"
-            tifffile.imwrite(temporary, image, photometric=kind, planarconfig="contig", **_TIFF)
-
-
-def write_labels(
-    path: str | Path, labels: np.ndarray, *, pixel_size: float | None = None, description: str | None = None
-) -> None:
-    """Write a label map as a compressed TIFF of uint16 or, for ids above 65,535, uint32.
-
-    Drop it on *Fiji* (Lookup Tables › glasbey; uint32 becomes floats, exact up to 16,777,216) or on *napari*
-    (right click on the layer › Convert to Labels).
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The file to write, ``.tif`` or ``.tiff``. It appears complete or not at all.
-    labels : numpy.ndarray
-        (H, W) label map.
-    pixel_size, description : float and str, optional
-        Micrometres per pixel, stored as the resolution, and a text of ASCII characters.
-
-    Raises
-    ------
-    LabelError
-        If the suffix is another one, or `labels` is no label map; a lone id 1 or 255 counts as a cell here.
-
-    Examples
-    --------
-    >>> path = getfixture("tmp_path") / "cells_label.tiff"
-    >>> write_labels(path, np.array([[0, 70_000], [3, 3]]))
-    >>> read_labels(path)
-    array([[    0, 70000],
-           [    3,     3]], dtype=int32)
-    """
-    labels = validate_labels(labels, masks=True)
-    if Path(path).suffix.lower() not in (".tif", ".tiff"):
-        raise LabelError(f"{path}: label maps are written as TIFF; give it the suffix .tiff")
-    stored = labels.astype(np.uint16 if labels.max() < 2**16 else np.uint32)
-    tags = {"description": description}
-    if pixel_size is not None:
-        per_centimetre = 10_000 / validate_pixel_size(pixel_size)
-        tags |= {"resolution": (per_centimetre, per_centimetre), "resolutionunit": "CENTIMETER"}
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, stored, photometric="minisblack", **_TIFF, **tags)

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from maunet_lite.data import ImageError, read_image
-from maunet_lite.inference import parse_bytes
-from maunet_lite.scale.reading.slide import Slide, refuse_too_large
-from maunet_lite.scale.reading.tiff import tiff_size, tiff_slide
-
-WHOLE_BYTES = 110  # per pixel, to segment an image as a whole: measured, with some room
+from maunet_lite.data.amounts import parse_bytes
+from maunet_lite.data.checks import ImageError
+from maunet_lite.data.reading.images import read_image
+from maunet_lite.data.reading.slide import Slide, refuse_too_large
+from maunet_lite.data.reading.tiff import tiff_size, tiff_slide
 
 
 def open_slide(source: str | Path | np.ndarray | Slide, *, memory: str | int = "4GiB") -> Slide:
@@ -66,28 +65,6 @@ def open_slide(source: str | Path | np.ndarray | Slide, *, memory: str | int = "
     refuse_too_large(path, math.prod(image_size(path)) * 3, limit)
     image = read_image(path)
     return Slide(image, str(path), resident=image.nbytes)
-
-
-def needs_blocks(path: str | Path, memory: str | int = "4GiB") -> bool:
-    """Tell whether an image must be segmented in blocks, because it is a Zarr or too large for `memory`.
-
-    Only the head of the file is read. A file that cannot be read is no slide: whoever reads it will say why.
-
-    Examples
-    --------
-    >>> from maunet_lite.data import write_image
-    >>> path = getfixture("tmp_path") / "small.png"
-    >>> write_image(path, np.zeros((40, 50), dtype=np.uint8))
-    >>> needs_blocks(path, "4GiB"), needs_blocks(path, "0.7GiB")
-    (False, False)
-    """
-    path = Path(path)
-    if is_zarr(path):
-        return True
-    try:
-        return math.prod(image_size(path)) * WHOLE_BYTES + 2**29 > parse_bytes(memory)
-    except (OSError, ImageError):
-        return False
 
 
 def is_zarr(path: Path) -> bool:

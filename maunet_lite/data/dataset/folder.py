@@ -21,9 +21,9 @@ import pandas as pd
 
 from maunet_lite.data.catalogue.entries import CATALOGUE, catalogued_folder
 from maunet_lite.data.checks import DatasetError
-from maunet_lite.data.images import read_image, read_labels
-from maunet_lite.data.problems import advise
-from maunet_lite.data.table import read_table
+from maunet_lite.data.dataset.problems import advise
+from maunet_lite.data.dataset.table import read_table
+from maunet_lite.data.reading.images import read_image, read_labels
 
 
 class Sample(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from maunet_lite.data import ImageError
-from maunet_lite.inference import show_bytes
+from maunet_lite.data.amounts import show_bytes
+from maunet_lite.data.checks import ImageError
 
 SHARE_FOR_READING = 4  # the image itself may take this part (one fourth) of the memory
 

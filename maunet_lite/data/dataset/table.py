@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from maunet_lite.data.checks import DatasetError
-from maunet_lite.data.images import IMAGE_SUFFIXES
+from maunet_lite.data.reading.images import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test", "unlabelled")
 UNASSIGNED = "unassigned"  # split of images for which the table names none

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from tifffile import TiffFile, TiffFileError, TiffPageSeries
 
-from maunet_lite.data import ImageError
-from maunet_lite.scale.reading.slide import Slide, covered, important_axes, refuse_too_large, shared
+from maunet_lite.data.checks import ImageError
+from maunet_lite.data.reading.slide import Slide, covered, important_axes, refuse_too_large, shared
 
 BAND = 1536  # rows that windows of the network span: as many strips are kept decoded
 KEPT = 2**26  # bytes of tiles that are kept decoded at least
