@@ -1,25 +1,33 @@
-"""Images that are read region by region: tiled and pyramidal TIFF, OME-TIFF, Zarr, OME-Zarr, NumPy arrays.
+"""Every image that the kit reads is opened here, and read region by region or as a whole.
 
-:func:`open_slide` opens any of them, of any order of axes, and the `Slide` it returns gives parts as (h, w)
-or (h, w, C), as `data.read_image` would give the whole. Of a pyramid the largest level is read. A file that
-can only be read as a whole (PNG, JPEG, a TIFF in one compressed piece) is read once, if it fits.
+TIFF is read by tifffile, PNG by imagecodecs (Pillow cuts 16-bit colours to 8 bit), JPEG and BMP by Pillow,
+Zarr by zarr: told apart by their content. Of a pyramid the largest level is read. A file that can only be
+read as a whole (PNG, JPEG, BMP) is read once, if it fits.
 """
 
-import math
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import imagecodecs
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from maunet_lite.data.amounts import parse_bytes
-from maunet_lite.data.checks import ImageError
-from maunet_lite.data.reading.images import read_image
-from maunet_lite.data.reading.slide import Slide, refuse_too_large
-from maunet_lite.data.reading.tiff import tiff_size, tiff_slide
+from maunet_lite.data.checks import ImageError, LabelError
+from maunet_lite.data.reading.choice import Channel, Plane, Project, guess_axes
+from maunet_lite.data.reading.slide import Slide, Stored
+from maunet_lite.data.reading.tiff import is_tiff, open_tiff, refuse_too_large
+from maunet_lite.data.reading.zarr import is_zarr, open_zarr
+
+logger = logging.getLogger(__name__)
 
 
-def open_slide(source: str | Path | np.ndarray | Slide, *, memory: str | int = "4GiB") -> Slide:
+def open_slide(
+    source: str | Path | np.ndarray | Slide, *, memory: str | int | None = "4GiB", channel: Channel = None,
+    plane: Plane = None, project: Project = None, raw: bool = False,
+) -> Slide:  # fmt: skip
     """Open an image to read it region by region.
 
     Parameters
@@ -28,8 +36,12 @@ def open_slide(source: str | Path | np.ndarray | Slide, *, memory: str | int = "
         A TIFF (tiled, striped, pyramidal, OME, ImageJ), a Zarr array or OME-Zarr folder, any other image
         file, or an array (H, W) or (H, W, C): also ``np.memmap`` or anything else that gives NumPy arrays
         when sliced, such as a ``zarr.Array``. An open slide is returned as it is.
-    memory : str or int
+    memory : str or int, optional
         An image that can only be read as a whole may take a fourth of this.
+    channel, plane, project
+        See `read_image`.
+    raw : bool
+        Values as they are stored, of a palette its indices: for label maps.
 
     Returns
     -------
@@ -51,91 +63,136 @@ def open_slide(source: str | Path | np.ndarray | Slide, *, memory: str | int = "
     """
     if isinstance(source, Slide):
         return source
-    if not isinstance(source, (str, Path)):
-        return Slide(source, "array")
-    path, limit = Path(source), parse_bytes(memory)
-    if not path.exists():
-        raise ImageError(f"{path}: there is no such file")
-    if is_zarr(path):
-        return zarr_slide(path)
-    if path.is_dir():
-        raise ImageError(f"{path}: this folder is no Zarr; expected an image file or a Zarr folder")
-    if is_tiff(path):
-        return tiff_slide(path, limit)
-    refuse_too_large(path, math.prod(image_size(path)) * 3, limit)
-    image = read_image(path)
-    return Slide(image, str(path), resident=image.nbytes)
+    name = str(source) if isinstance(source, (str, Path)) else "array"
+    with naming(name):
+        if name == "array":
+            stored = Stored(source, guess_axes(source.shape, name))
+        else:
+            stored = _open(Path(source), None if memory is None else parse_bytes(memory), raw)
+        try:
+            slide = Slide(stored, name, channel, plane, project, raw=raw)
+        except BaseException:
+            stored.close()
+            raise
+    if channel is None and slide.channels > 1 and not (slide.colours or raw):
+        names = f" ({', '.join(slide.names)})" if slide.names else ""
+        text = "%s: %d channels%s, all of them are used; channel= (--channel) chooses"
+        logger.warning(text, name, slide.channels, names)
+    return slide
 
 
-def is_zarr(path: Path) -> bool:
-    """Tell whether a path is the folder of a Zarr array or group."""
-    return path.is_dir() and any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
-
-
-def is_tiff(path: Path) -> bool:
-    """Tell whether a file begins like a TIFF or BigTIFF of either byte order."""
-    with path.open("rb") as file:
-        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Return height and width of an image file from its head."""
-    if is_tiff(path):
-        return tiff_size(path)
+@contextmanager
+def naming(path: str | Path, kind: type[ValueError] = ImageError) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read into an error of one kind that names the file."""
     try:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # large images are no attack here
-        with Image.open(path) as image:
-            return image.size[1], image.size[0]
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: this is no image that can be read") from error
+        yield
+    except ImportError:
+        raise
+    except (ImageError, LabelError) as error:
+        raise kind(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+    except Exception as error:  # decoders raise whatever they like on damaged files
+        damaged = f"the file is damaged, truncated or of an unsupported kind ({error})"
+        raise kind(f"{path}: {getattr(error, 'strerror', None) or damaged}") from error
+
+
+def _open(path: Path, memory: int | None, raw: bool) -> Stored:
+    """Open a file of any kind."""
+    if is_zarr(path):
+        return open_zarr(path)
+    if path.is_dir():
+        raise ImageError("this is a folder, and no Zarr; expected one file")
+    if is_tiff(path):
+        return open_tiff(path, memory)
+    height, width = _picture_size(path)
+    refuse_too_large(path, height * width * 3, memory)
+    image, alpha = _decode(path, raw)
+    axes = "YXS"[: image.ndim]
+    return Stored(image, axes, alpha=alpha, resident=image.nbytes)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Return height and width of an image from its head; no pixel is read.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file or Zarr that `read_image` reads, whichever channels or planes it holds.
+
+    Raises
+    ------
+    ImageError
+        If it is no image, or a TIFF lists fewer strips or tiles than an image of this size needs.
+    """
+    return _head(Path(path)).size
+
+
+def pixel_size(path: str | Path) -> float | None:
+    """Return micrometres per pixel as the file of an image gives them, or None if it does not.
+
+    Read are OME-TIFF and OME-Zarr, ImageJ's and Aperio's description, and the resolution of a TIFF with its
+    unit; a resolution for printers (fewer than 508 dots per inch) is none. Of pixels that are no squares: the
+    side of the square of the same area.
+
+    Raises
+    ------
+    ImageError
+        If it is no image.
+
+    Examples
+    --------
+    >>> from maunet_lite.data import write_labels
+    >>> path = getfixture("tmp_path") / "a_label.tiff"
+    >>> write_labels(path, np.eye(3, dtype=int), pixel_size=0.325)
+    >>> pixel_size(path)
+    0.325
+    """
+    return _head(Path(path)).pixel_size
+
+
+def _head(path: Path) -> Stored:
+    """Open what says without its pixels what it holds; of a PNG, JPEG or BMP only the size is right."""
+    with naming(path):
+        if not path.is_dir() and not is_tiff(path):
+            return Stored(np.broadcast_to(np.uint8(0), _picture_size(path)), "YX")
+        stored = _open(path, None, raw=False)
+        stored.close()
+        return stored
+
+
+def _picture_size(path: Path) -> tuple[int, int]:
+    """Return height and width of a PNG, JPEG or BMP."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    if not start:
+        raise ImageError("the file is empty")
+    if not start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM")):
+        kinds = f"this is no PNG, JPEG, BMP or TIFF file (it begins with {start!r})"
+        raise ImageError(f"{kinds}. Export the image as TIFF or PNG")
+    with _picture(path) as picture:
+        return picture.height, picture.width
+
+
+@contextmanager
+def _picture(path: Path) -> Iterator[Image.Image]:
+    """Open a picture with Pillow, however large: what fits into memory is no attack here."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(path) as picture:
+            yield picture
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def require_zarr() -> Any:
-    """Return the module zarr, or say how to install it."""
-    try:
-        import zarr
-    except ImportError as error:
-        raise ImportError(
-            "Zarr is not installed: pip install -e '.[scale]' (Python 3.11 or newer)"
-        ) from error
-    return zarr
-
-
-def zarr_slide(path: Path) -> Slide:
-    """Open a Zarr array, or the largest level of an OME-Zarr image.
-
-    Parameters
-    ----------
-    path : Path
-        Folder of an array, of an OME-Zarr image (0.4 or 0.5), of what ``bioformats2raw`` writes, or of a
-        group that holds one array.
-    """
-    zarr = require_zarr()
-    try:
-        array, axes = _largest_level(zarr, zarr.open(path, mode="r"), path)
-    except ImageError:
-        raise
-    except Exception as error:
-        raise ImageError(f"{path}: this Zarr cannot be opened ({error})") from error
-    return Slide(array, str(path), axes, chunk=array.chunks)
-
-
-def _largest_level(zarr: Any, node: Any, path: Path) -> tuple[Any, str | None]:
-    """Return the array of a node and the letters of its axes, if they have names."""
-    if isinstance(node, zarr.Array):
-        return node, None
-    described = dict(node.attrs)
-    described = described.get("ome", described)  # OME-Zarr 0.5, or older
-    if described.get("multiscales"):
-        image = described["multiscales"][0]
-        names = [axis["name"] if isinstance(axis, dict) else axis for axis in image.get("axes") or ()]
-        return node[image["datasets"][0]["path"]], "".join(names).upper() or None
-    members = list(node.keys())
-    if "0" in members or len(members) == 1:
-        return _largest_level(zarr, node["0" if "0" in members else members[0]], path)
-    raise ImageError(
-        f"{path}: the group holds {', '.join(sorted(members)) or 'nothing'}; expected an OME-Zarr image or "
-        f"one array. Give the path of one of them, or of a field of a plate, such as {path / 'A' / '1' / '0'}"
-    )
+def _decode(path: Path, raw: bool) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Return the pixels of a PNG, JPEG or BMP, (H, W) or (H, W, C), and which channels are alpha."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if raw and start.startswith(b"\xff\xd8"):
+        raise LabelError("this is a JPEG, whose compression changes ids; expected a label map as TIFF or PNG")
+    if start == b"\x89PNG" and not raw:
+        image = imagecodecs.png_decode(path.read_bytes())
+    else:
+        with _picture(path) as picture:
+            coded = picture.mode == "CMYK" or (picture.mode == "P" and not raw)
+            image = np.array(picture.convert("RGB") if coded else picture)
+    return image, (image.shape[2] - 1,) if image.ndim == 3 and image.shape[2] in (2, 4) else ()

@@ -2,15 +2,63 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from maunet_lite.data.amounts import show_bytes
 from maunet_lite.data.checks import ImageError
+from maunet_lite.data.reading.choice import Channel, Plane, Project, pick_channels, pick_planes
 
-SHARE_FOR_READING = 4  # the image itself may take this part (one fourth) of the memory
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file or an array holds, before channels and planes are chosen.
+
+    Attributes
+    ----------
+    array : array-like
+        Has ``shape`` and ``dtype``, and gives NumPy arrays when indexed by numbers and slices.
+    axes : str
+        A letter per axis: Y and X; C or S for channels; Q and I for axes that nobody has named; any other
+        for planes (Z, T …).
+    chunk : tuple of int, optional
+        Lengths of a chunk along each axis.
+    alpha : tuple of int
+        Which channels are transparency.
+    palette : numpy.ndarray, optional
+        (N, 3) uint8: the colour that each value stands for.
+    inverted : int
+        Bits of a value of which 0 is white; 0 where 0 is black.
+    names : tuple of str
+        Of the channels; empty if they have none.
+    pixel_size : float, optional
+        Micrometres per pixel.
+    note : str
+        What a user should know if the image cannot be read as it is.
+    resident : int
+        Bytes that it holds in memory.
+    close : callable
+        Closes the file.
+    """
+
+    array: Any
+    axes: str
+    chunk: tuple[int, ...] | None = None
+    alpha: tuple[int, ...] = ()
+    palette: np.ndarray | None = None
+    inverted: int = 0
+    names: tuple[str, ...] = ()
+    pixel_size: float | None = None
+    note: str = ""
+    resident: int = 0
+    close: Callable[[], None] = lambda: None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return tuple(int(self.array.shape[self.axes.index(axis)]) for axis in "YX")
 
 
 class Slide(AbstractContextManager):
@@ -18,21 +66,13 @@ class Slide(AbstractContextManager):
 
     Parameters
     ----------
-    array : array-like
-        Has ``shape`` and ``dtype``, and gives NumPy arrays when sliced.
+    stored : Stored
     name : str
         The path, or "array".
-    axes : str, optional
-        A letter per axis: Y and X, C or S for channels, others for axes that must have length 1. By default
-        guessed from the lengths: axes of length 4 at most, in front or at the end, are channels.
-    chunk : tuple of int, optional
-        Lengths of a chunk along each axis.
-    drop : int
-        Last channels to leave out (alpha).
-    resident : int
-        Bytes that it holds in memory while it is open.
-    close : callable
-        Closes the file.
+    channel, plane, project
+        See `read_image`.
+    raw : bool
+        Values as they are stored: for label maps.
 
     Attributes
     ----------
@@ -40,40 +80,68 @@ class Slide(AbstractContextManager):
         (H, W).
     channels : int
         1 to 4; a slide of one channel gives regions without that axis.
+    names : tuple of str
+        Of these channels; empty if they have none.
+    colours : bool
+        The channels are the red, green and blue of a picture.
     dtype : numpy.dtype
-        Of the regions: uint8 and uint16 as stored, float32 for any other type.
+        Of the regions: uint8 and uint16 as stored, float32 for any other type and for means.
     chunk : tuple of int
         Rows and columns that are stored together: regions made of whole chunks are read fastest.
+    pixel_size : float or None
+        Micrometres per pixel.
+    resident : int
+        Bytes that it holds in memory while it is open.
 
     Raises
     ------
     ImageError
-        If the array holds no numbers, no pixels, several planes or too many channels.
+        If the array holds no numbers, no pixels, several planes of which none is chosen, or too many
+        channels.
     """
 
     def __init__(
-        self, array: Any, name: str, axes: str | None = None, *, chunk: tuple[int, ...] | None = None,
-        drop: int = 0, resident: int = 0, close: Callable[[], None] = lambda: None,
+        self, stored: Stored, name: str, channel: Channel = None, plane: Plane = None,
+        project: Project = None, *, raw: bool = False,
     ) -> None:  # fmt: skip
-        if np.dtype(array.dtype).kind not in "uifb":
-            raise ImageError(f"{name}: the image has type {array.dtype}; expected integers or floats")
-        self.name, self.resident, self.close = name, resident, close
-        self._array, self._axes = array, axes or guess_axes(array.shape, name)
-        self._kept = important_axes(self._axes, array.shape, name)
-        lengths = dict(zip(self._axes, array.shape, strict=True))
-        stored = dict(zip(self._axes, chunk or array.shape, strict=True))
-        self.shape, self.chunk = ((int(by["Y"]), int(by["X"])) for by in (lengths, stored))
-        color = self._kept.strip("YX")
-        self.channels = lengths[color] - drop if color else 1
-        kept = {"?": np.uint8, "B": np.uint8, "H": np.uint16}  # bool, uint8, uint16
-        self.dtype = np.dtype(kept.get(np.dtype(array.dtype).char, np.float32))
-        if not 1 <= self.channels <= 4:
+        array, dtype = stored.array, np.dtype(stored.array.dtype)
+        if dtype.kind not in "uifb":
+            raise ImageError(f"{name}: the image has type {dtype}; expected integers or floats")
+        self.name, self.resident, self.close = name, stored.resident, stored.close
+        self.shape, self.pixel_size, self._stored, self._raw = stored.size, stored.pixel_size, stored, raw
+        if 0 in array.shape:
+            raise ImageError(f"{name}: the image has shape {array.shape}: it has no pixels")
+        self.chunk = tuple((stored.chunk or array.shape)[stored.axes.index(axis)] for axis in "YX")
+        long = [k for k, axis in enumerate(stored.axes) if axis not in "YX" and array.shape[k] > 1]
+        colour = [k for k in long if stored.axes[k] in "CS"]
+        stack = [k for k in long if k not in colour]
+        nameless = not colour and len(stack) == 1 and stored.axes[stack[0]] in "QI"
+        if nameless and channel is not None and plane is None and project is None:
+            colour, stack = stack, []  # whoever asks for a channel of them says what they are
+        if len(colour) > 1:
             raise ImageError(
-                f"{name}: the image has {self.channels} channels; expected 1 to 4. Choose up to three, "
-                "for example open_slide(array[..., :3])"
+                f"{name}: the file holds several colour pictures (axes {stored.axes}, shape {array.shape}); "
+                "expected one. Save one as its own file, for example from tifffile.imread(path, key=0)"
             )
-        if 0 in self.shape:
-            raise ImageError(f"{name}: the image has shape {self.shape}: it has no pixels")
+        shown = [k for k, axis in enumerate(stored.axes) if k in long or axis in "YX"]
+        axes, shape = "".join(stored.axes[k] for k in shown), tuple(array.shape[k] for k in shown)
+        about = f"{name}: the file holds {{}} planes (axes {axes}, shape {shape}){stored.note}"
+        lengths = {k: array.shape[k] for k in stack}
+        self._planes = pick_planes(lengths, stored.axes, plane, project, about, nameless)
+        self._colour, self._join = (colour or [None])[0], project if len(self._planes) > 1 else None
+        self._palette = None if colour or raw else stored.palette
+        count = 3 if self._palette is not None else array.shape[colour[0]] if colour else 1
+        there = [k for k in range(count) if not (k in stored.alpha and count > 1)]
+        self.colours = len(there) == 3 and (self._palette is not None or stored.axes[colour[0]] == "S")
+        names = stored.names or (("red", "green", "blue") if self.colours else ())
+        if len(names) != len(there):
+            names = ()
+        chosen = pick_channels(channel, len(there), names, name)
+        self._channels, self.channels = [there[k] for k in chosen], len(chosen)
+        self.names, self.colours = tuple(names[k] for k in chosen if names), self.colours and channel is None
+        kept = {"?": np.uint8, "B": np.uint8, "H": np.uint16}  # bool, uint8, uint16
+        self.dtype = np.dtype(np.uint8 if self._palette is not None else kept.get(dtype.char, np.float32))
+        self.dtype = np.dtype(np.float32) if self._join == "mean" else self.dtype
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
         """Return a region, (h, w) or (h, w, C).
@@ -91,9 +159,32 @@ class Slide(AbstractContextManager):
         for part, length in zip((rows, columns), self.shape, strict=True):
             if part.step not in (None, 1) or not 0 <= part.start < part.stop <= length:
                 raise ImageError(f"{self.name}: no region {rows}, {columns} in an image of {self.shape}")
-        chosen = dict.fromkeys(self._kept, slice(0, self.channels)) | {"Y": rows, "X": columns}
+        planes = (self._plane(at, rows, columns) for at in self._planes)
+        region = next(planes)
+        if self._join == "mean":
+            region = region.astype(np.float64)
+        for other in planes:
+            region = np.fmax(region, other) if self._join == "max" else region + other
+        if self._join == "mean":
+            region = region / len(self._planes)
+        if self._raw:
+            return region
+        with np.errstate(over="ignore"):  # too large for float32 means infinite, which others refuse
+            return np.ascontiguousarray(region.astype(self.dtype, copy=False))
+
+    def whole(self) -> np.ndarray:
+        """Return the image, (H, W) or (H, W, C)."""
+        return self.read(*(slice(0, side) for side in self.shape))
+
+    def _plane(self, at: dict[int, int], rows: slice, columns: slice) -> np.ndarray:
+        """Return a region of one plane, with its channels last, as a viewer shows it."""
+        stored, first, last = self._stored, min(self._channels), max(self._channels)
+        index: list[Any] = [at.get(k, 0) for k in range(len(stored.axes))]
+        index[stored.axes.index("Y")], index[stored.axes.index("X")] = rows, columns
+        if self._colour is not None:
+            index[self._colour] = slice(first, last + 1)
         try:
-            region = np.asarray(self._array[tuple(chosen.get(axis, 0) for axis in self._axes)])
+            region = np.array(stored.array[tuple(index)])  # a copy: files close, and arrays stay as they are
         except ImageError:
             raise
         except Exception as error:  # decoders raise whatever they like on damaged files
@@ -101,13 +192,17 @@ class Slide(AbstractContextManager):
                 f"{self.name}: rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop} "
                 f"cannot be read: the file is damaged or truncated ({error})"
             ) from error
+        left = [axis for axis, part in zip(stored.axes, index, strict=True) if isinstance(part, slice)]
+        order = [left.index("Y"), left.index("X")]
+        region = region.transpose(order + [k for k in range(region.ndim) if k not in order])
+        if self._palette is not None:
+            region, first = self._palette[region.astype(np.intp)], 0
+        elif stored.inverted and not self._raw:
+            region = _inverted(region, stored.inverted)
         if region.ndim == 3:
-            region = region if self._kept.startswith("YX") else np.moveaxis(region, 0, -1)
+            region = region[..., [k - first for k in self._channels]]
             region = region[..., 0] if self.channels == 1 else region
-        if region.dtype == bool:
-            return region.astype(np.uint8) * np.uint8(255)
-        with np.errstate(over="ignore"):
-            return np.ascontiguousarray(region.astype(self.dtype, copy=False))
+        return region.astype(np.uint8) * np.uint8(255) if region.dtype == bool and not self._raw else region
 
     def tiles(self, side: int = 2048) -> Iterator[tuple[slice, slice]]:
         """Go through the image in pieces of about `side`² pixels, in an order that reads each chunk once."""
@@ -120,6 +215,13 @@ class Slide(AbstractContextManager):
         self.close()
 
 
+def _inverted(values: np.ndarray, bits: int) -> np.ndarray:
+    """Turn values of which 0 is white; bits, so that the darkest and the lightest value change places."""
+    if values.dtype.kind == "f":
+        return -values
+    return ~values if values.dtype.kind in "bi" else values ^ values.dtype.type(2**bits - 1)
+
+
 def tiles_of(shape: tuple[int, int], side: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
     """Go through an array tile by tile, row after row.
 
@@ -128,9 +230,8 @@ def tiles_of(shape: tuple[int, int], side: tuple[int, int]) -> Iterator[tuple[sl
     >>> [(rows.stop, columns.stop) for rows, columns in tiles_of((512, 600), (512, 512))]
     [(512, 512), (512, 600)]
     """
-    for top in range(0, shape[0], side[0]):
-        for left in range(0, shape[1], side[1]):
-            yield slice(top, min(top + side[0], shape[0])), slice(left, min(left + side[1], shape[1]))
+    for top, left in product(range(0, shape[0], side[0]), range(0, shape[1], side[1])):
+        yield slice(top, min(top + side[0], shape[0])), slice(left, min(left + side[1], shape[1]))
 
 
 def covered(part: slice, side: int) -> range:
@@ -154,36 +255,3 @@ def shared(one: slice, other: slice) -> tuple[slice, slice]:
     """
     first, last = max(one.start, other.start), min(one.stop, other.stop)
     return tuple(slice(first - part.start, last - part.start) for part in (one, other))
-
-
-def guess_axes(shape: tuple[int, ...], name: str) -> str:
-    """Return the letters of the axes of an array without names, from their lengths."""
-    if len(shape) == 3 and min(shape[0], shape[2]) <= 4:
-        return "YXS" if shape[2] <= 4 else "CYX"
-    if len(shape) in (2, 5):
-        return "YX" if len(shape) == 2 else "TCZYX"
-    raise ImageError(
-        f"{name}: the image has shape {shape}; expected (H, W), (H, W, C) or (C, H, W) with 1 to 4 channels. "
-        "Pass a single plane, for example array[0]"
-    )
-
-
-def important_axes(axes: str, shape: tuple[int, ...], name: str) -> str:
-    """Return the axes longer than 1, with rows and columns, as YX, YXC, YXS, CYX or SYX; refuse stacks."""
-    kept = "".join(axis for axis, n in zip(axes, shape, strict=True) if n > 1 or axis in "YX")
-    if kept not in ("YX", "YXS", "YXC", "CYX", "SYX"):
-        raise ImageError(
-            f"{name}: the file holds several planes (axes {axes}, shape {tuple(shape)}); expected one. Pick "
-            "one, for example open_slide(zarr.open(path)[0]) or tifffile.imread(path, key=0)"
-        )
-    return kept
-
-
-def refuse_too_large(path: Path, n_bytes: int, memory: int) -> None:
-    """Raise if an image that can only be read as a whole does not fit into its share of the memory."""
-    if n_bytes * SHARE_FOR_READING > memory:
-        raise ImageError(
-            f"{path}: this file can only be read as a whole, which takes {show_bytes(n_bytes)}: too much for "
-            f"a budget of {show_bytes(memory)}. Allow {show_bytes(n_bytes * SHARE_FOR_READING)}, or save it "
-            "as a tiled TIFF, for example tifffile.imwrite(path, image, tile=(512, 512), compression='zlib')"
-        )

@@ -1,0 +1,101 @@
+"""What a file says about its pixels: how large they are, and what its channels are called."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from tifffile import TiffFile, TiffPage
+
+# micrometres per unit, as programs write it
+_UNITS = {
+    "µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometre": 1.0,
+    "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3, "å": 1e-4, "angstrom": 1e-4, "mm": 1e3,
+    "millimeter": 1e3, "millimetre": 1e3, "cm": 1e4, "centimeter": 1e4, "centimetre": 1e4, "m": 1e6,
+    "meter": 1e6, "metre": 1e6, "inch": 25_400.0, "in": 25_400.0,
+}  # fmt: skip
+_PRINT = 50  # µm: an "inch" of fewer pixels than that is meant for printers and screens (72, 300 dpi)
+
+
+def micrometres(sizes: Sequence[float | None], units: Sequence[str | None]) -> float | None:
+    """Return the side of a square pixel of the same area, or None if the sizes mean nothing.
+
+    Examples
+    --------
+    >>> micrometres([325, 0.325], ["nm", "micron"]), micrometres([1, 1], ["pixel", "pixel"])
+    (0.325, None)
+    """
+    factors = [_UNITS.get(_plain(unit)) for unit in units]
+    if None in factors or None in sizes:
+        return None
+    area = math.prod(size * factor for size, factor in zip(sizes, factors, strict=True))
+    return float(f"{math.sqrt(area):.10g}") if min(sizes) > 0 and 0 < area < math.inf else None
+
+
+def _plain(unit: str | None) -> str:
+    """Return a unit with one letter for micro: ImageJ writes an escape, and Unicode has two."""
+    return (unit or "").strip().lower().replace("\\u00b5", "µ").replace("μ", "µ")
+
+
+def tiff_pixel_size(file: TiffFile, page: TiffPage) -> float | None:
+    """Return micrometres per pixel from OME-XML, ImageJ's or Aperio's description, or the resolution tags."""
+    found, pixels = None, _ome(file, "Pixels")
+    if pixels is not None:
+        sizes = [_float(pixels.get(f"PhysicalSize{axis}")) for axis in "XY"]
+        found = micrometres(sizes, [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "XY"])
+    elif file.is_svs and (mpp := re.search(r"\bMPP *= *([\d.]+)", page.description)):
+        found = micrometres([_float(mpp[1])] * 2, ["µm"] * 2)
+    if found is not None:
+        return found
+    x, y = (_resolution(page, tag) for tag in (282, 283))
+    unit = (file.imagej_metadata or {}).get("unit") if file.is_imagej else None
+    if _plain(unit) in _UNITS:
+        return micrometres([x, y], [unit] * 2)
+    unit = {2: "inch", 3: "cm", 4: "mm", 5: "µm"}.get(page.tags.valueof(296))
+    found = micrometres([x, y], [unit] * 2)
+    return None if found is None or (unit == "inch" and found > _PRINT) else found
+
+
+def _resolution(page: TiffPage, tag: int) -> float | None:
+    """Return the length of a pixel in the units of its resolution, a fraction of pixels per unit."""
+    above, below = page.tags.valueof(tag, (0, 1))
+    return below / above if above and below else None
+
+
+def _float(text: str | None) -> float | None:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def _ome(file: TiffFile, tag: str) -> Any:
+    """Return the first element of a kind in the OME-XML of a file, or None."""
+    if not file.is_ome:
+        return None
+    try:
+        root = ElementTree.fromstring(file.ome_metadata)
+    except ElementTree.ParseError:
+        return None
+    return next((one for one in root.iter() if one.tag.rpartition("}")[2] == tag), None)
+
+
+def channel_names(file: TiffFile) -> tuple[str, ...]:
+    """Return the names of the channels in the OME-XML of a file; empty if one has none."""
+    pixels = _ome(file, "Pixels")
+    found = [] if pixels is None else [c for c in pixels if c.tag.rpartition("}")[2] == "Channel"]
+    names = tuple(channel.get("Name", "") for channel in found)
+    return names if all(names) else ()
+
+
+def zarr_pixel_size(image: Mapping[str, Any]) -> float | None:
+    """Return micrometres per pixel of the largest level of an OME-Zarr image, from its ``multiscales``."""
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes") or ()]
+    scale = [1.0] * len(axes)
+    for one in (image["datasets"][0], image):
+        for step in one.get("coordinateTransformations") or ():
+            if step.get("type") == "scale" and len(step.get("scale", ())) == len(scale):
+                scale = [a * b for a, b in zip(scale, step["scale"], strict=True)]
+    space = {axis["name"].lower(): (size, axis.get("unit")) for axis, size in zip(axes, scale, strict=True)}
+    return micrometres(*zip(*(space.get(name, (None, None)) for name in "xy"), strict=True))
