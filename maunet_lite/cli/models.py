@@ -19,7 +19,10 @@ def segment(
     table: Annotated[bool, Option("--table/--no-table", help="Also write summary.csv and cells.csv.")] = True,
     overlay: Annotated[bool, Option("--overlay", help="Also write NAME_overlay.png.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Do again what is done.")] = False,
-    pixel_size: Annotated[float | None, Option(help="Micrometres per pixel, for tables and exports.")] = None,
+    pixel_size: Annotated[float | None, Option(help="Micrometres per pixel; else as the file says.")] = None,
+    channel: options.Channel = None,
+    plane: options.Plane = None,
+    project: options.Project = None,
     memory: Annotated[str, Option(help="Larger images are segmented in blocks.")] = "4GiB",
     gpu_memory: Annotated[str | None, Option(help="The same for a GPU, such as 8GiB.")] = None,
     workers: options.Workers = None,
@@ -76,6 +79,9 @@ def _report(outcomes: list, out: Path) -> None:
 def train(
     ctx: typer.Context,
     data: Annotated[str | None, Option(help="Dataset: a name or a folder; the recipe's by default.")] = None,
+    channel: options.Channel = None,
+    plane: options.Plane = None,
+    project: options.Project = None,
     preset: Annotated[str | None, Option(help="Recipe: lite (default), paper-r50, … or config.json.")] = None,
     out: Annotated[Path, Option(help="Folder of the run.")] = Path("runs/latest"),
     resume: Annotated[bool, Option("--resume", help="Go on with the run in --out.")] = False,
@@ -131,6 +137,9 @@ def evaluate(
     data: Annotated[str, Option(help="Dataset: a name or a folder.")] = "simulated",
     model: options.Models = None,
     split: Annotated[str, Option(help="train, val, test or all.")] = "val",
+    channel: options.Channel = None,
+    plane: options.Plane = None,
+    project: options.Project = None,
     predictions: Annotated[Path | None, Option(help="Score a folder of label maps instead.")] = None,
     postprocess: options.Postprocess = "default",
     scales: options.Scales = "auto",
@@ -141,14 +150,16 @@ def evaluate(
 ) -> None:
     """Score a model on a dataset: a table per modality with a baseline beside it."""
     from maunet_lite import evaluation
+    from maunet_lite.data import load_dataset
 
+    images = load_dataset(data, channel=channel, plane=plane, project=project)
     if predictions:
-        label, table = predictions.name, evaluation.evaluate_folder(predictions, data, split)
+        label, table = predictions.name, evaluation.evaluate_folder(predictions, images, split)
     else:
         names, how = model or ["lite"], {"postprocess": postprocess, "scales": options.parse_scales(scales)}
         label = " + ".join(Path(name).name for name in names)
-        table = evaluation.evaluate(names, data, split, diameter=diameter, device=device, **how)
-    tables = {"Otsu + watershed": evaluation.baseline(data, split)} if with_baseline else {}
+        table = evaluation.evaluate(names, images, split, diameter=diameter, device=device, **how)
+    tables = {"Otsu + watershed": evaluation.baseline(images, split)} if with_baseline else {}
     typer.echo(evaluation.format_summary({**tables, label: table}))
     if save:
         from maunet_lite.data import atomic_path

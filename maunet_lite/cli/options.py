@@ -10,6 +10,7 @@ from typer import Argument, Option
 USER_ERROR, WORK_FAILED, INTERRUPTED = 2, 1, 130
 
 Texts = list[str] | None
+Channel = Annotated[str | None, Option(help="Channels to use: numbers from 1, or names, such as DAPI,GFP.")]
 Device = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
 Jobs = Annotated[int, Option(min=1, help="How many run side by side.")]
 Models = Annotated[Texts, Option("--model", help="Name, file or run folder; repeat for an ensemble.")]
@@ -18,8 +19,10 @@ Parameters = Annotated[
 ]
 Settings = Annotated[Texts, Option("--set", metavar="NAME=VALUE", help="Any other setting.")]
 Notebooks = Annotated[Texts, Argument(metavar="[NN]...", help="Numbers or names; all by default.")]
+Plane = Annotated[str | None, Option(help="Plane of a stack to use, from 1.")]
 Postprocess = Annotated[str, Option(help="default, paper, authors or none.")]
 Profile = Annotated[str, Option(help="How big: smoke, quick, gpu or full.")]
+Project = Annotated[str | None, Option(help="Join the planes of a stack: max or mean.")]
 Scales = Annotated[str, Option(help="Sizes at which the network sees an image: auto, or 1,1.25,1.5.")]
 Diameter = Annotated[float | None, Option(help="Of the cells, not estimated: pixels, µm with --pixel-size.")]
 Scheduler = Annotated[str | None, Option(help="Address of a running Dask scheduler.")]

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "dataset.folder": ["CellDataset", "Sample", "load_dataset"],
         "dataset.problems": ["check_folder"],
+        "dataset.table": ["files_in", "stem_of"],
         "reading.images": ["IMAGE_SUFFIXES", "read_image", "read_labels"],
         "reading.open": ["image_size", "open_slide", "pixel_size"],
         "reading.zarr": ["is_zarr", "require_zarr"],
@@ -28,6 +29,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "simulation.pictures": ["MODALITIES", "VARIANTS", "Simulated", "simulate"],
         "simulation.layout.scene": ["place_cells"],
         "simulation.layout.shapes": ["round_outline"],
-        "writing": ["atomic_path", "write_image", "write_labels"],
+        "writing": ["atomic_path", "resolution", "write_image", "write_labels"],
     },
 )  # fmt: skip

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -128,9 +129,14 @@ def write_labels(
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         raise LabelError(f"{path}: label maps are written as TIFF; give it the suffix .tiff")
     stored = labels.astype(np.uint16 if labels.max() < 2**16 else np.uint32)
-    tags = {"description": description}
-    if pixel_size is not None:
-        per_centimetre = 10_000 / validate_pixel_size(pixel_size)
-        tags |= {"resolution": (per_centimetre, per_centimetre), "resolutionunit": "CENTIMETER"}
+    tags = _TIFF | {"description": description} | resolution(pixel_size)
     with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, stored, photometric="minisblack", **_TIFF, **tags)
+        tifffile.imwrite(temporary, stored, photometric="minisblack", **tags)
+
+
+def resolution(pixel_size: float | None) -> dict[str, Any]:
+    """Return the options of ``tifffile.imwrite`` that store micrometres per pixel as Fiji reads them."""
+    if pixel_size is None:
+        return {}
+    per_centimetre = 10_000 / validate_pixel_size(pixel_size)  # Fiji turns small centimetres into micrometres
+    return {"resolution": (per_centimetre, per_centimetre), "resolutionunit": "CENTIMETER"}

@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from maunet_lite import inference
-from maunet_lite.data import CellDataset, load_dataset, read_labels
+from maunet_lite.data import CellDataset, load_dataset, read_labels, stem_of
 from maunet_lite.evaluation.baseline import otsu_watershed
 from maunet_lite.evaluation.matching import check_shapes
 from maunet_lite.evaluation.metrics import CHALLENGE, Rules, dice, match_cells, mean_dice
@@ -164,7 +164,7 @@ def evaluate_folder(
         raise FileNotFoundError(f"{folder} is no folder, expected one with files such as NAME_label.tiff")
 
     def method(data: CellDataset, index: int) -> Scored:
-        stem = Path(data.table["image"].iloc[index]).stem
+        stem = stem_of(data.table["image"].iloc[index])
         found = [path for suffix in PREDICTION_SUFFIXES if (path := folder / f"{stem}{suffix}").exists()]
         if not found:
             raise FileNotFoundError(f"no prediction {stem}{PREDICTION_SUFFIXES[0]} in {folder}")

@@ -92,7 +92,7 @@ def export(
             write_rois(path, polygons)
         elif name == "geojson":
             table = measure_cells(labels, image, pixel_size) if measurements is None else measurements
-            write_geojson(path, polygons, table)
+            write_geojson(path, polygons, table, pixel_size)
         else:
             write_ome_zarr(path, labels, image, pixel_size)
     return files

@@ -113,9 +113,11 @@ def describe_levels(group: Any, name: str, pixel_size: float | None = None) -> N
     axes = [{"name": "c", "type": "channel"}, {"name": "y", **space}, {"name": "x", **space}]
     n_axes, datasets = group["0"].ndim, []
     for level in range(len(list(group.array_keys()))):
-        size = (pixel_size or 1.0) * 2**level
-        scale = {"type": "scale", "scale": [1.0, size, size][-n_axes:]}
-        datasets.append({"path": str(level), "coordinateTransformations": [scale]})
+        size, shift = (pixel_size or 1.0) * 2**level, (pixel_size or 1.0) * (2**level - 1) / 2
+        steps = [{"type": "scale", "scale": [1.0, size, size][-n_axes:]}]
+        if level:  # the centre of its first pixel lies between those of the pixels that it is made of
+            steps.append({"type": "translation", "translation": [0.0, shift, shift][-n_axes:]})
+        datasets.append({"path": str(level), "coordinateTransformations": steps})
     described = {"version": "0.4", "name": name, "axes": axes[-n_axes:], "datasets": datasets}
     group.attrs["multiscales"] = [described]
 

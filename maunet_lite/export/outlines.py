@@ -12,7 +12,10 @@ from maunet_lite.data import atomic_path
 from maunet_lite.export.polygons import Polygon
 
 
-def write_geojson(path: str | Path, polygons: dict[int, list[Polygon]], measurements: pd.DataFrame) -> None:
+def write_geojson(
+    path: str | Path, polygons: dict[int, list[Polygon]], measurements: pd.DataFrame,
+    pixel_size: float | None = None,
+) -> None:  # fmt: skip
     """Write each cell as a feature of a GeoJSON FeatureCollection, as QuPath reads and writes them.
 
     *QuPath* (0.4 or later): open the image, drop the file on it, or choose File › Import objects from
@@ -29,6 +32,8 @@ def write_geojson(path: str | Path, polygons: dict[int, list[Polygon]], measurem
     measurements : pandas.DataFrame
         One row per cell with a column ``label``; all other columns of numbers go to the cell. What is no
         finite number is left out, for JSON knows no NaN.
+    pixel_size : float, optional
+        Micrometres per pixel: a member ``pixel_size_um`` of the collection.
 
     Raises
     ------
@@ -60,7 +65,8 @@ def write_geojson(path: str | Path, polygons: dict[int, list[Polygon]], measurem
             "properties": {"objectType": "detection", "name": str(cell), "measurements": numbers},
         }
         features.append(json.dumps(feature, separators=(",", ":"), allow_nan=False))
-    text = '{"type":"FeatureCollection","features":[\n' + ",\n".join(features) + "\n]}\n"
+    size = f'"pixel_size_um":{pixel_size:.7g},' if pixel_size else ""
+    text = f'{{"type":"FeatureCollection",{size}"features":[\n' + ",\n".join(features) + "\n]}\n"
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode())
 

@@ -55,14 +55,19 @@ class PreparedImage:
         Where prepared images are kept.
     labels : bool
         Keep the label map instead of targets: for patches that are resized before targets are made.
+    **reading
+        How the image is read, see `data.read_image`.
     """
 
     def __init__(
-        self, image: Path, label: Path | None, config: TargetConfig, folder: Path, labels: bool = False
-    ) -> None:
+        self, image: Path, label: Path | None, config: TargetConfig, folder: Path, labels: bool = False,
+        **reading: Any,
+    ) -> None:  # fmt: skip
         self.image, self.label, self.config, self.labels = image, label, config, labels
+        self.reading = reading
         files = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in (image, label) if p]
-        key = json.dumps([code_version(), config.to_dict(), files, *(["labels"] if labels else [])])
+        key = [code_version(), config.to_dict(), files, *(["labels"] if labels else []), reading]
+        key = json.dumps(key, default=str)
         self.path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
 
     def open(self) -> dict[str, Any]:
@@ -94,7 +99,7 @@ class PreparedImage:
         ), diameter  # the same memory; slices of it are cheaper than those of a memmap
 
     def _prepare(self) -> None:
-        image = normalize(read_image(self.image), self.config.intensity)
+        image = normalize(read_image(self.image, **self.reading), self.config.intensity)
         if (image == image[..., :1]).all():
             image = image[..., :1]  # grey
         parts = self._targets(image.shape[:2])
@@ -196,7 +201,9 @@ class PatchDataset(Dataset):
         self.augmentation = build_augmentation(augmentation, targets)
         folder, labels = cache or data_home() / "cache", augmentation.sizes is not None
         self.images = [
-            PreparedImage(dataset.image_path(i), dataset.label_path(i), targets, folder, labels)
+            PreparedImage(
+                dataset.image_path(i), dataset.label_path(i), targets, folder, labels, **dataset.reading(i)
+            )
             for i in range(len(dataset))
         ]
         self._up_to = np.cumsum(source_weights(dataset.table["source"].to_numpy(), balance))

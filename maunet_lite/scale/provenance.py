@@ -28,6 +28,7 @@ _OPTIONS = {
     "scales": "auto", "diameter": None, "window": None, "overlap": None, "half": None,
     "single_scale_above": MULTI_SCALE_LIMIT,
 }  # fmt: skip
+_READING = ("channel", "plane", "project")  # how an image is read
 
 
 def made_by(
@@ -43,6 +44,7 @@ def made_by(
     [1.0, 1.5]
     """
     chosen = {name: options.get(name, default) for name, default in _OPTIONS.items()}
+    chosen |= {name: options[name] for name in _READING if options.get(name) is not None}
     if not isinstance(chosen["scales"], str):
         chosen["scales"] = [float(scale) for scale in chosen["scales"]]
     settings = asdict(PostprocessConfig.named("default") if config is None else config)

@@ -73,7 +73,7 @@ class Consistency(Supervised):
     def __init__(self, config: TrainConfig, train: CellDataset) -> None:
         super().__init__(config, train)
         if config.unlabelled:
-            self.rest = load_dataset(config.unlabelled)
+            self.rest = load_dataset(config.unlabelled, **config.reading)
         if not len(self.rest):
             raise ValueError(
                 f"consistency regularization needs images without labels, too; {train.name!r} has none: "

@@ -85,7 +85,7 @@ class _Loop:
     def __init__(self, config: TrainConfig, resume: bool, progress: bool) -> None:
         self.config, self.accelerator = config, _accelerator(config)
         with self.accelerator.main_process_first():  # the other processes find data that it made
-            self.data = load_dataset(config.data)
+            self.data = load_dataset(config.data, **config.reading)
             self.method = training_method(config, self.data)
         if self.method.draws_per_step % self.accelerator.num_processes:
             raise ValueError(

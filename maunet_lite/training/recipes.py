@@ -27,7 +27,8 @@ class TrainConfig(Options):
     """What to train, on what, how, and for how long.
 
     Data
-        data : dataset name or folder; out : folder of the run; labelled_fraction : share of the labelled
+        data : dataset name or folder; channel, plane, project : how its images are read, see
+        `data.read_image`; out : folder of the run; labelled_fraction : share of the labelled
         training images to use (with ``method="cr"`` the rest is used without labels); unlabelled : a further
         folder of images without labels (``"cr"`` only); leave_out : modalities or sources that are not
         trained on, to see how a network does on what it never saw; balance : see
@@ -58,6 +59,9 @@ class TrainConfig(Options):
     """
 
     data: str = "simulated"
+    channel: int | str | None = None
+    plane: int | str | None = None
+    project: Literal["max", "mean"] | None = None
     out: str = "runs/latest"
     labelled_fraction: Annotated[float, SHARE] = 1.0
     unlabelled: str | None = None
@@ -107,6 +111,11 @@ class TrainConfig(Options):
                 f"method={self.method!r} needs images without labels: "
                 "give a labelled_fraction below 1 or an unlabelled folder"
             )
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How images are read."""
+        return {"channel": self.channel, "plane": self.plane, "project": self.project}
 
     @property
     def n_classes(self) -> int:

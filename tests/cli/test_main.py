@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from maunet_lite import __version__
 from maunet_lite.cli.main import app, is_expected
-from maunet_lite.data import read_labels
+from maunet_lite.data import read_labels, write_labels
 from maunet_lite.network.checkpoints import save_model
 from maunet_lite.network.maunet import build_model
 from maunet_lite.scale.batch.segment_files import find_images, label_paths, segment_files
@@ -166,6 +166,36 @@ def test_evaluate_scores_a_folder_of_label_maps(dataset):
     assert result.exit_code == 0, result.output
     assert "1.000" in result.stdout
     assert "Otsu" not in result.stdout
+
+
+def test_channel_and_plane_are_options(tmp_path, model):
+    rows, columns = np.mgrid[:60, :80]
+    labels = sum((k + 1) * ((rows - 30) ** 2 + (columns - 15 - 25 * k) ** 2 < 64) for k in range(3)).astype(
+        np.int32
+    )
+    stack = np.full((2, 2, 60, 80), 9, np.uint8)  # Z C Y X
+    stack[1, 1][labels > 0] = 200
+    (tmp_path / "images").mkdir()
+    for name in "ab":
+        tifffile.imwrite(tmp_path / f"images/{name}.tif", stack, imagej=True, metadata={"axes": "ZCYX"})
+        write_labels(tmp_path / f"labels/{name}_label.tiff", labels)
+    data, out = ("--data", tmp_path), tmp_path / "out"
+    chosen = ("--channel", "2", "--project", "max")
+    result = run("evaluate", *data, "--split", "all", "--predictions", tmp_path / "labels", *chosen)
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"Otsu.* 1\.000", result.stdout), result.stdout
+    result = run(
+        "segment", tmp_path, "--out", out, "--model", model, "--device", "cpu", "--channel", "2", "--plane", 2
+    )
+    assert "2 segmented" in result.stdout, result.stdout + result.stderr
+    result = run(
+        "segment", tmp_path, "--out", out, "--model", model, "--device", "cpu", "--channel", "3", "--plane", 2
+    )
+    assert "there is no channel '3'" in result.stderr
+    arguments = ("--out", tmp_path / "run", "--steps", 1, "--set", "batch_size=1", "--set", "patch=32")
+    result = run("train", *data, *arguments, "--device", "cpu", *chosen)
+    assert result.exit_code == 0, result.stderr
+    assert '"channel": "2"' in (tmp_path / "run" / "config.json").read_text()
 
 
 def test_describe_counts_a_preset_and_names_the_record_of_weights(model):

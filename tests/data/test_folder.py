@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 
 from maunet_lite.data import CellDataset, check_folder, load_dataset, write_image, write_labels
 from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, data_home, format_catalogue
@@ -345,3 +346,36 @@ def test_modalities_and_sources_can_be_left_out(tmp_path: Path) -> None:
         data.without(["DIC"])
     with pytest.raises(DatasetError, match="without dic, y no image of 'toy' is left"):
         data.without(["dic", "y"])
+
+
+def test_the_table_says_how_images_are_read(tmp_path):
+    stack = np.random.default_rng(0).integers(0, 256, (3, 2, 20, 30), dtype=np.uint8)
+    (tmp_path / "images").mkdir()
+    for name in ("a.tif", "b.tif", "c.ome.tif"):
+        tifffile.imwrite(tmp_path / "images" / name, stack, imagej=True, metadata={"axes": "ZCYX"})
+    write_labels(tmp_path / "labels" / "c_label.tiff", np.eye(20, 30, dtype=int))
+    text = "image;channel;plane;project\na.tif;2;3;\nb.tif;1,2;;max\nc.ome.tif;2;;mean\n"
+    (tmp_path / "metadata.csv").write_text(text)
+    data = load_dataset(tmp_path)
+    np.testing.assert_array_equal(data.image(0), stack[2, 1])
+    np.testing.assert_array_equal(data.image(1), stack.max(axis=0).transpose(1, 2, 0))
+    np.testing.assert_allclose(data.image(2), stack[:, 1].mean(axis=0), rtol=1e-6)
+    assert data.label_path(2).name == "c_label.tiff"
+    assert {problem.problem.split(":")[0] for problem in check_folder(tmp_path)} == {"unlabelled"}
+    first = load_dataset(tmp_path, channel=1, plane=1, project=None).select([0])
+    np.testing.assert_array_equal(first.image(0), stack[0, 0])
+    (tmp_path / "metadata.csv").unlink()
+    assert [text for problem in check_folder(tmp_path) if "3 planes" in (text := problem.problem)]
+    np.testing.assert_array_equal(
+        load_dataset(tmp_path, channel=[2, 1], plane="2").image(1)[..., 0], stack[1, 1]
+    )
+
+
+@pytest.mark.parametrize("label", ["a_label.tiff", "a.ome_label.tiff", "a_masks.ome.tif", "a.ome.tiff"])
+def test_double_suffixes_are_one(label, tmp_path):
+    (tmp_path / "images").mkdir()
+    write_image(tmp_path / "images" / "a.ome.tif", np.zeros((9, 9), np.uint8))
+    write_labels(tmp_path / "labels" / label, np.eye(9, dtype=int))
+    data = load_dataset(tmp_path)
+    assert data.table.loc[0, "label"] == label
+    assert check_folder(tmp_path) == []

@@ -31,6 +31,12 @@ def test_zarr_holds_image_and_labels_as_pyramids(tmp_path, channels):
     assert np.all(np.abs(mean) <= 0.5)
     scales = [d["coordinateTransformations"][0]["scale"] for d in root.attrs["multiscales"][0]["datasets"]]
     assert [scale[-2:] for scale in scales] == [[0.5, 0.5], [1, 1], [2, 2]]
+    # a line in columns 500 and 501 shows there at every level
+    for level, first in ((1, 250), (2, 125)):
+        _, shift = root.attrs["multiscales"][0]["datasets"][level]["coordinateTransformations"]
+        step = 0.5 * 2**level
+        left = shift["translation"][-1] + (first - 0.5) * step  # edge of the pixel
+        assert left == (500 - 0.5) * 0.5
     assert models.v04.Image.from_zarr(root).labels is not None
     models.v04.ImageLabel.from_zarr(root["labels/cells"])
 

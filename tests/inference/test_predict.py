@@ -8,6 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from torch import nn
 
@@ -491,6 +492,19 @@ def test_segment_returns_labels():
     labels = segment(picture(64, 80), model=small(), device="cpu", postprocess="none")
     assert labels.shape == (64, 80)
     assert labels.dtype == np.int32
+
+
+def test_segment_takes_files_and_chooses_of_files_and_arrays(tmp_path):
+    planes, options = np.stack([picture(64, 80), picture(64, 80)[::-1]]), {"device": "cpu", "window": 64}
+    model = small()
+    expected = segment(planes[1], model, **options)
+    tifffile.imwrite(tmp_path / "a.tif", planes, imagej=True, metadata={"axes": "CYX"})
+    for path in (tmp_path / "a.tif", str(tmp_path / "a.tif")):
+        np.testing.assert_array_equal(segment(path, model, channel=2, **options), expected)
+    for how in ({"channel": 2}, {"plane": 2}):
+        np.testing.assert_array_equal(segment(planes, model, **how, **options), expected)
+    with pytest.raises(ImageError, match="there is no plane 3"):
+        segment(planes, model, plane=3, **options)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from torch.utils.data import DataLoader, Subset
 
@@ -349,3 +350,18 @@ def test_a_size_mismatch_names_both_files(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"a\.png is \(3, 4\) .* a_label\.tiff is \(4, 3\); .*data check"):
         items[0]
     assert not list((tmp_path / "cache").glob("*"))
+
+
+def test_patches_are_read_as_the_table_says(tmp_path):
+    stack = np.zeros((2, 40, 50), np.uint8)
+    stack[1, 10:30, 10:30] = 200
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(tmp_path / "images" / "a.tif", stack, imagej=True, metadata={"axes": "CYX"})
+    found = []
+    for channel in (1, 2):
+        data = load_dataset(tmp_path, channel=channel)
+        patches = PatchDataset(data, 1, AugmentationConfig(patch=32), cache=tmp_path / "cache")
+        found.append(patches.images[0].open()["image"])
+    assert found[0].max() == 0
+    assert found[1].shape == (1, 40, 50)
+    assert found[1][0, 20, 20] > found[1][0, 0, 0]

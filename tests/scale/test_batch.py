@@ -13,14 +13,14 @@ import pytest
 import tifffile
 import torch
 
-from maunet_lite.data import read_labels, write_labels
+from maunet_lite.data import open_slide, pixel_size, read_labels, write_labels
 from maunet_lite.export.measure import measure_cells
 from maunet_lite.inference import Size, Sized
 from maunet_lite.network.maunet import build_model
 from maunet_lite.postprocessing.maps import Maps
 from maunet_lite.scale import provenance
 from maunet_lite.scale.batch import one_image, pipeline
-from maunet_lite.scale.batch.segment_files import find_images, segment_files
+from maunet_lite.scale.batch.segment_files import find_images, label_paths, segment_files
 
 
 @pytest.fixture
@@ -450,6 +450,69 @@ def test_another_pixel_size_measures_again_without_the_network(images, tmp_path,
     assert not network
 
 
+def test_pixel_size_of_the_file_goes_into_every_export_and_table(tmp_path, network):
+    pytest.importorskip("roifile")
+    zarr = pytest.importorskip("zarr")
+    image = np.full((60, 100), 20, np.uint8)
+    image[10:22, 5:17] = 200
+    tifffile.imwrite(tmp_path / "a.ome.tif", image, ome=True, metadata={"axes": "YX", "PhysicalSizeX": 0.325,
+                     "PhysicalSizeY": 0.325})  # fmt: skip
+    out, formats = tmp_path / "out", "tiff,rois,geojson,zarr"
+
+    def said() -> list[float]:
+        with open_slide(out / "a.ome.zarr") as slide:
+            sizes = [slide.pixel_size, pixel_size(out / "a_label.tiff")]
+        labels = zarr.open_group(out / "a.ome.zarr", mode="r")["labels/cells"].attrs["multiscales"][0]
+        sizes.append(labels["datasets"][0]["coordinateTransformations"][0]["scale"][-1])
+        sizes.append(json.loads((out / "a.geojson").read_text())["pixel_size_um"])
+        cells = pd.read_csv(out / "cells.csv")
+        return [*sizes, np.sqrt(cells["area_um2"] / cells["area"])[0]]
+
+    segment_one(tmp_path / "a.ome.tif", out, export=formats, table=True)
+    np.testing.assert_allclose(said(), 0.325, rtol=1e-5)
+    assert segment_one(tmp_path / "a.ome.tif", out, export=formats, table=True).status == "skipped"
+    network.clear()
+    outcome = segment_one(tmp_path / "a.ome.tif", out, export=formats, table=True, pixel_size=0.5)
+    assert outcome.status == "completed"
+    np.testing.assert_allclose(said(), 0.5, rtol=1e-5)
+    assert not network
+    record = provenance.read_record(out / "a_label.tiff")
+    assert record["pixel_size"] == 0.5
+    assert "rois" in record["files"]
+
+
+def test_channel_and_plane_are_chosen_and_remembered(tmp_path, network):
+    dark, stack = np.full((60, 100), 20, np.uint8), np.full((3, 2, 60, 100), 20, np.uint8)
+    stack[1, 1, 10:22, 5:17] = 200
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "ZCYX"})
+    outcome = segment_one(tmp_path / "a.tif", tmp_path / "out")
+    assert outcome.status == "failed"
+    assert "the file holds 3 planes" in outcome.reason
+    assert segment_one(tmp_path / "a.tif", tmp_path / "out", channel=1, plane=2).cells == 0
+    outcome = segment_one(tmp_path / "a.tif", tmp_path / "out", channel="2", project="max")
+    assert (outcome.cells, outcome.reason) == (1, "made anew: changed since (options)")
+    assert segment_one(tmp_path / "a.tif", tmp_path / "out", channel="2", project="max").status == "skipped"
+    tifffile.imwrite(tmp_path / "b.tif", np.stack([dark, stack[1, 1]]), photometric="minisblack")
+    model = build_model("lite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "needs_blocks", lambda path, memory: True)
+        how = {"channel": 2, "memory": "6GiB", "model": model, "device": "cpu", "pixel_size": 0.25}
+        assert segment_one(tmp_path / "b.tif", tmp_path / "out", **how).status == "segmented"
+    assert pixel_size(tmp_path / "out" / "b_label.tiff") == 0.25
+
+
+def test_double_suffixes_are_one_and_hidden_files_are_none(tmp_path):
+    for name in ("a.ome.tif", "b.tif", "b.ome.tiff", "c.OME.TIF", "._a.tif", ".hidden.png"):
+        tifffile.imwrite(tmp_path / name, np.zeros((9, 9), np.uint8), metadata=None)
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / ".cache.zarr").mkdir()
+    (tmp_path / "Thumbs.db").touch()
+    images = find_images([tmp_path])
+    assert [image.name for image in images] == ["a.ome.tif", "b.ome.tiff", "b.tif", "c.OME.TIF"]
+    names = [path.name for path in label_paths(images, tmp_path)]
+    assert names == ["a_label.tiff", "b_ome_tiff_label.tiff", "b_tif_label.tiff", "c_label.tiff"]
+
+
 def test_workers_know_what_is_stale(images, tmp_path, network):
     options = {"pool": Pool(), "progress": False}
     segment_files([images], tmp_path / "out", "lite", **options)
@@ -508,11 +571,11 @@ def test_results_beside_the_images_are_no_images(images, tmp_path, network):
 
 
 def test_no_result_replaces_an_image(tmp_path):
-    pytest.importorskip("zarr")
-    imageio.imwrite(tmp_path / "a.png", np.zeros((9, 9), np.uint8))
-    (tmp_path / "a.ome.zarr").mkdir()
-    with pytest.raises(ValueError, match=r"a\.ome\.zarr is an image, and a result would replace it"):
-        segment_files([tmp_path], tmp_path, None, export="zarr", progress=False)
+    images = [tmp_path / name for name in ("a.png", "a_overlay.png")]
+    for path in images:
+        imageio.imwrite(path, np.zeros((9, 9), np.uint8))
+    with pytest.raises(ValueError, match=r"a_overlay\.png is an image, and a result would replace it"):
+        segment_files(images, tmp_path, None, overlay=True, progress=False)
 
 
 @pytest.mark.parametrize(

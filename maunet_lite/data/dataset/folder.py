@@ -4,7 +4,8 @@
 
     FOLDER/images/NAME.png            png, jpg, bmp or tif
     FOLDER/labels/NAME_label.tiff     a missing label map means: unlabelled
-    FOLDER/metadata.csv               optional; at least the columns image, modality, split
+    FOLDER/metadata.csv               optional; at least the columns image, modality, split; columns channel,
+                                      plane and project say how an image is read (`read_image`)
 
 Whatever is downloaded or simulated is brought into this layout, so one's own images work the same way.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ import pandas as pd
 from maunet_lite.data.catalogue.entries import CATALOGUE, catalogued_folder
 from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.dataset.problems import advise
-from maunet_lite.data.dataset.table import read_table
+from maunet_lite.data.dataset.table import read_table, reading_of
 from maunet_lite.data.reading.images import read_image, read_labels
 
 
@@ -85,8 +86,12 @@ class CellDataset:
         return None if pd.isna(name) else self.folder / "labels" / name
 
     def image(self, index: int) -> np.ndarray:
-        """Read image number `index`, as stored: (H, W) or (H, W, C)."""
-        return read_image(self.image_path(index))
+        """Read image number `index`, as `reading` says: (H, W) or (H, W, C)."""
+        return read_image(self.image_path(index), **self.reading(index))
+
+    def reading(self, index: int) -> dict[str, Any]:
+        """Return the options of `read_image` that the table gives for image number `index`."""
+        return reading_of(self.table.iloc[index])
 
     def labels(self, index: int) -> np.ndarray | None:
         """Read the label map of image number `index`, (H, W) int32, or None where there is none."""
@@ -155,7 +160,9 @@ class CellDataset:
         return self.select(chosen), self.select(~chosen)
 
 
-def load_dataset(name_or_folder: str | Path) -> CellDataset:
+def load_dataset(
+    name_or_folder: str | Path, *, channel: Any = None, plane: Any = None, project: str | None = None
+) -> CellDataset:
     """Open a dataset by name or folder.
 
     Parameters
@@ -164,6 +171,8 @@ def load_dataset(name_or_folder: str | Path) -> CellDataset:
         A folder with ``images/`` (any path), or a name of the catalogue: ``"simulated"`` is made on first
         use, ``"samples"`` ships with the kit, all others are looked for in `data_home` (``maunet-lite data
         list`` says where they come from).
+    channel, plane, project
+        How all images are read, see `read_image`, instead of what the table's columns of these names say.
 
     Returns
     -------
@@ -179,4 +188,7 @@ def load_dataset(name_or_folder: str | Path) -> CellDataset:
         folder = catalogued_folder(name)
     if advice := advise(folder):
         raise DatasetError(f"{advice}; `maunet-lite data check` lists all that is wrong with a folder")
-    return CellDataset(folder, folder.resolve().name, read_table(folder))
+    table = read_table(folder)
+    given = reading_of({"channel": channel, "plane": plane, "project": project})
+    table = table.assign(**{name: [value] * len(table) for name, value in given.items()})
+    return CellDataset(folder, folder.resolve().name, table)

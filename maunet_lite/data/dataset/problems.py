@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from maunet_lite.data.checks import DatasetError, ImageError, LabelError
 from maunet_lite.data.dataset import table as layout
+from maunet_lite.data.dataset.table import stem_of
 from maunet_lite.data.reading.images import IMAGE_SUFFIXES, read_image, read_labels
 
 _IMAGE_FOLDERS = {"images", "image", "imgs", "img", "raw", "pictures"}
@@ -101,12 +103,12 @@ def _among_images(folder: Path) -> Iterator[tuple[str, str]]:
         elif path.suffix.lower() not in IMAGE_SUFFIXES:
             yield f"images/{path.name}", f"not read, only {', '.join(IMAGE_SUFFIXES)} are: export it as TIFF"
     names = layout.image_files(folder)
-    stems = Counter(Path(name).stem for name in names)
+    stems = Counter(map(stem_of, names))
     for stem, count in stems.items():
         if count > 1:
             yield f"images/{stem}.*", f"{count} images share this name and a label map; rename all but one"
     for name in names:
-        if stems.keys() & (_images_of(name) - {Path(name).stem}):
+        if stems.keys() & (_images_of(name) - {stem_of(name)}):
             yield f"images/{name}", "seems to be a label map: move it into the folder 'labels'"
 
 
@@ -132,7 +134,7 @@ def _among_labels(folder: Path) -> Iterator[tuple[str, str]]:
     for path in () if (folder / "labels").is_dir() else layout.files_in(folder):
         if path.is_dir() and path.name.lower() in _LABEL_FOLDERS:
             yield path.name, "not read: rename this folder to 'labels'"
-    stems, label_of = {Path(name).stem for name in layout.image_files(folder)}, layout.label_files(folder)
+    stems, label_of = set(map(stem_of, layout.image_files(folder))), layout.label_files(folder)
     for path in layout.files_in(folder / "labels"):
         taken = {label_of.get(stem) for stem in stems & _images_of(path.name)}
         if path.is_dir() or path.name in taken:
@@ -149,8 +151,10 @@ def _in_files(folder: Path, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Read every image and its label map."""
     unlabelled = table["split"] == "unlabelled"
     none_labelled = not table["labelled"].any()
-    for name, label, fine in zip(table["image"], table["label"], unlabelled | none_labelled, strict=True):
-        files = {f"images/{name}": read_image} | ({f"labels/{label}": read_labels} if label else {})
+    for (_, row), fine in zip(table.iterrows(), unlabelled | none_labelled, strict=True):
+        name, label = row["image"], row["label"]
+        read_as_told = partial(read_image, **layout.reading_of(row))
+        files = {f"images/{name}": read_as_told} | ({f"labels/{label}": read_labels} if label else {})
         shapes = []
         for file, read in files.items():
             try:
@@ -162,12 +166,16 @@ def _in_files(folder: Path, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
             advice = ": its axes are swapped, transpose it (labels.T)" * (shapes[0] == shapes[1][::-1])
             yield f"labels/{label}", f"is {label_size} pixels, but images/{name} is {size}{advice}"
         if not label and not fine:
-            yield f"images/{name}", f"unlabelled: there is no labels/{Path(name).stem}_label.tiff"
+            yield f"images/{name}", f"unlabelled: there is no labels/{stem_of(name)}_label.tiff"
     if none_labelled and not unlabelled.all():
         yield "labels", "no image has a label map (labels/NAME_label.tiff): all are unlabelled"
 
 
 def _images_of(name: str) -> set[str]:
     """Return the stems of images whose label map a file of this name could be."""
-    stem = Path(name).stem
-    return {stem.removesuffix(ending) for ending in layout.LABEL_ENDINGS if stem.endswith(ending)}
+    stem = stem_of(name)
+    return {
+        layout.without_ome(stem.removesuffix(ending))
+        for ending in layout.LABEL_ENDINGS
+        if stem.endswith(ending)
+    }

@@ -7,8 +7,10 @@ with the reason.
 
 import io
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 
@@ -16,6 +18,7 @@ from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.reading.images import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test", "unlabelled")
+READING = ("channel", "plane", "project")  # columns that say how an image is read
 UNASSIGNED = "unassigned"  # split of images for which the table names none
 LABEL_SUFFIXES = (".tiff", ".tif", ".png", ".bmp")
 LABEL_ENDINGS = ("_label", "_labels", "_mask", "_masks", "_cp_masks", "")  # the first that is there counts
@@ -71,7 +74,7 @@ def read_table(folder: Path) -> pd.DataFrame:
             f"{', '.join(names[:3])} …"
         )
     files = label_files(folder)
-    table["label"] = pd.Series([files.get(Path(name).stem) for name in table["image"]], dtype=object)
+    table["label"] = pd.Series([files.get(stem_of(name)) for name in table["image"]], dtype=object)
     table["labelled"] = table["label"].notna()
     return _fill_in(table)
 
@@ -90,6 +93,27 @@ def _fill_in(table: pd.DataFrame) -> pd.DataFrame:
     source = table.get("source", table["modality"])
     table["source"] = source.where(source != "", "unknown")
     return table
+
+
+def reading_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of `read_image` that a row of a table gives."""
+    return {name: row[name] for name in READING if name in row and row[name] not in ("", None)}
+
+
+def stem_of(name: str | Path) -> str:
+    """Return the name of a file without its folder and suffix; double suffixes of OME are one.
+
+    Examples
+    --------
+    >>> stem_of("a.b.png"), stem_of("a.ome.tif"), stem_of("slides/a.OME.zarr")
+    ('a.b', 'a', 'a')
+    """
+    return without_ome(Path(name).stem)
+
+
+def without_ome(stem: str) -> str:
+    """Remove the first half of a double suffix from what is left of a name without the second."""
+    return stem[:-4] if stem.lower().endswith(".ome") else stem
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -112,10 +136,10 @@ def label_files(folder: Path) -> dict[str, str]:
     paths = _files(folder / "labels", LABEL_SUFFIXES)
     paths.sort(key=lambda path: LABEL_SUFFIXES.index(path.suffix.lower()))
     return {
-        path.stem.removesuffix(ending): path.name
+        without_ome(stem_of(path.name).removesuffix(ending)): path.name
         for ending in reversed(LABEL_ENDINGS)
         for path in reversed(paths)  # what counts first comes last, and so stays
-        if path.stem.endswith(ending)
+        if stem_of(path.name).endswith(ending)
     }
 
 
@@ -153,7 +177,14 @@ def read_listing(folder: Path) -> pd.DataFrame:
             f"are {', '.join(table)}. Rename or remove some"
         )
     table["image"] = _completed(table["image"], names)
-    for column in set(table) - {"image", "modality", "source", "split", "licence"}:  # these stay text
+    for column in set(table) - {
+        "image",
+        "modality",
+        "source",
+        "split",
+        "licence",
+        *READING,
+    }:  # these stay text
         with suppress(ValueError):
             table[column] = pd.to_numeric(table[column].where(table[column] != ""))
     return table[table["image"] != ""].reset_index(drop=True)
@@ -180,8 +211,8 @@ def _read_text(path: Path) -> pd.DataFrame:
 
 def _completed(listed: pd.Series, names: list[str]) -> list[str]:
     """Return file names without folders; one that is no file becomes the only file of its stem."""
-    stems = Counter(Path(name).stem for name in names)
-    complete = {Path(name).stem: name for name in names if stems[Path(name).stem] == 1}
+    stems = Counter(map(stem_of, names))
+    complete = {stem_of(name): name for name in names if stems[stem_of(name)] == 1}
     complete |= {name: name for name in names}
     plain = [PurePosixPath(name.replace("\\", "/")).name for name in listed]
-    return [complete.get(name) or complete.get(Path(name).stem, name) for name in plain]
+    return [complete.get(name) or complete.get(stem_of(name), name) for name in plain]

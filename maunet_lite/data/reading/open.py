@@ -12,7 +12,7 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from maunet_lite.data.amounts import parse_bytes
 from maunet_lite.data.checks import ImageError, LabelError
@@ -179,6 +179,8 @@ def _picture(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as picture:
             yield picture
+    except UnidentifiedImageError as error:  # whose text holds the path
+        raise ImageError("the file is damaged or truncated") from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

@@ -112,7 +112,7 @@ def walk_directories(path: Path) -> None:
                 file.seek(at)
                 file.seek(number(count) * entry, 1)
         except (struct.error, OSError, OverflowError) as error:
-            text = f"the file is truncated: of {len(seen)} directories the last is not in it"
+            text = f"the file is damaged or truncated: of {len(seen)} directories the last is not in it"
             raise ImageError(text) from error
 
 

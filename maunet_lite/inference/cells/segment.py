@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maunet_lite.data import validate_pixel_size
+from maunet_lite.data import read_image, validate_pixel_size
 from maunet_lite.inference.cells.size import Region, Size, estimate_size, scale_for
 from maunet_lite.inference.ensembles import Model, as_models, intensity_of
 from maunet_lite.inference.predict import MULTI_SCALE_LIMIT, checked_scales, predict, to_planes
@@ -24,7 +25,7 @@ Scales = Sequence[float] | str  # numbers, or "auto"
 
 
 def segment(
-    image: np.ndarray,
+    image: np.ndarray | str | Path,
     model: Model | Sequence[Model] = "lite",
     device: str | torch.device = "auto",
     postprocess: str | PostprocessConfig = "default",
@@ -32,14 +33,17 @@ def segment(
     *,
     diameter: float | None = None,
     pixel_size: float | None = None,
+    channel: int | str | Sequence[int | str] | None = None,
+    plane: int | str | None = None,
+    project: str | None = None,
     **options: object,
 ) -> np.ndarray:
     """Segment the cells of an image: `predict_sized`, then `postprocessing.segment`.
 
     Parameters
     ----------
-    image : ndarray
-        (H, W) or (H, W, C), of any type that `preprocessing.normalize` takes.
+    image : ndarray, str or Path
+        (H, W) or (H, W, C), of any type that `preprocessing.normalize` takes; or a file.
     model : str, Path, MAUNet or a sequence of them
         A shipped name, a file, a training folder, a network, or an ensemble. Files are read once and kept.
     device : str or torch.device
@@ -54,6 +58,8 @@ def segment(
         Diameter of the cells, instead of an estimate: in pixels, or in µm if `pixel_size` is given.
     pixel_size : float, optional
         Micrometres per pixel.
+    channel, plane, project
+        Which channels and which plane of a file or a stack are the image, see `data.read_image`.
     **options
         Passed to `predict`.
 
@@ -77,6 +83,8 @@ def segment(
     models = as_models(model)
     config = settings_of(models, postprocess)  # refuses an unknown name before the work
     diameter = in_pixels(diameter, pixel_size)
+    if isinstance(image, (str, Path)) or (channel, plane, project) != (None, None, None):
+        image = read_image(image, channel=channel, plane=plane, project=project)
     maps, size = predict_sized(models, image, scales, diameter=diameter, device=device, **options)
     labels = segment_maps(maps, config, keep_steps=False).labels
     if np.ptp(image) > 0 and (text := advice(labels, size, models)):

@@ -1,5 +1,6 @@
 """One image of many: what is to be written for it, and the three stages of its way: read, network, finish."""
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from maunet_lite.data import atomic_path, read_image, read_labels, write_image, write_labels
+from maunet_lite.data import atomic_path, pixel_size, read_image, read_labels, write_image, write_labels
 from maunet_lite.export import FORMATS, export, measure_cells
 from maunet_lite.figures import paint_cells, to_display
 from maunet_lite.inference import Size, advice, as_models, predict_sized
@@ -104,6 +105,11 @@ class Plan:
     memory: int | None  # bytes
     gpu_memory: str | int | None
     made: dict[str, Any]  # `provenance.made_by`
+    reading: dict[str, Any] = field(default_factory=dict)  # for `read_image`
+
+    def size_of(self, item: Outcome) -> float | None:
+        """Return micrometres per pixel of an image: what the user says, else what the file says."""
+        return self.pixel_size or pixel_size(item.image)
 
     def check(self, item: Outcome) -> None:
         """Find out which kinds of files are missing, and what the user must know about it.
@@ -129,7 +135,7 @@ class Plan:
             )
         elif changed := provenance.difference(record, item.image, self.made):
             item.missing, item.reason = wanted | others, f"made anew: changed since ({changed})"
-        elif record["pixel_size"] != self.pixel_size and MEASURED & wanted:
+        elif record["pixel_size"] != self.size_of(item) and MEASURED & wanted:
             item.missing |= MEASURED & (wanted | others)
         item.status = "" if item.missing else "skipped"
 
@@ -138,7 +144,7 @@ def read(item: Outcome, plan: Plan) -> None:
     """Read the pixels."""
     with item.timed("read"):
         item.source = provenance.describe_image(item.image)
-        item.pixels = read_image(item.image)
+        item.pixels = read_image(item.image, **plan.reading)
         item.height, item.width = item.pixels.shape[:2]
 
 
@@ -171,26 +177,29 @@ def finish(item: Outcome, plan: Plan) -> None:
 
 def write(item: Outcome, plan: Plan, labels: np.ndarray) -> None:
     """Write what is missing, each file complete or not at all."""
-    kinds, table = item.missing, None
+    kinds, table, size = item.missing, None, plan.size_of(item)
     if kinds & {"cells", "geojson"}:
-        table = measure_cells(labels, item.pixels, plan.pixel_size)
+        table = measure_cells(labels, item.pixels, size)
     if "tiff" in kinds:
         clear(item)
-        record = provenance.to_text(item.source, plan.made, kinds, plan.pixel_size)
-        write_labels(item.labels, labels, description=record)
+        record = provenance.to_text(item.source, plan.made, kinds, size)
+        write_labels(item.labels, labels, pixel_size=size, description=record)
     if "overlay" in kinds:
         overlay = to_display(item.pixels)
         paint_cells(overlay, labels)
         write_image(item.file("overlay"), np.round(overlay * 255).astype(np.uint8))
     others = [kind for kind in FORMATS if kind in kinds - {"tiff"}]
     stem = item.labels.with_name(item.labels.name.removesuffix(FORMATS["tiff"]))
-    export(labels, stem, others, image=item.pixels, pixel_size=plan.pixel_size, measurements=table)
+    export(labels, stem, others, image=item.pixels, pixel_size=size, measurements=table)
     if "cells" in kinds:
         table.insert(0, "image", item.image.name)
         with atomic_path(item.file("cells")) as temporary:
             table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
     if "tiff" not in kinds:
-        changed = {"pixel_size": plan.pixel_size} if kinds & MEASURED else {}
+        record = provenance.read_record(item.labels)
+        if record and kinds & MEASURED and record["pixel_size"] != size:  # the map says it, too
+            write_labels(item.labels, labels, pixel_size=size, description=json.dumps(record))
+        changed = {"pixel_size": size} if kinds & MEASURED else {}
         provenance.update_record(item.labels, kinds, **changed)
     item.cells = int(np.count_nonzero(np.unique(labels))) if table is None else len(table)
 

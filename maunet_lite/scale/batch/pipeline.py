@@ -87,14 +87,14 @@ def in_blocks(item: Outcome, plan: Plan, pool: Pool | None) -> None:
     """
     if "tiff" in item.missing:
         one_image.clear(item)
-        source = provenance.describe_image(item.image)
+        source, size = provenance.describe_image(item.image), plan.size_of(item)
         how = {name: plan.options[name] for name in ("scales", "diameter", "device") if name in plan.options}
         with item.timed("network"):
             result = segment_slide(
                 item.image, item.labels, list(plan.models), memory=plan.memory or "4GiB",
                 gpu_memory=plan.gpu_memory, postprocess=plan.config, resume=not plan.overwrite, pool=pool,
-                progress=False, description=provenance.to_text(source, plan.made, ["tiff"], plan.pixel_size),
-                **how,
+                progress=False, description=provenance.to_text(source, plan.made, ["tiff"], size),
+                pixel_size=size, **plan.reading, **how,
             )  # fmt: skip
         item.cells, item.status = result.cells, "segmented"
         item.size = Size(result.diameter, (result.scale,))

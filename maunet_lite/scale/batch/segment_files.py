@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from maunet_lite.data import IMAGE_SUFFIXES, parse_bytes, validate_pixel_size
+from maunet_lite.data import IMAGE_SUFFIXES, files_in, is_zarr, parse_bytes, stem_of, validate_pixel_size
 from maunet_lite.export import FORMATS, parse_formats
 from maunet_lite.inference import as_models, choose_size, in_pixels, settings_of
 from maunet_lite.network import MAUNet
@@ -28,8 +28,9 @@ def find_images(inputs: Iterable[str | Path], out: str | Path | None = None) -> 
     Parameters
     ----------
     inputs : iterable of path
-        A file is taken as it is, and so is a folder that ends in ``.zarr``. Of any other folder, all
-        files with an image's suffix and all such Zarrs; of a dataset folder those in its ``images``.
+        A file is taken as it is, and so is a Zarr. Of any other folder, all files with an image's suffix
+        and all folders that end in ``.zarr``; of a dataset folder those in its ``images``. Names that start
+        with a dot are left out.
     out : path, optional
         Where results go. Of this folder, files with the names of results are no images.
 
@@ -42,12 +43,12 @@ def find_images(inputs: Iterable[str | Path], out: str | Path | None = None) -> 
     for path in map(Path, inputs):
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist: give image files, or folders that hold some")
-        if path.is_file() or path.suffix.lower() == ".zarr":
+        if path.is_file() or path.suffix.lower() == ".zarr" or is_zarr(path):
             found.append(path)
             continue
         folder = path / "images" if (path / "images").is_dir() else path
         kinds = {True: (".zarr",), False: IMAGE_SUFFIXES}
-        images = sorted(file for file in folder.iterdir() if file.suffix.lower() in kinds[file.is_dir()])
+        images = [file for file in files_in(folder) if file.suffix.lower() in kinds[file.is_dir()]]
         if out is not None and folder.resolve() == Path(out).resolve():
             images = [image for image in images if not is_result(image)]
         if not images:
@@ -87,8 +88,12 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
     >>> [path.name for path in label_paths([Path("a.png"), Path("a.tif"), Path("b.png")], "out")]
     ['a_png_label.tiff', 'a_tif_label.tiff', 'b_label.tiff']
     """
-    stems = Counter(image.stem for image in images)
-    names = [i.stem if stems[i.stem] == 1 else f"{i.stem}_{i.suffix.lstrip('.').lower()}" for i in images]
+    stems = [stem_of(image.name) for image in images]
+    endings = [image.name[len(stem) + 1 :] for image, stem in zip(images, stems, strict=True)]
+    names = [
+        stem if stems.count(stem) == 1 else f"{stem}_{ending.lower().replace('.', '_')}"
+        for stem, ending in zip(stems, endings, strict=True)
+    ]
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         same = ", ".join(str(image) for image, other in zip(images, names, strict=True) if other == name)
@@ -101,7 +106,8 @@ def segment_files(
     *, postprocess: str | PostprocessConfig = "default", export: str | Iterable[str] = ("tiff",),
     overlay: bool = False, table: bool = False, overwrite: bool = False, pixel_size: float | None = None,
     memory: str | int | None = None, gpu_memory: str | int | None = None, pool: Pool | None = None,
-    diameter: float | None = None, progress: bool = True, **options: Any,
+    diameter: float | None = None, channel: Any = None, plane: Any = None, project: str | None = None,
+    progress: bool = True, **options: Any,
 ) -> list[Outcome]:  # fmt: skip
     """Segment images and write one label map each, and whatever else is wanted.
 
@@ -131,7 +137,7 @@ def segment_files(
         other files the missing ones are written. A label map without such a record, as after corrections by
         hand, is kept.
     pixel_size : float, optional
-        Micrometres per pixel, for measurements and exports.
+        Micrometres per pixel, for measurements and exports, instead of what each file says.
     memory : str or int, optional
         Such as ``"4GiB"``. Larger images are segmented in blocks (`scale.segment_slide`), and no more
         images are held at a time than it allows. By default all are taken whole.
@@ -141,6 +147,8 @@ def segment_files(
         Images are its tasks, and of larger images the blocks; see `scale.open_pool`.
     diameter : float, optional
         Diameter of the cells in pixels or, if `pixel_size` is given, in µm; estimated by default.
+    channel, plane, project
+        How images are read, see `data.read_image`.
     progress : bool
         Show a progress bar.
     **options
@@ -171,8 +179,9 @@ def segment_files(
     config = settings_of(as_models(models) if models else [], postprocess)
     wanted = ("tiff", *parse_formats(export), *["overlay"] * overlay, *["cells"] * table)
     limit = None if memory is None else parse_bytes(memory)
-    made = made_by(models, config, options)
-    plan = Plan(models, config, options, wanted, overwrite, pixel_size, limit, gpu_memory, made)
+    reading = {"channel": channel, "plane": plane, "project": project}
+    made = made_by(models, config, options | reading)
+    plan = Plan(models, config, options, wanted, overwrite, pixel_size, limit, gpu_memory, made, reading)
     inputs = {image.resolve() for image in images}
     for path in (item.file(kind) for item in items for kind in wanted):
         if path.resolve() in inputs:

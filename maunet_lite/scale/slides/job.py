@@ -36,6 +36,7 @@ class Job(NamedTuple):
     memory: int  # bytes for each process
     size: dict[str, Any]  # scales and diameter, as in `inference.predict_sized`
     looks: dict[str, Any]  # how else a `SlideNetwork` looks at the slide
+    reading: dict[str, Any]  # channel, plane and project for `open_slide`
 
 
 def begin(
@@ -75,7 +76,7 @@ def begin(
 
 def fingerprint(job: Job, slide: Slide) -> str:
     """Return a digest of all that the labels depend on: another one means another job."""
-    made = provenance.made_by(job.model, job.config, job.size | job.looks)
+    made = provenance.made_by(job.model, job.config, job.size | job.looks | job.reading)
     if isinstance(job.source, Path):
         image: Any = provenance.identify(job.source)
     else:
@@ -130,7 +131,7 @@ class Blocks:
                 raise result
             yield todo[position], None
 
-    def join(self, progress: bool, description: str | None) -> tuple[int, int]:
+    def join(self, progress: bool, description: str | None, pixel_size: float | None) -> tuple[int, int]:
         """Join the cells of all blocks and write the label map; return cells and blocks without any."""
         parts = {block.index: self.work.load(block.index) for block in self.grid.blocks}
         seen = {index: part for index, part in parts.items() if part is not None}
@@ -142,7 +143,7 @@ class Blocks:
         places = list(tiles_of(self.grid.shape, TILE))
         bar = tqdm(places, desc="writing", unit="tile", disable=not progress, leave=False)
         tiles = ((place, self.work.labels(self.grid, tables, place)) for place in bar)
-        write_slide_labels(target, self.grid.shape, cells, tiles, description)
+        write_slide_labels(target, self.grid.shape, cells, tiles, description, pixel_size)
         self.work.deliver()
         return cells, skipped
 
@@ -157,7 +158,9 @@ def segment_block(index: int, job: Job) -> int:
         raise FileNotFoundError(f"{job.out}.unfinished is not seen here: all workers must see the same files")
     if journal["id"] not in _BLOCKS:  # one job at a time: an older one is dropped
         _BLOCKS.clear()
-        _BLOCKS[journal["id"]] = Blocks(job, open_slide(job.source, memory=job.memory), journal)
+        _BLOCKS[journal["id"]] = Blocks(
+            job, open_slide(job.source, memory=job.memory, **job.reading), journal
+        )
     blocks = _BLOCKS[journal["id"]]
     if index not in blocks.work.finished():
         block = blocks.grid.blocks[index]

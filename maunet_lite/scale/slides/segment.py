@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -96,7 +96,8 @@ def segment_slide(
     scales: Sequence[float] | str = "auto", diameter: float | None = None,
     device: str | torch.device = "auto", window: int | None = None, empty: float = EMPTY,
     resume: bool = True, pool: Pool | None = None, progress: bool = True,
-    watch: Callable[[Step], None] | None = None, description: str | None = None,
+    watch: Callable[[Step], None] | None = None, description: str | None = None, channel: Any = None,
+    plane: Any = None, project: str | None = None, pixel_size: float | None = None,
 ) -> SlideResult:  # fmt: skip
     """Segment an image of any size, block by block, within a budget of memory.
 
@@ -143,6 +144,10 @@ def segment_slide(
         Called after each block with a `Step`.
     description : str, optional
         Text of ASCII characters for the label map's TIFF, such as how it was made.
+    channel, plane, project
+        How a source that is no open slide is read, see `data.read_image`.
+    pixel_size : float, optional
+        Micrometres per pixel, for the label map; by default what the source says.
 
     Returns
     -------
@@ -175,8 +180,10 @@ def segment_slide(
     }  # fmt: skip
     where = Path(source).resolve() if isinstance(source, (str, Path)) else source
     size = {"scales": scales if isinstance(scales, str) else tuple(scales), "diameter": diameter}
-    job = Job(where, out.resolve(), model, config, share, size, looks)
-    opened = nullcontext(source) if isinstance(source, Slide) else open_slide(source, memory=memory)
+    reading = {"channel": channel, "plane": plane, "project": project}
+    job = Job(where, out.resolve(), model, config, share, size, looks, reading)
+    opened = open_slide(source, memory=memory, **reading)
+    opened = nullcontext(opened) if opened is source else opened
     with opened as slide:
         journal = begin(job, slide, block, overlap, resume, progress)
         here = Blocks(job, slide, journal)
@@ -194,7 +201,7 @@ def segment_slide(
                 file=sys.stderr,
             )
             raise
-        cells, skipped = here.join(progress, description)
+        cells, skipped = here.join(progress, description, pixel_size or slide.pixel_size)
     if progress:
         tqdm.write(f"{cells} cells: {out}", file=sys.stderr)
     return SlideResult(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from maunet_lite.data import atomic_path, require_zarr, shared, tiles_of
+from maunet_lite.data import atomic_path, require_zarr, resolution, shared, tiles_of
 from maunet_lite.export import SMALLEST, add_level, describe_levels
 from maunet_lite.scale.slides.blocks import BlockGrid, Part
 
@@ -106,8 +106,9 @@ class WorkFolder:
 
 
 def write_slide_labels(
-    out: Path, shape: tuple[int, int], cells: int, tiles: Tiles, description: str | None = None
-) -> None:
+    out: Path, shape: tuple[int, int], cells: int, tiles: Tiles, description: str | None = None,
+    pixel_size: float | None = None,
+) -> None:  # fmt: skip
     """Write a label map tile by tile, by the suffix of `out`.
 
     Parameters
@@ -122,21 +123,26 @@ def write_slide_labels(
         Places of `TILE`, row after row, and their labels.
     description : str, optional
         For the TIFF's tag of that name.
+    pixel_size : float, optional
+        Micrometres per pixel.
     """
     dtype = np.dtype(np.uint16 if cells < 2**16 else np.uint32)
     with atomic_path(out) as temporary:
         if out.suffix.lower() == ".zarr":
-            _write_zarr(temporary, out.name, shape, dtype, tiles)
+            _write_zarr(temporary, out.name, shape, dtype, tiles, pixel_size)
             return
         padded = (np.pad(tile, [(0, 512 - side) for side in tile.shape]) for _, tile in tiles)
         tifffile.imwrite(  # whose tiles all have one size, also at the edge
             temporary, (tile.astype(dtype) for tile in padded), shape=shape, dtype=dtype, tile=TILE,
             compression="zlib", photometric="minisblack", metadata=None, maxworkers=1,
             bigtiff=shape[0] * shape[1] * dtype.itemsize > 2**32 - 2**25, description=description,
+            **resolution(pixel_size),
         )  # fmt: skip
 
 
-def _write_zarr(folder: Path, name: str, shape: tuple[int, int], dtype: np.dtype, tiles: Tiles) -> None:
+def _write_zarr(
+    folder: Path, name: str, shape: tuple[int, int], dtype: np.dtype, tiles: Tiles, pixel_size: float | None
+) -> None:
     """Write OME-Zarr labels; each level holds every second pixel of the one before, so that no ids mix."""
     group = require_zarr().open_group(folder, mode="w", zarr_format=2)
     level = add_level(group, shape, dtype)
@@ -147,5 +153,5 @@ def _write_zarr(folder: Path, name: str, shape: tuple[int, int], dtype: np.dtype
         for rows, columns in tiles_of(level.shape, TILE):
             double = slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop)
             level[rows, columns] = before[double][::2, ::2]
-    describe_levels(group, name.removesuffix(".zarr").removesuffix(".ome"))
+    describe_levels(group, name.removesuffix(".zarr").removesuffix(".ome"), pixel_size)
     group.attrs["image-label"] = {"version": "0.4"}
