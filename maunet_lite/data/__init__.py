@@ -29,6 +29,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "simulation.pictures": ["MODALITIES", "VARIANTS", "Simulated", "simulate"],
         "simulation.layout.scene": ["place_cells"],
         "simulation.layout.shapes": ["round_outline"],
-        "writing": ["atomic_path", "resolution", "write_image", "write_labels"],
+        "writing": ["atomic_path", "label_tags", "write_image", "write_labels"],
     },
 )  # fmt: skip

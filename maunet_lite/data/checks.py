@@ -88,7 +88,10 @@ def validate_labels(labels: np.ndarray, *, masks: bool = False) -> np.ndarray:
         (H, W) with 0 for background and a positive id up to 2³¹ - 1 per cell, integers or whole floats. Gaps
         between ids, an empty map, a map without background and cells of one pixel are all legal.
     masks : bool
-        Accept what looks like a mask of foreground (0/255, 0/1 in pieces), for maps known to number cells.
+        Accept what looks like a mask of foreground (one id in several pieces). One rule for the whole kit:
+        where cells are known to be numbered (what the kit wrote itself, and whatever is measured, traced or
+        written) it is a cell in pieces; where a map comes from elsewhere (files, truth to learn from or to
+        score by) it is a mask.
 
     Returns
     -------

@@ -20,6 +20,7 @@ from maunet_lite.data.checks import (
     validate_pixel_size,
 )
 
+PROGRAM = "maunet-lite"  # the TIFF tag Software of label maps: they number cells, whatever they look like
 _TIFF = {"compression": "zlib", "metadata": None}
 
 
@@ -129,14 +130,14 @@ def write_labels(
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         raise LabelError(f"{path}: label maps are written as TIFF; give it the suffix .tiff")
     stored = labels.astype(np.uint16 if labels.max() < 2**16 else np.uint32)
-    tags = _TIFF | {"description": description} | resolution(pixel_size)
+    tags = _TIFF | {"description": description} | label_tags(pixel_size)
     with atomic_path(path) as temporary:
         tifffile.imwrite(temporary, stored, photometric="minisblack", **tags)
 
 
-def resolution(pixel_size: float | None) -> dict[str, Any]:
-    """Return the options of ``tifffile.imwrite`` that store micrometres per pixel as Fiji reads them."""
+def label_tags(pixel_size: float | None) -> dict[str, Any]:
+    """Return options of ``tifffile.imwrite``: who numbered the cells, and the size of a pixel for Fiji."""
     if pixel_size is None:
-        return {}
-    per_centimetre = 10_000 / validate_pixel_size(pixel_size)  # Fiji turns small centimetres into micrometres
-    return {"resolution": (per_centimetre, per_centimetre), "resolutionunit": "CENTIMETER"}
+        return {"software": PROGRAM}
+    per_cm = 10_000 / validate_pixel_size(pixel_size)  # Fiji turns small centimetres into micrometres
+    return {"software": PROGRAM, "resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"}

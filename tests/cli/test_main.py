@@ -179,6 +179,7 @@ def test_channel_and_plane_are_options(tmp_path, model):
     for name in "ab":
         tifffile.imwrite(tmp_path / f"images/{name}.tif", stack, imagej=True, metadata={"axes": "ZCYX"})
         write_labels(tmp_path / f"labels/{name}_label.tiff", labels)
+    (tmp_path / "metadata.csv").write_text("image,split\na.tif,train\nb.tif,val\n")
     data, out = ("--data", tmp_path), tmp_path / "out"
     chosen = ("--channel", "2", "--project", "max")
     result = run("evaluate", *data, "--split", "all", "--predictions", tmp_path / "labels", *chosen)
@@ -192,7 +193,7 @@ def test_channel_and_plane_are_options(tmp_path, model):
         "segment", tmp_path, "--out", out, "--model", model, "--device", "cpu", "--channel", "3", "--plane", 2
     )
     assert "there is no channel '3'" in result.stderr
-    arguments = ("--out", tmp_path / "run", "--steps", 1, "--set", "batch_size=1", "--set", "patch=32")
+    arguments = ("--out", tmp_path / "run", "--steps", 1, "--set", "batch_size=2", "--set", "patch=32")
     result = run("train", *data, *arguments, "--device", "cpu", *chosen)
     assert result.exit_code == 0, result.stderr
     assert '"channel": "2"' in (tmp_path / "run" / "config.json").read_text()

@@ -489,6 +489,10 @@ def test_bad_labels_leave_no_file(tmp_path):
 def test_a_result_of_one_cell_in_pieces_is_not_lost(tmp_path):
     write_labels(tmp_path / "a.tif", MASK)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), MASK)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), MASK)
+    tifffile.imwrite(tmp_path / "b.tif", MASK.astype(np.uint16))  # of another program: a mask
+    with pytest.raises(LabelError, match="no id but 1, in 3 pieces"):
+        read_labels(tmp_path / "b.tif")
 
 
 def test_atomic_path_replaces_or_leaves_alone(tmp_path):

@@ -71,7 +71,8 @@ def read_labels(path: str | Path) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        (H, W) int32, checked by :func:`validate_labels`.
+        (H, W) int32, checked by :func:`validate_labels`. What looks like a mask of foreground is refused,
+        except in a TIFF that the kit wrote: there it is a cell in several pieces.
 
     Raises
     ------
@@ -80,4 +81,4 @@ def read_labels(path: str | Path) -> np.ndarray:
         the path.
     """
     with naming(path, LabelError), open_slide(path, memory=None, raw=True) as slide:
-        return validate_labels(slide.whole())
+        return validate_labels(slide.whole(), masks=slide.numbered)

@@ -37,6 +37,8 @@ class Stored:
         Micrometres per pixel.
     note : str
         What a user should know if the image cannot be read as it is.
+    numbered : bool
+        It is a label map that the kit wrote.
     resident : int
         Bytes that it holds in memory.
     close : callable
@@ -52,6 +54,7 @@ class Stored:
     names: tuple[str, ...] = ()
     pixel_size: float | None = None
     note: str = ""
+    numbered: bool = False
     resident: int = 0
     close: Callable[[], None] = lambda: None
 
@@ -108,6 +111,7 @@ class Slide(AbstractContextManager):
         if dtype.kind not in "uifb":
             raise ImageError(f"{name}: the image has type {dtype}; expected integers or floats")
         self.name, self.resident, self.close = name, stored.resident, stored.close
+        self.numbered = stored.numbered
         self.shape, self.pixel_size, self._stored, self._raw = stored.size, stored.pixel_size, stored, raw
         if 0 in array.shape:
             raise ImageError(f"{name}: the image has shape {array.shape}: it has no pixels")

@@ -20,6 +20,7 @@ from maunet_lite.data.amounts import show_bytes
 from maunet_lite.data.checks import ImageError
 from maunet_lite.data.reading.calibration import channel_names, tiff_pixel_size
 from maunet_lite.data.reading.slide import Stored, covered, shared
+from maunet_lite.data.writing import PROGRAM
 
 BAND = 1536  # rows that windows of the network span: as many strips are kept decoded
 KEPT = 2**26  # bytes of tiles that are kept decoded at least
@@ -58,7 +59,7 @@ def open_tiff(path: Path, memory: int | None = None) -> Stored:
         options: dict[str, Any] = {
             "alpha": tuple(samples - len(extra) + k for k, kind in enumerate(extra) if kind in (1, 2)),
             "names": channel_names(file), "pixel_size": tiff_pixel_size(file, page),
-            "note": _other_files(file, series), "close": file.close,
+            "numbered": page.software == PROGRAM, "note": _other_files(file, series), "close": file.close,
         }  # fmt: skip
         options |= _colours(page)
         refuse_missing_data(series, file.filehandle.size)

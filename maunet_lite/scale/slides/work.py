@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from maunet_lite.data import atomic_path, require_zarr, resolution, shared, tiles_of
+from maunet_lite.data import atomic_path, label_tags, require_zarr, shared, tiles_of
 from maunet_lite.export import SMALLEST, add_level, describe_levels
 from maunet_lite.scale.slides.blocks import BlockGrid, Part
 
@@ -136,7 +136,7 @@ def write_slide_labels(
             temporary, (tile.astype(dtype) for tile in padded), shape=shape, dtype=dtype, tile=TILE,
             compression="zlib", photometric="minisblack", metadata=None, maxworkers=1,
             bigtiff=shape[0] * shape[1] * dtype.itemsize > 2**32 - 2**25, description=description,
-            **resolution(pixel_size),
+            **label_tags(pixel_size),
         )  # fmt: skip
 
 
