@@ -36,6 +36,29 @@ def get(
     typer.echo(f"{name} is in {data.get(name, accept_licence=True, archives=archives)}")
 
 
+@app.command("import")
+def import_(
+    folder: Annotated[Path, Argument(help="As Cellpose, StarDist, the Data Science Bowl or COCO have it.")],
+    out: Annotated[Path, Option(help="The folder to make.")],
+) -> None:
+    """Bring a dataset of another program into the kit's layout."""
+    from maunet_lite.data import import_folder
+
+    check(import_folder(folder, out))
+
+
+@app.command()
+def export(
+    dataset: Annotated[str, Argument(help="A name or a folder.")],
+    out: Annotated[Path, Option(help="The folder to make.")],
+    layout: Annotated[str, Option(help="cellpose, stardist, dsb or coco.")],
+) -> None:
+    """Write the labelled images of a dataset in the layout of another program."""
+    from maunet_lite.data import export_folder
+
+    typer.echo(f"in {export_folder(dataset, out, layout)}")
+
+
 @app.command()
 def check(folder: Annotated[Path, Argument(help="images/NAME.png, labels/NAME_label.tiff")]) -> None:
     """List every problem of a dataset folder at once."""

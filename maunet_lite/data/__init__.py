@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "validate_image", "validate_labels", "validate_pixel_size",
         ],
         "dataset.folder": ["CellDataset", "Sample", "load_dataset"],
+        "dataset.layouts": ["LAYOUTS", "export_folder", "import_folder"],
         "dataset.problems": ["check_folder"],
         "dataset.table": ["files_in", "stem_of"],
         "reading.images": ["IMAGE_SUFFIXES", "read_image", "read_labels"],

@@ -24,7 +24,7 @@ LABEL_SUFFIXES = (".tiff", ".tif", ".png", ".bmp")
 LABEL_ENDINGS = ("_label", "_labels", "_mask", "_masks", "_cp_masks", "")  # the first that is there counts
 
 # how people write it, and what the kit calls it; anything else keeps its name
-_SPLITS = {name: name for name in (*SPLITS, UNASSIGNED)} | {
+SPLIT_NAMES = {name: name for name in (*SPLITS, UNASSIGNED)} | {
     "training": "train", "validation": "val", "valid": "val", "testing": "test", "unlabeled": "unlabelled",
     "": UNASSIGNED,
 }  # fmt: skip
@@ -85,7 +85,7 @@ def _fill_in(table: pd.DataFrame) -> pd.DataFrame:
     slugs = given.str.lower().str.replace(r"[\s_]+", "-", regex=True)
     table["modality"] = slugs.map(_MODALITIES).fillna(given)
     if "split" in table:
-        table["split"] = table["split"].str.lower().map(_SPLITS).fillna(table["split"])
+        table["split"] = table["split"].str.lower().map(SPLIT_NAMES).fillna(table["split"])
     else:
         table["split"] = "train"
         in_order = table[table["labelled"]].sort_values("image").index
