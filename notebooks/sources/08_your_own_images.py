@@ -773,7 +773,7 @@ show(fig, alt="Outlines on cells; one outline that runs along pixel edges; label
 # ## Further reading
 #
 # - Paper: 3.1 (the data), 3.2 (training), 4.3 (time and memory).
-# - `maunet_lite/data/problems.py` (what is checked), `scale/batch/` (the pipeline),
+# - `maunet_lite/data/dataset/problems.py` (what is checked), `scale/batch/` (the pipeline),
 #   `export/measure.py`, `polygons.py` (outlines along pixel edges), `files.py` (how to open each format).
 # - Notebook 05 for rules instead of training, 06 for honest numbers, 07 for images larger than memory.
 

@@ -10,7 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from maunet_lite.data import ImageError, image_size, open_slide, read_image, read_labels
+from maunet_lite.data import ImageError, Slide, image_size, open_slide, pixel_size, read_image, read_labels
+from maunet_lite.scale import needs_blocks
 
 RNG = np.random.default_rng(0)
 G = RNG.integers(0, 256, (70, 90), dtype=np.uint8)
@@ -358,3 +359,27 @@ def test_directories_in_a_circle_are_refused_at_once(tmp_path: Path) -> None:
         data[place : place + size] = struct.pack(f"{order}{'Q' if size == 8 else 'I'}", len(data) + 10)
         path.write_bytes(data)
         assert "of 10 directories the last is not in it" in both(path)
+
+
+@pytest.mark.parametrize("name", ["white-16", "palette-tiled", "ome", "imagej", "bigtiff"])
+def test_mutated_files_end_in_an_error_that_names_them(name: str, tmp_path: Path) -> None:
+    path, rng = tmp_path / "a.tif", np.random.default_rng(len(name))
+    stored, options, _ = ANIMALS[name]
+    tifffile.imwrite(path, stored, **options)
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    refused = []
+    for _ in range(12):
+        changed = data.copy()
+        changed[rng.integers(0, min(len(data), 700), 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(changed.tobytes()[: rng.choice([len(data), len(data) // 2], p=[0.9, 0.1])])
+        needs_blocks(path, "1GiB")
+        for read in (image_size, pixel_size, open_slide):
+            try:
+                found = read(path)
+                if isinstance(found, Slide):
+                    with found:
+                        found.read(slice(0, 1), slice(0, 1))
+            except ImageError as error:
+                refused.append(str(error))
+    assert len(refused) > 2
+    assert [text for text in refused if not text.startswith(str(path))] == []

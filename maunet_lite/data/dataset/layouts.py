@@ -130,7 +130,10 @@ def _read_masks(paths: list[Path], image: Path) -> np.ndarray:
 def _coco(source: Path) -> Iterator[Found]:
     """Find the images that COCO annotations speak of."""
     for path in sorted(source.rglob("[!.]*.json")):
-        said = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:  # no JSON
+            continue
         if not (isinstance(said, dict) and {"images", "annotations"} <= said.keys()):
             continue
         images = {file.name: file for file in sorted(source.rglob("[!.]*"), reverse=True) if file.is_file()}

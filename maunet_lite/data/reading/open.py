@@ -86,7 +86,7 @@ def naming(path: str | Path, kind: type[ValueError] = ImageError) -> Iterator[No
     """Turn whatever goes wrong while a file is read into an error of one kind that names the file."""
     try:
         yield
-    except ImportError:
+    except (ImportError, MemoryError):
         raise
     except (ImageError, LabelError) as error:
         raise kind(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error

@@ -88,12 +88,12 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
     >>> [path.name for path in label_paths([Path("a.png"), Path("a.tif"), Path("b.png")], "out")]
     ['a_png_label.tiff', 'a_tif_label.tiff', 'b_label.tiff']
     """
-    stems = [stem_of(image.name) for image in images]
-    endings = [image.name[len(stem) + 1 :] for image, stem in zip(images, stems, strict=True)]
-    names = [
-        stem if stems.count(stem) == 1 else f"{stem}_{ending.lower().replace('.', '_')}"
-        for stem, ending in zip(stems, endings, strict=True)
-    ]
+    stems = Counter(stem_of(image.name) for image in images)
+    names = []
+    for image in images:
+        stem = stem_of(image.name)
+        ending = image.name[len(stem) :].lower().replace(".", "_")
+        names.append(stem if stems[stem] == 1 else stem + ending)
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         same = ", ".join(str(image) for image, other in zip(images, names, strict=True) if other == name)
