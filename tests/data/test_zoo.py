@@ -333,8 +333,8 @@ def test_the_directory_decides_on_the_size(options: dict, tmp_path: Path) -> Non
     assert both(path).endswith("are listed")
     with pytest.raises(ImageError, match=r"22000 × 90 pixels needs \d+ strips or tiles"):
         image_size(path)
-    tifffile.imwrite(path, np.zeros((9000, 9000), np.uint8), tile=(512, 512), compression="zlib")
-    assert image_size(path) == (9000, 9000)
+    tifffile.imwrite(path, np.zeros((3000, 3000), np.uint8), tile=(512, 512), compression="zlib")
+    assert image_size(path) == (3000, 3000)
     tifffile.imwrite(path, G)
     overwrite(path, 257, 7_000)
     overwrite(path, 278, 7_000)
@@ -358,7 +358,7 @@ def test_directories_in_a_circle_are_refused_at_once(tmp_path: Path) -> None:
             assert "its 9 directories form a circle" in both(path)
         data[place : place + size] = struct.pack(f"{order}{'Q' if size == 8 else 'I'}", len(data) + 10)
         path.write_bytes(data)
-        assert "of 10 directories the last is not in it" in both(path)
+        assert "the file is damaged, truncated or" in both(path)
 
 
 @pytest.mark.parametrize("name", ["white-16", "palette-tiled", "ome", "imagej", "bigtiff"])

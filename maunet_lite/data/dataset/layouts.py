@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,11 +36,9 @@ _ENDINGS = tuple(filter(None, LABEL_ENDINGS))
 _NO_IMAGES = (*_ENDINGS, "_flows", "_outlines")  # what Cellpose writes beside an image
 
 
-class Found(NamedTuple):
-    """An image of another layout, and what returns its label map, if it has one."""
-
-    image: Path
-    labels: Callable[[], np.ndarray] | None
+Found = tuple[
+    Path, Callable[[], np.ndarray] | None
+]  # an image, and what returns its label map, if it has one
 
 
 def import_folder(source: str | Path, out: str | Path) -> Path:
@@ -70,7 +68,7 @@ def import_folder(source: str | Path, out: str | Path) -> Path:
     if out.exists():
         raise DatasetError(f"{out} is there already: give another --out, or remove it")
     found = [*_coco(source)] or [*_beside(source)]
-    if not any(one.labels for one in found):
+    if not any(labels for _, labels in found):
         raise DatasetError(f"{source} holds no images with masks as {', '.join(LAYOUTS)} lay them out")
     rows, stems = [], set()
     with atomic_path(out) as unfinished:
@@ -105,7 +103,7 @@ def _beside(source: Path) -> Iterator[Found]:
             near += [path for path in parts if stem_of(path) in (stem, *(stem + end for end in _ENDINGS))]
             near = [path for path in (*near, folder / f"{stem}_seg.npy") if path.exists()]
             masks = near[:1] or (parts if len(files) == 1 and folder.name == "images" else [])
-            yield Found(image, partial(_read_masks, masks, image) if masks else None)
+            yield image, partial(_read_masks, masks, image) if masks else None
 
 
 def _read_masks(paths: list[Path], image: Path) -> np.ndarray:
@@ -143,7 +141,7 @@ def _coco(source: Path) -> Iterator[Found]:
                 raise DatasetError(f"{path} speaks of {name}, which is not in {source}")
             cells = [one for one in said["annotations"] if one["image_id"] == about["id"]]
             shape = about["height"], about["width"]
-            yield Found(images[name], partial(_draw_coco, cells, shape))
+            yield images[name], partial(_draw_coco, cells, shape)
 
 
 def _draw_coco(cells: Iterable[dict[str, Any]], shape: tuple[int, int]) -> np.ndarray:

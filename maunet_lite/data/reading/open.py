@@ -187,14 +187,12 @@ def _picture(path: Path) -> Iterator[Image.Image]:
 
 def _decode(path: Path, raw: bool) -> tuple[np.ndarray, tuple[int, ...]]:
     """Return the pixels of a PNG, JPEG or BMP, (H, W) or (H, W, C), and which channels are alpha."""
-    with path.open("rb") as file:
-        start = file.read(4)
-    if raw and start.startswith(b"\xff\xd8"):
-        raise LabelError("this is a JPEG, whose compression changes ids; expected a label map as TIFF or PNG")
-    if start == b"\x89PNG" and not raw:
-        image = imagecodecs.png_decode(path.read_bytes())
-    else:
-        with _picture(path) as picture:
-            coded = picture.mode == "CMYK" or (picture.mode == "P" and not raw)
+    with _picture(path) as picture:
+        if raw and picture.format == "JPEG":
+            raise LabelError("this is a JPEG, whose compression changes ids; expected TIFF or PNG")
+        coded = picture.mode == "CMYK" or (picture.mode == "P" and not raw)
+        if picture.format == "PNG" and not raw:
+            image = imagecodecs.png_decode(path.read_bytes())
+        else:
             image = np.array(picture.convert("RGB") if coded else picture)
     return image, (image.shape[2] - 1,) if image.ndim == 3 and image.shape[2] in (2, 4) else ()

@@ -41,12 +41,7 @@ def open_zarr(path: Path) -> Stored:
         other; else the error lists them.
     """
     zarr = require_zarr()
-    try:
-        return _image(zarr, zarr.open(path, mode="r"), path)
-    except ImageError:
-        raise
-    except Exception as error:
-        raise ImageError(f"this Zarr cannot be opened ({error})") from error
+    return _image(zarr, zarr.open(path, mode="r"), path)
 
 
 def _image(zarr: Any, node: Any, path: Path) -> Stored:
@@ -56,13 +51,10 @@ def _image(zarr: Any, node: Any, path: Path) -> Stored:
     described = dict(node.attrs)
     described = described.get("ome", described)  # OME-Zarr 0.5, or older
     if "plate" in described:
-        raise ImageError(
-            f"this is a plate of many images. Give the path of one, such as {path / 'A' / '1' / '0'}"
-        )
+        raise ImageError(f"a plate of many images. Give the path of one, such as {path / 'A' / '1' / '0'}")
     if described.get("multiscales"):
-        found = {
-            image["datasets"][0]["path"]: _level(node, image, described) for image in described["multiscales"]
-        }
+        images = described["multiscales"]
+        found = {image["datasets"][0]["path"]: _level(node, image, described) for image in images}
     else:
         members = {name: member for name, member in node.members() if name not in ("OME", "labels")}
         found = {name: _image(zarr, member, path / name) for name, member in sorted(members.items())}
