@@ -246,7 +246,7 @@ def test_channel_first_tiff_is_turned_and_channels_are_said(tmp_path, options, s
     tifffile.imwrite(path, np.ascontiguousarray(np.moveaxis(image, -1, 0)), **options)
     with caplog.at_level(logging.WARNING, logger="maunet_lite"):
         np.testing.assert_array_equal(read_image(path), image)
-        assert ("first.tif: 3 channels, all of them are used; channel=" in caplog.text) == said
+        assert ("first.tif: 3 channels, all with a signal are used; channel=" in caplog.text) == said
         caplog.clear()
         np.testing.assert_array_equal(read_image(path, channel=[3, 1]), image[..., [2, 0]])
     assert not caplog.text

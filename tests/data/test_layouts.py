@@ -39,6 +39,7 @@ def cellpose(folder: Path, ending: str = "_masks.png") -> None:
             folder / split / f"{name}_flows.tif", np.zeros((5, 5, 3), np.float32), photometric="rgb"
         )
     iio.imwrite(folder / "train" / "._a.png", IMAGE)
+    shutil.copytree(folder / "test", folder / ".ipynb_checkpoints" / "more")
 
 
 def stardist(folder: Path) -> None:

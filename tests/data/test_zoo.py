@@ -266,7 +266,7 @@ def test_channels_are_numbers_or_names(tmp_path: Path, caplog: pytest.LogCapture
     assert not caplog.text
     tifffile.imwrite(path, planes[:2], ome=True, metadata={"axes": "CYX", "Channel": {"Name": names[:2]}})
     read_image(path)
-    assert f"{path}: 2 channels (DAPI, GFP), all of them are used" in caplog.text
+    assert f"{path}: 2 channels (DAPI, GFP), all with a signal are used" in caplog.text
     tifffile.imwrite(tmp_path / "rgb.tif", RGB, photometric="rgb")
     np.testing.assert_array_equal(both(tmp_path / "rgb.tif", channel="green"), RGB[..., 1])
     np.testing.assert_array_equal(both(tmp_path / "rgb.tif", channel=3), RGB[..., 2])

@@ -89,9 +89,15 @@ def import_folder(source: str | Path, out: str | Path) -> Path:
     return out
 
 
+def _visible(source: Path) -> list[Path]:
+    """Return all that is in a folder and its folders, in order, but what is hidden."""
+    inside = sorted(source.rglob("*"))
+    return [path for path in inside if not any(p.startswith(".") for p in path.relative_to(source).parts)]
+
+
 def _beside(source: Path) -> Iterator[Found]:
     """Find images whose masks lie beside them, or in a folder beside theirs."""
-    for folder in sorted({source, *(path for path in source.rglob("[!.]*") if path.is_dir())}):
+    for folder in (source, *filter(Path.is_dir, _visible(source))):
         if folder.name.lower() in ("masks", "labels"):
             continue
         files = [path for path in files_in(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
@@ -127,14 +133,14 @@ def _read_masks(paths: list[Path], image: Path) -> np.ndarray:
 
 def _coco(source: Path) -> Iterator[Found]:
     """Find the images that COCO annotations speak of."""
-    for path in sorted(source.rglob("[!.]*.json")):
+    for path in (path for path in _visible(source) if path.suffix == ".json"):
         try:
             said = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:  # no JSON
             continue
         if not (isinstance(said, dict) and {"images", "annotations"} <= said.keys()):
             continue
-        images = {file.name: file for file in sorted(source.rglob("[!.]*"), reverse=True) if file.is_file()}
+        images = {file.name: file for file in reversed(_visible(source)) if file.is_file()}
         for about in said["images"]:
             name = Path(about["file_name"]).name
             if name not in images:

@@ -76,7 +76,7 @@ def open_slide(
             raise
     if channel is None and slide.channels > 1 and not (slide.colours or raw):
         names = f" ({', '.join(slide.names)})" if slide.names else ""
-        text = "%s: %d channels%s, all of them are used; channel= (--channel) chooses"
+        text = "%s: %d channels%s, all with a signal are used; channel= (--channel) chooses"
         logger.warning(text, name, slide.channels, names)
     return slide
 
