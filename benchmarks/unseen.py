@@ -93,9 +93,10 @@ def joined(folders: Sequence[str | Path], out: Path) -> CellDataset:
 
 def groups(data: CellDataset, folds: int | None) -> list[tuple[str, ...]]:
     """Return the sources that are left out together: one at a time, or in `folds` groups of like size."""
-    counts = data.table["source"].value_counts()
+    sources, train = data.table["source"], data.table["split"] == "train"
+    counts = (train + 0.001).groupby(sources).sum().sort_values(ascending=False, kind="stable")
     parts: list[list[str]] = [[] for _ in range(min(folds or len(counts), len(counts)))]
-    for source in counts.index:  # the largest first, each into the smallest group
+    for source in counts.index:  # that of most training images first, each into the smallest group
         min(parts, key=lambda part: (counts[part].sum(), part)).append(source)
     return [tuple(sorted(part)) for part in parts]
 
@@ -121,10 +122,12 @@ def configuration(row: Row, data: CellDataset, options: argparse.Namespace) -> T
     if kind not in ("paper", "lite", "lite+extra") or set(without) - set(CHANGES if kind != "paper" else ()):
         raise SystemExit(f"variant {row.variant!r} is not known; see `python -m benchmarks.unseen --help`")
     changes: dict[str, Any] = dict(CHANGES[name] for name in without)
+    trained_on = set(data.split("train").table["source"])  # a source may have other images only
+    changes["leave_out"] = tuple(name for name in row.sources if name in trained_on)
     if kind == "lite+extra":
         data = joined([*options.data, EXTRA], options.out / "data+extra")
     return RECIPES["lite-plain" if kind == "paper" else "lite"].override(
-        data=str(data.folder), leave_out=row.sources, out=str(options.out / row.name), steps=options.steps,
+        data=str(data.folder), out=str(options.out / row.name), steps=options.steps,
         patch=options.patch, device=options.device, precision=options.precision, validate_every=0,
         validation_images=1, seed=row.seed, proxy=not row.variant.endswith("-noproxy"), **changes,
     )  # fmt: skip

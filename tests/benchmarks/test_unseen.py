@@ -48,7 +48,7 @@ def test_folders_are_joined_by_links(data: CellDataset, tmp_path: Path) -> None:
 
 def test_every_source_is_left_out_once(data: CellDataset) -> None:
     assert sorted(groups(data, None)) == [("a",), ("b",), ("c",), ("d",)]
-    assert groups(data, 2) == [("a", "d"), ("b", "c")], "of like size: 6 and 5 images"
+    assert groups(data, 2) == [("a",), ("b", "c", "d")], "of 4 and 3 training images"
     plan = list(rows(data, parsed(["--variants", "paper", "lite", "--seeds", "0", "1"])))
     assert len({row.name for row in plan}) == len(plan) == 4 * 2 * 2
     assert {row.sources for row in rows(data, parsed(["--sources", "c"]))} == {("c",)}
@@ -70,6 +70,8 @@ def test_variants_differ_in_what_they_say(data: CellDataset, tmp_path: Path) -> 
         assert changed | {"out": ""} == {k: v for k, v in lite.items() if k != "augmentation"} | {"out": ""}
     assert made("lite-noproxy") | {"out": ""} == lite | {"proxy": False, "out": ""}
     assert made("paper")["augmentation"]["sizes"] is None
+    only_val = configuration(Row("lite", ("c", "d"), 0), data, options).leave_out
+    assert only_val == ("c",), "of d there is no training image to leave out"
     for wrong in ("wild", "lite-weather", "paper-size"):
         with pytest.raises(SystemExit, match="is not known"):
             made(wrong)
