@@ -801,7 +801,7 @@ for step, batch in enumerate(DataLoader(patches, config.batch_size), start=1):
 
 # %% [markdown]
 # `train` is the same loop with what a long training needs: a log, validation, checkpoints that survive
-# Ctrl-C, several GPUs, mixed precision. It made the shipped weights. Here it runs for a few steps only; seed
+# Ctrl-C, several GPUs, mixed precision. It made the shipped weights. In a lesson it runs for a few steps; seed
 # and patches are the same.
 #
 # **Predict, then run.** How far are its first losses from ours?
