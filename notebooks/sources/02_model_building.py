@@ -801,8 +801,8 @@ for step, batch in enumerate(DataLoader(patches, config.batch_size), start=1):
 
 # %% [markdown]
 # `train` is the same loop with what a long training needs: a log, validation, checkpoints that survive
-# Ctrl-C, several GPUs, mixed precision. It made the shipped weights. Here it runs for a few steps only; seed
-# and patches are the same.
+# Ctrl-C, several GPUs, mixed precision. It made the shipped weights. In a lesson it runs for a few steps;
+# seed and patches are the same.
 #
 # **Predict, then run.** How far are its first losses from ours?
 
@@ -876,12 +876,12 @@ print("best known over the training:", ", then ".join(order))
 print(f"at the end: {end['found']:.0f} cells found, {end['merged']:.0f} merged, {end['missed']:.0f} missed")
 
 # %% [markdown]
-# *Merged* cells share a prediction with a neighbour; *missed* ones have none, or none that fits. Background
-# is known first: most pixels belong to it, so it pays at once. The thin boundary comes last, and it is what
-# keeps neighbours apart.
+# *Merged* cells share a prediction with a neighbour; *missed* ones have none, or none that fits. In the very
+# first steps one class wins everywhere, by chance. Then background is known first: most pixels belong to it,
+# so it pays at once. The thin boundary comes last, and it is what keeps neighbours apart.
 #
-# Now the last checkpoint and the shipped weights on the real micrograph. Ours has seen a few hundred
-# simulated patches and no stain.
+# Now the last checkpoint and the shipped weights on the real micrograph. Ours has seen several hundred
+# simulated patches and no real image.
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.7), layout="compressed")

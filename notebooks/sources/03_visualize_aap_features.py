@@ -554,10 +554,10 @@ print(f"after {STEPS} steps: {left.min():.1%} to {left.max():.1%}, by class; at 
 record("proxy's largest mean share at the end of the short training / %", round(100 * float(left.max()), 2))
 
 # %% [markdown]
-# (Pixels of which class keep the proxy longest? Those that the network is unsure of.) Whatever the proxy does
-# to features, it does early, while it still holds probability. Later three classes are left, which behave as
-# if there had never been a fourth. Two long trainings, one with and one without it, compare what is left of a
-# different start. Keep that in mind when you read the paper's Fig. 6.
+# It goes from pixels of all three classes alike, within a minute. Whatever the proxy does to features, it
+# does early, while it still holds probability. Later three classes are left, which behave as if there had
+# never been a fourth. Two long trainings, one with and one without it, compare what is left of a different
+# start. Keep that in mind when you read the paper's Fig. 6.
 #
 # ## 6 · "More discriminable": six numbers
 #
