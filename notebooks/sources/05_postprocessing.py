@@ -742,6 +742,7 @@ for name, lifted in (("root", np.sqrt(raw)), ("log", np.log(raw + 1))):
 case = cases["mixed sizes"]
 ideal = case._replace(maps=perfect_maps(case.truth))
 
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.4), sharey=True, layout="compressed")
 values = np.arange(0.3, 0.96, 0.05)
 for name, color in (("peanuts", "#D55E00"), ("clumps", "#0072B2")):
