@@ -140,6 +140,7 @@ def board(ax, title, points, weights, biases):
     ax.set(title=f"{title}\nmean distance A {means['A']:.2f}, B {means['B']:.2f}", xticks=[], yticks=[])
 
 
+# %%
 def three_boards(proxy="held", bias=2.0):
     fig, axes = plt.subplots(1, 2, figsize=(10, 3.9), layout="compressed")
     board(axes[0], "without proxy", *learn()[:3])

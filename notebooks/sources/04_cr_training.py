@@ -823,14 +823,8 @@ fig, ax = plt.subplots(figsize=(9, 3.0), layout="compressed")
 ax.plot(curve.index, curve["mean"], marker="o", label="supervised, 600 steps")
 for _, row in tenth.iterrows():
     images = row["labelled_fraction"] * curve.index.max()
-    ax.scatter(
-        images,
-        row["f1_all"],
-        s=60,
-        marker="*",
-        zorder=3,
-        label=f"{row['method']}, {row['minutes']:g} minutes",
-    )
+    about = f"{row['method']}, {row['minutes']:g} minutes"
+    ax.scatter(images, row["f1_all"], s=60, marker="*", zorder=3, label=about)
 ax.set(xscale="log", xlabel="labelled images", ylabel="F1", ylim=(0, 1), title="how much do labels bring?")
 ax.set_xticks(curve.index, curve.index)
 ax.minorticks_off()
