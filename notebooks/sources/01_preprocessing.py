@@ -142,21 +142,21 @@ exercises.check("01.1", scale)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# The next cell. Without the first two lines a constant image is 0 / 0, that is NaN, and one NaN pixel turns a
+# Without the first two lines a constant image is 0 / 0, that is NaN, and one NaN pixel turns a
 # network's loss into NaN. Black images are not rare: think of an empty well.
 #
 # </details>
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def scale(image):
+def scale_solution(image):
     low, high = float(image.min()), float(image.max())
     if high == low:
         return np.full(image.shape, 0.01)
     return 0.01 + 0.98 * (image - low) / (high - low)
 
 
-exercises.check("01.1", scale)
+exercises.check("01.1", scale_solution)
 
 # %% [markdown]
 # The published code (`data_preprocess.py` of github.com/Woof6/neurips22-cellseg_saltfish) does something
@@ -259,18 +259,18 @@ exercises.check("01.2", clipped_share)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# The next cell. Index with the mask first; the mean of a boolean array is a share.
+# Index with the mask first; the mean of a boolean array is a share.
 #
 # </details>
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def clipped_share(scaled, labels):
+def clipped_share_solution(scaled, labels):
     values = scaled[labels > 0]
     return np.mean((values < 0.01 + 1e-4) | (values > 0.99 - 1e-4))
 
 
-exercises.check("01.2", clipped_share)
+exercises.check("01.2", clipped_share_solution)
 
 # %% [markdown]
 # ## 3 · The same scaling in training and inference
@@ -514,20 +514,20 @@ exercises.check("01.3", authors_field)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# The next cell. Outside, depth is 0, so γ is max(depth) and the formula gives a value above zero; multiplying
+# Outside, depth is 0, so γ is max(depth) and the formula gives a value above zero; multiplying
 # by the mask makes it 0.
 #
 # </details>
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def authors_field(cell, beta=1.0):
+def authors_field_solution(cell, beta=1.0):
     depth = ndimage.distance_transform_edt(cell)
     gamma = depth.max() - depth
     return cell / (1 + beta * gamma / np.sqrt(cell.sum()))
 
 
-exercises.check("01.3", authors_field)
+exercises.check("01.3", authors_field_solution)
 
 # %% [markdown]
 # Post-processing (paper 2.3, notebook 05) starts a cell wherever the field exceeds 0.8. A good field has
@@ -761,7 +761,7 @@ exercises.check("01.4", mended)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# The next cell: `classes_with_numpy` and one more condition. So that function, too, was wrong, for very small
+# `classes_with_numpy` and one more condition. So that function, too, was wrong, for very small
 # cells. The four pictures it was compared on have none, and the assertion was silent. **A test knows only the
 # cases you give it.**
 #
@@ -769,7 +769,7 @@ exercises.check("01.4", mended)
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def mended(labels):
+def mended_solution(labels):
     classes = np.zeros(labels.shape, dtype=np.uint8)
     for k in np.unique(labels[labels > 0]):
         cell = labels == k
@@ -780,7 +780,7 @@ def mended(labels):
     return classes
 
 
-exercises.check("01.4", mended)
+exercises.check("01.4", mended_solution)
 
 # %% [markdown]
 # ## 11 · The edge of the image

@@ -215,11 +215,11 @@ exercises.check("02.1", up_block)
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def up_block(x, skip, up, block):
+def up_block_solution(x, skip, up, block):
     return block(torch.cat([up(x), skip], dim=1))
 
 
-exercises.check("02.1", up_block)
+exercises.check("02.1", up_block_solution)
 
 # %% [markdown]
 # ## 3 · Batch norm beside instance norm
@@ -445,9 +445,9 @@ exercises.check("02.2", answer)
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
 without = ml.build_model("paper-r50", proxy=False)
-answer = parameters - sum(p.numel() for p in without.parameters())
+answer_solution = parameters - sum(p.numel() for p in without.parameters())
 
-exercises.check("02.2", answer)
+exercises.check("02.2", answer_solution)
 
 # %% [markdown]
 # ## 6 · Logits, probabilities, and a class nobody belongs to
@@ -684,9 +684,9 @@ exercises.check("02.3", answer)
 # </details>
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-answer = "b"
+answer_solution = "b"
 
-exercises.check("02.3", answer)
+exercises.check("02.3", answer_solution)
 
 # %% [markdown]
 # ## 9 · What the network gets to see

@@ -140,6 +140,7 @@ def board(ax, title, points, weights, biases):
     ax.set(title=f"{title}\nmean distance A {means['A']:.2f}, B {means['B']:.2f}", xticks=[], yticks=[])
 
 
+# %%
 def three_boards(proxy="held", bias=2.0):
     fig, axes = plt.subplots(1, 2, figsize=(10, 3.9), layout="compressed")
     board(axes[0], "without proxy", *learn()[:3])
@@ -246,17 +247,17 @@ exercises.check("03.1", mean_in_mask)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# The next cell. A boolean mask of two axes picks pixels and joins both axes to one.
+# A boolean mask of two axes picks pixels and joins both axes to one.
 #
 # </details>
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def mean_in_mask(features, mask):
+def mean_in_mask_solution(features, mask):
     return features[:, mask].mean(axis=1)
 
 
-exercises.check("03.1", mean_in_mask)
+exercises.check("03.1", mean_in_mask_solution)
 
 # %% [markdown]
 # The features have half the resolution of the class map, so each counts as often as it has pixels in the
@@ -407,18 +408,18 @@ exercises.check("03.2", margin)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# The next cell. The logit difference grows with the length of the weights; a distance must not.
+# The logit difference grows with the length of the weights; a distance must not.
 #
 # </details>
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def margin(feature, weights, bias):
+def margin_solution(feature, weights, bias):
     normal = weights[1] - weights[0]
     return (normal @ feature + bias[1] - bias[0]) / np.linalg.norm(normal)
 
 
-exercises.check("03.2", margin)
+exercises.check("03.2", margin_solution)
 
 # %% [markdown]
 # Now the paper's Fig. 6(b): two modalities only, the class weights as stars, and the boundary. It can be
@@ -586,13 +587,13 @@ exercises.check("03.3", scatter_ratio)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# The next cell. Within plus between is the total scatter, which is a good check of your sums.
+# Within plus between is the total scatter, which is a good check of your sums.
 #
 # </details>
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def scatter_ratio(vectors, classes):
+def scatter_ratio_solution(vectors, classes):
     within = between = 0.0
     for name in np.unique(classes):
         rows = vectors[classes == name]
@@ -601,8 +602,8 @@ def scatter_ratio(vectors, classes):
     return between / within
 
 
-exercises.check("03.3", scatter_ratio)
-mine = scatter_ratio(found.vectors, found.table["class"].to_numpy())
+exercises.check("03.3", scatter_ratio_solution)
+mine = scatter_ratio_solution(found.vectors, found.table["class"].to_numpy())
 assert np.isclose(mine, mf.discriminability(found)["scatter_ratio"], rtol=1e-3)
 
 # %% [markdown]

@@ -153,11 +153,11 @@ exercises.check("04.1", pseudo_labels)
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def pseudo_labels(logits):
+def pseudo_labels_solution(logits):
     return logits[:, :3].argmax(dim=1)
 
 
-exercises.check("04.1", pseudo_labels)
+exercises.check("04.1", pseudo_labels_solution)
 
 # %% [markdown]
 # ## 2 · Equation 3, by hand
@@ -232,11 +232,11 @@ exercises.check("04.2", mutual_cross_entropy)
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def mutual_cross_entropy(one, two):
+def mutual_cross_entropy_solution(one, two):
     return F.cross_entropy(one, pseudo_labels(two)) + F.cross_entropy(two, pseudo_labels(one))
 
 
-exercises.check("04.2", mutual_cross_entropy)
+exercises.check("04.2", mutual_cross_entropy_solution)
 
 # %% [markdown]
 # What moves when this loss is minimised? The gradient of a cross entropy is *probability minus label*. Let
@@ -329,12 +329,12 @@ exercises.check("04.3", ramp)
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def ramp(step, length, top=1.5):
+def ramp_solution(step, length, top=1.5):
     done = min(step / length, 1)
     return top * math.exp(-5 * (1 - done) ** 2)
 
 
-exercises.check("04.3", ramp)
+exercises.check("04.3", ramp_solution)
 
 # %% [markdown]
 # Back to the pixel that both networks get a little wrong. Now labelled pixels that look alike teach the truth
@@ -719,12 +719,12 @@ exercises.check("04.4", gain)
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
-def gain(cr, supervised):
+def gain_solution(cr, supervised):
     gains = cr - supervised
     return gains.mean(), gains.std(ddof=1) / np.sqrt(len(gains))
 
 
-exercises.check("04.4", gain)
+exercises.check("04.4", gain_solution)
 
 # %% [markdown]
 # With three seeds, a mean has to lie 4.3 standard errors from zero before chance is an unlikely reason
@@ -823,14 +823,8 @@ fig, ax = plt.subplots(figsize=(9, 3.0), layout="compressed")
 ax.plot(curve.index, curve["mean"], marker="o", label="supervised, 600 steps")
 for _, row in tenth.iterrows():
     images = row["labelled_fraction"] * curve.index.max()
-    ax.scatter(
-        images,
-        row["f1_all"],
-        s=60,
-        marker="*",
-        zorder=3,
-        label=f"{row['method']}, {row['minutes']:g} minutes",
-    )
+    about = f"{row['method']}, {row['minutes']:g} minutes"
+    ax.scatter(images, row["f1_all"], s=60, marker="*", zorder=3, label=about)
 ax.set(xscale="log", xlabel="labelled images", ylabel="F1", ylim=(0, 1), title="how much do labels bring?")
 ax.set_xticks(curve.index, curve.index)
 ax.minorticks_off()

@@ -346,6 +346,8 @@ damage = {
     "specks invented": speckle(truth),
     "moved by 5 px": np.roll(truth, 5, axis=1),
 }
+
+# %%
 scores = {}
 for name, labels in damage.items():
     m, curve = match_cells(truth, labels), ap_curve(truth, labels)

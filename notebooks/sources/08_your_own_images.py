@@ -80,9 +80,6 @@ import pandas as pd
 import seaborn as sns
 import tifffile
 from scipy import stats
-from skimage.color import rgb2hed
-from skimage.data import immunohistochemistry
-from skimage.transform import rescale
 
 from maunet_lite.scale import segment_files
 from maunet_lite.data import check_folder, load_dataset
@@ -90,7 +87,6 @@ from maunet_lite.evaluation import baseline, evaluate
 from maunet_lite.export import measure_cells
 from maunet_lite.training import recipe
 from maunet_lite.figures import SERIES
-from maunet_lite.course import Choice, Slider, explorer
 from maunet_lite.course.figures.own_images import leave_folder, photograph_experiment
 from maunet_lite.course.figures.plates import describe_plate
 
@@ -118,6 +114,12 @@ plate = describe_plate(  # your values are looked at now, not after the training
 # truth to score against: be the judge.
 
 # %%
+from skimage.color import rgb2hed
+from skimage.data import immunohistochemistry
+from skimage.transform import rescale
+
+from maunet_lite.course import Choice, Slider, explorer
+
 tissue = immunohistochemistry()[210:390, 90:350]
 blue, brown = rgb2hed(tissue)[..., 0], rgb2hed(tissue)[..., 2]
 channels = {"all colours": tissue, "grey": tissue.mean(axis=2), "blue dye": blue, "brown dye": brown}

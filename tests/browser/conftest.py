@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DRIVEN = ("01", "03", "05")  # the notebooks with widgets
+DRIVEN = ("00", "01", "03", "05")  # the notebooks with widgets
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,27 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
+def test_threshold_and_quiz_of_notebook_00(lab: Lab, browser: Browser, pictures: Path) -> None:
+    with lab.open(browser, "00_quickstart", pictures) as notebook:
+        notebook.run_all()
+        widget = notebook.widget("img.widget-image", "explorer(")
+        figure = widget.locator("img.widget-image")
+        notebook.changed(figure, lambda: notebook.drag_slider(widget, "P(interior)", 0.95))
+        notebook.photograph("1_threshold", widget)
+        check_drawn_without_error(widget, notebook)
+
+        quiz = notebook.widget(".widget-radio-box", "exercises.quiz(")
+        assert "No." not in quiz.inner_text()
+        assert quiz.locator("details").count() == 0, "the widget takes the place of its twin"
+        first = quiz.locator(".widget-radio-box").first.locator("input")
+        first.nth(0).click()
+        notebook.wait_for(lambda: "✗ No. 2." in quiz.inner_text(), 10, "a wrong answer is told")
+        first.nth(1).click()
+        notebook.wait_for(lambda: "✓ Right. 2." in quiz.inner_text(), 10, "a right answer is told")
+        notebook.photograph("2_quiz", quiz)
+        assert notebook.mistakes == []
+
+
 def test_targets_of_notebook_01_follow_slider_and_list(lab: Lab, browser: Browser, pictures: Path) -> None:
     with lab.open(browser, "01_preprocessing", pictures) as notebook:
         notebook.run_all()
