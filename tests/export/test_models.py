@@ -30,7 +30,7 @@ VARIANTS = {
     "instance norm": {"norm": "instance"},
 }
 CHANNELS = ["background", "interior", "boundary", "proxy", "distance"]
-# torch finds TorchScript old, and its exporter itself, onnxscript and the zoo's library are not free of warnings
+# torch warns of TorchScript, and its exporter and the zoo's library are not free of warnings of their own
 others_warn = pytest.mark.filterwarnings("ignore")
 
 
