@@ -43,8 +43,8 @@ if TYPE_CHECKING:  # what is loaded on first use is hidden from editors and type
     from maunet_lite.data.simulation.pictures import simulate as simulate
     from maunet_lite.evaluation.evaluate import evaluate as evaluate
     from maunet_lite.evaluation.metrics import match_cells as match_cells
+    from maunet_lite.inference.cells.segment import segment as segment
     from maunet_lite.inference.predict import predict as predict
-    from maunet_lite.inference.predict import segment as segment
     from maunet_lite.network.authors import import_authors as import_authors
     from maunet_lite.network.checkpoints.models import load_model as load_model
     from maunet_lite.network.maunet import MAUNet as MAUNet
