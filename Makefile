@@ -65,12 +65,12 @@ publish: $(READY)  ## execute and publish the notebooks whose source has changed
 
 launch: $(READY)  ## write REPOSITORY=owner/name, a public copy, into badges and first cells
 	@[[ "$(REPOSITORY)" == ?*/?* ]] || { echo "Name the public copy:  make launch REPOSITORY=owner/name"; exit 1; }
-	for file in $$(grep -rlF OWNER/maunet-lite README.md notebooks); do \
+	for file in $$(grep -rlF OWNER/maunet-lite README.md notebooks pyproject.toml CITATION.cff); do \
 	  sed -i.old 's#OWNER/maunet-lite#$(REPOSITORY)#g' "$$file" && rm "$$file.old"; done
 	$(BIN)/maunet-lite notebooks exercises
 
-site: $(READY)  ## write the published notebooks as a small website that works offline
-	$(BIN)/maunet-lite notebooks site $(ARGS)
+site: $(READY)  ## write course, docs and API as one website that works offline: out/site
+	$(PY) docs/site.py $(ARGS)
 
 clean:  ## remove the environment, caches and reports (trained models in runs/ and data/ stay)
 	rm -rf $(VENV) out build .cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,12 +1,14 @@
-"""StarDist and Cellpose beside this kit: the same images, the same scorer, one run.
+"""StarDist, Cellpose and InstanSeg beside this kit: the same images, the same scorer, one run.
 
     python -m benchmarks.peers --data FOLDER [--minutes 10] [--stardist PYTHON] [--cellpose PYTHON]
+        [--instanseg PYTHON]
 
-Both live in environments of their own, because they want other versions of much that the kit needs. Make them
+They live in environments of their own, because they want other versions of much that the kit needs. Make them
 once and name their interpreters:
 
     python -m venv peer-stardist && peer-stardist/bin/pip install stardist tensorflow-cpu
-    python -m venv peer-cellpose && peer-cellpose/bin/pip install "cellpose<4"
+    python -m venv peer-cellpose && peer-cellpose/bin/pip install "cellpose>=4"
+    python -m venv peer-instanseg && peer-instanseg/bin/pip install instanseg-torch
 
 StarDist is trained from scratch for ``--minutes`` on the training images, as `lite` is, each on one and the
 same CPU core; its thresholds are looked up on the validation images, as `lite`'s post-processing was. With
@@ -41,8 +43,12 @@ from maunet_lite.evaluation import baseline, evaluate, evaluate_folder, summary
 from maunet_lite.network import load_model, read_record
 
 RESULTS = Path(__file__).parent / "results" / "peers.csv"
-WORKERS = {name: Path(__file__).with_name(f"peer_{name}.py") for name in ("stardist", "cellpose")}
-PUBLISHED = {"stardist": "2D_versatile_fluo", "cellpose": "cyto3"}
+WORKERS = {
+    name: Path(__file__).with_name(f"peer_{name}.py") for name in ("stardist", "cellpose", "instanseg")
+}
+PUBLISHED = {
+    "stardist": "2D_versatile_fluo", "cellpose": "cpsam", "instanseg": "fluorescence_nuclei_and_cells",
+}  # fmt: skip
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
@@ -108,7 +114,8 @@ def main() -> None:
     parser = training_parser(__doc__, RESULTS, "runs/peers")
     parser.add_argument("--minutes", type=float, default=10.0, help="of training, each")
     parser.add_argument("--stardist", metavar="PYTHON", help="interpreter of an environment with StarDist")
-    parser.add_argument("--cellpose", metavar="PYTHON", help="interpreter of an environment with Cellpose 3")
+    parser.add_argument("--cellpose", metavar="PYTHON", help="interpreter of an environment with Cellpose 4")
+    parser.add_argument("--instanseg", metavar="PYTHON", help="interpreter of an environment with InstanSeg")
     parser.add_argument("--published", action="store_true", help="score the makers' weights too")
     options = parser.parse_args()
     if options.quick:
@@ -116,7 +123,7 @@ def main() -> None:
         use_temporary_folder(options)
     refuse_other_data(options, RESULTS)
     data = load_dataset(options.data)
-    options.data, given = str(data.folder), {"stardist": options.stardist, "cellpose": options.cellpose}
+    options.data, given = str(data.folder), {name: getattr(options, name) for name in PUBLISHED}
     options.out.mkdir(parents=True, exist_ok=True)
 
     rows: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import shutil
 import subprocess
@@ -29,6 +31,8 @@ CONDA_NAMES = {
     "seaborn": "seaborn-base",
     "nbconvert": "nbconvert-core",
     "lazy-loader": "lazy_loader",
+    "huggingface-hub": "huggingface_hub",
+    "build": "python-build",
 }
 
 
@@ -99,6 +103,8 @@ def test_no_file_names_a_registry_host():
         "Makefile",
         ".ci/run",
         ".github/workflows/ci.yml",
+        ".github/workflows/release.yml",
+        "Dockerfile",
     ):
         assert not hosts.search((REPOSITORY / name).read_text(encoding="utf-8")), name
 
@@ -120,7 +126,7 @@ def test_the_package_alone_needs_no_jupyter():
         "nbconvert",
         "nbformat",
     }
-    assert course | {"jupytext", "jinja2"} == set(requirements("course")) - set(requirements())
+    assert course | {"jupytext"} == set(requirements("course")) - set(requirements())
     code = "import maunet_lite.cli.main, maunet_lite as ml, numpy; ml.segment(numpy.zeros((32, 40), 'uint8'))"
     check = f"import sys; {code}; print({course!r} & set(sys.modules))"
     out = subprocess.run(
@@ -190,3 +196,84 @@ def test_every_file_of_the_package_is_installed():
     installed = {path for pattern in ("**/*.py", *patterns) for path in package.glob(pattern)}
     files = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     assert files - installed == set()
+
+
+SEGMENT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np, maunet_lite as ml
+assert ml.__file__.startswith(sys.argv[1]), ml.__file__
+disc = np.hypot(*np.mgrid[-40:40, -50:50]) < 15
+labels = ml.segment((disc * 200).astype(np.uint8), device="cpu")
+print(labels.shape, labels.max(), *{"jupyterlab", "papermill", "nbformat", "ipywidgets"} & set(sys.modules))
+"""
+
+
+@pytest.mark.slow
+def test_wheel_made_from_the_sdist_segments_an_image_outside_the_checkout(tmp_path):
+    pytest.importorskip("build", reason="needs the extra [dev]")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-text.md"):
+        (tmp_path / "src").mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / name, tmp_path / "src")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPOSITORY / "maunet_lite", tmp_path / "src" / "maunet_lite", ignore=ignored)
+    dist, site = tmp_path / "dist", tmp_path / "site"
+    how = {"check": True, "cwd": tmp_path, "capture_output": True, "text": True}
+    subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", dist, tmp_path / "src"], **how
+    )
+    (wheel,), (_,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", site]
+    subprocess.run([*pip, wheel], **how)
+    out = subprocess.run([sys.executable, "-I", "-c", SEGMENT, site], **how).stdout
+    assert out.split() == ["(80,", "100)", "1"]
+    package, tracked = site / "maunet_lite", REPOSITORY / "maunet_lite"
+    for path in tracked.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            assert (package / path.relative_to(tracked)).is_file(), path
+
+
+TYPED = """
+import numpy as np
+import maunet_lite as ml
+
+network = ml.load_model("lite")
+labels = ml.segment(np.zeros((8, 8)), network)
+reveal_type(network)
+reveal_type(labels)
+reveal_type(ml.MAUNet.from_pretrained("lite"))
+ml.load_model(3)
+"""
+
+
+@pytest.mark.slow
+def test_types_of_public_names_reach_whoever_uses_them(tmp_path):
+    pytest.importorskip("mypy", reason="needs the extra [dev]")
+    (tmp_path / "user.py").write_text(TYPED)
+    command = [sys.executable, "-m", "mypy", "--no-incremental", "--ignore-missing-imports"]
+    command += ["--follow-imports=silent", "--no-error-summary", str(tmp_path / "user.py")]
+    out = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False).stdout
+    said = [line.partition("user.py:")[2].split(" ", 1) for line in out.splitlines() if "user.py:" in line]
+    found = [(int(line.rstrip(":")), text) for line, text in said]
+    reveals = [text for _, text in found if "Revealed" in text]
+    assert ["MAUNet" in reveals[0], "ndarray" in reveals[1], "MAUNet" in reveals[2]] == [True] * 3, out
+    assert [line for line, text in found if text.startswith("error")] == [10], out
+
+
+def test_every_public_name_is_there_for_tools_that_read_types_too():
+    tree = ast.parse((REPOSITORY / "maunet_lite" / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    named = {alias.asname: node.module for node in block.body for alias in node.names}
+    rooms = {path.name for path in (REPOSITORY / "maunet_lite").iterdir() if path.is_dir()}
+    assert set(named) == set(maunet_lite.__all__) - rooms - {"__version__"}
+    for name, module in named.items():
+        assert getattr(importlib.import_module(module), name) is getattr(maunet_lite, name)
+
+
+def test_the_image_installs_what_the_makefile_installs():
+    text = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
+    copied = re.search(r"^COPY (pyproject.*) \./$", text, re.M)[1].split()
+    assert all((REPOSITORY / name).is_file() for name in copied)
+    assert set(PROJECT["license-files"]) | {PROJECT["readme"]} <= set(copied)
+    assert "make install" in text
+    assert '["make", "notebooks"]' in text

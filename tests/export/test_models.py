@@ -30,7 +30,7 @@ VARIANTS = {
     "instance norm": {"norm": "instance"},
 }
 CHANNELS = ["background", "interior", "boundary", "proxy", "distance"]
-# torch finds TorchScript old, and its exporter itself, onnxscript and the zoo's library are not free of warnings
+# torch warns of TorchScript, and its exporter and the zoo's library are not free of warnings of their own
 others_warn = pytest.mark.filterwarnings("ignore")
 
 
@@ -66,17 +66,19 @@ def test_exported_maps_are_those_of_predict(heads):
 
 @others_warn
 def test_torchscript_takes_any_size_and_says_how_to_use_it(tmp_path):
-    file = save_model(small(proxy=False), tmp_path / "mine.safetensors")
+    network = small(proxy=False)
+    network.settings = {"postprocess": {"foreground": 0.4}}
+    file = save_model(network, tmp_path / "mine.safetensors")
     path, difference = export_model(file, "torchscript", tmp_path / "out")
     assert (path.name, difference) == ("mine.pt", pytest.approx(0, abs=1e-6))
     about = {"maunet": ""}
     loaded = torch.jit.load(path, _extra_files=about)
-    told = {
-        "intensity": "authors",
+    assert json.loads(about["maunet"]) == {
+        "intensity": small().config.intensity,
         "stride": 4,
         "channels": ["background", "interior", "boundary", "distance"],
+        "postprocess": {"foreground": 0.4},
     }
-    assert json.loads(about["maunet"]) | {"intensity": "authors"} == told
     picture = torch.rand(2, 3, 8, 20)
     with torch.inference_mode():
         torch.testing.assert_close(loaded(picture), ExportedMaps(load_model(file))(picture))

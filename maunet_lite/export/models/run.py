@@ -60,7 +60,8 @@ def onnx_segment(
     beyond = [max(SMALLEST, about["stride"] * math.ceil(n / about["stride"])) - n for n in (height, width)]
     padded = np.pad(planes, [(0, 0), (0, beyond[0]), (0, beyond[1])], mode="symmetric")
     maps = session.run(None, {"image": padded[None]})[0][0, :, :height, :width]  # (K, H, W)
-    return segment(named_maps(maps, about["channels"]), postprocess).labels
+    config = PostprocessConfig(**about["postprocess"]) if postprocess == "default" else postprocess
+    return segment(named_maps(maps, about["channels"]), config, keep_steps=False).labels
 
 
 def named_maps(maps: np.ndarray, channels: list[str]) -> Maps:

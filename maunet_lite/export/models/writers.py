@@ -52,7 +52,7 @@ def write_maps(maps: ExportedMaps, kind: str, path: Path) -> Run:
     """
     network = maps.network
     about = {"intensity": network.config.intensity, "stride": network.stride, "channels": maps.channels}
-    told = {KEY: json.dumps(about)}
+    told = {KEY: json.dumps(about | {"postprocess": network.settings.get("postprocess", {})})}
     image = torch.zeros(2, 3, 2 * network.stride, 3 * network.stride)
     if kind == "torchscript":
         torch.jit.save(torch.jit.trace(maps, image), path, _extra_files=told)

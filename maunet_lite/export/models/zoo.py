@@ -1,5 +1,6 @@
 """A network as a package for the BioImage Model Zoo: what ilastik, deepImageJ, QuPath and others open."""
 
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,14 +57,15 @@ def write_package(
 
     network, run = maps.network, torch_run(maps)
     kind = zoo_network.LabelsOfCells if labels else zoo_network.MapsOfCells
-    module = kind(**network.config.to_dict()).eval()
+    arguments = network.config.to_dict() | ({"settings": network.settings} if labels else {})
+    module = kind(**arguments).eval()
     module.network.load_state_dict(network.state_dict())
-    shape = (4 * network.stride, 6 * network.stride)
+    shape = tuple(network.stride * math.ceil(side / network.stride) for side in (128, 192))
     picture = simulate("fluorescence", shape, rng=np.random.default_rng(0)).image
     image = np.repeat(picture[None, None], 3, axis=1).astype(np.float32)  # (1, 3, H, W)
     told = {"name": name, "licence": record.get("licence", "mit").upper(), "stride": network.stride}
     told |= {"returns": "labels" if labels else "maps", "channels": ["cells"] if labels else maps.channels}
-    told |= {"callable": kind.__name__, "config": network.config.to_dict(), "torch": torch.__version__}
+    told |= {"callable": kind.__name__, "arguments": arguments, "torch": torch.__version__}
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         torch.save(module.state_dict(), folder / "weights.pt")

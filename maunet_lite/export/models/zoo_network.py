@@ -23,9 +23,10 @@ class MapsOfCells(ExportedMaps):
 class LabelsOfCells(nn.Module):
     """Images of any intensities (B, C, H, W) to label maps (B, 1, H, W), as float32 holds them."""
 
-    def __init__(self, **config: object) -> None:
+    def __init__(self, settings: dict[str, object] | None = None, **config: object) -> None:
         super().__init__()
         self.network = ml.MAUNet(ModelConfig.from_dict(config))
+        self.network.settings = settings or {}
 
     def forward(self, image: Tensor) -> Tensor:
         """Segment each image at its own size."""
