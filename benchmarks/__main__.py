@@ -26,6 +26,7 @@ QUICK: dict[str, list[str]] = {
     "patches": ["--quick"],
     "training": ["--quick"],
     "tune_postprocessing": ["--quick"],
+    "size": ["--images", "3"],
     "scale": ["--quick"],
     "growth": ["--quick"],
     "candidates": ["--quick"],

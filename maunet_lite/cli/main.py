@@ -13,7 +13,7 @@ from typer import Option
 from typer.core import TyperGroup
 
 from maunet_lite.cli import course, data
-from maunet_lite.cli.models import convert, describe, doctor, evaluate, export_model, segment, train
+from maunet_lite.cli.models import convert, describe, doctor, evaluate, export_model, segment, train, tune
 from maunet_lite.cli.options import INTERRUPTED, USER_ERROR, group
 
 _ABOUT_FILES = FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError
@@ -54,7 +54,7 @@ def is_expected(error: Exception) -> bool:
 app = group("Cell segmentation with MAUNet: a course of notebooks and the package under it.", cls=_KitGroup)
 app.add_typer(course.app, name="notebooks")
 app.add_typer(data.app, name="data")
-for command in (segment, train, evaluate, describe, convert, export_model, course.sweep, doctor):
+for command in (segment, train, evaluate, tune, describe, convert, export_model, course.sweep, doctor):
     app.command()(command)
 
 

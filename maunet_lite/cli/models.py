@@ -28,6 +28,7 @@ def segment(
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
     postprocess: options.Postprocess = "default",
+    setting: options.Steps = None,
     scales: options.Scales = "auto",
     diameter: options.Diameter = None,
     device: options.Device = "auto",
@@ -41,9 +42,10 @@ def segment(
     from maunet_lite.network import find_checkpoint, load_model
     from maunet_lite.scale import open_pool, segment_files
 
-    apart = ("inputs", "out", "model", "workers", "scheduler", "device")
+    apart = ("inputs", "out", "model", "workers", "scheduler", "device", "setting")
     how = {name: value for name, value in ctx.params.items() if name not in apart}
     how |= {"export": parse_formats(export), "scales": options.parse_scales(scales)}
+    how["postprocess"] = {"base": postprocess, **options.parse_assignments(setting)}
     names = model or ["lite"]
     if scheduler or workers:
         paths = [str(find_checkpoint(name).resolve()) for name in names]
@@ -142,6 +144,7 @@ def evaluate(
     project: options.Project = None,
     predictions: Annotated[Path | None, Option(help="Score a folder of label maps instead.")] = None,
     postprocess: options.Postprocess = "default",
+    setting: options.Steps = None,
     scales: options.Scales = "auto",
     diameter: Annotated[float | None, Option(help="Of the cells in pixels, instead of an estimate.")] = None,
     device: options.Device = "auto",
@@ -156,7 +159,8 @@ def evaluate(
     if predictions:
         label, table = predictions.name, evaluation.evaluate_folder(predictions, images, split)
     else:
-        names, how = model or ["lite"], {"postprocess": postprocess, "scales": options.parse_scales(scales)}
+        names, how = model or ["lite"], {"scales": options.parse_scales(scales)}
+        how["postprocess"] = {"base": postprocess, **options.parse_assignments(setting)}
         label = " + ".join(Path(name).name for name in names)
         table = evaluation.evaluate(names, images, split, diameter=diameter, device=device, **how)
     tables = {"Otsu + watershed": evaluation.baseline(images, split)} if with_baseline else {}
@@ -168,6 +172,25 @@ def evaluate(
             table.to_csv(temporary, index=False)
         typer.echo(f"one row per image: {save}")
     options.fail_if((table["error"] != "").any())  # a warning has said how many, and why
+
+
+def tune(
+    data: Annotated[str, Option(help="Dataset with label maps: a name or a folder.")],
+    out: Annotated[Path, Option(help="Folder for the network with its settings.")],
+    model: Annotated[str, Option(help="Name, file or run folder.")] = "lite",
+    split: Annotated[str, Option(help="train, val, test or all.")] = "val",
+    device: options.Device = "auto",
+) -> None:
+    """Look up settings of the post-processing that fit your images, and store them with the network."""
+    from maunet_lite.evaluation import tune as look_up
+    from maunet_lite.network import load_model, read_record
+
+    network = load_model(model)
+    settings, before, after = look_up(network, data, split, device)
+    typer.echo(f"F1 on {split} of {data}: {before:.3f} before, {after:.3f} with {settings or 'the default'}")
+    network.settings = network.settings | {"postprocess": settings}
+    network.save_pretrained(out, read_record(model)["record"])
+    typer.echo(f"use it with --model {out}")
 
 
 def describe(model: Annotated[str, Argument(help="A preset, shipped model, file or run folder.")]) -> None:

@@ -18,9 +18,10 @@ Parameters = Annotated[
     Texts, Option("--parameter", "-p", metavar="NAME=VALUE", help="Instead of the profile's.")
 ]
 Settings = Annotated[Texts, Option("--set", metavar="NAME=VALUE", help="Any other setting.")]
+Steps = Annotated[Texts, Option("--set", metavar="NAME=VALUE", help="Post-processing: foreground=0.5.")]
 Notebooks = Annotated[Texts, Argument(metavar="[NN]...", help="Numbers or names; all by default.")]
 Plane = Annotated[str | None, Option(help="Plane of a stack to use, from 1.")]
-Postprocess = Annotated[str, Option(help="default, paper, authors or none.")]
+Postprocess = Annotated[str, Option(help="default, paper, authors, none, or a file .json of settings.")]
 Profile = Annotated[str, Option(help="How big: smoke, quick, gpu or full.")]
 Project = Annotated[str | None, Option(help="Join the planes of a stack: max or mean.")]
 Scales = Annotated[str, Option(help="Sizes at which the network sees an image: auto, or 1,1.25,1.5.")]

@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "matching": ["Match"],
         "metrics": ["Rules", "ap_curve", "dice", "match_cells"],
         "scoreboard": ["format_summary", "summary"],
+        "tune": ["Tuned", "tune"],
     },
 )  # fmt: skip
 sys.modules[__name__].__class__ = Room

@@ -22,7 +22,7 @@ from maunet_lite.evaluation.baseline import otsu_watershed
 from maunet_lite.evaluation.matching import check_shapes
 from maunet_lite.evaluation.metrics import CHALLENGE, Rules, dice, match_cells, mean_dice
 from maunet_lite.inference import Model, predict_sized
-from maunet_lite.postprocessing import PostprocessConfig, connected_interiors, segment
+from maunet_lite.postprocessing import connected_interiors, segment
 from maunet_lite.preprocessing import class_map
 
 Data = CellDataset | str | Path
@@ -49,7 +49,7 @@ def evaluate(
     dataset: Data,
     split: str = "val",
     *,
-    postprocess: str | PostprocessConfig = "default",
+    postprocess: inference.Settings = "default",
     scales: Sequence[float] | str = "auto",
     diameter: float | None = None,
     device: str = "auto",
@@ -67,8 +67,8 @@ def evaluate(
         Names and folders are what `data.load_dataset` takes.
     split : str, default "val"
         ``"all"`` takes every image.
-    postprocess : str or PostprocessConfig, default "default"
-        ``"default"``, ``"paper"``, ``"authors"``, ``"none"``, or settings of your own.
+    postprocess : str, PostprocessConfig or mapping, default "default"
+        As in `inference.segment`.
     scales : "auto" or sequence of float
     diameter : float, optional
         Sizes at which the network sees the image, as in `inference.predict_sized`.

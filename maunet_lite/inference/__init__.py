@@ -14,7 +14,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "cells.segment": [
-            "Sized", "advice", "choose_size", "in_pixels", "predict_sized", "segment", "settings_of",
+            "Settings", "Sized", "advice", "choose_size", "in_pixels", "predict_sized", "segment",
+            "settings_of",
         ],
         "cells.size": ["Size"],
         "devices": ["checked_half", "resolve_device"],

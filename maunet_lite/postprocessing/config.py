@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
 
 
 class Yardstick(NamedTuple):
@@ -87,6 +90,9 @@ class PostprocessConfig:
     relief: str = "distance"  # ours, so that perfect maps are cut where cells meet; paper and authors flat
 
     def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            if not isinstance(getattr(self, name), (int, float) if kind is float else kind):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be of type {kind.__name__}")
         for name in ("foreground", "interior", "sure_interior", "peak_height", "min_size"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must lie between 0 and 1")
@@ -100,10 +106,13 @@ class PostprocessConfig:
     def named(cls, name: str | PostprocessConfig) -> PostprocessConfig:
         """Return the settings called "default", "paper", "authors" or "none" (no post-processing: F1_ori).
 
-        Settings of one's own come back as they are.
+        Settings of one's own come back as they are; a file that ends in ``.json`` is read, in which stand
+        those that differ from the default.
         """
         if isinstance(name, PostprocessConfig):
             return name
+        if name.endswith(".json"):
+            return cls().changed(json.loads(Path(name).read_text(encoding="utf-8")))
         published = {"sure_interior": 0, "peak_distance": 0.25, "keep_unmarked": False, "relief": "flat"}
         settings: dict[str, dict[str, Any]] = {
             "default": {},
@@ -112,5 +121,23 @@ class PostprocessConfig:
             "none": {"refine": False},
         }
         if name not in settings:
-            raise ValueError(f"post-processing is {name!r}; choose one of {', '.join(settings)}")
+            raise ValueError(f"post-processing is {name!r}; use {', '.join(settings)}, or a file .json")
         return cls(**settings[name])
+
+    def changed(self, changes: Mapping[str, Any]) -> PostprocessConfig:
+        """Return these settings with others in place of some.
+
+        Raises
+        ------
+        ValueError
+            If there is no setting of a name, or it cannot have the value.
+
+        Examples
+        --------
+        >>> PostprocessConfig().changed({"foreground": 0.5}).foreground
+        0.5
+        """
+        if unknown := changes.keys() - asdict(self).keys():
+            known = ", ".join(asdict(self))
+            raise ValueError(f"no setting of the post-processing is called {', '.join(unknown)}: use {known}")
+        return replace(self, **changes)

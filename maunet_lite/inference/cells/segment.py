@@ -2,9 +2,9 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,22 +22,16 @@ from maunet_lite.postprocessing import segment as segment_maps
 FAR = 1.5  # times a size that a network knows
 
 Scales = Sequence[float] | str  # numbers, or "auto"
+Settings = str | PostprocessConfig | Mapping[str, Any]
 
 
 def segment(
-    image: np.ndarray | str | Path,
-    model: Model | Sequence[Model] = "lite",
-    device: str | torch.device = "auto",
-    postprocess: str | PostprocessConfig = "default",
-    scales: Scales = "auto",
-    *,
-    diameter: float | None = None,
-    pixel_size: float | None = None,
-    channel: int | str | Sequence[int | str] | None = None,
-    plane: int | str | None = None,
-    project: str | None = None,
-    **options: object,
-) -> np.ndarray:
+    image: np.ndarray | str | Path, model: Model | Sequence[Model] = "lite",
+    device: str | torch.device = "auto", postprocess: Settings = "default", scales: Scales = "auto",
+    *, diameter: float | None = None, pixel_size: float | None = None,
+    channel: int | str | Sequence[int | str] | None = None, plane: int | str | None = None,
+    project: str | None = None, **options: object,
+) -> np.ndarray:  # fmt: skip
     """Segment the cells of an image: `predict_sized`, then `postprocessing.segment`.
 
     Parameters
@@ -48,9 +42,9 @@ def segment(
         A shipped name, a file, a training folder, a network, or an ensemble. Files are read once and kept.
     device : str or torch.device
         ``"auto"`` takes a GPU where there is one.
-    postprocess : str or PostprocessConfig
-        A name `PostprocessConfig.named` knows, or the numbers themselves. ``"default"`` are the settings that
-        are stored with the model, if there are any.
+    postprocess : str, PostprocessConfig or mapping
+        A name or file that `PostprocessConfig.named` knows, the numbers themselves, or those that differ,
+        such as ``{"foreground": 0.5}``. Settings that are stored with the model change ``"default"``.
     scales : "auto" or sequence of float
         Sizes at which the network sees the image, relative to its own. ``"auto"``: the one at which cells
         have a size that the network knows, see `predict_sized`.
@@ -107,14 +101,9 @@ class Sized(NamedTuple):
 
 
 def predict_sized(
-    model_or_models: Model | Sequence[Model],
-    image: np.ndarray,
-    scales: Scales = "auto",
-    *,
-    diameter: float | None = None,
-    device: str | torch.device = "auto",
-    **options: object,
-) -> Sized:
+    model_or_models: Model | Sequence[Model], image: np.ndarray, scales: Scales = "auto", *,
+    diameter: float | None = None, device: str | torch.device = "auto", **options: object,
+) -> Sized:  # fmt: skip
     """Choose the size at which the networks see an image, and return their maps of it.
 
     Parameters
@@ -137,26 +126,19 @@ def predict_sized(
         If `scales` is another word, or both scales and a diameter are given.
     """
     models = as_models(model_or_models)
-    planes = to_planes(image, intensity_of(models))
-
-    def region(rows: slice, columns: slice) -> Tensor:
-        return planes[:, rows, columns]
-
-    options["device"] = device
-    size = choose_size(models, region, planes.shape[1:], scales, diameter, **options)
+    planes, options["device"] = to_planes(image, intensity_of(models)), device
+    size = choose_size(
+        models, lambda *part: planes[(slice(None), *part)], planes.shape[1:], scales, diameter, **options
+    )
     if size.maps is not None:
         return Sized(size.maps, size)
     return Sized(predict(models, planes, size.scales, **options), size)
 
 
 def choose_size(
-    models: Sequence[MAUNet],
-    region: Region,
-    shape: tuple[int, int],
-    scales: Scales = "auto",
-    diameter: float | None = None,
-    **options: object,
-) -> Size:
+    models: Sequence[MAUNet], region: Region, shape: tuple[int, int], scales: Scales = "auto",
+    diameter: float | None = None, **options: object,
+) -> Size:  # fmt: skip
     """Say at which scales networks are to see an image of which any `region` can be had; see `predict_sized`.
 
     Examples
@@ -224,7 +206,23 @@ def advice(labels: np.ndarray, size: Size, models: Sequence[MAUNet]) -> str:
     )
 
 
-def settings_of(models: Sequence[MAUNet], postprocess: str | PostprocessConfig) -> PostprocessConfig:
-    """Return settings by their name; "default" are those stored with the first network."""
-    stored = models[0].settings.get("postprocess") if models and postprocess == "default" else None
-    return PostprocessConfig.named(PostprocessConfig(**stored) if stored else postprocess)
+def settings_of(models: Sequence[MAUNet], postprocess: Settings) -> PostprocessConfig:
+    """Return settings of the post-processing.
+
+    Parameters
+    ----------
+    models : sequence of MAUNet
+        The first one's stored settings change the default.
+    postprocess : str, PostprocessConfig or mapping
+        A name or file that `PostprocessConfig.named` knows; a mapping changes the one called ``"base"``, or
+        the default.
+
+    Examples
+    --------
+    >>> settings_of([], {"base": "paper", "foreground": 0.5}).skeleton
+    0.8
+    """
+    given = dict(postprocess) if isinstance(postprocess, Mapping) else {"base": postprocess}
+    base = given.pop("base", "default")
+    stored = models[0].settings.get("postprocess", {}) if models and base == "default" else {}
+    return PostprocessConfig.named(base).changed({**stored, **given})

@@ -12,9 +12,8 @@ from typing import Any
 
 from maunet_lite.data import IMAGE_SUFFIXES, files_in, is_zarr, parse_bytes, stem_of, validate_pixel_size
 from maunet_lite.export import FORMATS, parse_formats
-from maunet_lite.inference import as_models, choose_size, in_pixels, settings_of
+from maunet_lite.inference import Settings, as_models, choose_size, in_pixels, settings_of
 from maunet_lite.network import MAUNet
-from maunet_lite.postprocessing import PostprocessConfig
 from maunet_lite.scale.batch.one_image import Outcome, Plan
 from maunet_lite.scale.batch.pipeline import run
 from maunet_lite.scale.batch.tables import write_tables
@@ -103,7 +102,7 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
 
 def segment_files(
     inputs: Iterable[str | Path], out: str | Path, model: MAUNet | str | Path | Sequence[MAUNet | str | Path],
-    *, postprocess: str | PostprocessConfig = "default", export: str | Iterable[str] = ("tiff",),
+    *, postprocess: Settings = "default", export: str | Iterable[str] = ("tiff",),
     overlay: bool = False, table: bool = False, overwrite: bool = False, pixel_size: float | None = None,
     memory: str | int | None = None, gpu_memory: str | int | None = None, pool: Pool | None = None,
     diameter: float | None = None, channel: Any = None, plane: Any = None, project: str | None = None,
@@ -121,8 +120,8 @@ def segment_files(
     model : MAUNet, name or path, or a sequence of them
         A sequence is an ensemble. With a `pool` of processes only names and paths: each worker loads them
         once.
-    postprocess : str or PostprocessConfig
-        See `PostprocessConfig.named`.
+    postprocess : str, PostprocessConfig or mapping
+        As in `inference.segment`.
     export : str or iterable of str
         Formats for other programs, such as ``"tiff,rois,geojson,zarr"``; see `maunet_lite.export.files`.
     overlay : bool

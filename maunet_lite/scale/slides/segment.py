@@ -23,8 +23,7 @@ import torch
 from tqdm.auto import tqdm
 
 from maunet_lite.data import Slide, open_slide, parse_bytes
-from maunet_lite.inference import Model, as_models, settings_of
-from maunet_lite.postprocessing import PostprocessConfig
+from maunet_lite.inference import Model, Settings, as_models, settings_of
 from maunet_lite.scale.pool import Pool
 from maunet_lite.scale.slides.blocks import Block
 from maunet_lite.scale.slides.job import Blocks, Job, begin
@@ -92,7 +91,7 @@ class Step(NamedTuple):
 def segment_slide(
     source: str | Path | np.ndarray | Slide, out: str | Path, model: Model | Sequence[Model] = "lite", *,
     memory: str | int = "4GiB", gpu_memory: str | int | None = None, block: int | None = None,
-    overlap: int | None = None, postprocess: str | PostprocessConfig = "default",
+    overlap: int | None = None, postprocess: Settings = "default",
     scales: Sequence[float] | str = "auto", diameter: float | None = None,
     device: str | torch.device = "auto", window: int | None = None, empty: float = EMPTY,
     resume: bool = True, pool: Pool | None = None, progress: bool = True,
@@ -126,7 +125,7 @@ def segment_slide(
     overlap : int, optional
         Cells up to this size in pixels are found as if there were no blocks, larger ones are joined from
         their parts. By default half as much again as the size of large cells in the sample, 32 to 256.
-    postprocess : str or PostprocessConfig
+    postprocess : str, PostprocessConfig or mapping
         As in `inference.segment`. Its mean sizes and largest values come from a sample, which is the whole
         image up to 4 megapixels, and 8 windows evenly spread over what is not empty beyond.
     window : int, optional
