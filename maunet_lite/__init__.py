@@ -36,11 +36,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
 __all__ += ["__version__"]
 
 if TYPE_CHECKING:  # what is loaded on first use is hidden from editors and type checkers
-    from maunet_lite.data.folder import load_dataset as load_dataset
-    from maunet_lite.data.images import read_image as read_image
-    from maunet_lite.data.images import read_labels as read_labels
-    from maunet_lite.data.images import write_labels as write_labels
+    from maunet_lite.data.dataset.folder import load_dataset as load_dataset
+    from maunet_lite.data.reading.images import read_image as read_image
+    from maunet_lite.data.reading.images import read_labels as read_labels
     from maunet_lite.data.simulation.pictures import simulate as simulate
+    from maunet_lite.data.writing import write_labels as write_labels
     from maunet_lite.evaluation.evaluate import evaluate as evaluate
     from maunet_lite.evaluation.metrics import match_cells as match_cells
     from maunet_lite.inference.cells.segment import segment as segment

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from maunet_lite.data.folder import load_dataset
-from maunet_lite.data.images import read_labels
 from typer.testing import CliRunner
 
 from maunet_lite.cli.main import app
+from maunet_lite.data.dataset.folder import load_dataset
+from maunet_lite.data.reading.images import read_labels
 from maunet_lite.evaluation import tune as module_or_function
 from maunet_lite.evaluation.tune import TRIED, tune
 from maunet_lite.inference.cells.segment import segment, settings_of
