@@ -204,7 +204,7 @@ def test_describe_counts_a_preset_and_names_the_record_of_weights(model):
     assert preset.exit_code == 0, preset.output
     assert re.search(r"network +total +39,403,021 +10,060,714,496", preset.stdout)
     assert ".json" not in preset.stdout
-    assert str(model / "best.json") in run("describe", model).stdout
+    assert str(model / "best.safetensors") in run("describe", model).stdout
 
 
 def test_train_and_resume_from_the_command_line(dataset, tmp_path):
@@ -244,7 +244,7 @@ TO = ("segment", "{images}", "--out", "{out}", "--model")
 @pytest.mark.parametrize(("arguments", "message"), [
     (["segment", "nowhere.png", "--out", "{out}", "--model", "{model}"], "nowhere.png does not exist"),
     ([*TO, "nowhere"], "no model 'nowhere'"),
-    ([*TO, "{model}", "--scales", "big"], "no list of numbers"),
+    ([*TO, "{model}", "--scales", "big"], "a list of numbers"),
     ([*TO, "{model}", "--postprocess", "magic"], "'magic'"),
     ([*TO, "{model}", "--export", "tiff,imagej"], "no export format 'imagej': there are tiff, rois (Fiji)"),
     ([*TO, "{model}", "--memory", "much"], "no amount of memory"),

@@ -494,6 +494,7 @@ def test_segment_returns_labels():
     assert labels.dtype == np.int32
 
 
+@pytest.mark.filterwarnings("ignore:no cells were found")
 def test_segment_takes_files_and_chooses_of_files_and_arrays(tmp_path):
     planes, options = np.stack([picture(64, 80), picture(64, 80)[::-1]]), {"device": "cpu", "window": 64}
     model = small()
