@@ -71,7 +71,6 @@ SITES = 2  # pictures per well of the experiment
 
 # %%
 import json
-import logging
 import tempfile
 import time
 from pathlib import Path
@@ -91,7 +90,6 @@ from maunet_lite.course.figures.own_images import leave_folder, photograph_exper
 from maunet_lite.course.figures.plates import describe_plate
 
 ml.seed_everything(SEED)
-logging.getLogger("maunet_lite.data.reading").setLevel(logging.ERROR)  # it would give section 1 away
 WORK = Path(tempfile.mkdtemp(prefix="own-images-"))
 MESSY = leave_folder(WORK / "from the microscope", SEED, wells=5)
 plate = describe_plate(  # your values are looked at now, not after the training
@@ -204,6 +202,7 @@ list_problems(folder)
 #   each the pixel back that the gap has cost.
 # - **Axes are swapped.** Some programs store x first. A transposed map of a square image would not even
 #   be noticed by its size: always look.
+# - **Two planes** lie in one file, and nothing says what they are. We come to it below.
 
 # %%
 from skimage.measure import label
@@ -221,36 +220,37 @@ list_problems(folder)
 
 # %% [markdown]
 # A new one: behind the missing row hid a file that was cut off while it was copied. Nobody can mend that;
-# fetch it again, or leave it out. And one thing no check can know. Look at the shapes.
+# fetch it again, or leave it out. And one thing no check can know: what the two planes are. Look at them.
 
 # %%
 (folder / "images" / "plate 7_A9_s1.TIF").unlink()
 table[table["Image"] != "plate 7_A9_s1.TIF"].to_csv(folder / "metadata.csv", index=False)
-assert not check_folder(folder)
+(problem,) = check_folder(folder)  # one is left
 
-shapes = {path.name: tifffile.imread(path).shape for path in sorted((folder / "images").iterdir())}
-print(pd.Series(shapes).value_counts())
-odd = next(folder / "images" / name for name, shape in shapes.items() if len(shape) > 2)
-light, dye = tifffile.imread(odd)
+odd = folder / problem.file
+print(problem.problem)
+light, dye = (ml.read_image(odd, plane=plane) for plane in (1, 2))
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.3), layout="compressed")
-figures.show_image(light, axes[0], "page 0")
-figures.show_image(dye, axes[1], "page 1")
-axes[2].hist(light.ravel(), 60, color="0.6", label="page 0")
-axes[2].hist(dye.ravel(), 60, color="#0072B2", label="page 1")
+figures.show_image(light, axes[0], "plane 1")
+figures.show_image(dye, axes[1], "plane 2")
+axes[2].hist(light.ravel(), 60, color="0.6", label="plane 1")
+axes[2].hist(dye.ravel(), 60, color="#0072B2", label="plane 2")
 axes[2].set(xlabel="counts of the camera", yticks=[])
 axes[2].legend(fontsize=8)
 show(fig, alt="Transmitted light, and the dye; the counts of the first are far higher.", dpi=120)
 
 # %% [markdown]
-# One acquisition has two pages: transmitted light and the dye. The kit would take them for two colours of
-# one image, and it would be right for some images; only you know that here page 1 is meant.
+# One acquisition has two planes: transmitted light and the dye. The kit does not guess whether they are
+# channels, depths or times; only you know that here the second is meant. `plane=2` says so to `read_image`,
+# `--plane 2` to a command, and a column `plane` in `metadata.csv` to a dataset, as we do now.
 #
 # The histogram shows a second thing: 16 bits do not mean 65,535. The dye uses a small part of the range,
 # and the camera adds an offset of about a hundred counts. For the *network* this does not matter, since
 # `normalize` stretches each image (notebook 01). For *measuring* it does: section 6.
 
 # %%
-tifffile.imwrite(odd, dye, photometric="minisblack")
+table = pd.read_csv(folder / "metadata.csv", dtype=str)
+table.assign(plane=np.where(table["Image"] == odd.name, "2", "")).to_csv(folder / "metadata.csv", index=False)
 folder = Path(DATA) if DATA else folder
 print(len(check_folder(folder)), "problems")
 data = load_dataset(folder)
@@ -297,7 +297,7 @@ exercises.check("08.1", split_by_well_solution)
 
 # %%
 if not DATA:
-    table = pd.read_csv(folder / "metadata.csv")
+    table = pd.read_csv(folder / "metadata.csv", dtype=str)
     table["split"] = np.where(table["Well"].isin(["A4", "A5"]), "val", "train")
     table.to_csv(folder / "metadata.csv", index=False)
     data = load_dataset(folder)

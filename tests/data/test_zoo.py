@@ -255,7 +255,7 @@ def test_channels_are_numbers_or_names(tmp_path: Path, caplog: pytest.LogCapture
     assert "has 6 channels; expected 1 to 4" in both(path)
     assert ", ".join(names) in both(path)
     for channel, chosen in {
-        2: [1], "2": [1], "dapi": [0], "CD3+": [2], "a, b": [3], "DAPI, gfp": [0, 1], "1;6": [0, 5],
+        2: [1], "2.0": [1], "dapi": [0], "CD3+": [2], "a, b": [3], "DAPI, gfp": [0, 1], "1;6": [0, 5],
         "6+1": [5, 0], (3, "Last"): [2, 5], np.int64(4): [3],
     }.items():  # fmt: skip
         expected = planes[chosen].transpose(1, 2, 0)

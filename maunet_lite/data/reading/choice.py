@@ -106,8 +106,8 @@ def pick_planes(
 
 
 def _number(text: str) -> int:
-    """Return the whole number that a text is, or 0, which counts nothing."""
-    return int(text) if text.strip().isdecimal() else 0
+    """Return the whole number that a text is (2.0 of a spreadsheet, too), or 0, which counts nothing."""
+    return int(float(text)) if re.fullmatch(r"\s*\d+(\.0*)?\s*", text) else 0
 
 
 def guess_axes(shape: tuple[int, ...], name: str) -> str:
