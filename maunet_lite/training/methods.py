@@ -60,11 +60,19 @@ class Supervised:
 
 
 def build_network(config: TrainConfig) -> MAUNet:
-    """Return the network that `config` asks for: new, from ImageNet, or fine-tuned from earlier weights."""
+    """Return the network that `config` asks for: new, from ImageNet, or fine-tuned from earlier weights.
+
+    If cells get sizes of a range in training, its settings say so: inference brings cells there.
+    """
     if config.start_from:
-        return load_model(config.start_from).train()
-    fields = {"distance": config.distance, "boundary": config.boundary, "intensity": config.targets.intensity}
-    return build_model(config.model, config.proxy, config.imagenet, **fields, **config.network)
+        network = load_model(config.start_from).train()
+    else:
+        fields = {name: getattr(config, name) for name in ("distance", "boundary")}
+        fields["intensity"] = config.targets.intensity
+        network = build_model(config.model, config.proxy, config.imagenet, **fields, **config.network)
+    if config.augmentation.sizes:
+        network.settings["sizes"] = list(config.augmentation.sizes)
+    return network
 
 
 def with_network_of_weights(config: TrainConfig) -> TrainConfig:

@@ -63,7 +63,7 @@ show(fig, alt="Nuclei that touch; A takes clumps of them for one; B finds each, 
 # %% tags=["parameters"]
 PROFILE = "quick"
 DATA = ""  # a dataset's name or folder, for sections 4 to 7; empty: simulated here
-RECIPE = "lite"  # of section 7; "paper-supervised" is the paper's Table 2
+RECIPE = "lite-plain"  # of section 7; "paper-supervised" is the paper's Table 2
 PRESET = "lite"  # its network …
 NETWORK = {"encoder": "lite:16-32-64", "widths": [0, 16, 32, 48]}  # … and what is changed of it: a small one
 VARIANT = "AAP"  # a row of Table 4: "base", "w/o L_reg", "CR", "CR*" or "AAP"
@@ -672,7 +672,7 @@ VARIANTS = {
 budget = recipe(RECIPE).override(
     data=str(data.folder), model=PRESET, network=NETWORK, steps=STEPS, batch_size=BATCH, patch=PATCH
 )
-if RECIPE == "lite":  # made for hours; these are seconds
+if RECIPE == "lite-plain":  # made for hours; these are seconds
     budget = budget.override(learning_rate=LEARNING_RATE, warmup=5, zoom=(0.8, 1.25), balance=1.0)
 budget = budget.override(labelled_fraction=0.5, save_every=0, validate_every=0, validation_images=1)
 

@@ -357,7 +357,7 @@ show(
 
 # %%
 def fine_tune(share, validate_every=0):
-    config = recipe("lite").override(
+    config = recipe("lite-plain").override(
         data=str(folder), out=str(WORK / f"run {share}"), start_from="lite", labelled_fraction=share,
         steps=STEPS, batch_size=4, patch=128, zoom=[0.8, 1.25], learning_rate=2e-3, warmup=5,
         validate_every=validate_every, seed=SEED,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from maunet_lite.network import load_model, save_model
+from maunet_lite.training.methods import build_network
 from maunet_lite.training.recipes import RECIPES, TrainConfig, recipe, seed_everything
 
 
@@ -37,6 +40,17 @@ def test_lite_prepares_for_images_that_it_has_not_seen() -> None:
     for config in (plain, paper):
         assert config.augmentation.sizes is None
         assert not any(getattr(config.augmentation, name) for name in changes[2:])
+
+
+def test_networks_know_which_sizes_they_were_trained_for(tmp_path: Path) -> None:
+    small = recipe("lite").override(network={"encoder": "lite:8-8", "widths": (0, 8, 8)})
+    network = build_network(small)
+    assert network.settings == {"sizes": [9, 80]}
+    save_model(network, tmp_path / "sized.safetensors")
+    assert load_model(tmp_path / "sized.safetensors").settings == network.settings
+    plain = recipe("lite-plain").override(start_from=str(tmp_path / "sized.safetensors"))
+    assert build_network(plain).settings == {"sizes": [9, 80]}, "weights keep what they know"
+    assert build_network(replace(small, augmentation=plain.augmentation)).settings == {}
 
 
 def test_records_of_earlier_runs_mean_what_they_meant(tmp_path: Path) -> None:

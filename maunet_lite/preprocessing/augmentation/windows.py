@@ -10,10 +10,10 @@ import numpy as np
 
 from maunet_lite.preprocessing.augmentation.config import AugmentationConfig
 
+Rng = np.random.Generator | np.random.RandomState
 
-def random_zoom(
-    config: AugmentationConfig, rng: np.random.Generator | np.random.RandomState, diameter: float = math.nan
-) -> float:
+
+def random_zoom(config: AugmentationConfig, rng: Rng, diameter: float = math.nan) -> float:
     """Draw the factor by which an image is resized.
 
     Parameters
@@ -65,7 +65,7 @@ def median_diameter(labels: np.ndarray) -> float:
 def random_window(
     shape: tuple[int, int],
     config: AugmentationConfig,
-    rng: np.random.Generator | np.random.RandomState,
+    rng: Rng,
     centre: tuple[int, int] | None = None,
     diameter: float = math.nan,
 ) -> tuple[slice, slice, float]:
@@ -112,9 +112,7 @@ def random_window(
     return slices[0], slices[1], zoom
 
 
-def random_cell_pixel(
-    classes: np.ndarray, rng: np.random.Generator | np.random.RandomState
-) -> tuple[int, int] | None:
+def random_cell_pixel(classes: np.ndarray, rng: Rng) -> tuple[int, int] | None:
     """Return a random pixel of a cell, or None if 4,096 looks find none: a whole slide is not searched."""
     for _ in range(16):
         rows, columns = (rng.uniform(0, size, 256).astype(int) for size in classes.shape)
