@@ -99,6 +99,7 @@ FAKES = {  # what the workers call of each package, and nothing that its present
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "package"), [("cellpose", "cellpose"), ("instanseg", "instanseg-torch")])
 def test_workers_speak_the_present_language_of_their_packages(
     name: str, package: str, samples: CellDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
