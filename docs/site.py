@@ -33,6 +33,7 @@ STYLE = """
  table { border-collapse: collapse; display: block; overflow-x: auto; }
  td, th { padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }
  img { max-width: 100%; height: auto; } code { overflow-wrap: anywhere; }
+td code { white-space: nowrap; }
  h2 { margin-top: 2rem; } h3 { font: 600 1rem ui-monospace, monospace; margin-bottom: .3rem; }
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from argparse import Namespace
 from pathlib import Path
 
@@ -65,3 +66,55 @@ def test_commands_run_on_one_core_with_one_thread(tmp_path: Path) -> None:
         pytest.skip("this system does not say on which cores a process runs")
     peers.on_one_core([sys.executable, "-c", code], tmp_path / "log")
     assert (tmp_path / "log").read_text().split() == ["1", "1"]
+
+
+FAKES = {  # what the workers call of each package, and nothing that its present version lacks
+    "cellpose": """
+        import torch
+
+        class models:
+            class CellposeModel:
+                net = torch.nn.Linear(1, 1)
+
+                def __init__(self, gpu, pretrained_model):
+                    if pretrained_model == "gone":
+                        raise OSError("no route to host")
+
+                def eval(self, x, *, diameter):
+                    return np.ones(x.shape[:2], np.uint16), None, None
+    """,
+    "instanseg": """
+        import torch
+
+        class InstanSeg:
+            instanseg = torch.nn.Linear(1, 1)
+
+            def __init__(self, name, device, verbosity):
+                if name == "gone":
+                    raise RuntimeError("no route to host")
+
+            def eval_small_image(self, image, *, target, return_image_tensor):
+                return torch.ones(1, 1, *image.shape[:2])
+    """,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "package"), [("cellpose", "cellpose"), ("instanseg", "instanseg-torch")])
+def test_workers_speak_the_present_language_of_their_packages(
+    name: str, package: str, samples: CellDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake, info = tmp_path / "site" / name, tmp_path / "site" / f"{package.replace('-', '_')}-4.1.dist-info"
+    fake.mkdir(parents=True)
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 4.1\n")
+    code = "import numpy as np\n" + textwrap.dedent(FAKES[name])
+    (fake / "__init__.py").write_text(code)
+    (fake / "io.py").write_text("from imageio.v3 import imread\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    options = Namespace(out=tmp_path, minutes=1)
+    table, about = peers.run_peer(name, sys.executable, samples, options, "there")
+    assert about == {"parameters": 2, "version": "4.1"}
+    assert (table["error"] == "").all()  # one label map for each image, of its size
+    with pytest.raises(RuntimeError, match="the weights gone cannot be had here: no route to host"):
+        peers.run_peer(name, sys.executable, samples, options, "gone")
