@@ -592,6 +592,7 @@ ax.set_title("a prediction that becomes ever surer, and is right")
 ax.legend(frameon=False)
 floor = float(published_focal(50 * target, truth))
 print(f"the published term at a perfect prediction: {floor:.3f}")
+print("sigmoid of 0 and of 1:", torch.tensor([0.0, 1.0]).sigmoid().numpy().round(2))
 assert round(floor, 3) == 0.123
 show(
     fig,
