@@ -807,7 +807,7 @@ budgets.astype("Int64")
 # alone says how much there is to gain: what would more labels bring?
 
 # %%
-tenth = pd.read_csv(ablation.RESULTS.with_name("semi_supervised.csv"))
+tenth = pd.read_csv(ablation.results("semi_supervised.csv"))
 f1 = [column for column in tenth if column.startswith("f1_")]
 shown = tenth.set_index(["method", "labelled_fraction", "minutes", "steps"])[f1]
 print(shown.rename(columns=lambda column: column.removeprefix("f1_")).to_string())
