@@ -273,7 +273,7 @@ for name, norm in {"instance norm": nn.InstanceNorm2d, "batch norm": nn.BatchNor
 from copy import deepcopy
 from timeit import repeat
 
-from maunet_lite.course.figures.ablation import RESULTS
+from maunet_lite.course.figures.ablation import results
 from maunet_lite.network import fold_batch_norm
 
 variants = {"batch norm": ml.build_model("lite").eval()}
@@ -288,7 +288,7 @@ for name, network in variants.items():
     parameters = sum(p.numel() for p in network.parameters())
     rows[name] = {"parameters": f"{parameters:,}", "ms for this image": round(1000 * seconds)}
 
-measured = pd.read_csv(RESULTS.with_name("lite_candidates.csv")).set_index("candidate")
+measured = pd.read_csv(results("lite_candidates.csv")).set_index("candidate")
 for name, candidate in (("batch norm", "lite"), ("instance norm", "instance-norm")):
     rows[name] |= {"F1 after 2.5 minutes": measured.loc[candidate, "f1_all"]}
 pd.DataFrame.from_dict(rows, orient="index", dtype=object).fillna("–")
@@ -592,6 +592,7 @@ ax.set_title("a prediction that becomes ever surer, and is right")
 ax.legend(frameon=False)
 floor = float(published_focal(50 * target, truth))
 print(f"the published term at a perfect prediction: {floor:.3f}")
+print("sigmoid of 0 and of 1:", torch.tensor([0.0, 1.0]).sigmoid().numpy().round(2))
 assert round(floor, 3) == 0.123
 show(
     fig,

@@ -712,19 +712,21 @@ show(
 # %%
 from scipy.stats import t as student
 
-gains = []
+confidence, gains = 0.95, []
 for modality, group in rows.groupby("modality"):
     wide = group.pivot_table(index="seed", columns="network", values=["mean Dice", "F1_ori", "F1"])
     for score in ("mean Dice", "F1_ori", "F1"):
         gain = wide[score, "with"] - wide[score, "without"]
-        limit = student.ppf(0.975, len(gain) - 1) * gain.sem()
+        factor = student.ppf((1 + confidence) / 2, len(gain) - 1)
+        limit = factor * gain.sem()
         shown = "better" if gain.mean() > limit else "worse" if gain.mean() < -limit else "not shown"
         gains.append((modality, score, gain.mean(), limit, (gain > 0).sum(), shown))
 columns = ["modality", "score", "mean gain", "limit", "seeds that win", "verdict"]
 gains = pd.DataFrame(gains, columns=columns).set_index(["score", "modality"]).sort_index()
 decided = gains["verdict"].value_counts()
 print(f"{len(gains)} comparisons:", ", ".join(f"{count} {verdict}" for verdict, count in decided.items()))
-print(f"beyond the limit by chance alone, on average: {0.05 * len(gains):.1f}")
+print(f"beyond the limit by chance alone, on average: {(1 - confidence) * len(gains):.1f}")
+print(f"limit: {factor:.1f} standard errors")
 record("verdicts on the proxy over seeds", decided.to_dict())
 gains.round(3)
 

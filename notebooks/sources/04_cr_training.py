@@ -377,7 +377,7 @@ assert np.allclose(stuck, 1 / (1 + 1.5), atol=0.01)
 assert (saved > 0.9).all()
 
 # %% [markdown]
-# With λ = 1.5 the balance is 1/2.5 = 0.4, on the wrong side: the labels of two students outvote the teacher.
+# With λ = 1.5 the balance is 0.4, on the wrong side: the labels of two students outvote the teacher.
 # Below λ = 1 the truth wins by itself. A ramp gives the teacher time; once both networks are right, λ only
 # makes them surer. The kit keeps the paper's constant λ; a ramp for it is the hard task *on your own*.
 #
@@ -734,10 +734,10 @@ exercises.check("04.4", gain_solution)
 from scipy.stats import t as student
 
 
-def judged(first, second):
-    """Return mean gain, its 95 % limit, and what they show, for two series by seed."""
+def judged(first, second, confidence=0.95):
+    """Return mean gain, its limit, and what they show, for two series by seed."""
     gains = (first - second).dropna()
-    limit = student.ppf(0.975, len(gains) - 1) * gains.sem()
+    limit = student.ppf((1 + confidence) / 2, len(gains) - 1) * gains.sem()
     shown = "better" if gains.mean() > limit else "worse" if gains.mean() < -limit else "not shown"
     return {"mean gain": round(gains.mean(), 3), "limit": round(limit, 3), "verdict": shown}
 
@@ -748,6 +748,7 @@ for name in ("mean Dice", "F1_ori", "F1"):
     for method in ("CR", "CR*"):
         rows[method, name] = judged(by_seed[method], by_seed["base"])
 verdicts = pd.DataFrame(rows).T
+print(f"limit: {student.ppf(0.975, len(by_seed) - 1):.1f} standard errors for {len(by_seed)} seeds")
 for (method, name), row in verdicts.iterrows():
     record(f"{method}, {name}", f"{row['mean gain']:+.3f}, {row['verdict']}")
 verdicts
@@ -806,7 +807,7 @@ budgets.astype("Int64")
 # alone says how much there is to gain: what would more labels bring?
 
 # %%
-tenth = pd.read_csv(ablation.RESULTS.with_name("semi_supervised.csv"))
+tenth = pd.read_csv(ablation.results("semi_supervised.csv"))
 f1 = [column for column in tenth if column.startswith("f1_")]
 shown = tenth.set_index(["method", "labelled_fraction", "minutes", "steps"])[f1]
 print(shown.rename(columns=lambda column: column.removeprefix("f1_")).to_string())

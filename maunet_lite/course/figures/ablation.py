@@ -1,23 +1,24 @@
 """The kit's own ablation, read from its CSV and set beside the paper's Tables 4, 5 and 7, for notebook 06.
 
 Pure functions of a data frame with one row per (table, variant, seed, modality), modality "all" being the row
-over all images. The file, `RESULTS`, is written by ``python -m benchmarks.ablation``; where it is missing or
-holds only a part, the functions return what there is, down to a table without rows.
+over all images. ``python -m benchmarks.ablation`` writes the file (`results`); where it is missing or holds
+only a part, the functions return what there is, down to a table without rows.
 """
 
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-RESULTS = Path(__file__).parents[3] / "benchmarks" / "results" / "ablation.csv"
 SCORES = ("mean_dice", "mean_class_dice", "mean_f1_plain", "mean_f1", "median_f1", "pooled_f1")
 COLUMNS = ("table", "variant", "seed", "modality", "images", *SCORES)
 COLUMNS += ("steps", "minutes", "commit", "machine", "data")
 NAMES = {"mean_class_dice": "mean Dice", "mean_f1_plain": "F1_ori", "mean_f1": "F1"}
 NAMES |= {"median_f1": "median F1", "pooled_f1": "pooled F1"}
 
-# Paper Table 4: mean Dice over classes, F1 without and with post-processing; columns of `RESULTS`.
+# Paper Table 4: mean Dice over classes, F1 without and with post-processing; columns of the CSV.
 PAPER_4 = pd.DataFrame(
     {
         "mean_class_dice": [0.7499, 0.7458, 0.7443, 0.7403, 0.7543],
@@ -40,13 +41,31 @@ PAPER_7 = pd.DataFrame(
 )
 
 
-def load(path: str | Path = RESULTS) -> pd.DataFrame:
+def results(name: str) -> Path:
+    """Return where a table of ``benchmarks/results`` lies: in the checkout, or where pip put the data files.
+
+    The file need not exist.
+
+    Examples
+    --------
+    >>> results("ablation.csv").name
+    'ablation.csv'
+    """
+    path = Path(__file__).parents[3] / "benchmarks" / "results" / name
+    if not path.exists():  # no checkout, as on Colab
+        with suppress(metadata.PackageNotFoundError):
+            installed = (file for file in metadata.files("maunet-lite") or () if file.name == name)
+            path = Path(next((file.locate() for file in installed), path))
+    return path
+
+
+def load(path: str | Path | None = None) -> pd.DataFrame:
     """Read the results of the ablation.
 
     Parameters
     ----------
     path : path, optional
-        A CSV with the columns `COLUMNS`.
+        A CSV with the columns `COLUMNS`; by default that of the kit.
 
     Returns
     -------
@@ -63,7 +82,8 @@ def load(path: str | Path = RESULTS) -> pd.DataFrame:
     >>> load("nothing.csv").empty
     True
     """
-    if not Path(path).exists():
+    path = Path(path or results("ablation.csv"))
+    if not path.exists():
         return pd.DataFrame(columns=list(COLUMNS))
     frame = pd.read_csv(path, dtype={"table": str, "variant": str, "modality": str})
     if lacking := [name for name in COLUMNS if name not in frame]:

@@ -155,6 +155,24 @@ def test_reading_keeps_names_of_tables_as_text(tmp_path):
     pd.testing.assert_frame_equal(found, FOUR)
 
 
+def test_tables_are_found_where_pip_put_them(tmp_path, monkeypatch):
+    FOUR.to_csv(tmp_path / "ablation.csv", index=False)
+    monkeypatch.setattr(
+        tables, "__file__", str(tmp_path / "a" / "b" / "c" / "d" / "ablation.py")
+    )  # no checkout
+
+    class Installed:
+        name = "ablation.csv"
+
+        def locate(self) -> Path:
+            return tmp_path / self.name
+
+    monkeypatch.setattr(tables.metadata, "files", lambda package: [Installed()])
+    pd.testing.assert_frame_equal(tables.load()[list(FOUR)], FOUR)
+    monkeypatch.setattr(tables.metadata, "files", lambda package: None)
+    assert tables.load().empty
+
+
 def test_reading_refuses_a_file_without_a_column(tmp_path):
     FOUR.drop(columns="seed").to_csv(tmp_path / "ablation.csv", index=False)
     with pytest.raises(ValueError, match="lacks the column 'seed'"):
@@ -162,7 +180,7 @@ def test_reading_refuses_a_file_without_a_column(tmp_path):
 
 
 def test_published_notebook_shows_the_numbers_of_the_file():
-    if not (NOTEBOOK.exists() and tables.RESULTS.exists()):
+    if not (NOTEBOOK.exists() and tables.results("ablation.csv").exists()):
         pytest.skip("no published notebook 06, or no results")
     shown, results = collect(nbformat.read(NOTEBOOK, as_version=4)), tables.load()
     expected = {
