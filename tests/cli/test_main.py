@@ -244,7 +244,7 @@ TO = ("segment", "{images}", "--out", "{out}", "--model")
 @pytest.mark.parametrize(("arguments", "message"), [
     (["segment", "nowhere.png", "--out", "{out}", "--model", "{model}"], "nowhere.png does not exist"),
     ([*TO, "nowhere"], "no model 'nowhere'"),
-    ([*TO, "{model}", "--scales", "big"], "a list of numbers"),
+    ([*TO, "{model}", "--scales", "big"], "neither auto nor a list of numbers"),
     ([*TO, "{model}", "--postprocess", "magic"], "'magic'"),
     ([*TO, "{model}", "--export", "tiff,imagej"], "no export format 'imagej': there are tiff, rois (Fiji)"),
     ([*TO, "{model}", "--memory", "much"], "no amount of memory"),

@@ -31,7 +31,8 @@ TARGET = 38.0  # as TYPICAL, for estimates, which lean to the larger cells
 ZOOMS = (1 / 16, 3.0)  # no image is seen smaller or larger than this
 SCALES = {0.25: 0.5, 0.5: 0.45, 1.0: 0.35, 2.0: 0.3}  # of the looks: share of the image's side that each sees
 WINDOWS = (160, 320)  # least and largest side of a look
-SMALLEST = 16  # no look is taken at less
+SMALLEST = 96  # no image is reduced to less
+SURE = 0.65  # of known sizes: no finer look is taken
 FEWEST_PIXELS = 12  # of a cell that counts
 UNSURE = (0.1, 0.9)  # probabilities of the foreground that are neither yes nor no
 
@@ -152,8 +153,11 @@ def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
         maps = look(part, scale)
         shares = _crowded(maps.probabilities[0])
         where = np.array([rows.start, columns.start]) + shares * part.shape[1:]
-        looks.append(_measured(maps, scale, whole=scale == 1 and max(shape) <= side))
-        if scale >= 1 and looks[-1].diameter * scale > KNOWN[0] and looks[-1].certainty > 0:
+        seen = _measured(maps, scale, whole=scale == 1 and max(shape) <= side)
+        looks.append(seen)
+        if seen.certainty > SURE and KNOWN[0] <= seen.diameter <= KNOWN[1]:
+            break
+        if scale >= 1 and seen.certainty > 0 and seen.diameter * scale > KNOWN[0]:
             break  # cells are large enough already
     best = max(looks, key=lambda seen: seen.certainty)
     return Size(best.diameter, (_chosen(best, looks),), tuple(looks))
