@@ -132,7 +132,7 @@ def resized(channel, width):
 
 def draw_channel(channel, width):
     picture = resized(channel, width)
-    found = ml.segment(picture)
+    found = ml.segment(picture, scales=(1.0,))  # at this very size, without an estimate of the cells' own
     fig, axes = plt.subplots(1, 2, figsize=(8, 2.9), layout="compressed")
     figures.show_image(tissue, axes[0], "real tissue")
     figures.overlay(picture, found, axes[1], f"{channel}, {width:g} times as wide: {found.max()} found")
@@ -149,12 +149,16 @@ _ = explorer(
 
 # %%
 pd.DataFrame(
-    {f"{w} times as wide": {name: ml.segment(resized(name, w)).max() for name in channels} for w in (1, 2)}
+    {
+        f"{w} times as wide": {name: ml.segment(resized(name, w), scales=(1.0,)).max() for name in channels}
+        for w in (1, 2)
+    }
 )
 
 # %% [markdown]
-# Eight numbers of cells for one image, and none of the choices is an error to the computer. Decide with your
-# eyes, once, and then treat all images of an experiment alike.
+# Eight numbers of cells for one image, and none of the choices is an error to the computer. `ml.segment`
+# estimates the width of the cells where it is not told; `diameter=` tells it, and `channel=` chooses. Decide
+# with your eyes, once, and then treat all images of an experiment alike.
 #
 # Now a whole experiment, simulated, so that there is a truth to score against. A colleague hands you a
 # folder: five wells, two pictures each, and label maps that somebody drew by hand.
@@ -195,7 +199,7 @@ shutil.copy(MESSY / "metadata.csv", folder)
 list_problems(folder)
 
 # %% [markdown]
-# Now the check reads every file. Mend one thing after another:
+# Now the check reads every file. Mend one thing after another, the file with two planes last:
 #
 # - **Rows are missing** in the table. One image has simply been forgotten; the other one is called A9,
 #   and there is no well A9 in the list.
@@ -221,13 +225,12 @@ list_problems(folder)
 
 # %% [markdown]
 # A new one: behind the missing row hid a file that was cut off while it was copied. Nobody can mend that;
-# fetch it again, or leave it out. And one thing no check can know. Look at the shapes.
+# fetch it again, or leave it out. Left is the file that holds two images. Which of them is meant, no check
+# can know: look.
 
 # %%
 (folder / "images" / "plate 7_A9_s1.TIF").unlink()
 table[table["Image"] != "plate 7_A9_s1.TIF"].to_csv(folder / "metadata.csv", index=False)
-assert not check_folder(folder)
-
 shapes = {path.name: tifffile.imread(path).shape for path in sorted((folder / "images").iterdir())}
 print(pd.Series(shapes).value_counts())
 odd = next(folder / "images" / name for name, shape in shapes.items() if len(shape) > 2)
@@ -242,15 +245,24 @@ axes[2].legend(fontsize=8)
 show(fig, alt="Transmitted light, and the dye; the counts of the first are far higher.", dpi=120)
 
 # %% [markdown]
-# One acquisition has two pages: transmitted light and the dye. The kit would take them for two colours of
-# one image, and it would be right for some images; only you know that here page 1 is meant.
+# One acquisition has two pages: transmitted light and the dye. The message names the three cures, on the
+# command line and in Python; in a dataset it is a column of the table, and the file stays as the microscope
+# wrote it:
+#
+# ```
+# maunet-lite segment FOLDER --out cells --channel 2          # or its name, such as DAPI
+# maunet-lite segment STACK.tif --out cells --project max     # or --plane 7
+# maunet-lite segment FOLDER --out cells --diameter 30        # pixels; µm with --pixel-size
+# ```
 #
 # The histogram shows a second thing: 16 bits do not mean 65,535. The dye uses a small part of the range,
 # and the camera adds an offset of about a hundred counts. For the *network* this does not matter, since
 # `normalize` stretches each image (notebook 01). For *measuring* it does: section 6.
 
 # %%
-tifffile.imwrite(odd, dye, photometric="minisblack")
+table = pd.read_csv(folder / "metadata.csv")
+table["channel"] = np.where(table["Image"] == odd.name, 2, 1)  # counted from 1, as in Fiji
+table.to_csv(folder / "metadata.csv", index=False)
 folder = Path(DATA) if DATA else folder
 print(len(check_folder(folder)), "problems")
 data = load_dataset(folder)
