@@ -122,9 +122,9 @@ show(
 
 # %% [markdown]
 # The titles answer. A network knows cells of the *sizes* and *looks* it was trained on. So the two questions
-# to ask of an image of your own are: how wide are its cells in pixels, and which channel shows them? A change
-# of scale and the right channel cost one line each, and often do more than any training. Notebook 08 is about
-# your own images.
+# to ask of an image of your own are: how wide are its cells in pixels, and which channel shows them?
+# `ml.segment` estimates the first where it is not told (`diameter=` tells it), and `channel=` chooses the
+# second. Both often do more than any training. Notebook 08 is about your own images.
 #
 # ## 2 · Reading a label map
 #

@@ -932,6 +932,22 @@ show(
 # - *Hard.* Overfit one image with `losses.authors_classification_loss` in place of Dice and softmax focal.
 #   Does it take more steps to the same Dice? Repeat with three seeds before you answer.
 #
+# <details><summary>Answers</summary>
+#
+# **Easy.** Without the distance field a whole decoder and its head go, some half a million parameters: it is
+# a decoder of its own. Without the boundary it is one output channel of the head: a few dozen. A class costs
+# nothing, a decoder does.
+#
+# **Medium.** `describe` shows them part by part. The deepest stage of ResNet18 has 512 channels where
+# ResNet50 has 2,048. The encoder shrinks to about half, and the blocks that take its features in to a third,
+# since they have fewer channels to read; the rest of the decoders stays as it is.
+#
+# **Hard.** Look at the gradient before you run: where the network knows nothing, the published term pulls
+# with a fraction of the force (section on losses). So expect it to need more steps. Whether it does with
+# three seeds each, and to the *same* Dice, is a matter of the spread between seeds.
+#
+# </details>
+#
 # ## Further reading
 #
 # - Paper: 2.2 and Fig. 2 (the network), 2.2.5 with equations 1 and 2 (losses), Tables 1 and 2 (protocol).

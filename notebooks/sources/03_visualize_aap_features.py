@@ -904,6 +904,22 @@ table.round(2)
 # - *Hard.* Hold the proxy in a real network: set its weights to zero and its bias to 2 after each step of the
 #   loop in section 5, and train once with and once without it, with three seeds. Do features change, does F1?
 #
+# <details><summary>Answers</summary>
+#
+# **Easy.** No: background of one domain then lies where cells of the other do, so whatever part of the plane
+# a line gives to cells holds background as well. A held proxy cannot repair it. It pushes points away from
+# where they are ambiguous; it does not know which domain a point is from.
+#
+# **Medium.** Use the same numbers: distances, cosines and the probe on the layer before. What is told apart
+# there is the work of the earlier blocks, which also mix more pixels around each; the last block mostly turns
+# it towards the classifier.
+#
+# **Hard.** Change the weights under `torch.no_grad()` after the optimizer's step, start both runs from
+# the same seed, and compare pair by pair. Report features *and* F1: a proxy may move features a long way
+# without changing which class is the largest.
+#
+# </details>
+#
 # ## Further reading
 #
 # - Paper: Fig. 1(b, c) for the idea, 2.2.3 for the proxy, 4.2 with Figs. 6 and 7 for this notebook's

@@ -938,6 +938,22 @@ table.round(2)
 # - *Hard.* Give `Consistency.loss` in `maunet_lite/training/consistency.py` your ramp of exercise 04.3. It
 #   has to know the step: count its calls. From section 7, choose the length. Does the boundary survive?
 #
+# <details><summary>Answers</summary>
+#
+# **Easy.** If brightfield is now the lowest and was not before, it was rarity. If the same modality as before
+# is the lowest, it is hard, whether it is rare or not. Compare with its score when it was not rare, not with
+# the other modalities.
+#
+# **Medium.** With a small weight the labelled images decide, and CR comes close to plain supervision: fewer
+# alarms, and less of whatever CR brings. Read the three seeds pair by pair; a difference smaller than their
+# spread says nothing.
+#
+# **Hard.** A ramp helps if the networks have learned the boundary before λ has grown: watch the share of
+# boundary in the pseudo-labels, not the loss. A ramp as long as the training is a training with half the
+# weight. So compare it with a constant weight of half the size, or you test two things at once.
+#
+# </details>
+#
 # ## Further reading
 #
 # - Paper: 2.2.4 and Fig. 3 (CR), 2.2.5 with equations 3 and 4, Table 3 (protocol), Table 4 and the text

@@ -130,7 +130,7 @@ def resized(channel, width):
 
 def draw_channel(channel, width):
     picture = resized(channel, width)
-    found = ml.segment(picture)
+    found = ml.segment(picture, scales=(1.0,))  # at this very size, without an estimate of the cells' own
     fig, axes = plt.subplots(1, 2, figsize=(8, 2.9), layout="compressed")
     figures.show_image(tissue, axes[0], "real tissue")
     figures.overlay(picture, found, axes[1], f"{channel}, {width:g} times as wide: {found.max()} found")
@@ -147,12 +147,16 @@ _ = explorer(
 
 # %%
 pd.DataFrame(
-    {f"{w} times as wide": {name: ml.segment(resized(name, w)).max() for name in channels} for w in (1, 2)}
+    {
+        f"{w} times as wide": {name: ml.segment(resized(name, w), scales=(1.0,)).max() for name in channels}
+        for w in (1, 2)
+    }
 )
 
 # %% [markdown]
-# Eight numbers of cells for one image, and none of the choices is an error to the computer. Decide with your
-# eyes, once, and then treat all images of an experiment alike.
+# Eight numbers of cells for one image, and none of the choices is an error to the computer. `ml.segment`
+# estimates the width of the cells where it is not told; `diameter=` tells it, and `channel=` chooses. Decide
+# with your eyes, once, and then treat all images of an experiment alike.
 #
 # Now a whole experiment, simulated, so that there is a truth to score against. A colleague hands you a
 # folder: five wells, two pictures each, and label maps that somebody drew by hand.
@@ -193,7 +197,7 @@ shutil.copy(MESSY / "metadata.csv", folder)
 list_problems(folder)
 
 # %% [markdown]
-# Now the check reads every file. Mend one thing after another:
+# Now the check reads every file. Mend one thing after another, the file with two planes last:
 #
 # - **Rows are missing** in the table. One image has simply been forgotten; the other one is called A9,
 #   and there is no well A9 in the list.
