@@ -120,6 +120,7 @@ def write_labels(
 
     Examples
     --------
+    >>> from maunet_lite.data import read_labels
     >>> path = getfixture("tmp_path") / "cells_label.tiff"
     >>> write_labels(path, np.array([[0, 70_000], [3, 3]]))
     >>> read_labels(path)

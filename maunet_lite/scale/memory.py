@@ -15,6 +15,7 @@ def needs_blocks(path: str | Path, memory: str | int = "4GiB") -> bool:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from maunet_lite.data import write_image
     >>> path = getfixture("tmp_path") / "small.png"
     >>> write_image(path, np.zeros((40, 50), dtype=np.uint8))
