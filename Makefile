@@ -65,7 +65,7 @@ publish: $(READY)  ## execute and publish the notebooks whose source has changed
 
 launch: $(READY)  ## write REPOSITORY=owner/name, a public copy, into badges and first cells
 	@[[ "$(REPOSITORY)" == ?*/?* ]] || { echo "Name the public copy:  make launch REPOSITORY=owner/name"; exit 1; }
-	for file in $$(grep -rlF OWNER/maunet-lite README.md notebooks pyproject.toml CITATION.cff); do \
+	for file in $$(grep -rlF --exclude-dir=exercises OWNER/maunet-lite README.md notebooks pyproject.toml CITATION.cff); do \
 	  sed -i.old 's#OWNER/maunet-lite#$(REPOSITORY)#g' "$$file" && rm "$$file.old"; done
 	$(BIN)/maunet-lite notebooks exercises
 

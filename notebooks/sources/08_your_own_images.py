@@ -248,6 +248,12 @@ show(fig, alt="Transmitted light, and the dye; the counts of the first are far h
 # channels, depths or times; only you know that here the second is meant. `plane=2` says so to `read_image`,
 # `--plane 2` to a command, and a column `plane` in `metadata.csv` to a dataset, as we do now.
 #
+# ```
+# maunet-lite segment FOLDER --out cells --channel 2          # or its name, such as DAPI
+# maunet-lite segment STACK.tif --out cells --plane 7         # or --project max
+# maunet-lite segment FOLDER --out cells --diameter 30        # pixels; µm with --pixel-size
+# ```
+#
 # The histogram shows a second thing: 16 bits do not mean 65,535. The dye uses a small part of the range,
 # and the camera adds an offset of about a hundred counts. For the *network* this does not matter, since
 # `normalize` stretches each image (notebook 01). For *measuring* it does: section 6.
