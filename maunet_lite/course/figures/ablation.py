@@ -5,7 +5,6 @@ over all images. ``python -m benchmarks.ablation`` writes the file (`results`); 
 only a part, the functions return what there is, down to a table without rows.
 """
 
-from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -44,19 +43,14 @@ PAPER_7 = pd.DataFrame(
 def results(name: str) -> Path:
     """Return where a table of ``benchmarks/results`` lies: in the checkout, or where pip put the data files.
 
-    The file need not exist.
-
-    Examples
-    --------
-    >>> results("ablation.csv").name
-    'ablation.csv'
+    >>> results("nothing.csv").exists()
+    False
     """
     path = Path(__file__).parents[3] / "benchmarks" / "results" / name
-    if not path.exists():  # no checkout, as on Colab
-        with suppress(metadata.PackageNotFoundError):
-            installed = (file for file in metadata.files("maunet-lite") or () if file.name == name)
-            path = Path(next((file.locate() for file in installed), path))
-    return path
+    if path.exists():
+        return path
+    files = metadata.files("maunet-lite") or ()  # no checkout, as on Colab
+    return Path(next((file.locate() for file in files if file.name == name), path))
 
 
 def load(path: str | Path | None = None) -> pd.DataFrame:
