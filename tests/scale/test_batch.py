@@ -379,7 +379,7 @@ def test_changed_image_is_segmented_again_with_all_its_files(images, tmp_path, n
 def test_other_settings_segment_again(images, tmp_path, network):
     out, image = tmp_path / "out", images / "1.png"
     segment_one(image, out)
-    same = {"scales": (1,), "device": "cpu", "batch_size": 3, "memory": "1GiB", "postprocess": "default"}
+    same = {"scales": "auto", "device": "cpu", "batch_size": 3, "memory": "1GiB", "postprocess": "default"}
     assert segment_one(image, out, **same).status == "skipped", "they change how, not what"
     outcome = segment_one(image, out, scales=(1, 1.25))
     assert (outcome.status, outcome.reason) == ("segmented", "made anew: changed since (options)")
@@ -550,7 +550,8 @@ def test_large_image_keeps_a_record_too(tmp_path):
         assert segment_one(image, tmp_path / "out", table=True, **options).status == "completed"
         assert segment_one(image, tmp_path / "out", table=True, **options).status == "skipped"
         outcome = segment_one(image, tmp_path / "out", scales=(1.5,), **options)
-    assert outcome.reason == "made anew: changed since (options)"
+    assert outcome.reason.startswith("made anew: changed since (options); no cells were found")
+    assert outcome.size.scales == (1.5,)
     record = provenance.read_record(tmp_path / "out" / "slide_label.tiff")
     assert record["files"] == ["cells", "tiff"]
 
