@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from maunet_lite.cli.options import fail_if, group
+from maunet_lite.cli.options import fail_if, group, say
 
 app = group("Find, fetch and check datasets.")
 
@@ -66,8 +66,11 @@ def check(folder: Annotated[Path, Argument(help="images/NAME.png, labels/NAME_la
 
     problems = check_folder(folder)
     for problem in problems:
-        typer.echo(f"{problem.file}: {problem.problem}")
+        say(f"{problem.file}: {problem.problem}")
     fail_if(problems)
     table = load_dataset(folder).table
     splits = ", ".join(f"{count} {name}" for name, count in table["split"].value_counts().items())
-    typer.echo(f"{folder} is in order: {len(table)} images, {table['labelled'].sum()} with labels ({splits})")
+    if table.attrs.get("splits_chosen"):
+        names = ", ".join(table.loc[table["split"] == "val", "image"]) or "none"
+        say(f"metadata.csv names no splits; every fifth labelled image is for validation: {names}")
+    say(f"{folder} is in order: {len(table)} images, {table['labelled'].sum()} with labels ({splits})")

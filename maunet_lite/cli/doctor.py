@@ -3,6 +3,7 @@
 The question behind most reports of trouble is "is my GPU used, and why not?"; `explain_device` answers it.
 """
 
+import importlib
 import os
 import platform
 import re
@@ -21,6 +22,8 @@ from typing import Any, NamedTuple
 from maunet_lite import __version__
 
 _GIB = 2**30
+# modules that load libraries of the system, and what installs them
+_FRAGILE = {"cv2": "opencv-python-headless", "imagecodecs": "imagecodecs", "skimage": "scikit-image"}
 _MARKS = {"ok": "✔", "note": "·", "problem": "✘"}
 
 
@@ -45,8 +48,28 @@ def diagnose(speed: bool = True) -> list[Finding]:
     -------
     list of Finding
     """
-    findings = [explain_device(**look_at_hardware()), *check_machine(), *check_packages()]
-    return findings + [check_speed()] if speed else findings
+    checks = [lambda: [explain_device(**look_at_hardware())], check_machine, check_packages, check_imports]
+    findings = []
+    for check in [*checks, *[lambda: [check_speed()]] * speed]:
+        try:
+            findings += check()
+        except Exception as error:  # what is broken is what the diagnosis is for
+            findings.append(_broken(f"it cannot be looked at ({type(error).__name__}: {error})"))
+    return findings
+
+
+def check_imports() -> Iterator[Finding]:
+    """Import what may be installed and yet not work, for want of a system library or of another version."""
+    for name in _FRAGILE:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # whatever its loader raises
+            yield _broken(f"{name} cannot be imported ({error})", _FRAGILE[name])
+
+
+def _broken(text: str, package: str = "-e .") -> Finding:
+    advice = f"pip install --force-reinstall -c constraints.txt {package} in the folder of the kit"
+    return Finding("packages", "problem", " ".join(text.split()), advice)
 
 
 def look_at_hardware() -> dict[str, Any]:

@@ -37,6 +37,7 @@ def segment(
 
     Run the same line again to go on after an interruption, or with another --export to add formats.
     """
+    options.share_cores()
     from maunet_lite.export import parse_formats
     from maunet_lite.inference import resolve_device
     from maunet_lite.network import find_checkpoint, load_model
@@ -74,7 +75,7 @@ def _report(outcomes: list, out: Path) -> None:
             typer.echo(f"  {outcome.image}: {outcome.size.sentence()}")
         if outcome.reason:
             failed = outcome.status == "failed"
-            typer.secho(f"  {outcome.image}: {outcome.reason}", fg="red" if failed else None, err=failed)
+            options.say(f"  {outcome.image}: {outcome.reason}", fg="red" if failed else None, err=failed)
     options.fail_if(counts["failed"])
 
 
@@ -99,6 +100,7 @@ def train(
     setting: options.Settings = None,
 ) -> None:
     """Train a network, or fine-tune one; Ctrl-C stops cleanly and --resume goes on."""
+    options.share_cores()
     from accelerate import PartialState
 
     from maunet_lite.training import train as run_training
@@ -108,8 +110,10 @@ def train(
     changes |= options.parse_assignments(setting)
     result = run_training(_train_config(preset, out, changes, resume), resume=resume)
     if PartialState().is_main_process:  # one of several processes speaks
-        best = f"best F1 on {result.split} {result.best_score:.3f}; " if result.best_score >= 0 else ""
-        typer.echo(f"{result.steps} steps; {best}weights: {result.best}")
+        best = f"best F1 on {result.split} {result.best_score:.3f}" if result.best_score >= 0 else "no score"
+        if result.start_score is not None:
+            best += f", {result.start_score:.3f} before the first step"
+        typer.echo(f"{result.steps} steps; {best}; weights: {result.best}")
         if result.interrupted:
             typer.echo(f"interrupted; go on with: maunet-lite train --out {out} --resume")
     if result.interrupted:
@@ -118,13 +122,19 @@ def train(
 
 def _train_config(preset: str | None, out: Path, changes: dict[str, Any], resume: bool) -> Any:
     """Return the recipe with changes; to resume, that of the run in `out`: options need not be repeated."""
-    from maunet_lite.training import changed_settings, holds_run, recipe
+    from maunet_lite.training import TrainConfig, changed_settings, holds_run, recipe, run_settings
 
+    there = resume and (holds_run(out) or (out / "config.json").exists())
+    if resume and not there:
+        if not (preset or "data" in changes):
+            raise ValueError(
+                f"{out} holds no run to go on with: check --out, or say what to train with --data or --preset"
+            )
+        typer.echo(f"{out} holds no run yet: a new one begins", err=True)
     changes = {"out": str(out)} | changes
-    earlier = out / "config.json"
-    if not (resume and earlier.exists()):
+    if not there:
         return recipe(preset or "lite").override(**changes)
-    config = recipe(str(earlier)).override(**changes)
+    config = TrainConfig.from_dict(run_settings(out)).override(**changes)
     if preset and holds_run(out):
         other = recipe(preset).override(**{"data": config.data} | changes)
         if differ := changed_settings(config.to_dict(), other):
@@ -152,6 +162,7 @@ def evaluate(
     with_baseline: Annotated[bool, Option("--baseline/--no-baseline", help="Otsu + watershed.")] = True,
 ) -> None:
     """Score a model on a dataset: a table per modality with a baseline beside it."""
+    options.share_cores()
     from maunet_lite import evaluation
     from maunet_lite.data import load_dataset
 
@@ -166,10 +177,9 @@ def evaluate(
     tables = {"Otsu + watershed": evaluation.baseline(images, split)} if with_baseline else {}
     typer.echo(evaluation.format_summary({**tables, label: table}))
     if save:
-        from maunet_lite.data import atomic_path
+        from maunet_lite.export import write_table
 
-        with atomic_path(save) as temporary:
-            table.to_csv(temporary, index=False)
+        write_table(save, table)
         typer.echo(f"one row per image: {save}")
     options.fail_if((table["error"] != "").any())  # a warning has said how many, and why
 

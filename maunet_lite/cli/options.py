@@ -1,6 +1,8 @@
 """What the commands share: kinds of options, how texts become values, exit codes."""
 
 import ast
+import json
+import os
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -36,6 +38,28 @@ def group(text: str, **options: Any) -> typer.Typer:
     return typer.Typer(help=text, no_args_is_help=True, pretty_exceptions_enable=False, **options)
 
 
+def say(text: object, **look: Any) -> None:
+    """Print a line that holds names of files, harmless for a terminal; `look` is that of ``typer.secho``."""
+    from maunet_lite.export import for_terminal
+
+    typer.secho(for_terminal(text), **look)
+
+
+def share_cores() -> None:
+    """Let torch, which is not imported yet, leave the cores alone that others use; what is set stays.
+
+    On an idle machine nothing changes.
+    """
+    from maunet_lite.scale import shared_cores, usable_cores
+
+    shared = shared_cores()
+    if (threads := int(shared["OMP_NUM_THREADS"])) < usable_cores() and "OMP_NUM_THREADS" not in os.environ:
+        os.environ.update(shared)
+        say(
+            f"the machine is busy: {threads} of {usable_cores()} cores are used (OMP_NUM_THREADS=N)", err=True
+        )
+
+
 def fail_if(trouble: Any) -> None:
     """End the command with the exit code of failed work, once it has said what is the matter."""
     if trouble:
@@ -57,8 +81,12 @@ def parse_assignments(texts: Texts) -> dict[str, Any]:
         if not equals or not name.strip().isidentifier():
             raise ValueError(f"'{text}' is no NAME=VALUE, such as STEPS=30")
         values[name.strip()] = words.get(value.lower(), value)
-        with suppress(ValueError, SyntaxError):
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             values[name.strip()] = ast.literal_eval(value)
+        try:
+            json.dumps(values)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"'{text}' is no number, text, true, false, none or list of them") from error
     return values
 
 

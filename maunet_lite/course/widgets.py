@@ -27,6 +27,7 @@ import matplotlib.pyplot as plt
 from IPython.display import display
 
 from maunet_lite.course.display import in_notebook, show
+from maunet_lite.export import for_html
 
 
 def Slider(value: float, low: float, high: float, step: float, label: str = "") -> ipywidgets.Widget:
@@ -143,7 +144,7 @@ class Explorer:
             self.picture.value = buffer.getvalue()
             self.code.value = self._code(**self.values) if self._code else ""
         except Exception as error:  # there is no cell whose output could hold it
-            self.note.value = f"<code>{type(error).__name__}: {error}</code>"
+            self.note.value = f"<code>{type(error).__name__}: {for_html(error)}</code>"
         else:
             self.note.value = f"<small>drawn in {1000 * (time.perf_counter() - start):.0f} ms</small>"
 

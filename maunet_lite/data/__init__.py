@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "amounts": ["parse_bytes", "show_bytes"],
         "checks": [
             "DatasetError", "ImageError", "LabelError",
-            "validate_image", "validate_labels", "validate_pixel_size",
+            "doubt_of_labels", "validate_image", "validate_labels", "validate_pixel_size",
         ],
         "dataset.folder": ["CellDataset", "Sample", "load_dataset"],
         "dataset.layouts": ["LAYOUTS", "export_folder", "import_folder"],

@@ -150,17 +150,55 @@ def _fault_of_labels(labels: np.ndarray) -> str | None:
 
 
 def _fault_of_mask(labels: np.ndarray) -> str | None:
-    """Say that a map is a mask of foreground, if it is: 0 and 255, or 0 and 1 in several pieces."""
+    """Say that a map with a single id is a mask of foreground, if it is.
+
+    255 is a mask, and so is 1 in several pieces. One piece of any other id is a cell, and so are several,
+    unless they lie far apart.
+    """
     only = int(labels.max())
-    if only not in (1, 255):
-        return None
     foreground = labels == only
+    if not only or (labels[~foreground] != 0).any():
+        return None
     pieces = cv2.connectedComponents(foreground.view(np.uint8), connectivity=8)[0] - 1
-    if (labels[~foreground] != 0).any() or only == pieces == 1:
+    if only != 255 and (pieces == 1 or (only != 1 and not scattered_ids(labels))):
         return None
     return (
         f"holds no id but {only}, in {pieces} piece{'s' * (pieces > 1)}: {_MASK}If no cells touch, number "
         f"them: skimage.measure.label(labels == {only})"
+    )
+
+
+def scattered_ids(labels: np.ndarray) -> list[int]:
+    """Return the ids whose pieces lie farther apart than thrice the length of the longest of them.
+
+    In a label map there are hardly any. There are many in a mask that was blurred, in ids that were resized
+    by interpolation, and in ids that were cut to 8 bits.
+
+    Examples
+    --------
+    >>> scattered_ids(np.array([[7, 0, 7, 0, 0, 0, 0], [7, 0, 7, 9, 0, 0, 9]]))
+    [9]
+    """
+    import pandas as pd
+    from skimage import measure
+
+    pieces = measure.label(labels, connectivity=2)
+    table = pd.DataFrame(measure.regionprops_table(pieces, labels, ("bbox", "intensity_max")))
+    table["side"] = np.maximum(table["bbox-2"] - table["bbox-0"], table["bbox-3"] - table["bbox-1"])
+    cells = table.groupby("intensity_max")
+    first, last = cells[["bbox-0", "bbox-1"]].min(), cells[["bbox-2", "bbox-3"]].max()
+    span = (last.to_numpy() - first.to_numpy()).max(axis=1, initial=0)
+    return first.index[span > 3 * cells["side"].max()].astype(int).tolist()
+
+
+def doubt_of_labels(labels: np.ndarray) -> str:
+    """Return a warning if a map has as many scattered ids as no label map has; "" otherwise."""
+    if len(ids := scattered_ids(labels)) < 3:
+        return ""
+    shown = ", ".join([*map(str, ids[:3]), "…"][: len(ids)])
+    return (
+        f"{len(ids)} ids lie in several pieces far apart ({shown}): was the map blurred, resized by "
+        "interpolation, or saved with 8 bits? Export one id per cell anew, as 16-bit TIFF"
     )
 
 

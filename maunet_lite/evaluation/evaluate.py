@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from maunet_lite import inference
-from maunet_lite.data import CellDataset, load_dataset, read_labels, stem_of
+from maunet_lite.data import CellDataset, doubt_of_labels, load_dataset, read_labels, stem_of
 from maunet_lite.evaluation.baseline import otsu_watershed
 from maunet_lite.evaluation.matching import check_shapes
 from maunet_lite.evaluation.metrics import CHALLENGE, Rules, dice, match_cells, mean_dice
@@ -196,6 +196,8 @@ def _table(dataset: Data, split: str, method: Method, rules: Rules, progress: bo
     rows = []
     for index in tqdm(range(len(data)), desc=f"scoring {data.name}", unit="image", disable=not progress):
         truth = data.labels(index)
+        if doubt := doubt_of_labels(truth):
+            warnings.warn(f"{data.label_path(index)}: {doubt}", RuntimeWarning, stacklevel=3)
         start = time.perf_counter()
         try:
             scored, reason = method(data, index), ""

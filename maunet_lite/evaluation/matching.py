@@ -34,6 +34,8 @@ class Match:
         Sum of the IoUs of the matched pairs, for `sq` and `pq`; NaN when unknown.
     empty_score : float, default 1.0
         Value of all scores when the three counts are 0. The challenge's scorer says 0.
+    forgotten : int, default 0
+        Missed cells that `fn` leaves out, as the challenge's scorer does; the scores count them.
 
     Examples
     --------
@@ -49,10 +51,12 @@ class Match:
     fn: int
     iou_sum: float = field(default=float("nan"), compare=False, repr=False)
     empty_score: float = field(default=1.0, compare=False, repr=False)
+    forgotten: int = field(default=0, compare=False, repr=False)
 
     def __add__(self, other: Match) -> Match:
         counts = (self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
-        return Match(*counts, self.iou_sum + other.iou_sum, min(self.empty_score, other.empty_score))
+        empty, forgotten = min(self.empty_score, other.empty_score), self.forgotten + other.forgotten
+        return Match(*counts, self.iou_sum + other.iou_sum, empty, forgotten)
 
     def _ratio(self, part: float, whole: float) -> float:
         if self.tp == self.fp == self.fn == 0:
@@ -67,17 +71,17 @@ class Match:
     @property
     def recall(self) -> float:
         """Share of the true cells that were found: tp / (tp + fn)."""
-        return self._ratio(self.tp, self.tp + self.fn)
+        return self._ratio(self.tp, self.tp + self.fn + self.forgotten)
 
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall: 2 tp / (2 tp + fp + fn)."""
-        return self._ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        return self._ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn + self.forgotten)
 
     @property
     def ap(self) -> float:
         """Average precision as cell segmentation uses the word: tp / (tp + fp + fn)."""
-        return self._ratio(self.tp, self.tp + self.fp + self.fn)
+        return self._ratio(self.tp, self.tp + self.fp + self.fn + self.forgotten)
 
     @property
     def sq(self) -> float:

@@ -64,7 +64,8 @@ def match_cells(
         Width in pixels of the frame whose cells are left out; 0 keeps all.
     challenge_compatible : bool, default False
         Repeat a quirk of the challenge's scorer: where a block (or a whole small image) is left without
-        predictions, its missed cells are forgotten; an image without any counts scores 0.
+        predictions, its missed cells are left out of ``fn``, but not of recall and F1; an image without any
+        counts scores 0.
     block : int or None, default 2000
         Edge of the blocks in pixels; None never splits.
     blocks_from : int, default 25,000,000
@@ -115,6 +116,7 @@ def match_curve(
     for pair in blocks(truth, prediction, block if truth.size >= blocks_from else None):
         table = overlaps(*pair, border)
         if challenge_compatible and table.prediction.size == 0:
+            totals = [total + Match(0, 0, 0, 0.0, forgotten=table.truth.size) for total in totals]
             continue
         for i, iou in enumerate(ious):
             chosen = matched_pairs(table, iou)

@@ -1,6 +1,6 @@
 """Cells to measurements and to files of other programs: Fiji, QuPath, napari; networks to theirs.
 
-Comes in: label maps; networks. Goes out: one row per cell, polygons, TIFF, ROIs, GeoJSON, OME-Zarr, ONNX.
+Comes in: label maps; networks. Goes out: tables, records, polygons, TIFF, ROIs, GeoJSON, OME-Zarr, ONNX.
 Paper: nothing. Notebook: 08.
 """
 
@@ -16,5 +16,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "models.writers": ["ExportedMaps"],
         "ome_zarr": ["SMALLEST", "add_level", "describe_levels"],
         "polygons": ["Polygon", "fill"],
+        "records": [
+            "for_html", "for_link", "for_spreadsheet", "for_terminal", "from_spreadsheet", "read_json",
+            "write_table",
+        ],
     },
-)
+)  # fmt: skip

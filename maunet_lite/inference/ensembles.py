@@ -91,9 +91,20 @@ class Heads(NamedTuple):
         return torch.cat([share, *field], dim=1)
 
     def maps(self, total: Tensor) -> Maps:
-        """Turn mean logits, in place, and the mean distance into `Maps`."""
-        for rows in total[: self.n_logits].split(256, dim=1):  # no second copy of a large image
-            rows.copy_(rows.softmax(dim=0))
+        """Turn mean logits, in place, and the mean distance into `Maps`.
+
+        Raises
+        ------
+        ValueError
+            If they are not finite: they would be read as an image without cells.
+        """
+        for rows in total.split(256, dim=1):  # no second copy of a large image
+            if not rows.isfinite().all():
+                raise ValueError(
+                    "the network returns values that are infinite or no numbers: its weights are damaged or "
+                    "its training diverged, or half precision is too small for it (half=False)"
+                )
+            rows[: self.n_logits] = rows[: self.n_logits].softmax(dim=0)
         values = total.cpu().numpy()
         probabilities = values[: self.n_logits]
         if self.n_classes == 2 and self.n_logits == 3:

@@ -161,6 +161,13 @@ def read_published(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
 def _load(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}: download the authors' weights, their README says whence")
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start and not start.startswith((b"PK\x03\x04", b"\x80")):
+        raise CheckpointError(
+            f"{path} is no file of torch.save (it begins with {start!r}): a download may have brought a page "
+            "or a pointer in its place; download it again"
+        )
     try:
         with _numpy_scalars_allowed():
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -172,7 +179,7 @@ def _load(path: Path) -> Mapping[str, Any]:
             f"is refused ({str(error).splitlines()[0]}). If you trust its source, keep the weights alone:\n"
             "torch.save(torch.load(FILE, weights_only=False)['model_state_dict'], NEW_FILE)\nand use NEW_FILE"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # torch raises whatever it likes on damaged files
         raise CheckpointError(f"{path} is no file of torch.save, or is cut short ({error})") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}; expected a dictionary of tensors")

@@ -62,7 +62,8 @@ class Options:
         for name, value in values.items():
             if name not in hints:
                 raise ValueError(f"{cls.__name__} has no option {name!r}; there are: {', '.join(hints)}")
-            if isinstance(value, Mapping) and issubclass(get_origin(hints[name]) or hints[name], Options):
+            kind = get_origin(hints[name]) or hints[name]
+            if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, Options):
                 values[name] = hints[name].from_dict(value)
         return cls(**values)
 

@@ -10,6 +10,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "batch.segment_files": ["find_images", "segment_files"],
+        "cores": ["usable_cores", "idle_cores", "shared_cores"],
+        "lock": ["one_run_in"],
         "slides.blocks": ["Block", "BlockGrid"],
         "slides.maps": ["SlideNetwork"],
         "pool": ["open_pool"],

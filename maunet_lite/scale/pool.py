@@ -32,6 +32,8 @@ _CONFIG = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
+    "distributed.scheduler.http.routes": [],  # pages that anybody on the machine could read
+    "distributed.worker.http.routes": [],
 }
 
 
@@ -151,9 +153,12 @@ def open_pool(
     scheduler : str, optional
         Address of a running Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, or the path of its scheduler
         file. It and its workers need the kit, and see the same files under the same paths.
+        Whoever reaches its port runs code as its user, unless it is started with certificates
+        (``dask scheduler --tls-…``): keep it within a network that you trust.
     workers : int, optional
         Start as many processes on this machine, each with its share of the cores and of the memory; they end
-        with the pool. A script that does so needs ``if __name__ == "__main__":``, as with all processes.
+        with the pool. They talk by TLS with certificates of their own, so that no other user of the machine
+        can give them work. A script that does so needs ``if __name__ == "__main__":``, as with all processes.
     gpu_per_worker : bool
         Show each started process one of the GPUs only (``CUDA_VISIBLE_DEVICES``), in turn. Workers of a
         running scheduler are given theirs where they are started.
@@ -180,9 +185,12 @@ def open_pool(
         yield Pool()
         return
     try:
+        import cryptography  # noqa: F401  (of which Dask makes the certificates of its processes)
         import distributed  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"several processes or machines need dask.distributed: {INSTALL}") from error
+        raise ImportError(
+            f"several processes or machines need dask.distributed and cryptography: {INSTALL}"
+        ) from error
     with _connected(scheduler) if scheduler else _started(workers, gpu_per_worker) as client:
         yield ClusterPool(client, workers)
 
@@ -227,7 +235,7 @@ def _started(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
     try:
         with dask.config.set({**_CONFIG, "distributed.nanny.pre-spawn-environ": environment}):
             cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0",
+                n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", security=True,
                 silence_logs=logging.CRITICAL, preload=__name__, env=environment,
             )  # fmt: skip
         with cluster, Client(cluster, set_as_default=False) as client:

@@ -1,27 +1,32 @@
 """What a label map remembers about how it was made, and whether it still is what is asked for.
 
-The record is a line of JSON in the label map's own TIFF description: it travels with the file, appears with
-it in one step, and goes away when another program writes the file anew, as after corrections by hand. It
-tells the image by its content, so copies of a folder are recognised; paths are kept as digests only.
+The record is a line of JSON in the label map's own TIFF description: it travels with the file and appears
+with it in one step. It tells image and label map by their content, so copies of a folder are recognised, and
+so are corrections by hand, whether the program that made them kept the description or not; of a map without
+one, a hidden file beside it remembers what was written from it. Paths are kept as digests only.
 """
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tifffile
 import torch
 
 from maunet_lite.data import atomic_path
+from maunet_lite.export import read_json
 from maunet_lite.inference import MULTI_SCALE_LIMIT, Model, as_models
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import PostprocessConfig
 
 _PROGRAM = "maunet-lite"
+_BAND = 512  # rows that are digested together
 _VERSION = 1  # of the record; raise it when the same settings give other labels
 # options of `predict_sized` that change what is found, with their defaults
 _OPTIONS = {
@@ -114,7 +119,42 @@ def difference(record: dict[str, Any], image: Path, made: dict[str, Any]) -> str
     return ", ".join(changes)
 
 
-def to_text(image: dict[str, str], made: dict[str, Any], files: Iterable[str], pixel_size: Any) -> str:
+def digest_of(shape: tuple[int, int], bands: Iterable[np.ndarray]) -> str:
+    """Return a digest of a label map (H, W), given as bands of rows: the same for all types of integers."""
+    digest = hashlib.sha256(repr(tuple(map(int, shape))).encode())
+    for band in bands:
+        for start in range(0, len(band), _BAND):
+            digest.update(band[start : start + _BAND].astype("<i8").tobytes())
+    return digest.hexdigest()[:32]
+
+
+def pixels_of(labels: Path) -> tuple[str, tuple[int | None, int | None]]:
+    """Return `digest_of` a label map in a TIFF, whatever its strips, tiles and compression, and (H, W).
+
+    Of a file that cannot be read, nothing: an empty text, and no sizes.
+    """
+    try:
+        with tifffile.TiffFile(labels) as file:
+            page = file.pages[0]
+            return digest_of(page.shape[:2], _bands(page)), page.shape[:2]
+    except Exception:  # decoders raise whatever they like on damaged files
+        return "", (None, None)
+
+
+def _bands(page: tifffile.TiffPage) -> Iterator[np.ndarray]:
+    """Give the rows of a page in order, so many at a time as its strips or tiles are high."""
+    (height, width), band = page.shape[:2], []
+    for data, (_, _, top, left, _), size in page.segments(maxworkers=1):
+        part = np.zeros(size[1:3], page.dtype) if data is None else data[0, ..., 0]  # None: a tile left out
+        band.append(part[: height - top, : width - left])
+        if left + size[2] >= width:
+            yield np.hstack(band)
+            band = []
+
+
+def to_text(
+    image: dict[str, str], made: dict[str, Any], files: Iterable[str], pixel_size: Any, pixels: str = ""
+) -> str:
     """Return a record as it is written: a line of ASCII.
 
     Parameters
@@ -127,29 +167,67 @@ def to_text(image: dict[str, str], made: dict[str, Any], files: Iterable[str], p
         Kinds of files written from the same labels.
     pixel_size : float or None
         With which they were written.
+    pixels : str
+        From `digest_of`; `seal` fills it in.
     """
     about = {"image": image, "made_by": made, "files": sorted(files), "pixel_size": pixel_size}
-    return json.dumps({"program": _PROGRAM, **about})
+    return json.dumps({"program": _PROGRAM, **about, "pixels": pixels})
 
 
-def read_record(labels: Path) -> dict[str, Any] | None:
-    """Return the record of a label map, or None if it has none, or cannot be read."""
+def seal(labels: Path) -> None:
+    """Note the digest of its pixels in the record of a label map that was written piece by piece."""
+    if record := _described(labels):
+        tifffile.tiffcomment(labels, json.dumps(record | {"pixels": pixels_of(labels)[0]}))
+
+
+def beside(labels: Path) -> Path:
+    """Return where the record of a label map lies whose own description belongs to another program."""
+    return labels.with_name(f".{labels.name}.json")
+
+
+def _described(labels: Path) -> dict[str, Any] | None:
     try:
         with tifffile.TiffFile(labels) as file:
-            record = json.loads(file.pages[0].description)
-        ours = record["program"] == _PROGRAM and {"made_by", "files", "pixel_size"} <= record.keys()
-        return record if ours and {"name", "place", "dates", "content"} <= record["image"].keys() else None
+            return _ours(json.loads(file.pages[0].description))
     except Exception:  # whatever another program has written there
         return None
 
 
-def update_record(path: Path, files: Iterable[str], **changed: Any) -> None:
-    """Note in a label map, whose pixels stay as they are, which other files were written from it."""
-    record = read_record(path)
-    if record is None:
+def _ours(record: Any) -> dict[str, Any] | None:
+    """Return a record if it is one."""
+    known = {"program", "image", "made_by", "files", "pixel_size"} <= record.keys()
+    ours = known and record["program"] == _PROGRAM
+    return record if ours and {"name", "place", "dates", "content"} <= record["image"].keys() else None
+
+
+def read_record(labels: Path) -> dict[str, Any] | None:
+    """Return the record of a label map, or None if it has none, or cannot be read."""
+    with suppress(OSError, ValueError, AttributeError):
+        return _described(labels) or _ours(read_json(beside(labels)))
+    return None
+
+
+def update_record(path: Path, files: Iterable[str], new: dict[str, Any], **changed: Any) -> None:
+    """Note which other files were written from a label map, whose pixels stay as they are.
+
+    Parameters
+    ----------
+    path : Path
+        The label map.
+    files : iterable of str
+        Their kinds.
+    new : dict
+        The record of a map that has none.
+    **changed
+        Other fields.
+    """
+    described, record = _described(path), read_record(path) or new
+    after = record | changed | {"files": sorted({*record["files"], *files})}
+    if after == described:
         return
-    new = record | changed | {"files": sorted({*record["files"], *files})}
-    if new != record:
-        with atomic_path(path) as temporary:
+    with atomic_path(path if described else beside(path)) as temporary:
+        if described:
             shutil.copyfile(path, temporary)
-            tifffile.tiffcomment(temporary, json.dumps(new))
+            tifffile.tiffcomment(temporary, json.dumps(after))
+        else:
+            temporary.write_text(json.dumps(after), encoding="utf-8")

@@ -14,6 +14,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "losses": ["classification_consistency", "consistency_loss", "supervised_loss"],
         "methods": ["build_network"],
         "recipes": ["RECIPES", "TrainConfig", "recipe", "seed_everything"],
-        "run": ["changed_settings", "holds_run"],
+        "run": ["changed_settings", "holds_run", "run_settings"],
     },
 )  # fmt: skip

@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
 from accelerate import Accelerator
@@ -23,11 +24,12 @@ from tqdm.auto import tqdm
 from maunet_lite.data import CellDataset, load_dataset
 from maunet_lite.inference import resolve_device
 from maunet_lite.network import MAUNet
+from maunet_lite.scale import one_run_in
 from maunet_lite.training.consistency import Consistency
-from maunet_lite.training.methods import Supervised, with_network_of_weights
+from maunet_lite.training.methods import Supervised, check_patch, with_network_of_weights
 from maunet_lite.training.recipes import TrainConfig, seed_everything
 from maunet_lite.training.run import Run, StopRequest, TrainResult, interruptible
-from maunet_lite.training.validation import check_validation, in_words, scored_split, validate
+from maunet_lite.training.validation import check_images, chosen_in_words, in_words, scored_split, validate
 
 
 def learning_rate(config: TrainConfig, step: int, epoch: float, progress: float) -> float:
@@ -64,13 +66,15 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
 
     Raises
     ------
-    FileExistsError
-        If ``config.out`` holds a run and `resume` is False.
+    FileExistsError, BlockingIOError
+        If ``config.out`` holds a run and `resume` is False, or another run writes there now.
     ValueError
         If the configuration is contradictory or the data unusable.
     """
     config.total_steps(epoch_length=1)  # says so if there is no budget
-    return _Loop(with_network_of_weights(config), resume, progress).run_to_end()
+    writes = os.environ.get("RANK", "0") == "0"  # one of several processes, as launchers number them
+    with one_run_in(config.out, keep=False) if writes else nullcontext():
+        return _Loop(with_network_of_weights(config), resume, progress).run_to_end()
 
 
 def training_method(config: TrainConfig, data: CellDataset) -> Supervised:
@@ -95,10 +99,12 @@ class _Loop:
             )
         seed_everything(config.seed)
         module = self.method.build().to(memory_format=torch.channels_last)
+        together = config.batch_size // self.accelerator.num_processes
+        check_patch(self.method.network(module), config.augmentation.patch, together)
         optimizer = torch.optim.AdamW(
             module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self.run = _open_run(config, self.data, self.accelerator, resume)
+        self.run = _open_run(config, self.data, self.method.labelled, self.accelerator, resume)
         self.run.restore(module, optimizer)
         self.accelerator.init_trackers("tensorboard")  # a folder; nothing where TensorBoard is not installed
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
@@ -114,6 +120,10 @@ class _Loop:
         """Step until the budget is spent or the user interrupts; then validate and save."""
         self.started = time.monotonic() - 60 * self.run.minutes
         with interruptible() as stop, self.bar:
+            if not self.bar.disable and (chosen := chosen_in_words(self.data)):
+                self.bar.write(chosen)
+            if self.config.start_from and self.run.step == 0 != self.run.validated_at:
+                self._validate()  # what there was before training is what it must beat
             batches = self._batches()
             while self._goes_on(stop):
                 self._step(next(batches))
@@ -129,7 +139,7 @@ class _Loop:
             (self.run.best_score,) = broadcast_object_list([self.run.best_score])  # the others wait here
             self._goes_on(stop)  # a request that came during the last validation
         run = self.run
-        return TrainResult(run.folder, run.step, run.best_score, self.stopped, run.split)
+        return TrainResult(run.folder, run.step, run.best_score, self.stopped, run.split, run.start_score)
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         size, workers = self.method.draws_per_step, self.config.workers
@@ -242,18 +252,22 @@ class _Loop:
             self.run.record_validation(scores)
             self._draw("validation", scores)
             if not self.bar.disable:
-                self.bar.write(f"step {self.run.step}: {in_words(scores, self.run.split)}")
+                words, start = in_words(scores, self.run.split), self.run.start_score
+                before = f"; before the first step {start:.3f}" if start is not None and self.run.step else ""
+                self.bar.write(f"step {self.run.step}: {words}{before}")
             self._save()
             self.run.plot_curve()
         self.accelerator.wait_for_everyone()
 
 
-def _open_run(config: TrainConfig, data: CellDataset, accelerator: Accelerator, resume: bool) -> Run:
-    """Look at the validation images and open the run, both in the main process; its verdict holds for all."""
+def _open_run(
+    config: TrainConfig, data: CellDataset, labelled: CellDataset, accelerator: Accelerator, resume: bool
+) -> Run:
+    """Look at the images and open the run, both in the main process; its verdict holds for all."""
     run, verdict = Run(config, writer=False), [None]
     if accelerator.is_main_process:
         try:
-            check_validation(data, config)
+            check_images(data, labelled, config)
             run = Run.open(config, resume=resume)
         except (OSError, ValueError) as error:
             verdict = [error]

@@ -75,6 +75,32 @@ def build_network(config: TrainConfig) -> MAUNet:
     return network
 
 
+def check_patch(network: MAUNet, patch: int, images: int) -> None:
+    """Refuse patches of which the deepest layer sees a single value per channel, which has no variance.
+
+    Parameters
+    ----------
+    network : MAUNet
+    patch : int
+        Side in pixels.
+    images : int
+        That pass through it together.
+
+    Raises
+    ------
+    ValueError
+        Names the smallest patch that works.
+    """
+    alone = network.config.norm == "instance" or images == 1
+    smallest = network.stride * (2 if alone else 1)
+    if patch < smallest:
+        raise ValueError(
+            f"patch={patch} leaves {patch // network.stride} pixels of a side at the network's stride of "
+            f"{network.stride}, too few to be normalised with {images} images at a time: the smallest patch "
+            f"that works is {smallest}"
+        )
+
+
 def with_network_of_weights(config: TrainConfig) -> TrainConfig:
     """Return `config` with the architecture of the weights that it starts from, if it starts from any.
 

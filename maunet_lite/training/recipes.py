@@ -6,7 +6,6 @@ to ``config.json``, from which it can be repeated.
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from maunet_lite.export import read_json
 from maunet_lite.preprocessing import NOT_NEGATIVE, POSITIVE, SHARE, AugmentationConfig, Options, TargetConfig
 
 Positive, PositiveInt = Annotated[float, POSITIVE], Annotated[int, POSITIVE]
@@ -193,7 +193,7 @@ def recipe(name: str) -> TrainConfig:
     if name in RECIPES:
         return RECIPES[name]
     if Path(name).suffix == ".json" and Path(name).exists():
-        return TrainConfig.from_dict(json.loads(Path(name).read_text()))
+        return TrainConfig.from_dict(read_json(Path(name)))
     raise ValueError(f"recipe {name!r} is neither a file config.json nor one of {', '.join(RECIPES)}")
 
 

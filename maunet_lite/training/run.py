@@ -7,8 +7,9 @@ import platform
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ import torch
 from torch import nn
 
 from maunet_lite.data import atomic_path
+from maunet_lite.export import read_json, write_table
 from maunet_lite.network import MAUNet, save_model
 from maunet_lite.training.recipes import BUDGETS, HEADS, TrainConfig
 
 # What may differ between a run and its continuation: where it runs, and how long.
 _MAY_CHANGE = {*BUDGETS, "out", "device", "workers", "precision", "compile"}
 _MAY_CHANGE |= {"validate_every", "save_every", "log_every"}
+_COUNTERS = ("step", "minutes", "best_score", "start_score", "validated_at")
 AGAIN = 2.0  # seconds within which a second signal is the first one, passed on by a launcher
 
 
@@ -36,6 +39,7 @@ class TrainResult:
     best_score: float
     interrupted: bool
     split: str = "val"  # whose images were scored
+    start_score: float | None = None  # before the first step, of weights that were fine-tuned
 
     @property
     def best(self) -> Path:
@@ -55,6 +59,7 @@ class Run:
     step: int = 0
     minutes: float = 0.0
     best_score: float = -1.0
+    start_score: float | None = None
     validated_at: int = -1
     best_at: int = -1
     parts: list[dict[str, float]] = field(default_factory=list)  # of the loss, since the last log
@@ -73,7 +78,7 @@ class Run:
                 raise FileExistsError(
                     f"{folder} already holds a run; go on with --resume, or choose another --out"
                 )
-            if record.exists() and (changed := changed_settings(json.loads(record.read_text()), config)):
+            if changed := changed_settings(run_settings(folder), config):
                 raise ValueError(
                     f"{folder} was started with other settings: {', '.join(changed)}. "
                     "Resume with the same ones, or choose another --out"
@@ -83,23 +88,38 @@ class Run:
         return cls(config)
 
     def restore(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Load the last saved state, if there is one, and drop what was logged after it: it comes again."""
+        """Load the last saved state, if there is one, and drop what was logged after it: it comes again.
+
+        Raises
+        ------
+        ValueError
+            If the state is damaged, or that of another network.
+        """
         path = self.folder / "state.pt"
-        if not path.exists():
-            return
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        module.load_state_dict(state.pop("module"))
-        optimizer.load_state_dict(state.pop("optimizer"))
-        vars(self).update(state)
+        if path.exists():
+            try:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+                module.load_state_dict(state.pop("module"))
+                optimizer.load_state_dict(state.pop("optimizer"))
+                vars(self).update({name: state[name] for name in _COUNTERS if name in state})
+            except Exception as error:  # torch raises whatever it likes on damaged files
+                raise ValueError(
+                    f"{path} is damaged, or of another network ({type(error).__name__}): fine-tune from the "
+                    f"weights instead, with --from {self.folder / 'last.safetensors'} and another --out"
+                ) from error
         for name in ("log.csv", "validation.csv"):
             self._write(name, [])
 
     def save(self, network: MAUNet, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Write the state to resume from, ``last.safetensors`` and, if it is, ``best.safetensors``."""
-        counters = ("step", "minutes", "best_score", "validated_at")
         state = {"module": module.state_dict(), "optimizer": optimizer.state_dict()}
         with atomic_path(self.folder / "state.pt") as part:
-            torch.save(state | {name: getattr(self, name) for name in counters}, part)
+            try:
+                torch.save(state | {name: getattr(self, name) for name in _COUNTERS}, part)
+            except RuntimeError as error:  # torch's word for it
+                raise OSError(
+                    f"{self.folder / 'state.pt'} cannot be written ({error}): disk full?"
+                ) from error
         save_model(network, self.folder / "last.safetensors", self.record())
         if self.best_at == self.step:
             save_model(network, self.folder / "best.safetensors", self.record(self.best_score))
@@ -126,6 +146,8 @@ class Run:
     def record_validation(self, row: dict[str, float]) -> None:
         """Append a row to ``validation.csv`` and remember whether its F1 is the best so far."""
         self._write("validation.csv", [row])
+        if self.step == 0:
+            self.start_score = row["f1"]
         self.validated_at = self.step
         if row["f1"] > self.best_score:
             self.best_score, self.best_at = row["f1"], self.step
@@ -135,10 +157,9 @@ class Run:
         path, at = self.folder / name, {"step": self.step, "minutes": self.minutes}
         tables = [pd.DataFrame([at | row for row in rows])] if rows else []
         if path.exists():
-            tables.insert(0, pd.read_csv(path).loc[lambda before: before["step"] <= self.step])
+            tables.insert(0, _read_log(path).loc[lambda before: before["step"] <= self.step])
         if self.writer and tables:
-            with atomic_path(path) as part:
-                pd.concat(tables).to_csv(part, index=False, float_format="%.7g")
+            write_table(path, pd.concat(tables), "%.7g")
 
     def plot_curve(self) -> None:
         """Draw ``curve.png`` from the logs."""
@@ -147,11 +168,39 @@ class Run:
         from maunet_lite.figures import learning_curve
 
         log, validation = (self.folder / name for name in ("log.csv", "validation.csv"))
-        if log.exists() and len(table := pd.read_csv(log)) > 1:
-            figure = learning_curve(table, pd.read_csv(validation) if validation.exists() else None)
+        if log.exists() and len(table := _read_log(log)) > 1:
+            figure = learning_curve(table, _read_log(validation) if validation.exists() else None)
             with atomic_path(self.folder / "curve.png") as part:
                 figure.savefig(part, dpi=90, bbox_inches="tight")
             plt.close(figure)  # a notebook would show it
+
+
+def _read_log(path: Path) -> pd.DataFrame:
+    """Return a log; one without a column of numbers of steps is damaged, and begins anew."""
+    with suppress(ValueError):  # so are pandas' errors
+        table = pd.read_csv(path, encoding_errors="replace")
+        if "step" in table and (table.empty or pd.api.types.is_numeric_dtype(table["step"])):
+            return table
+    warnings.warn(f"{path} was damaged: it begins anew at this step", stacklevel=2)
+    return pd.DataFrame({"step": []})
+
+
+def run_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of the run in a folder, from ``config.json`` or, without it, ``last.json``.
+
+    Raises
+    ------
+    ValueError
+        If neither is there, or the one that is there is damaged.
+    """
+    if (folder / "config.json").exists():
+        return read_json(folder / "config.json")
+    with suppress(FileNotFoundError, KeyError, TypeError):
+        return dict(read_json(folder / "last.json")["record"]["training"])
+    raise ValueError(
+        f"{folder} holds a run, but neither config.json nor last.json says with which settings it was made: "
+        "restore config.json from a copy, or choose another --out"
+    )
 
 
 def holds_run(folder: Path) -> bool:

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from maunet_lite.data import CellDataset, DatasetError, atomic_path
+from maunet_lite.data import CellDataset, DatasetError, atomic_path, doubt_of_labels
 from maunet_lite.evaluation import evaluate
+from maunet_lite.export import for_terminal
 from maunet_lite.inference import predict
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import segment
@@ -41,10 +42,11 @@ def validation_images(data: CellDataset, limit: int) -> CellDataset:
     return val
 
 
-def check_validation(data: CellDataset, config: TrainConfig) -> None:
+def check_images(data: CellDataset, labelled: CellDataset, config: TrainConfig) -> None:
     """Read the images to be validated on, so that a training does not end at its first validation.
 
-    Warns if there is no validation split.
+    Warns if there is no validation split, or if all label maps of the `labelled` training images or of those
+    for validation are empty.
 
     Raises
     ------
@@ -60,10 +62,18 @@ def check_validation(data: CellDataset, config: TrainConfig) -> None:
             "training: label some, or give them another split in metadata.csv"
         )
     for sample in val:
+        if doubt := doubt_of_labels(sample.labels):
+            warnings.warn(f"label map of {sample.name}: {doubt}", stacklevel=2)
         if sample.image.shape[:2] != sample.labels.shape:
             raise DatasetError(
                 f"{sample.name} of split {split!r} is {sample.image.shape[:2]} pixels (height, width), "
                 f"but its label map is {sample.labels.shape}; `maunet-lite data check` lists all such images"
+            )
+    for images, what in ((labelled, "training, nothing can be learnt"), (val, "validation, F1 says nothing")):
+        if not any(images.labels(index).any() for index in range(len(images))):  # reads on to the first cell
+            warnings.warn(
+                f"all {len(images)} label maps are empty in {what}: label cells in {data.folder / 'labels'}",
+                stacklevel=2,
             )
     if split != "val":
         warnings.warn(
@@ -71,6 +81,18 @@ def check_validation(data: CellDataset, config: TrainConfig) -> None:
             "higher than on new ones. Give some images split 'val' in metadata.csv",
             stacklevel=2,
         )
+
+
+def chosen_in_words(data: CellDataset) -> str:
+    """Say which images are for validation if the kit has chosen them; "" if the table of the data did."""
+    names = data.table.loc[data.table["split"] == "val", "image"]
+    if not data.table.attrs.get("splits_chosen") or not len(names):
+        return ""
+    shown = ", ".join([*names[:8], f"… ({len(names)} in all)"][: len(names)])
+    return (
+        f"metadata.csv of {data.name!r} names no splits: every fifth labelled image, in order of name, is "
+        f"for validation: {for_terminal(shown)}"
+    )
 
 
 def validate(network: MAUNet, data: CellDataset, config: TrainConfig, folder: Path) -> dict[str, float]:

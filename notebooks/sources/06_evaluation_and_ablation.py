@@ -281,7 +281,7 @@ pd.DataFrame(rows).T.astype({"tp": int, "fp": int, "fn": int}).round(2)
 # - **One pixel into the frame**: the true cell keeps clear of it, the prediction does not. So the cell
 #   counts as missed, although its prediction lies there. That is unfair to a single cell, and rare.
 # - **On a seam** nobody counts. And the quirk: where a square is left without any prediction, the
-#   challenge's scorer forgets its missed cells. Whoever finds nothing there does better than whoever tries.
+#   challenge's scorer forgets its missed cells when it lists them; recall and F1 still count them.
 #
 # ### Exercise 06.2 · the border rule (medium)
 #

@@ -190,8 +190,8 @@ def test_parameter_of_one_notebook_is_refused_for_another():
 
 
 @pytest.mark.parametrize(("name", "value", "fits"), [
-    ("STEPS", 5, True), ("STEPS", 5.5, True), ("STEPS", "many", False), ("STEPS", True, False), ("STEPS",
-    None, True), ("PROFILE", "mine", True), ("PROFILE", 3, False),
+    ("STEPS", 5, True), ("STEPS", 5.0, False), ("RATE", 5, True), ("STEPS", "many", False),
+    ("STEPS", True, False), ("STEPS", None, True), ("PROFILE", "mine", True), ("PROFILE", 3, False),
 ])  # fmt: skip
 def test_value_must_be_of_the_kind_of_the_default(name, value, fits):
     path = sources("00")[0]

@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 
 from maunet_lite.course.figures import features
 from maunet_lite.course.figures.features import Atlas, View
+from maunet_lite.export import for_html
 from maunet_lite.features import PARTS, modality_colors
 
 ALL = "all"
@@ -226,7 +227,7 @@ class FeatureExplorer(widgets.VBox):
         for card, entry in zip(self.cards, made, strict=False):
             card.layout.display = "" if entry else "none"
             if entry:
-                card.children[0].value = f"<small>{entry[0]}</small>"
+                card.children[0].value = f"<small>{for_html(entry[0])}</small>"
                 card.children[1].value = cv2.imencode(".png", entry[1][..., ::-1])[1].tobytes()  # RGB → BGR
 
 

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from jinja2 import Environment, FileSystemLoader
 
 from maunet_lite.course.publishing.copies import fold_solutions
-from maunet_lite.course.publishing.sources import NotebookError, course_folder, has_tag
+from maunet_lite.course.publishing.sources import NotebookError, course_folder, has_tag, read_notebook
 from maunet_lite.data import atomic_path
+from maunet_lite.export import for_link
 
 TEMPLATES = Path(__file__).parent / "templates"
 _CODE = re.compile(r"(^```.*?^```|^~~~.*?^~~~|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
@@ -32,6 +32,7 @@ _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)[^)]*\)|<img[^>]*\bsrc=[\"']([^\"'
 def render(template: str, **values: Any) -> str:
     """Fill in one of the templates beside this file; texts are escaped."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    environment.filters["link"] = for_link
     return environment.get_template(template).render(values)
 
 
@@ -157,7 +158,7 @@ def write_site(out: str | Path = "out/site", folder: str | Path | None = None) -
         If there is no executed notebook.
     """
     folder = Path(folder) if folder and any(Path(folder).glob("*.ipynb")) else course_folder(folder)
-    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in sorted(folder.glob("*.ipynb"))}
+    notebooks = {path.stem: read_notebook(path) for path in sorted(folder.glob("*.ipynb"))}
     if not notebooks:
         raise NotebookError(f"no published notebook in {folder}: run  maunet-lite notebooks publish  first")
     out = Path(out)
@@ -166,8 +167,8 @@ def write_site(out: str | Path = "out/site", folder: str | Path | None = None) -
     names, cards = list(notebooks), []
     for before, name, after in zip(["", *names], names, [*names[1:], ""], strict=False):
         links = [("index.html", "Course")]
-        links += [(f"{before}.html", f"← {summaries[before][0]}")] if before else []
-        links += [(f"{after}.html", f"{summaries[after][0]} →")] if after else []
+        links += [(for_link(f"{before}.html"), f"← {summaries[before][0]}")] if before else []
+        links += [(for_link(f"{after}.html"), f"{summaries[after][0]} →")] if after else []
         page = _with_local_links(notebooks[name], folder, out, names)
         write_page(page, out / f"{name}.html", links)
         title, summary = summaries[name]

@@ -85,7 +85,7 @@ def is_fresh(source: Path, folder: Path) -> bool:
     published = folder / f"{source.stem}.ipynb"
     if not published.exists():
         return False
-    stamp = nbformat.read(published, as_version=4).metadata.get("maunet", {})
+    stamp = sources.read_notebook(published).metadata.get("maunet", {})
     return stamp.get("source_sha256") == sources.source_hash(source)
 
 
@@ -158,7 +158,7 @@ def _problems(source: Path | None, published: Path) -> Iterator[str]:
     kilobytes = published.stat().st_size / 1000
     if kilobytes > MAX_KILOBYTES:
         yield f"{kilobytes:.0f} kB, at most {MAX_KILOBYTES} (fewer or smaller figures)"
-    notebook = nbformat.read(published, as_version=4)
+    notebook = sources.read_notebook(published)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
         yield "cells not executed, or not in order (publish with --force)"

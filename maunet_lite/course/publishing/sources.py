@@ -122,8 +122,16 @@ def load(path: Path) -> Any:
     -------
     nbformat.NotebookNode
         Equal whenever the file is equal.
+
+    Raises
+    ------
+    NotebookError
+        If the file is no notebook.
     """
-    notebook = jupytext.read(path, fmt="py:percent" if path.suffix == ".py" else "ipynb")
+    try:
+        notebook = jupytext.read(path, fmt="py:percent" if path.suffix == ".py" else "ipynb")
+    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:  # what is no notebook
+        raise NotebookError(f"{path} is damaged or no notebook: {' '.join(str(error).split())}") from error
     notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -140,6 +148,14 @@ def load(path: Path) -> Any:
 def has_tag(cell: Any, tag: str) -> bool:
     """Tell whether a cell bears a tag."""
     return tag in cell.metadata.get("tags", [])
+
+
+def read_notebook(path: Path) -> Any:
+    """Read an executed notebook as it is; NotebookError if it is none."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # whatever nbformat makes of the file
+        raise NotebookError(f"{path} is damaged or no notebook: {' '.join(str(error).split())}") from error
 
 
 def set_stable_ids(notebook: Any) -> None:

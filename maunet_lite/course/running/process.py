@@ -25,6 +25,7 @@ from maunet_lite.course.display import collect
 from maunet_lite.course.publishing.pages import write_page
 from maunet_lite.course.publishing.sources import load
 from maunet_lite.course.running.report import NotebookRun
+from maunet_lite.scale import idle_cores, shared_cores
 
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 20  # for a process whose kernel was ended: to save what there is
@@ -43,7 +44,8 @@ def execute(run: NotebookRun, folder: Path, jobs: int, stop: Callable[[float], s
     jobs : int
         How many run side by side: each gets its share of the cores.
     stop : callable
-        Asked five times a second, with the seconds since the start. When it returns a status ("timeout",
+        Asked five times a second, with the seconds that the notebook had its cores: while other programs keep
+        them busy, they count in part. When it returns a status ("timeout",
         "interrupted"), the kernel is ended with what it started, and that becomes the status of the run.
 
     Returns
@@ -60,21 +62,27 @@ def execute(run: NotebookRun, folder: Path, jobs: int, stop: Callable[[float], s
         command = [sys.executable, "-m", __name__, json.dumps(job)]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": stream, "stderr": stream}
         # In a session of its own, for Ctrl-C is for the runner, which then ends its processes in order.
-        process = subprocess.Popen(command, env=_environment(folder, jobs), start_new_session=True, **pipes)
-    stopped = _watch(process, run, stop)
+        environment = _environment(folder, jobs)
+        process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+    stopped = _watch(process, run, stop, int(environment["OMP_NUM_THREADS"]))
     run.executed, run.html = (path if path.exists() else None for path in (executed, html))
     _collect(run, process.returncode == 0, stopped, log)
     return run
 
 
-def _watch(process: subprocess.Popen, run: NotebookRun, stop: Callable[[float], str | None]) -> str | None:
+def _watch(
+    process: subprocess.Popen, run: NotebookRun, stop: Callable[[float], str | None], threads: int
+) -> str | None:
     """Measure time and memory until the process has ended; return why it was stopped, if it was."""
     started, stopped, deadline = time.monotonic(), None, float("inf")
+    before, had, used = started, 0.0, 0.0
     while process.poll() is None:
         now = time.monotonic()
-        kernel, memory = _kernel(process)
+        kernel, memory, computed = _kernel(process)
         run.peak_memory_mib = max(run.peak_memory_mib, round(memory / 2**20))
-        if stopped is None and (stopped := stop(now - started)):
+        had += counted(now - before, max(0.0, computed - used), threads, idle_cores(None))
+        before, used = now, computed
+        if stopped is None and (stopped := stop(had)):
             deadline = now + _GRACE_SECONDS
         if stopped:
             for child in kernel:
@@ -83,26 +91,48 @@ def _watch(process: subprocess.Popen, run: NotebookRun, stop: Callable[[float], 
         if now > deadline:
             process.kill()
         time.sleep(_POLL_SECONDS)
-    run.minutes = round((time.monotonic() - started) / 60, 3)
+    seconds = time.monotonic() - started
+    run.minutes, run.busy_minutes = round(seconds / 60, 3), round(max(0.0, seconds - had) / 60, 3)
     return stopped
 
 
-def _kernel(process: subprocess.Popen) -> tuple[list[psutil.Process], int]:
-    """Return the kernel with all that it started, and the bytes of memory that they hold together."""
-    family, memory = [], 0
+def counted(seconds: float, computed: float, threads: int, idle: float) -> float:
+    """Return what counts of some seconds against a limit: all of them, unless other programs had the cores.
+
+    Parameters
+    ----------
+    seconds, computed : float
+        That went by, and of CPU time that the notebook got meanwhile.
+    threads : int
+        Of the notebook.
+    idle : float
+        Cores that nobody used meanwhile. With one of them idle, nobody keeps the notebook from its work.
+
+    Examples
+    --------
+    >>> counted(10, 2, 1, idle=1.0), counted(10, 5, 1, idle=0.0), counted(10, 0, 1, idle=0.0)
+    (10, 5.0, 1.0)
+    """
+    return seconds if idle > 0.5 else min(seconds, max(0.1 * seconds, computed / threads))
+
+
+def _kernel(process: subprocess.Popen) -> tuple[list[psutil.Process], int, float]:
+    """Return the kernel with all that it started, their bytes of memory and seconds of CPU time together."""
+    family, memory, computed = [], 0, 0.0
     with suppress(psutil.NoSuchProcess):
         family = psutil.Process(process.pid).children(recursive=True)
     for member in family:
         with suppress(psutil.Error):  # it has just ended
             memory += member.memory_info().rss
-    return family, memory
+            computed += sum(member.cpu_times()[:2])
+    return family, memory, computed
 
 
 def _environment(folder: Path, jobs: int) -> dict[str, str]:
     """Return the environment of a process: a share of the cores, no display, caches that can be written."""
     package = str(Path(__file__).resolve().parents[3])
     return {
-        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs)),
+        **shared_cores(jobs),
         "MPLCONFIGDIR": str(folder.parent / ".cache" / "matplotlib"),
         **os.environ,
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
@@ -132,7 +162,7 @@ def _collect(run: NotebookRun, ended_well: bool, stopped: str | None, log: Path)
     last = lines[-1] if lines else "its process ended without a word"
     hint = " (often: memory ran out; a smaller --profile or fewer --jobs needs less)"
     run.error = {
-        "timeout": f"Timeout: stopped after {run.minutes:.3g} minutes",
+        "timeout": f"Timeout: stopped after {run.minutes:.3g} minutes{run.busy()}",
         "interrupted": "Interrupted: stopped by Ctrl-C",
         "failed": f"{errors[-1].ename}: {errors[-1].evalue}" if errors else "",
         "died": f"Died: {last}{hint if 'DeadKernel' in last or not lines else ''}",

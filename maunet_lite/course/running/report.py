@@ -30,6 +30,8 @@ class NotebookRun:
         "ok", "failed" (a cell raised), "died" (the kernel went away), "timeout", "interrupted" or "not run".
     minutes : float
         Wall time with the start of the kernel.
+    busy_minutes : float
+        How much of it other programs kept the notebook from the cores: that does not count against limits.
     peak_memory_mib : int
         Highest resident memory of the kernel and its children together.
     cell : int or None
@@ -48,6 +50,7 @@ class NotebookRun:
     parameters: dict[str, Any]
     status: str = "not run"
     minutes: float = 0.0
+    busy_minutes: float = 0.0
     peak_memory_mib: int = 0
     cell: int | None = None
     cell_source: str = ""
@@ -59,8 +62,14 @@ class NotebookRun:
     def line(self, width: int = 0) -> str:
         """Return one line for the console, and if the notebook failed, what failed below it."""
         text = f"{_MARKS[self.status]} {self.name:{width}}  {self.status:9} {self.minutes:5.1f} min  "
-        text += f"{self.peak_memory_mib:6} MiB"
+        text += f"{self.peak_memory_mib:6} MiB{self.busy()}"
         return f"{text}\n{indent(self.failure(), '    ')}" if self.error else text
+
+    def busy(self) -> str:
+        """Return a hint if other programs kept the notebook from the cores for a good part of its time."""
+        if self.busy_minutes <= 0.3 * self.minutes:
+            return ""
+        return f" (the machine is busy: for {self.busy_minutes:.1f} of them others had its cores)"
 
     def failure(self) -> str:
         """Return where the notebook stopped and why, or an empty text."""

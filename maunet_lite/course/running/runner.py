@@ -121,17 +121,27 @@ def plan(chosen: list[Path], profile: str, given: dict[str, Any]) -> dict[Path, 
 def _refusal(notebook: str, name: str, value: Any, declared: dict[str, Any]) -> str:
     """Say why a notebook cannot take a value; an empty text if it can.
 
-    A value must be of the kind of the parameter's default: None and what is no literal accept everything.
+    A value must be of the kind of the parameter's default, those of a list of the kind of one in that list:
+    None, an empty list and what is no literal accept everything, a fraction may be a whole number.
     """
     if name not in declared:
         hint = sources.suggestion(name.upper(), declared)
         return f"{notebook} has no parameter {name}: {hint}it has {', '.join(declared) or 'none'}"
     default = declared[name]
-    alike = {int: float, tuple: list}
-    kind, expected = (alike.get(type(one), type(one)) for one in (value, default))
-    if kind is expected or value is None or default is None or default is ...:
+    if _fits(value, default):
         return ""
-    return f"{notebook}: {name} is {type(default).__name__} (default {default!r}), got {value!r}"
+    hint = f": write {int(value)}" if isinstance(value, float) and value.is_integer() else ""
+    return f"{notebook}: {name} is {type(default).__name__} (default {default!r}), got {value!r}{hint}"
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Tell whether a value is of the kind of a default."""
+    if value is None or default is None or default is ...:
+        return True
+    if isinstance(default, (list, tuple)):
+        inside = isinstance(value, (list, tuple))
+        return inside and (not default or all(any(_fits(v, d) for d in default) for v in value))
+    return type(value) in ((int, float) if isinstance(default, float) else (type(default),))
 
 
 def _run_all(report: Report, limit: float, progress: bool) -> None:

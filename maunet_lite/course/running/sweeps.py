@@ -6,6 +6,7 @@ is not done again. On a cluster (`scale.open_pool`) combinations are tasks, one 
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -17,14 +18,16 @@ import pandas as pd
 import yaml
 from tqdm import tqdm
 
+from maunet_lite import export
 from maunet_lite.course.publishing.sources import select, source_hash
 from maunet_lite.course.running.report import NotebookRun, machine
 from maunet_lite.course.running.runner import plan, run_notebooks
 from maunet_lite.data import atomic_path
-from maunet_lite.scale import open_pool
+from maunet_lite.scale import one_run_in, open_pool
 
 Grid = Mapping[str, Any] | list[Mapping[str, Any]] | str | Path
 TABLE = "sweep.csv"
+MOST = 10_000  # combinations
 
 
 def read_grid(grid: Grid) -> list[dict[str, Any]]:
@@ -57,16 +60,25 @@ def read_grid(grid: Grid) -> list[dict[str, Any]]:
     if isinstance(grid, (str, Path)):
         where = str(grid)
         try:
-            grid = yaml.safe_load(Path(grid).read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
+            text = Path(grid).read_text(encoding="utf-8")
+            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+                raise ValueError(
+                    "it refers to parts of itself, *name: write them out"
+                )  # a few lines can mean GiB
+            grid = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ValueError(f"{where} is no YAML: {' '.join(str(error).split())}") from error
     for part in grid if isinstance(grid, list) and grid else [grid]:
         names = list(part) if isinstance(part, Mapping) else []
         if not names or not all(isinstance(name, str) and name.isidentifier() for name in names):
-            raise ValueError(f"{where} should say parameter: [values], such as SEED: [1, 2, 3]; got {grid!r}")
+            raise ValueError(
+                f"{where} should say parameter: [values], such as SEED: [1, 2, 3]; got {str(grid)[:80]}"
+            )
         axes = [value if isinstance(value, (list, tuple)) else [value] for value in part.values()]
         if empty := [name for name, axis in zip(names, axes, strict=True) if not axis]:
             raise ValueError(f"{where} has no value for {empty[0]}: give one or more, or leave it out")
+        if (count := math.prod(map(len, axes))) > MOST:
+            raise ValueError(f"{where} asks for {count:,} runs; at most {MOST:,} are made: give fewer values")
         combinations += [dict(zip(names, map(_as_number, values), strict=True)) for values in product(*axes)]
     return [c for i, c in enumerate(combinations) if c not in combinations[:i]]
 
@@ -121,34 +133,37 @@ def run_sweep(
     ------
     NotebookError, ValueError
         For an unknown notebook, parameter, profile or kind of value; before anything runs.
+    BlockingIOError
+        If another sweep writes into `out`.
     """
     (source,) = select([str(notebook)])
     combinations = plan_sweep(source, grid, profile)
     out = Path(out).resolve()
-    out.mkdir(parents=True, exist_ok=True)
-    about = {"notebook": source.name, "sha256": source_hash(source), "profile": profile, "machine": machine()}
-    about |= {"combinations": list(combinations.values()), "started": f"{datetime.now():%Y-%m-%d %H:%M}"}
-    with atomic_path(out / "sweep.json") as path:
-        path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    results = {key: known for key in combinations if (known := result_of(key, out))}
-    ended_well = [key for key, run in results.items() if run.status == "ok"]
-    tasks = [(key, values) for key, values in combinations.items() if key not in ended_well]
-    table = write_table(out / TABLE, combinations, results)
-    if not tasks:
+    with one_run_in(out):
+        about = {"notebook": source.name, "sha256": source_hash(source), "profile": profile}
+        about |= {"machine": machine(), "combinations": list(combinations.values())}
+        about["started"] = f"{datetime.now():%Y-%m-%d %H:%M}"
+        with atomic_path(out / "sweep.json") as path:
+            path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        results = {key: known for key in combinations if (known := result_of(key, out))}
+        ended_well = [key for key, run in results.items() if run.status == "ok"]
+        tasks = [(key, values) for key, values in combinations.items() if key not in ended_well]
+        table = write_table(out / TABLE, combinations, results)
+        if not tasks:
+            return table
+        options = {"source": source, "profile": profile, "out": out, "timeout": timeout}
+        bar = {"total": len(tasks), "unit": "run", "disable": None if progress else True, "leave": False}
+        with open_pool(scheduler, workers, gpu_per_worker=True) as pool:
+            for index, run in tqdm(pool.map(run_combination, tasks, **options), **bar):
+                if isinstance(run, Exception):
+                    run = NotebookRun(source.stem, source, {}, "died", error=f"{type(run).__name__}: {run}")
+                key, values = tasks[index]
+                results[key] = run
+                table = write_table(out / TABLE, combinations, results)
+                if progress:
+                    settings = ", ".join(f"{name}={value}" for name, value in values.items())
+                    tqdm.write(f"{settings}\n  {run.line()}")
         return table
-    options = {"source": source, "profile": profile, "out": out, "timeout": timeout}
-    bar = {"total": len(tasks), "unit": "run", "disable": None if progress else True, "leave": False}
-    with open_pool(scheduler, workers, gpu_per_worker=True) as pool:
-        for index, run in tqdm(pool.map(run_combination, tasks, **options), **bar):
-            if isinstance(run, Exception):
-                run = NotebookRun(source.stem, source, {}, "died", error=f"{type(run).__name__}: {run}")
-            key, values = tasks[index]
-            results[key] = run
-            table = write_table(out / TABLE, combinations, results)
-            if progress:
-                settings = ", ".join(f"{name}={value}" for name, value in values.items())
-                tqdm.write(f"{settings}\n  {run.line()}")
-    return table
 
 
 def plan_sweep(source: Path, grid: Grid, profile: str) -> dict[str, dict[str, Any]]:
@@ -180,8 +195,11 @@ def result_of(key: str, out: Path) -> NotebookRun | None:
     reports = sorted((out / "runs" / key).glob("*-*/report.json"))
     if not reports:
         return None
-    run = NotebookRun(**json.loads(reports[-1].read_text(encoding="utf-8"))["runs"][0])
-    run.executed = run.executed and (reports[-1].parent / run.executed).relative_to(out)
+    try:
+        run = NotebookRun(**export.read_json(reports[-1])["runs"][0])
+        run.executed = run.executed and (reports[-1].parent / run.executed).relative_to(out)
+    except (ValueError, LookupError, TypeError):  # damaged: the run is done again
+        return None
     return run
 
 
@@ -200,6 +218,5 @@ def write_table(
     ends = pd.DataFrame(ends, columns=["notebook", "error"])
     table = pd.concat([values, measured, records, ends], axis=1)
     table = table.map(lambda value: json.dumps(value) if isinstance(value, (list, tuple, dict)) else value)
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False)
+    export.write_table(path, table)
     return table

@@ -24,6 +24,8 @@ from maunet_lite.data.dataset.table import LABEL_SUFFIXES
 from maunet_lite.data.reading.images import IMAGE_SUFFIXES
 from maunet_lite.data.writing import atomic_path
 
+_LONGEST = 200  # bytes of a file name, with room for what label maps and results add to it
+
 
 def get(
     name: str,
@@ -83,7 +85,7 @@ def get(
             try:
                 with zipfile.ZipFile(paths[part.url]) as archive:
                     rows += _unpack(archive, part, unfinished, progress)
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # also if encrypted
                 advice = f"{paths[part.url]} cannot be unpacked ({error}); remove it and try again"
                 raise DatasetError(advice) from error
         table = pd.DataFrame(rows, columns=["image", "modality", "source", "split"])
@@ -105,15 +107,15 @@ def _fetch(url: str, archives: str | Path | None, progress: bool) -> Path:
     load = refuse if archives else pooch.HTTPDownloader(headers=agent, progressbar=progress, timeout=60)
     try:
         return Path(pooch.retrieve(url, f"sha256:{checksum}", file, folder, downloader=load))
+    except OSError as error:  # among them all errors of requests, some of which are ValueErrors, too
+        raise DatasetError(
+            f"{url} cannot be fetched ({type(error).__name__}: {error}). Try again: complete archives are "
+            f"kept. Or fetch it with a browser and put it into {folder}, or name its folder with --archives"
+        ) from error
     except ValueError as error:  # pooch found another checksum
         raise DatasetError(
             f"{url} is damaged or was changed, and was not kept: its SHA-256 is not {checksum}. "
             f"Try again later, and update this kit ({error})"
-        ) from error
-    except OSError as error:  # among them all errors of requests
-        raise DatasetError(
-            f"{url} cannot be fetched ({type(error).__name__}: {error}). Try again: complete archives are "
-            f"kept. Or fetch it with a browser and put it into {folder}, or name its folder with --archives"
         ) from error
 
 
@@ -175,8 +177,14 @@ def with_validation(names: list[str]) -> dict[str, str]:
 
 
 def _plain(name: str) -> str:
-    """Return a file name that is one on every system, and no path on any."""
-    return re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", name).lstrip(".")
+    """Return a file name that is one on every system, no path on any, and no formula in a table."""
+    name = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]+', "_", name).lstrip(".=+-@' ")
+    if len(name.encode()) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]  # so that two long names stay two
+    return (
+        name.encode()[: _LONGEST - 20].decode(errors="ignore") + f"_{digest}{PurePosixPath(name).suffix[:8]}"
+    )
 
 
 def _copy(archive: zipfile.ZipFile, member: str, target: Path) -> None:

@@ -173,10 +173,14 @@ def catalogued_folder(name: str) -> Path:
     if name.startswith("simulated") and not (folder / "metadata.csv").exists():
         from maunet_lite.data.simulation.folder import simulate_dataset, simulate_extra_dataset
 
-        if name == "simulated":
-            simulate_dataset(folder, n_per_modality=12, shape=(256, 256), seed=0)
-        else:
-            simulate_extra_dataset(folder)
+        try:
+            if name == "simulated":
+                simulate_dataset(folder, n_per_modality=12, shape=(256, 256), seed=0)
+            else:
+                simulate_extra_dataset(folder)
+        except OSError:
+            if not (folder / "metadata.csv").exists():  # else another process has made it meanwhile
+                raise
     if not folder.is_dir():
         raise DatasetError(
             f"dataset {name!r} is not at {folder}. How to get it: {CATALOGUE[name].how}. "

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from maunet_lite.data.checks import DatasetError, ImageError, LabelError
+from maunet_lite.data.checks import DatasetError, ImageError, LabelError, doubt_of_labels
 from maunet_lite.data.dataset import table as layout
 from maunet_lite.data.dataset.table import stem_of
 from maunet_lite.data.reading.images import IMAGE_SUFFIXES, read_image, read_labels
@@ -98,7 +98,9 @@ def _guess(folder: Path) -> str:
 def _among_images(folder: Path) -> Iterator[tuple[str, str]]:
     """Find what is no image, and names that clash."""
     for path in layout.files_in(folder / "images"):
-        if path.is_dir():
+        if not path.exists():
+            yield f"images/{path.name}", "a link that leads nowhere: restore what it leads to, or remove it"
+        elif path.is_dir():
             yield f"images/{path.name}", "a folder: what is in it is ignored; move images up"
         elif path.suffix.lower() not in IMAGE_SUFFIXES:
             yield f"images/{path.name}", f"not read, only {', '.join(IMAGE_SUFFIXES)} are: export it as TIFF"
@@ -150,7 +152,7 @@ def _among_labels(folder: Path) -> Iterator[tuple[str, str]]:
 def _in_files(folder: Path, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Read every image and its label map."""
     unlabelled = table["split"] == "unlabelled"
-    none_labelled = not table["labelled"].any()
+    none_labelled, filled = not table["labelled"].any(), []
     for (_, row), fine in zip(table.iterrows(), unlabelled | none_labelled, strict=True):
         name, label = row["image"], row["label"]
         read_as_told = partial(read_image, **layout.reading_of(row))
@@ -158,7 +160,11 @@ def _in_files(folder: Path, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
         shapes = []
         for file, read in files.items():
             try:
-                shapes.append(read(folder / file).shape[:2])
+                pixels = read(folder / file)
+                shapes.append(pixels.shape[:2])
+                if read is read_labels and (doubt := doubt_of_labels(pixels)):
+                    yield file, doubt
+                filled += [pixels.any()] if read is read_labels else []
             except (ImageError, LabelError, OSError) as error:
                 yield file, str(error).removeprefix(f"{folder / file}: ")
         if len(set(shapes)) == 2:
@@ -167,6 +173,8 @@ def _in_files(folder: Path, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
             yield f"labels/{label}", f"is {label_size} pixels, but images/{name} is {size}{advice}"
         if not label and not fine:
             yield f"images/{name}", f"unlabelled: there is no labels/{stem_of(name)}_label.tiff"
+    if filled and not any(filled):
+        yield "labels", "all label maps are empty: there is nothing to learn or to score; label the cells"
     if none_labelled and not unlabelled.all():
         yield "labels", "no image has a label map (labels/NAME_label.tiff): all are unlabelled"
 

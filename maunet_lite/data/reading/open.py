@@ -192,6 +192,7 @@ def _decode(path: Path, raw: bool) -> tuple[np.ndarray, tuple[int, ...]]:
             raise LabelError("this is a JPEG, whose compression changes ids; expected TIFF or PNG")
         coded = picture.mode == "CMYK" or (picture.mode == "P" and not raw)
         if picture.format == "PNG" and not raw:
+            picture.verify()  # the decoder leaks memory on damaged files
             image = imagecodecs.png_decode(path.read_bytes())
         else:
             image = np.array(picture.convert("RGB") if coded else picture)

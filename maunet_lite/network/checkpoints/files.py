@@ -7,6 +7,7 @@ is ever unpickled.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from maunet_lite.data import atomic_path
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 SHARED = "model.safetensors"  # in a folder that travels
@@ -105,24 +108,39 @@ def read_record(name_or_path: str | Path) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({error}): copy or download it again") from error
     twins = record_paths(path)
-    contents = [_read_json(twin) for twin in twins if twin.is_file()]
+    contents = []
+    for twin in filter(Path.is_file, twins):
+        try:
+            contents.append(_read_json(twin))
+        except CheckpointError as error:  # the weights are none the worse for it
+            logger.warning("%s; how these weights were made is not known", error)
     content = next(filter(_architecture, contents), {})  # a run's config.json is no record
     # the header cannot be separated from the weights, so it decides
-    config = json.loads(metadata["config"]) if "config" in metadata else _architecture(content)
+    config = _parsed(path, metadata["config"]) if "config" in metadata else _architecture(content)
     if not config:
         name = twins[0].name
         raise CheckpointError(f"{path} says nothing about its architecture and {name} is not beside it")
-    return {"config": config, "record": content.get("record", {})}
+    record = content.get("record")
+    return {"config": config, "record": record if isinstance(record, dict) else {}}
 
 
 def _architecture(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the architecture in a JSON file of either layout, {} if there is none."""
     config = content.get("config", content)
-    return {key: value for key, value in config.items() if key != "record"} if "encoder" in config else {}
+    known = isinstance(config, dict) and "encoder" in config
+    return {key: value for key, value in config.items() if key != "record"} if known else {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    return _parsed(path, path.read_bytes())
+
+
+def _parsed(path: Path, text: str | bytes) -> dict[str, Any]:
+    """Return the JSON object that stands in a file, as a whole or in its header."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(text)
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__}, no JSON object")
+        return content
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged ({error}): copy it again, or delete it") from error

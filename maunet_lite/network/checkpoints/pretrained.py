@@ -87,8 +87,14 @@ class Pretrained(nn.Module):
     def load(cls: type[Network], path: Path, device: str | torch.device = "cpu") -> Network:
         """Return the network in a ``.safetensors`` file; errors as in `load_model`."""
         stored = files.read_record(path)
+        weights = load_file(path)
+        if broken := next((key for key, value in weights.items() if not value.isfinite().all()), None):
+            raise files.CheckpointError(
+                f"{path} holds values in {broken} that are infinite or no numbers: its training diverged, or "
+                "the file was changed. Take earlier weights, or train again with a lower learning rate"
+            )
         config = cls.config_class.from_dict(stored["config"])
-        weights, model = load_file(path), cls.empty(config)
+        model = cls.empty(config)
         model.settings = stored["record"].get("settings", {})
         if difference := mismatch(weights, model.state_dict()):
             raise files.CheckpointError(

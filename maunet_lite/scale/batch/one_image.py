@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from maunet_lite.data import atomic_path, pixel_size, read_image, read_labels, write_image, write_labels
-from maunet_lite.export import FORMATS, export, measure_cells
+from maunet_lite.data import pixel_size, read_image, read_labels, write_image, write_labels
+from maunet_lite.export import FORMATS, export, for_terminal, measure_cells, write_table
 from maunet_lite.figures import paint_cells, to_display
 from maunet_lite.inference import Size, advice, as_models, predict_sized
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
@@ -46,6 +46,10 @@ class Outcome:
         Kinds of files still to be written; "tiff" means: all from new labels.
     source : dict
         From `provenance.describe_image`.
+    digest : str
+        Of the label map that is there, from `provenance.pixels_of`.
+    corrected : bool
+        That map is not the kit's: another program has changed or written it.
     pixels, maps
         The image and what the networks say about it, while it is on its way.
     """
@@ -61,6 +65,8 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set, repr=False)
     source: dict[str, str] = field(default_factory=dict, repr=False)
+    digest: str = field(default="", repr=False)
+    corrected: bool = False
     pixels: np.ndarray | None = field(default=None, repr=False)
     maps: Maps | None = field(default=None, repr=False)
 
@@ -73,10 +79,12 @@ class Outcome:
 
     def fail(self, error: BaseException) -> None:
         """Note an error in one line, without the path with which the kit's own begin."""
-        text = " ".join(str(error).split()) or type(error).__name__
-        for prefix in (f"{self.image}: ", f"{self.image.name}: "):
-            text = text.removeprefix(prefix)
+        text = " ".join(for_terminal(error).split()) or type(error).__name__
+        for name in (self.image, self.image.name):
+            text = text.removeprefix(f"{for_terminal(name)}: ")
         known = isinstance(error, (ValueError, OSError))
+        if isinstance(error, MemoryError):
+            text, known = "it needs more memory than there is: give a smaller --memory", True
         self.status, self.reason = "failed", text if known else f"{type(error).__name__}: {text}"
         self.pixels = self.maps = None
 
@@ -115,27 +123,41 @@ class Plan:
         """Find out which kinds of files are missing, and what the user must know about it.
 
         Files that were written from an older label map are written again, even if nobody asks for them now:
-        what lies together belongs together.
+        what lies together belongs together. A label map that is not as the kit wrote it is a correction: it
+        is kept, and what was written from the map before it is written again.
 
         Raises
         ------
         ValueError
-            If the label map was made from another image.
+            If the label map was made from another image, or cannot be read.
         """
         wanted, there = set(self.wanted), item.labels.exists()
+        kinds = {*FORMATS, "overlay", "cells"}
         record = provenance.read_record(item.labels) if there else None
-        others = {kind for kind in (record or {}).get("files", ()) if item.file(kind).exists()}
+        others = {kind for kind in (record or {}).get("files", kinds) if item.file(kind).exists()}
         item.missing = {kind for kind in wanted if not item.file(kind).exists()}
         if self.overwrite or not there:
             item.missing = wanted | others
-        elif record is None:
-            item.reason = (
-                "its label map has no record of how it was made (another program wrote it, or an older "
-                "version) and is kept as it is; --overwrite replaces it"
+            return
+        item.digest, (item.height, item.width) = provenance.pixels_of(item.labels)
+        changed = provenance.difference(record, item.image, self.made) if record else ""
+        fresh = bool(item.digest) and (record is None or record.get("pixels") != item.digest)
+        item.corrected = fresh or record is None or record.get("corrected", False)
+        if item.corrected and "image" in changed.split(", "):
+            raise ValueError(
+                f"{item.labels.name} was corrected by hand, and the image has changed since: it is kept; "
+                "replace it with --overwrite, or move it away"
             )
-        elif changed := provenance.difference(record, item.image, self.made):
+        if item.corrected:
+            item.reason = (
+                "its label map has no record of how it was made or was changed since (corrections by hand, "
+                "another program or version) and is kept as it is; --overwrite replaces it"
+            )
+        elif changed:
             item.missing, item.reason = wanted | others, f"made anew: changed since ({changed})"
-        elif record["pixel_size"] != self.size_of(item) and MEASURED & wanted:
+        if fresh:
+            item.missing |= (wanted | others) - {"tiff"}
+        elif record and record["pixel_size"] != self.size_of(item) and MEASURED & wanted:
             item.missing |= MEASURED & (wanted | others)
         item.status = "" if item.missing else "skipped"
 
@@ -182,7 +204,8 @@ def write(item: Outcome, plan: Plan, labels: np.ndarray) -> None:
         table = measure_cells(labels, item.pixels, size)
     if "tiff" in kinds:
         clear(item)
-        record = provenance.to_text(item.source, plan.made, kinds, size)
+        digest = provenance.digest_of(labels.shape, [labels])
+        record = provenance.to_text(item.source, plan.made, kinds, size, digest)
         write_labels(item.labels, labels, pixel_size=size, description=record)
     if "overlay" in kinds:
         overlay = to_display(item.pixels)
@@ -192,21 +215,22 @@ def write(item: Outcome, plan: Plan, labels: np.ndarray) -> None:
     stem = item.labels.with_name(item.labels.name.removesuffix(FORMATS["tiff"]))
     export(labels, stem, others, image=item.pixels, pixel_size=size, measurements=table)
     if "cells" in kinds:
-        table.insert(0, "image", item.image.name)
-        with atomic_path(item.file("cells")) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+        table.insert(0, "image", for_terminal(item.image.name))
+        write_table(item.file("cells"), table, "%.7g")
     if "tiff" not in kinds:
-        record = provenance.read_record(item.labels)
+        record = None if item.corrected else provenance.read_record(item.labels)
         if record and kinds & MEASURED and record["pixel_size"] != size:  # the map says it, too
             write_labels(item.labels, labels, pixel_size=size, description=json.dumps(record))
         changed = {"pixel_size": size} if kinds & MEASURED else {}
-        provenance.update_record(item.labels, kinds, **changed)
+        changed |= {"pixels": item.digest, "corrected": item.corrected} if item.digest else {}
+        new = json.loads(provenance.to_text(item.source, plan.made, (), size))
+        provenance.update_record(item.labels, kinds, new, **changed)
     item.cells = int(np.count_nonzero(np.unique(labels))) if table is None else len(table)
 
 
 def clear(item: Outcome) -> None:
     """Remove what was written from a label map that is about to be replaced."""
-    for path in (item.file(kind) for kind in item.missing - {"tiff"}):
+    for path in (provenance.beside(item.labels), *map(item.file, item.missing - {"tiff"})):
         if path.is_dir():
             shutil.rmtree(path)
         path.unlink(missing_ok=True)

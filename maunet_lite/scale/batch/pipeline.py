@@ -26,8 +26,10 @@ def run(items: Sequence[Outcome], plan: Plan, pool: Pool | None, progress: bool)
     with tqdm(total=len(items), unit="image", disable=None if progress else True) as bar:
         groups = defaultdict(list)
         for item in items:
-            done = _attempt(plan.check, item).status
-            groups["done" if done else way(item, plan, pool)].append(item)
+            if not _attempt(plan.check, item).status:
+                _attempt(lambda item: groups[way(item, plan, pool)].append(item), item)
+            if item.status:
+                groups["done"].append(item)
         bar.update(len(groups["done"]))
         if pool is not None:
             todo = groups["together"] + groups["alone"]

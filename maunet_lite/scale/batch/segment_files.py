@@ -5,18 +5,20 @@ measured and written, so that the network never waits; few images are in memory 
 never stops the others, nothing is half-written, and what is done is not done again.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from maunet_lite.data import IMAGE_SUFFIXES, files_in, is_zarr, parse_bytes, stem_of, validate_pixel_size
-from maunet_lite.export import FORMATS, parse_formats
+from maunet_lite.export import FORMATS, for_terminal, parse_formats
 from maunet_lite.inference import Settings, as_models, choose_size, in_pixels, settings_of
 from maunet_lite.network import MAUNet
 from maunet_lite.scale.batch.one_image import Outcome, Plan
 from maunet_lite.scale.batch.pipeline import run
 from maunet_lite.scale.batch.tables import write_tables
+from maunet_lite.scale.lock import one_run_in
 from maunet_lite.scale.pool import Pool
 from maunet_lite.scale.provenance import made_by
 
@@ -77,6 +79,8 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
     Images that differ only in their suffix keep it in the name: ``a.png`` and ``a.tif`` become
     ``a_png_label.tiff`` and ``a_tif_label.tiff``.
 
+    Results have names that every program can write down: what is no Unicode in an image's is escaped.
+
     Raises
     ------
     ValueError
@@ -93,9 +97,12 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
         stem = stem_of(image.name)
         ending = image.name[len(stem) :].lower().replace(".", "_")
         names.append(stem if stems[stem] == 1 else stem + ending)
+    names = [for_terminal(name).replace("\\", "%") for name in names]
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        same = ", ".join(str(image) for image, other in zip(images, names, strict=True) if other == name)
+        same = ", ".join(
+            for_terminal(image) for image, other in zip(images, names, strict=True) if other == name
+        )
         raise ValueError(f"{same} would all become {name}_label.tiff: segment them into different folders")
     return [Path(out) / f"{name}_label.tiff" for name in names]
 
@@ -160,6 +167,8 @@ def segment_files(
 
     Raises
     ------
+    BlockingIOError
+        If another run writes into `out`.
     FileNotFoundError, ValueError, ImportError
         If an input does not exist, two would be written to the same file, an input would be overwritten, a
         format is not known or its package not installed, or `scales` or `pixel_size` are no positive
@@ -181,14 +190,14 @@ def segment_files(
     reading = {"channel": channel, "plane": plane, "project": project}
     made = made_by(models, config, options | reading)
     plan = Plan(models, config, options, wanted, overwrite, pixel_size, limit, gpu_memory, made, reading)
-    inputs = {image.resolve() for image in images}
+    inputs = {os.path.realpath(image) for image in images}  # of links in a circle, too
     for path in (item.file(kind) for item in items for kind in wanted):
-        if path.resolve() in inputs:
+        if os.path.realpath(path) in inputs:
             raise ValueError(f"{path} is an image, and a result would replace it: give another --out")
-    Path(out).mkdir(parents=True, exist_ok=True)
-    try:
-        run(items, plan, pool, progress)
-    finally:  # also after Ctrl-C: what is done is in the tables
-        if table:
-            write_tables(Path(out), [item for item in items if item.status])
+    with one_run_in(out):
+        try:
+            run(items, plan, pool, progress)
+        finally:  # also after Ctrl-C: what is done is in the tables
+            if table:
+                write_tables(Path(out), [item for item in items if item.status])
     return items

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from maunet_lite.data import atomic_path
+from maunet_lite.export import for_terminal, from_spreadsheet, write_table
 from maunet_lite.scale.batch.one_image import Outcome
 
 SECONDS = [f"seconds_{stage}" for stage in ("read", "network", "postprocess", "write")]
@@ -30,9 +31,9 @@ def write_tables(out: Path, items: Sequence[Outcome]) -> None:
         What became of each image of this run.
     """
     summary = merge(read_summary(out), pd.DataFrame(map(_row, items), columns=COLUMNS), out)
-    with atomic_path(out / "summary.csv") as temporary:
-        summary.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
-    files = (Outcome(out, out / labels).file("cells") for labels in summary["labels"])
+    write_table(out / "summary.csv", summary, "%.4g")
+    good = summary.loc[summary["status"] != "failed", "labels"]  # what a failed image had says no more of it
+    files = (Outcome(out, out / labels).file("cells") for labels in good)
     if parts := [file for file in files if file.exists()]:
         join_cells(parts, out)
 
@@ -41,7 +42,10 @@ def read_summary(out: Path) -> pd.DataFrame:
     """Return the summary of earlier runs in a folder; empty if there is none, or if it cannot be used."""
     try:
         table = pd.read_csv(out / "summary.csv", dtype={"image": str, "labels": str, "reason": str})
-        return table.reindex(columns=COLUMNS).fillna({"reason": ""})
+        table = table.reindex(columns=COLUMNS).dropna(subset=["image", "labels"]).fillna({"reason": ""})
+        texts = ["image", "labels", "reason"]
+        table[texts] = table[texts].map(from_spreadsheet)
+        return table.astype(dict.fromkeys(COUNTS + SECONDS, float))
     except (OSError, ValueError):  # pandas' errors for damaged files are ValueErrors
         return pd.DataFrame(columns=COLUMNS)
 
@@ -52,7 +56,7 @@ def _row(item: Outcome) -> dict[str, Any]:
         with item.file("cells").open("rb") as file:
             cells = sum(1 for _ in file) - 1  # under the header
     return {
-        "image": item.image.name, "status": item.status, "cells": cells, "height": item.height,
+        "image": for_terminal(item.image.name), "status": item.status, "cells": cells, "height": item.height,
         "width": item.width, "diameter": item.size and item.size.diameter,
         "scale": item.size and item.size.scales[0], "reason": item.reason, "labels": item.labels.name,
         **{f"seconds_{stage}": seconds for stage, seconds in item.seconds.items()},
@@ -62,14 +66,16 @@ def _row(item: Outcome) -> dict[str, Any]:
 def merge(before: pd.DataFrame, now: pd.DataFrame, out: Path) -> pd.DataFrame:
     """Return one row per image: this run's, with what earlier runs know of those that were skipped.
 
-    Rows of images that are no part of this run stay as long as their label maps do.
+    Rows of images that are no part of this run stay as long as their label maps do. An image has one row,
+    even if its label map had another name before.
     """
     before, now = (table.set_index("labels", drop=False) for table in (before, now))
     numbers = COUNTS + SIZES + SECONDS
     before[numbers], now[numbers] = (table[numbers].astype(float) for table in (before, now))
     kept = now["status"].isin(["skipped", "completed"])
     now[numbers] = now[numbers].fillna(before[numbers].reindex(now.index[kept]))
-    others = before[[name not in now.index and (out / name).exists() for name in before.index]]
+    others = before.loc[[name not in now.index and (out / name).exists() for name in before.index]]
+    others = others[~others["image"].isin(now["image"])]
     return pd.concat([others, now] if len(others) else [now]).astype(dict.fromkeys(COUNTS, "Int64"))
 
 

@@ -53,7 +53,8 @@ def begin(
     work, asked = WorkFolder(job.out), fingerprint(job, slide)
     known = work.journal() if resume else None
     wanted = {"block": block, "overlap": overlap}
-    if known and known["asked"] == asked and all(n in (None, known[key]) for key, n in wanted.items()):
+    if known and known.get("asked") == asked and all(n in (None, known[key]) for key, n in wanted.items()):
+        work.drop_damaged()
         return known
     way = intensity_of(as_models(job.model))
     scaling = slide_scaling(slide, way, progress)
@@ -144,6 +145,8 @@ class Blocks:
         bar = tqdm(places, desc="writing", unit="tile", disable=not progress, leave=False)
         tiles = ((place, self.work.labels(self.grid, tables, place)) for place in bar)
         write_slide_labels(target, self.grid.shape, cells, tiles, description, pixel_size)
+        if description:
+            provenance.seal(target)
         self.work.deliver()
         return cells, skipped
 

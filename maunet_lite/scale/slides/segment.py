@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from maunet_lite.data import Slide, open_slide, parse_bytes
 from maunet_lite.inference import Model, Settings, as_models, settings_of
+from maunet_lite.scale.lock import one_run_in
 from maunet_lite.scale.pool import Pool
 from maunet_lite.scale.slides.blocks import Block
 from maunet_lite.scale.slides.job import Blocks, Job, begin
@@ -158,6 +159,8 @@ def segment_slide(
         If the image cannot be read (see `open_slide`).
     ValueError
         If `out` ends in something else, or `memory` is too small.
+    BlockingIOError
+        If another run writes the same label map.
 
     Examples
     --------
@@ -183,7 +186,7 @@ def segment_slide(
     job = Job(where, out.resolve(), model, config, share, size, looks, reading)
     opened = open_slide(source, memory=memory, **reading)
     opened = nullcontext(opened) if opened is source else opened
-    with opened as slide:
+    with one_run_in(job.out.parent, job.out.name), opened as slide:
         journal = begin(job, slide, block, overlap, resume, progress)
         here = Blocks(job, slide, journal)
         resumed, total = len(here.work.finished()), len(here.grid.blocks)

@@ -9,6 +9,7 @@ block. At the end ids are made consecutive, the label map is written tile by til
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import tifffile
 
 from maunet_lite.data import atomic_path, label_tags, require_zarr, shared, tiles_of
-from maunet_lite.export import SMALLEST, add_level, describe_levels
+from maunet_lite.export import SMALLEST, add_level, describe_levels, read_json
 from maunet_lite.scale.slides.blocks import BlockGrid, Part
 
 TILE = (512, 512)  # of results
@@ -47,7 +48,7 @@ class WorkFolder:
     def journal(self) -> dict[str, Any] | None:
         """Return what was written down when the job began, or None if there is no such job."""
         try:
-            return json.loads((self.path / "journal.json").read_text(encoding="utf-8"))
+            return read_json(self.path / "journal.json")
         except (OSError, ValueError):
             return None
 
@@ -56,6 +57,15 @@ class WorkFolder:
         self.remove()
         with atomic_path(self.path / "journal.json") as temporary:
             temporary.write_text(json.dumps(journal, indent=1), encoding="utf-8")
+
+    def drop_damaged(self) -> None:
+        """Remove blocks that were not written to their end, as after a power cut: they are done again."""
+        for index in self.finished():
+            try:
+                if self.load(index) is not None:
+                    np.load(self._file(index, "npy"), mmap_mode="r")
+            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+                self._file(index, "npz").unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the folder."""
@@ -78,7 +88,7 @@ class WorkFolder:
 
     def load(self, index: int) -> Part | None:
         """Return what a block says, its labels still on the disk; None if there was nothing in it."""
-        with np.load(self._file(index, "npz")) as stored:
+        with self._file(index, "npz").open("rb") as file, np.load(file) as stored:
             fields = dict(stored)
         if not fields:
             return None
