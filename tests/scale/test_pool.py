@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import distributed
 import pytest
 
 from maunet_lite.scale.pool import PER_WORKER, ClusterError, Pool, open_pool
@@ -131,19 +132,24 @@ def test_item_that_kills_its_workers_fails_alone(pool, monkeypatch):
     assert dict(pool.map(die_always, [2, 3])) == {0: 2, 1: 3}
 
 
-def test_running_scheduler_is_used(pool):
-    address = pool._client.scheduler.address
-    pool._client.wait_for_workers(2, timeout=30)  # one that was killed before is being replaced
-    with open_pool(scheduler=address) as connected:
-        assert connected.n_workers == 2
-        assert dict(connected.map(double, [3])) == {0: 6}
-    assert dict(pool.map(double, [3])) == {0: 6}  # it is left running
+@pytest.fixture(scope="module")
+def cluster():
+    """A scheduler that somebody else has started, without TLS."""
+    with distributed.LocalCluster(1, threads_per_worker=1, dashboard_address=None) as started:
+        yield started
 
 
-def test_cluster_without_the_kit_is_refused(pool, monkeypatch):
-    monkeypatch.setattr(type(pool._client), "run_on_scheduler", lambda *arguments: None)
+def test_running_scheduler_is_used(cluster):
+    for _ in range(2):  # it is left running
+        with open_pool(scheduler=cluster.scheduler_address) as connected:
+            assert connected.n_workers == 1
+            assert dict(connected.map(double, [3])) == {0: 6}
+
+
+def test_cluster_without_the_kit_is_refused(cluster, monkeypatch):
+    monkeypatch.setattr(distributed.Client, "run_on_scheduler", lambda *arguments: None)
     with pytest.raises(ClusterError, match=r"does not have the kit \(the scheduler\)"):
-        with open_pool(scheduler=pool._client.scheduler.address):
+        with open_pool(scheduler=cluster.scheduler_address):
             pass
 
 
