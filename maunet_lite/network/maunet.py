@@ -100,7 +100,7 @@ def default_widths(strides: Sequence[int], full_resolution: bool = True) -> tupl
 PRESETS: dict[str, ModelConfig] = {
     "paper-r50": ModelConfig("resnet50", (24, 24, 48, 96, 192, 384)),
     "paper-wr50": ModelConfig("wide_resnet50_2:4", (24, 24, 48, 96, 192)),
-    "lite": ModelConfig("lite", (0, 16, 32, 64, 96, 128), norm="batch"),
+    "lite": ModelConfig("lite", (0, 16, 32, 64, 96, 128), norm="batch", intensity="robust"),
 }
 
 

@@ -60,7 +60,7 @@ show(
 
 # %% tags=["parameters"]
 PROFILE = "quick"
-NETWORKS = {"without proxy": "lite-noproxy", "with proxy": "lite"}  # names of weights, or files of yours
+NETWORKS = {"without proxy": "lite-noproxy", "with proxy": "lite-plain"}  # names of weights, or your files
 DATA = "simulated"  # images to look at, or a dataset's name or folder
 IMAGES_PER_MODALITY = 5
 SIDE = 160  # pixels of simulated images, a multiple of 32
@@ -638,11 +638,12 @@ against.round(2)
 #
 # ## 7 · With and without the proxy
 #
-# Now two networks: the shipped `lite`, and `lite-noproxy`, trained with the same recipe on the same images
-# with three outputs. First the six measures and what a user cares about, F1, on the same images. One trap is
-# set here. The post-processing asks for an interior probability above 0.7, and a proxy that holds a tenth of
-# all probability makes every network look less sure. That would compare thresholds, not features. So cells
-# are the connected interiors of the *most probable* class (the paper's F1_ori), which a proxy cannot shift.
+# Now two networks that differ in the proxy alone: `lite-plain` has it, `lite-noproxy` has three outputs.
+# Both were trained on the same images by recipe `lite-plain`. First the six measures and what a user cares
+# about, F1, on the same images. One trap is set here. The post-processing asks for an interior probability
+# above 0.7, and a proxy that holds a tenth of all probability makes every network look less sure. That
+# would compare thresholds, not features. So cells are the connected interiors of the *most probable* class
+# (the paper's F1_ori), which a proxy cannot shift.
 
 
 # %%

@@ -105,7 +105,7 @@ from skimage.data import immunohistochemistry
 from skimage.transform import rescale
 
 micrograph = rescale(immunohistochemistry()[192:288, 208:336], 2, channel_axis=-1)  # nuclei: 20 pixels
-students = [ml.load_model(name) for name in ("lite", "lite-noproxy")]
+students = [ml.load_model(name) for name in ("lite-plain", "lite-noproxy")]
 named = [ml.predict(student, micrograph).probabilities[:3].argmax(axis=0) for student in students]
 
 fig, axes = plt.subplots(1, 4, figsize=(10.5, 2.3), layout="compressed")
