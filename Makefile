@@ -33,8 +33,8 @@ install: $(READY)  ## create or refresh the environment in .venv
 notebooks: $(READY)  ## run every notebook headless; figures and report.html under out/notebooks (PROFILE=smoke|quick|gpu|full)
 	$(BIN)/maunet-lite notebooks run --profile $(PROFILE) --out $(OUT) $(ARGS)
 
-test: $(READY)  ## run the tests
-	$(PY) -m pytest $(ARGS)
+test: $(READY)  ## run the tests, on two cores
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-browser: $(READY)  ## drive the notebooks' widgets in a real JupyterLab; screenshots in out/browser
 	@$(PY) -c 'from tests.browser.lab import find_chromium as find; raise SystemExit(not find())' \
