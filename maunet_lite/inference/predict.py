@@ -111,8 +111,7 @@ def predict(
     heads = Heads.of(models)
     grids = plan_windows(models, (height, width), scales, window, overlap)
     jobs = [(grid.model, list(product(grid.rows, grid.columns))) for grid in grids]
-    room = left_for_maps(memory, models, device)
-    total, room = zeros((heads.n_maps, height, width), device, room)
+    total, room = zeros((heads.n_maps, height, width), device, left_for_maps(memory, models, device))
     n_windows = sum(len(places) for _, places in jobs)
     with tqdm(total=n_windows, unit="window", disable=not progress) as bar, torch.inference_mode():
         for model, places in jobs:
