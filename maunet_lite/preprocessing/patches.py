@@ -173,15 +173,9 @@ class PatchDataset(Dataset):
     """
 
     def __init__(
-        self,
-        dataset: CellDataset,
-        n_draws: int,
-        augmentation: AugmentationConfig | None = None,
-        targets: TargetConfig | None = None,
-        seed: int = 0,
-        balance: float = 0.5,
-        cache: Path | None = None,
-    ) -> None:
+        self, dataset: CellDataset, n_draws: int, augmentation: AugmentationConfig | None = None,
+        targets: TargetConfig | None = None, seed: int = 0, balance: float = 0.5, cache: Path | None = None,
+    ) -> None:  # fmt: skip
         if not len(dataset):
             raise DatasetError(f"dataset {dataset.name!r} holds no images to draw patches from")
         self.n_draws, self.seed = n_draws, seed
