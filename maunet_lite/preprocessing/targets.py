@@ -174,12 +174,9 @@ def distance_field(labels: np.ndarray, center: str = "paper", beta: float = 1.0)
 
 
 def _draw(
-    labels: np.ndarray,
-    boundary: str | Callable[[int], float] = "paper",
-    center: str = "paper",
-    beta: float = 1.0,
-    parts: Sequence[str] = Targets._fields,
-) -> Targets:
+    labels: np.ndarray, boundary: str | Callable[[int], float] = "paper", center: str = "paper",
+    beta: float = 1.0, parts: Sequence[str] = Targets._fields,
+) -> Targets:  # fmt: skip
     """Draw the named parts of all cells; the others stay zero."""
     # Refuses what is unknown.
     TargetConfig(boundary="paper" if callable(boundary) else boundary, center=center, beta=beta)
