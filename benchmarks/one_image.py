@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -135,7 +136,7 @@ def run_one(
         **facts,
         "total": round(total, 3),
         "base_mib": round(base / 2**20),
-        "ram_mib": round(_peak_memory() / 2**20),
+        "ram_mib": round(peak_memory() / 2**20),
         "gpu_mib": _gpu_memory(target),
         "threads": _threads(),
     }
@@ -217,15 +218,22 @@ def _answer_with(stand_in: Any, unclocked: Callable[..., Any], clock: Clock) -> 
     SlideNetwork.maps = maps
 
 
-def _peak_memory() -> int:
-    """Return the peak of this process alone; getrusage would count what its parent held at the start."""
-    from maunet_lite.inference import peak_memory
+def peak_memory() -> int:
+    """Return the most memory that this process has held at once so far, in bytes (resident set size).
 
+    On Windows this is psutil's peak working set.
+    """
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
     status = Path("/proc/self/status")
-    if not status.exists():
-        return peak_memory()
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
+    if status.exists():  # Linux: getrusage would count the process that started this one, too
+        return int(re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)  # macOS counts bytes, Linux KiB
 
 
 def _gpu_memory(device: Any) -> int | None:

@@ -20,7 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "cells.size": ["Size"],
         "devices": ["checked_half", "resolve_device"],
         "ensembles": ["Heads", "Model", "as_models", "intensity_of"],
-        "memory": ["current_memory", "left_for_maps", "peak_memory", "zeros"],
+        "memory": ["current_memory", "left_for_maps", "zeros"],
         "predict": [
             "Grid", "MULTI_SCALE_LIMIT", "PUBLISHED_SCALES", "add_window", "checked_scales", "plan_windows",
             "predict", "to_planes",

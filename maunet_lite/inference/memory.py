@@ -1,10 +1,7 @@
 """Memory: what a process holds, and what a GPU's budget leaves."""
 
 import math
-import re
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,35 +10,12 @@ from maunet_lite.data import show_bytes
 from maunet_lite.network import MAUNet
 
 
-def peak_memory() -> int:
-    """Return the most memory that this process has held at once so far, in bytes (resident set size).
-
-    On Windows this is psutil's peak working set.
-
-    Examples
-    --------
-    >>> peak_memory() > 2**20
-    True
-    """
-    if sys.platform == "win32":
-        import psutil
-
-        return int(psutil.Process().memory_info().peak_wset)
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux: getrusage would count the process that started this one, too
-        return int(re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)[1]) * 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)  # macOS counts bytes, Linux KiB
-
-
 def current_memory() -> int:
     """Return the memory that this process holds now, in bytes (resident set size).
 
     Examples
     --------
-    >>> 2**20 < current_memory() <= 2 * peak_memory()
+    >>> current_memory() > 2**20
     True
     """
     import psutil

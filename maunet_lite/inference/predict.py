@@ -28,19 +28,11 @@ MULTI_SCALE_LIMIT = 25_000_000  # pixels; above, the authors use a single scale
 
 
 def predict(
-    model_or_models: Model | Sequence[Model],
-    image: np.ndarray | Tensor,
-    scales: Sequence[float] = (1.0,),
-    window: int | None = None,
-    overlap: float | None = None,
-    device: str | torch.device = "auto",
-    *,
-    batch_size: int | None = None,
-    memory: float | None = None,
-    half: bool | None = None,
-    single_scale_above: int = MULTI_SCALE_LIMIT,
-    progress: bool = False,
-) -> Maps:
+    model_or_models: Model | Sequence[Model], image: np.ndarray | Tensor,
+    scales: Sequence[float] = (1.0,), window: int | None = None, overlap: float | None = None,
+    device: str | torch.device = "auto", *, batch_size: int | None = None, memory: float | None = None,
+    half: bool | None = None, single_scale_above: int = MULTI_SCALE_LIMIT, progress: bool = False,
+) -> Maps:  # fmt: skip
     """Return class probabilities and the distance field of an image of any size.
 
     The image is normalised, seen in overlapping windows at each of the `scales` by each of the models, and
@@ -111,8 +103,7 @@ def predict(
     heads = Heads.of(models)
     grids = plan_windows(models, (height, width), scales, window, overlap)
     jobs = [(grid.model, list(product(grid.rows, grid.columns))) for grid in grids]
-    room = left_for_maps(memory, models, device)
-    total, room = zeros((heads.n_maps, height, width), device, room)
+    total, room = zeros((heads.n_maps, height, width), device, left_for_maps(memory, models, device))
     n_windows = sum(len(places) for _, places in jobs)
     with tqdm(total=n_windows, unit="window", disable=not progress) as bar, torch.inference_mode():
         for model, places in jobs:
@@ -133,12 +124,9 @@ class Grid(NamedTuple):
 
 
 def plan_windows(
-    models: Sequence[MAUNet],
-    shape: tuple[int, int],
-    scales: Sequence[float],
-    window: int | None = None,
+    models: Sequence[MAUNet], shape: tuple[int, int], scales: Sequence[float], window: int | None = None,
     overlap: float | None = None,
-) -> list[Grid]:
+) -> list[Grid]:  # fmt: skip
     """Return one grid of windows for each model and scale; arguments as in `predict`.
 
     Examples

@@ -65,12 +65,9 @@ def prepare(model: MAUNet, device: torch.device, half: bool = False) -> Prepared
 
 
 def run_windows(
-    network: Prepared,
-    planes: Tensor,
-    places: Sequence[Place],
-    batch_size: int | None = None,
+    network: Prepared, planes: Tensor, places: Sequence[Place], batch_size: int | None = None,
     memory: float | None = None,
-) -> Iterator[tuple[Sequence[Place], Output]]:
+) -> Iterator[tuple[Sequence[Place], Output]]:  # fmt: skip
     """Cut `places` out of an image, run the network, and yield batches of places with their outputs.
 
     Parameters

@@ -7,6 +7,7 @@ the image.
 """
 
 import math
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -187,7 +188,4 @@ def resample(x: Tensor, how: Taps, dim: int) -> Tensor:
     shape = (-1, 1) if dim == -2 else (-1,)
     weight = torch.from_numpy(how.weight).to(x.device)
     parts = (x.index_select(dim, i).mul_(w.view(shape)) for i, w in zip(index, weight, strict=True))
-    total = next(parts)
-    for part in parts:
-        total += part
-    return total
+    return reduce(Tensor.add_, parts)

@@ -17,15 +17,7 @@ import torch
 from skimage.segmentation import relabel_sequential
 from torch.utils.data import Dataset, get_worker_info
 
-from maunet_lite.data import (
-    CellDataset,
-    DatasetError,
-    atomic_path,
-    data_home,
-    read_image,
-    read_labels,
-    validate_labels,
-)
+from maunet_lite.data import CellDataset, DatasetError, atomic_path, data_home, read_image, read_labels
 from maunet_lite.preprocessing.augmentation.config import AugmentationConfig
 from maunet_lite.preprocessing.augmentation.steps import STEPS, build_augmentation
 from maunet_lite.preprocessing.augmentation.windows import median_diameter
@@ -63,11 +55,10 @@ class PreparedImage:
         self, image: Path, label: Path | None, config: TargetConfig, folder: Path, labels: bool = False,
         **reading: Any,
     ) -> None:  # fmt: skip
-        self.image, self.label, self.config, self.labels = image, label, config, labels
-        self.reading = reading
+        self.image, self.label, self.config, self.labels, self.reading = image, label, config, labels, reading
         files = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in (image, label) if p]
-        key = [code_version(), config.to_dict(), files, *(["labels"] if labels else []), reading]
-        key = json.dumps(key, default=str)
+        parts = [code_version(), config.to_dict(), files, labels, reading]
+        key = json.dumps(parts, default=str)
         self.path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
 
     def open(self) -> dict[str, Any]:
@@ -94,9 +85,8 @@ class PreparedImage:
     def _load(self) -> tuple[np.ndarray, float]:
         planes = np.load(self.path, mmap_mode="r")
         diameter = np.fromfile(self.path, "<f8", 1, offset=planes.offset + planes.nbytes).item()
-        return np.asarray(
-            planes
-        ), diameter  # the same memory; slices of it are cheaper than those of a memmap
+        # The same memory; slices of it are cheaper than those of a memmap.
+        return np.asarray(planes), diameter
 
     def _prepare(self) -> None:
         image = normalize(read_image(self.image, **self.reading), self.config.intensity)
@@ -129,9 +119,7 @@ class PreparedImage:
         return *make_targets(labels, boundary=c.boundary, center=c.center, beta=c.beta), np.nan
 
 
-def _write(
-    path: Path, image: np.ndarray, first: np.ndarray, second: np.ndarray, diameter: float = np.nan
-) -> None:
+def _write(path: Path, image: np.ndarray, first: np.ndarray, second: np.ndarray, diameter: float) -> None:
     """Write image (H, W, C) and two more planes as one .npy file, (C + 2, H, W) uint16, then the diameter."""
     height, width, channels = image.shape
     planes = np.lib.format.open_memmap(path, "w+", "<u2", (channels + 2, height, width))
@@ -150,7 +138,7 @@ def _write(
 @cache
 def code_version() -> str:
     """Return a hash of the modules that prepare images: what they made before they changed is not used."""
-    modules = map(inspect.getmodule, (validate_labels, normalize, make_targets, code_version))
+    modules = map(inspect.getmodule, (read_labels, normalize, make_targets, code_version))
     return hashlib.sha256("".join(map(inspect.getsource, modules)).encode()).hexdigest()[:16]
 
 
@@ -185,15 +173,9 @@ class PatchDataset(Dataset):
     """
 
     def __init__(
-        self,
-        dataset: CellDataset,
-        n_draws: int,
-        augmentation: AugmentationConfig | None = None,
-        targets: TargetConfig | None = None,
-        seed: int = 0,
-        balance: float = 0.5,
-        cache: Path | None = None,
-    ) -> None:
+        self, dataset: CellDataset, n_draws: int, augmentation: AugmentationConfig | None = None,
+        targets: TargetConfig | None = None, seed: int = 0, balance: float = 0.5, cache: Path | None = None,
+    ) -> None:  # fmt: skip
         if not len(dataset):
             raise DatasetError(f"dataset {dataset.name!r} holds no images to draw patches from")
         self.n_draws, self.seed = n_draws, seed

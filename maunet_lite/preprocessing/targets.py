@@ -12,6 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 import cv2
 import numpy as np
 from scipy import ndimage
+from skimage.segmentation import relabel_sequential
 
 from maunet_lite.data import validate_labels
 from maunet_lite.preprocessing.options import POSITIVE, Options
@@ -173,19 +174,12 @@ def distance_field(labels: np.ndarray, center: str = "paper", beta: float = 1.0)
 
 
 def _draw(
-    labels: np.ndarray,
-    boundary: str | Callable[[int], float] = "paper",
-    center: str = "paper",
-    beta: float = 1.0,
-    parts: Sequence[str] = Targets._fields,
-) -> Targets:
+    labels: np.ndarray, boundary: str | Callable[[int], float] = "paper", center: str = "paper",
+    beta: float = 1.0, parts: Sequence[str] = Targets._fields,
+) -> Targets:  # fmt: skip
     """Draw the named parts of all cells; the others stay zero."""
-    rule = "paper" if callable(boundary) else boundary
-    for name, value in (("boundary thickness", rule), ("center", center)):
-        if value not in ("paper", "authors"):
-            raise ValueError(f'{name} is {value!r}; use "paper" or "authors"')
-    if not (math.isfinite(beta) and beta > 0):
-        raise ValueError(f"beta is {beta!r}; use a positive number (the paper takes 1)")
+    # Refuses what is unknown.
+    TargetConfig(boundary="paper" if callable(boundary) else boundary, center=center, beta=beta)
     labels = validate_labels(labels)
     targets = Targets(np.zeros(labels.shape, dtype=np.uint8), np.zeros(labels.shape, dtype=np.float32))
     for cell in _cells(labels):
@@ -206,7 +200,8 @@ class _Cell(NamedTuple):
 
 
 def _cells(labels: np.ndarray) -> Iterator[_Cell]:
-    labels = _compact(labels)
+    if labels.max() > labels.size // 16 + 2**12:  # `find_objects` makes a list as long as the largest id
+        labels = relabel_sequential(labels)[0]
     boxes = [(box, i) for i, box in enumerate(ndimage.find_objects(labels), start=1) if box is not None]
     for box, i in sorted(boxes, key=lambda item: item[0][0].start):  # from top to bottom: kind to the cache
         sides = [side.stop - side.start for side in box]
@@ -215,19 +210,6 @@ def _cells(labels: np.ndarray) -> Iterator[_Cell]:
         crop = labels[window]
         mask = crop == i
         yield _Cell(window, crop, mask, np.count_nonzero(mask))
-
-
-def _compact(labels: np.ndarray) -> np.ndarray:
-    """Renumber labels 1, 2, 3 … in the order of their ids, unless these are small anyway."""
-    largest = int(labels.max())
-    if largest <= labels.size // 16 + 2**12:
-        return labels
-    if largest > 4 * labels.size:  # too large for a look-up table, too
-        return np.searchsorted(np.union1d([0], labels), labels).astype(np.int32)
-    present = np.zeros(largest + 1, dtype=np.int32)
-    present[labels] = 1
-    present[0] = 0
-    return np.cumsum(present, dtype=np.int32)[labels]
 
 
 def _spill_radius(size: int) -> int:

@@ -16,12 +16,7 @@ from torch.utils.data import Dataset
 from maunet_lite.data import CellDataset, load_dataset
 from maunet_lite.network import MAUNet, Output, build_encoder
 from maunet_lite.preprocessing import PatchDataset
-from maunet_lite.training.losses import (
-    classification_consistency,
-    consistency_loss,
-    pseudo_labels,
-    supervised_loss,
-)
+from maunet_lite.training import losses
 from maunet_lite.training.methods import Supervised
 from maunet_lite.training.recipes import TrainConfig
 
@@ -107,13 +102,13 @@ class Consistency(Supervised):
         # One pass over the joined batch: batch statistics then see labelled and unlabelled images alike.
         one, two = module(torch.cat([batch["image"], batch["unlabelled_image"]]))
         first, second = (
-            supervised_loss(_part(o, slice(labelled)), batch["classes"], batch["distance"], n)
+            losses.supervised_loss(_part(o, slice(labelled)), batch["classes"], batch["distance"], n)
             for o in (one, two)
         )
         if c.method == "cr*":
-            consistency = classification_consistency(one.logits, two.logits, n)
+            consistency = losses.classification_consistency(one.logits, two.logits, n)
         else:
-            consistency = consistency_loss(*(_part(o, slice(labelled, None)) for o in (one, two)), n)
+            consistency = losses.consistency_loss(*(_part(o, slice(labelled, None)) for o in (one, two)), n)
         total = first["loss"] + second["loss"] + c.consistency_weight * consistency
         parts = {name: (first[name] + second[name]) / 2 for name in first}
         agreement = self._agreement(one, two, batch, labelled)
@@ -123,7 +118,7 @@ class Consistency(Supervised):
     def _agreement(self, one: Output, two: Output, batch: dict, labelled: int) -> dict[str, Tensor]:
         """How often the networks agree, and how often network 1 names the hidden truth, by modality."""
         n = self.config.n_classes
-        first, second = pseudo_labels(one.logits[labelled:], n), pseudo_labels(two.logits[labelled:], n)
+        first, second = (losses.pseudo_labels(o.logits[labelled:], n) for o in (one, two))
         parts = {"agreement": (first == second).float().mean()}
         hidden = batch["hidden_classes"].clamp(max=n - 1)
         modalities = self.modalities[batch["unlabelled_index"].cpu().numpy()]

@@ -25,12 +25,9 @@ class Supervised:
     """
 
     def __init__(self, config: TrainConfig, train: CellDataset) -> None:
-        self.config, self.labelled = config, train.labelled()
-        self.draws_per_step = config.batch_size  # items of `patches`
-        self.rest = train.select((~train.table["labelled"]).to_numpy())  # images without labels
-        if config.labelled_fraction < 1:
-            rng = np.random.default_rng(config.seed)
-            self.labelled, self.rest = self.labelled.fraction(config.labelled_fraction, rng)
+        self.config, self.draws_per_step = config, config.batch_size  # items of `patches`
+        rng = np.random.default_rng(config.seed)
+        self.labelled, self.rest = train.labelled().fraction(config.labelled_fraction, rng)
         if not len(self.labelled):
             raise ValueError(
                 f"dataset {train.name!r} has no labelled training image; see `maunet-lite data check`"

@@ -147,18 +147,10 @@ class TrainConfig(Options):
 
 
 _PAPER = TrainConfig(  # with the patches and the λ of the defaults, which are the paper's
-    data="neurips22",
-    model="paper-r50",
-    imagenet=True,
-    epochs=1000,
-    batch_size=16,
-    learning_rate=6e-4,
-    schedule="step",
-    warmup=0,
-    balance=1.0,
+    data="neurips22", model="paper-r50", imagenet=True, targets=TargetConfig(intensity="authors"),
+    epochs=1000, batch_size=16, balance=1.0, learning_rate=6e-4, schedule="step", warmup=0,
     validate_every=1000,
-    targets=TargetConfig(intensity="authors"),
-)
+)  # fmt: skip
 
 _RANDOMIZED = AugmentationConfig(  # cells of 9 to 80 pixels, in any light
     patch=256, sizes=(9.0, 80.0), zoom=(0.12, 4.0), around_cell=0.6, padding="either", p_resize=0.6,

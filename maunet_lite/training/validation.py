@@ -37,9 +37,7 @@ def scored_split(data: CellDataset) -> str:
 def validation_images(data: CellDataset, limit: int) -> CellDataset:
     """Return the labelled images of the split that is scored, at most `limit`, evenly chosen."""
     val = data.split(scored_split(data)).labelled()
-    if len(val) > limit:
-        val = val.select(np.unique(np.linspace(0, len(val) - 1, limit).astype(int)))
-    return val
+    return val.select(np.unique(np.linspace(0, len(val) - 1, min(limit, len(val))).astype(int)))
 
 
 def check_images(data: CellDataset, labelled: CellDataset, config: TrainConfig) -> None:
@@ -97,14 +95,10 @@ def chosen_in_words(data: CellDataset) -> str:
 
 def validate(network: MAUNet, data: CellDataset, config: TrainConfig, folder: Path) -> dict[str, float]:
     """Score `network` on the split that `scored_split` names, and draw ``samples.png`` in `folder`."""
-    val, training = validation_images(data, config.validation_images), network.training
-    network.eval()
-    try:
-        device = next(network.parameters()).device.type
-        table = evaluate(network, val, split="all", progress=False, device=device)
-        draw_samples(network, val, folder / "samples.png", device)
-    finally:
-        network.train(training)
+    val = validation_images(data, config.validation_images)
+    device = next(network.parameters()).device.type
+    table = evaluate(network, val, split="all", progress=False, device=device)
+    draw_samples(network, val, folder / "samples.png", device)
     return summary(table)
 
 

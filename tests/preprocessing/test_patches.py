@@ -296,9 +296,9 @@ def test_a_slide_is_written_in_strips(tmp_path: Path, monkeypatch: pytest.Monkey
     """Many strips give the same file as one."""
     targets = make_targets(cells((50, 2**10)))
     image = np.random.default_rng(0).uniform(LOW, HIGH, (*targets.classes.shape, 1)).astype(np.float32)
-    patches._write(tmp_path / "one.npy", image, *targets)
+    patches._write(tmp_path / "one.npy", image, *targets, np.nan)
     monkeypatch.setattr(patches, "_STRIP", 2**14)
-    patches._write(tmp_path / "many.npy", image, *targets)
+    patches._write(tmp_path / "many.npy", image, *targets, np.nan)
     assert (tmp_path / "one.npy").read_bytes() == (tmp_path / "many.npy").read_bytes()
 
 

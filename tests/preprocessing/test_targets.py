@@ -383,12 +383,12 @@ def test_masks_are_refused(call):
 
 def test_unknown_choices_are_refused():
     labels = np.zeros((2, 3), dtype=int)
-    with pytest.raises(ValueError, match="thickness is 'thick'"):
+    with pytest.raises(ValueError, match="boundary='thick' must be one of paper, authors"):
         class_map(labels, "thick")
-    with pytest.raises(ValueError, match="center is 'middle'"):
+    with pytest.raises(ValueError, match="center='middle' must be one of paper, authors"):
         distance_field(labels, "middle")
     for beta in (0, -1, math.nan, math.inf):
-        with pytest.raises(ValueError, match="beta is"):
+        with pytest.raises(ValueError, match="beta=.* must be a number above 0"):
             make_targets(labels, beta=beta)
 
 

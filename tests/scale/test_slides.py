@@ -288,7 +288,7 @@ def test_memory_stays_within_the_budget(image: np.ndarray, tmp_path: Path) -> No
     slide[3100:3580, 3100:3520] = image
     tifffile.imwrite(tmp_path / "slide.tif", slide, tile=(512, 512), compression="zlib")
     script = f"""
-        from maunet_lite.inference import peak_memory
+        from benchmarks.one_image import peak_memory
         from maunet_lite.scale import segment_slide
 
         result = segment_slide({str(tmp_path / "slide.tif")!r}, {str(tmp_path / "cells.tif")!r},

@@ -63,12 +63,9 @@ def median_diameter(labels: np.ndarray) -> float:
 
 
 def random_window(
-    shape: tuple[int, int],
-    config: AugmentationConfig,
-    rng: Rng,
-    centre: tuple[int, int] | None = None,
+    shape: tuple[int, int], config: AugmentationConfig, rng: Rng, centre: tuple[int, int] | None = None,
     diameter: float = math.nan,
-) -> tuple[slice, slice, float]:
+) -> tuple[slice, slice, float]:  # fmt: skip
     """Choose a window of an image of `shape` and the zoom that turns it into a patch.
 
     To resize an image and to crop it is the same as to crop a window and to resize that, without the work on
@@ -123,14 +120,9 @@ def random_cell_pixel(classes: np.ndarray, rng: Rng) -> tuple[int, int] | None:
 
 
 def resize_window(
-    planes: np.ndarray,
-    zoom: float,
-    patch: int,
-    offset: tuple[float, float] = (0.0, 0.0),
-    *,
-    smoothly: bool = True,
-    fill: float | None = None,
-) -> np.ndarray:
+    planes: np.ndarray, zoom: float, patch: int, offset: tuple[float, float] = (0.0, 0.0), *,
+    smoothly: bool = True, fill: float | None = None,
+) -> np.ndarray:  # fmt: skip
     """Resize a window by `zoom` and pad it to `patch` × `patch`.
 
     Parameters

@@ -96,8 +96,8 @@ def test_both_fields_merge_neighbours_that_are_about_five_times_as_long_as_wide(
 
 def test_wrong_values_are_refused():
     for wrong, message in (
-        ({"center": "middle"}, "center is 'middle'"),
-        ({"beta": 0}, "beta is 0"),
+        ({"center": "middle"}, "center='middle' must be one of"),
+        ({"beta": 0}, "beta=0 must be a number above 0"),
         ({"divisor": 0}, "divisor is 0; use a positive number"),
     ):
         with pytest.raises(ValueError, match=message):
