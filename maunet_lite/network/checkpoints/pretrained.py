@@ -137,16 +137,12 @@ class Pretrained(nn.Module):
             If the folder holds a ``config.json`` that is not a network's, or as in `save_model`.
         """
         folder = Path(folder)
-        record = self.recorded(record)
-        files.write_checkpoint(folder / files.SHARED, self.state_dict(), self.config.to_dict(), record, half)
+        path = files.write_checkpoint(folder / files.SHARED, self, record, half)
         parameters = sum(p.numel() for p in self.parameters())
         with atomic_path(folder / "README.md") as temporary:
-            temporary.write_text(model_card(folder.name, parameters, record), encoding="utf-8")
+            card = model_card(folder.name, parameters, files.read_record(path)["record"])
+            temporary.write_text(card, encoding="utf-8")
         return folder
-
-    def recorded(self, record: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return a record of how the network was made, with its settings."""
-        return {**(record or {}), **({"settings": self.settings} if self.settings else {})}
 
 
 def filled(model: Network, weights: Mapping[str, Tensor]) -> Network:
