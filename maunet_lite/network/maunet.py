@@ -207,9 +207,7 @@ class MAUNet(Pretrained):
 
     def skip_features(self, x: Tensor) -> list[Tensor]:
         """Return the skip connections both decoders share, finest first."""
-        features = self.encoder(x)
-        if self.config.widths[0]:
-            features = [x, *features]
+        features = [*([x] if self.config.widths[0] else []), *self.encoder(x)]
         return [skip(feature) for skip, feature in zip(self.skips, features, strict=True)]
 
 
@@ -251,8 +249,7 @@ def build_model(preset: str, proxy: bool = True, imagenet: bool = False, **overr
     config = preset_config(preset, proxy=proxy, **overrides)
     encoder = build_encoder(config.encoder, imagenet=imagenet)
     if config.encoder != PRESETS[preset].encoder and "widths" not in overrides:
-        full_resolution = PRESETS[preset].widths[0] > 0
-        config = replace(config, widths=default_widths(encoder.strides, full_resolution))
+        config = replace(config, widths=default_widths(encoder.strides, PRESETS[preset].widths[0] > 0))
     return MAUNet(config, encoder)
 
 

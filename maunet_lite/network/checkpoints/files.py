@@ -54,7 +54,7 @@ def write_checkpoint(path: Path, network: Any, record: Mapping[str, Any] | None,
     content = {"config": config, "record": record}
     if path.name == SHARED:  # hubs look for an architecture on the first level
         content = {**config, "record": record}
-        if twin.exists() and not _architecture(_read_json(twin)):
+        if twin.exists() and not _architecture(_parsed(twin, twin.read_bytes())):
             raise CheckpointError(f"{twin} belongs to something else, such as a run: choose another folder")
     with atomic_path(twin) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -106,7 +106,7 @@ def read_record(name_or_path: str | Path) -> dict[str, Any]:
     contents = []
     for twin in filter(Path.is_file, twins):
         try:
-            contents.append(_read_json(twin))
+            contents.append(_parsed(twin, twin.read_bytes()))
         except CheckpointError as error:  # the weights are none the worse for it
             logger.warning("%s; how these weights were made is not known", error)
     content = next(filter(_architecture, contents), {})  # a run's config.json is no record
@@ -124,10 +124,6 @@ def _architecture(content: Mapping[str, Any]) -> dict[str, Any]:
     config = content.get("config", content)
     known = isinstance(config, dict) and "encoder" in config
     return {key: value for key, value in config.items() if key != "record"} if known else {}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return _parsed(path, path.read_bytes())
 
 
 def _parsed(path: Path, text: str | bytes) -> dict[str, Any]:

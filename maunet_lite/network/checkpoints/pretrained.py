@@ -31,10 +31,7 @@ class Pretrained(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls: type[Network],
-        folder_or_repo: str | Path,
-        device: str | torch.device = "cpu",
-        **download: Any,
+        cls: type[Network], folder_or_repo: str | Path, device: str | torch.device = "cpu", **download: Any
     ) -> Network:
         """Load a network from a folder, or from a repository of the Hugging Face hub.
 
