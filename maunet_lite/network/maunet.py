@@ -173,9 +173,8 @@ class MAUNet(Pretrained):
                 f"encoder {config.encoder!r} has strides {strides[1:]}; each must be a multiple of the last"
             )
         ratios = [deep // fine for fine, deep in pairwise(strides)]
-        self.skips = nn.ModuleList(
-            ResidualBlock(c, w, config.norm) for c, w in zip(channels, widths, strict=True)
-        )
+        pairs = zip(channels, widths, strict=True)
+        self.skips = nn.ModuleList(ResidualBlock(before, after, config.norm) for before, after in pairs)
         self.class_decoder = Decoder(widths, ratios, config.norm)
         self.class_head = SubpixelHead(widths[0], self.n_classes + config.proxy, strides[0])
         self.distance_decoder = Decoder(widths, ratios, config.norm) if config.distance else None

@@ -163,7 +163,5 @@ def mismatch(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
         "not known": [key for key in state if key not in wanted],
         "of another shape": [f"{key} {a}, expected {b}" for key, (a, b) in shapes.items() if a != b],
     }
-    shown = {
-        what: ", ".join([*keys[:3], f"… ({len(keys)} in all)"][: len(keys)]) for what, keys in found.items()
-    }
-    return "; ".join(f"{what}: {keys}" for what, keys in shown.items() if keys)
+    shown = {what: [*keys[:3], f"… ({len(keys)} in all)"][: len(keys)] for what, keys in found.items()}
+    return "; ".join(f"{what}: {', '.join(keys)}" for what, keys in shown.items() if keys)
