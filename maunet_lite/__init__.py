@@ -12,47 +12,14 @@ The names below are loaded on first use, so that importing the package takes mil
 """
 
 import types
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lazy_loader
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=[
-        "cli", "course", "data", "evaluation", "export", "features", "figures", "inference", "network",
-        "postprocessing", "preprocessing", "scale", "training",
-    ],
-    submod_attrs={
-        "data": ["load_dataset", "read_image", "read_labels", "simulate", "write_labels"],
-        "evaluation": ["evaluate", "match_cells"],
-        "inference": ["predict", "segment"],
-        "network": ["MAUNet", "build_model", "import_authors", "load_model"],
-        "preprocessing": ["make_targets", "normalize"],
-        "training": ["seed_everything", "train"],
-    },
-)  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)  # what `__init__.pyi` imports
 __all__ += ["__version__"]
-
-if TYPE_CHECKING:  # what is loaded on first use is hidden from editors and type checkers
-    from maunet_lite.data.dataset.folder import load_dataset as load_dataset
-    from maunet_lite.data.reading.images import read_image as read_image
-    from maunet_lite.data.reading.images import read_labels as read_labels
-    from maunet_lite.data.simulation.pictures import simulate as simulate
-    from maunet_lite.data.writing import write_labels as write_labels
-    from maunet_lite.evaluation.evaluate import evaluate as evaluate
-    from maunet_lite.evaluation.metrics import match_cells as match_cells
-    from maunet_lite.inference.cells.segment import segment as segment
-    from maunet_lite.inference.predict import predict as predict
-    from maunet_lite.network.authors import import_authors as import_authors
-    from maunet_lite.network.checkpoints.models import load_model as load_model
-    from maunet_lite.network.maunet import MAUNet as MAUNet
-    from maunet_lite.network.maunet import build_model as build_model
-    from maunet_lite.preprocessing.intensity import normalize as normalize
-    from maunet_lite.preprocessing.targets import make_targets as make_targets
-    from maunet_lite.training.loop import train as train
-    from maunet_lite.training.recipes import seed_everything as seed_everything
 
 
 class Room(types.ModuleType):

@@ -13,6 +13,7 @@ from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
+from maunet_lite.postprocessing import label_components, number_in_reading_order
 from maunet_lite.preprocessing import normalize
 
 
@@ -60,7 +61,9 @@ def otsu_watershed(image: np.ndarray, blur: float = 1.0, min_size: int = 20) -> 
     mask = grey > threshold_otsu(grey)
     if np.count_nonzero(mask) > mask.size / 2:
         mask = ~mask
-    pieces = _cleaned(mask, min_size)
+    outside = cv2.connectedComponents((~np.pad(mask, 1)).astype(np.uint8), connectivity=4)[1]
+    filled = (outside != outside[0, 0])[1:-1, 1:-1]
+    pieces = number_in_reading_order(label_components(filled)[0], min_size, mean_area=1)  # without specks
     depth = cv2.distanceTransform((pieces > 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     depth = cv2.GaussianBlur(depth, (0, 0), 1.0)
     deepest = ndimage.maximum(depth, pieces, np.arange(1, pieces.max() + 1))  # of each piece
@@ -69,13 +72,3 @@ def otsu_watershed(image: np.ndarray, blur: float = 1.0, min_size: int = 20) -> 
     markers = np.zeros(pieces.shape, dtype=np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     return OtsuCells(watershed(-depth, markers, mask=pieces > 0).astype(np.int32), pieces)
-
-
-def _cleaned(mask: np.ndarray, min_size: int) -> np.ndarray:
-    """Fill holes, remove specks, number the pieces 1 … N."""
-    outside = cv2.connectedComponents((~np.pad(mask, 1)).astype(np.uint8), connectivity=4)[1]
-    filled = (outside != outside[0, 0])[1:-1, 1:-1].astype(np.uint8)
-    _, pieces, statistics, _ = cv2.connectedComponentsWithStats(filled, connectivity=8)
-    keep = statistics[:, cv2.CC_STAT_AREA] >= min_size
-    keep[0] = False
-    return np.where(keep, np.cumsum(keep), 0)[pieces].astype(np.int32)

@@ -173,6 +173,18 @@ def evaluate_folder(
     return _table(dataset, split, method, rules, progress)
 
 
+def labelled_images(dataset: Data, split: str) -> CellDataset:
+    """Return the images of a split that have a label map; if there are none, a ValueError says so."""
+    whole = dataset if isinstance(dataset, CellDataset) else load_dataset(dataset)
+    data = whole.split(split).labelled()
+    if not len(data):
+        raise ValueError(
+            f"no image of split {split!r} of {data.name!r} has a label map, expected files such as "
+            f"{data.folder / 'labels'}/NAME_label.tiff: without a truth there is nothing to score"
+        )
+    return data
+
+
 def tolerance_seconds(height: int, width: int) -> float:
     """Seconds that the challenge grants an image: 10 up to one megapixel, then 10 per megapixel.
 
@@ -186,14 +198,7 @@ def tolerance_seconds(height: int, width: int) -> float:
 
 def _table(dataset: Data, split: str, method: Method, rules: Rules, progress: bool) -> pd.DataFrame:
     """Run a method on every image and score it; what fails is a row of missed cells, with the reason."""
-    whole = dataset if isinstance(dataset, CellDataset) else load_dataset(dataset)
-    data = whole.split(split).labelled()
-    if not len(data):
-        raise ValueError(
-            f"no image of split {split!r} of {data.name!r} has a label map, expected files such as "
-            f"{data.folder / 'labels'}/NAME_label.tiff: without a truth there is nothing to score"
-        )
-    rows = []
+    data, rows = labelled_images(dataset, split), []
     for index in tqdm(range(len(data)), desc=f"scoring {data.name}", unit="image", disable=not progress):
         truth = data.labels(index)
         if doubt := doubt_of_labels(truth):

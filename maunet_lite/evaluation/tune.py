@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from maunet_lite import inference
-from maunet_lite.data import CellDataset, load_dataset
+from maunet_lite.evaluation.evaluate import Data, labelled_images
 from maunet_lite.evaluation.metrics import match_cells
 from maunet_lite.postprocessing import PostprocessConfig, segment
 
@@ -28,9 +28,7 @@ class Tuned(NamedTuple):
     after: float
 
 
-def tune(
-    model: inference.Model, dataset: CellDataset | str, split: str = "val", device: str = "auto"
-) -> Tuned:
+def tune(model: inference.Model, dataset: Data, split: str = "val", device: str = "auto") -> Tuned:
     """Look up settings on the labelled images of a split: one number after another, best first.
 
     The network is asked once per image. Scores after tuning are those of the images that were tuned on: on
@@ -52,10 +50,7 @@ def tune(
     ValueError
         If the split has no labelled image.
     """
-    data = dataset if isinstance(dataset, CellDataset) else load_dataset(dataset)
-    data, models = data.split(split).labelled(), inference.as_models(model)
-    if not len(data):
-        raise ValueError(f"no image of split {split!r} of {data.name!r} has a label map to tune on")
+    data, models = labelled_images(dataset, split), inference.as_models(model)
     cases = [(s.labels, inference.predict_sized(models, s.image, device=device).maps) for s in data]
 
     def score(config: PostprocessConfig) -> float:

@@ -100,12 +100,9 @@ def _ellipses(numbered: np.ndarray, table: pd.DataFrame) -> dict[str, np.ndarray
     """Axes, eccentricity and orientation: as from regionprops, eight times as fast for all cells at once."""
     rows, columns = np.nonzero(numbered)
     cell = numbered[rows, columns] - 1
-    dy = rows - table["centroid_row"].to_numpy()[cell]
-    dx = columns - table["centroid_column"].to_numpy()[cell]
-    yy, xx, xy = (
-        np.bincount(cell, weights=product, minlength=len(table)) / table["area"].to_numpy()
-        for product in (dy * dy, dx * dx, dy * dx)
-    )
+    area, row, column = table[["area", "centroid_row", "centroid_column"]].to_numpy().T
+    dy, dx = rows - row[cell], columns - column[cell]
+    yy, xx, xy = (np.bincount(cell, product) / area for product in (dy * dy, dx * dx, dy * dx))
     spread = np.hypot(xx - yy, 2 * xy)
     major, minor = (xx + yy + spread) / 2, np.maximum((xx + yy - spread) / 2, 0)
     return {

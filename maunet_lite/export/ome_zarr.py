@@ -111,15 +111,14 @@ def describe_levels(group: Any, name: str, pixel_size: float | None = None) -> N
     """Say, once all levels are there, which they are and how large their pixels."""
     space = {"type": "space"} if pixel_size is None else {"type": "space", "unit": "micrometer"}
     axes = [{"name": "c", "type": "channel"}, {"name": "y", **space}, {"name": "x", **space}]
-    n_axes, datasets = group["0"].ndim, []
+    n, datasets = group["0"].ndim, []
     for level in range(len(list(group.array_keys()))):
         size, shift = (pixel_size or 1.0) * 2**level, (pixel_size or 1.0) * (2**level - 1) / 2
-        steps = [{"type": "scale", "scale": [1.0, size, size][-n_axes:]}]
+        steps = [{"type": "scale", "scale": [1.0, size, size][-n:]}]
         if level:  # the centre of its first pixel lies between those of the pixels that it is made of
-            steps.append({"type": "translation", "translation": [0.0, shift, shift][-n_axes:]})
+            steps.append({"type": "translation", "translation": [0.0, shift, shift][-n:]})
         datasets.append({"path": str(level), "coordinateTransformations": steps})
-    described = {"version": "0.4", "name": name, "axes": axes[-n_axes:], "datasets": datasets}
-    group.attrs["multiscales"] = [described]
+    group.attrs["multiscales"] = [{"version": "0.4", "name": name, "axes": axes[-n:], "datasets": datasets}]
 
 
 def _halve_by_mean(level: np.ndarray) -> np.ndarray:

@@ -155,15 +155,11 @@ def fill(polygons: Mapping[int, list[Polygon]], shape: tuple[int, int]) -> np.nd
             for ring, sign in ((part.shell, 1), *((hole, -1) for hole in part.holes)):
                 x, y = np.asarray(ring).T
                 if min(x.min(), y.min()) < 0 or x.max() > shape[1] or y.max() > shape[0]:
-                    raise LabelError(
-                        f"a polygon of cell {name} leaves the map of {shape[0]} × {shape[1]} pixels"
-                    )
+                    raise LabelError(f"cell {name} leaves the map of {shape[0]} × {shape[1]} pixels")
                 inside = draw.polygon(y - 0.5, x - 0.5, shape)  # there a pixel's centre is a whole number
                 filled[inside] += sign * name
                 covers[inside] += sign
     if np.any(wrong := (covers < 0) | (covers > 1)):
         row, column = np.argwhere(wrong)[0]
-        raise LabelError(
-            f"polygons overlap at row {row}, column {column}: a pixel belongs to one cell at most"
-        )
+        raise LabelError(f"polygons overlap at row {row}, column {column}; expected one cell per pixel")
     return filled.astype(np.int32)

@@ -61,10 +61,9 @@ def layers(model: MAUNet) -> pd.DataFrame:
     >>> layers(build_model("lite")).iloc[[0, -1]].values.tolist()
     [['encoder.0', 24, 2], ['distance_decoder', 16, 2]]
     """
-    side = 4 * model.stride
-    parameter = next(model.parameters())
-    with _evaluating(model, parameter.device), _reading(model) as read:
-        model(torch.zeros(1, 3, side, side, device=parameter.device))
+    side, device = 4 * model.stride, next(model.parameters()).device
+    with _reading(model, device) as read:
+        model(torch.zeros(1, 3, side, side, device=device))
         rows = [(name, value.shape[1], side // value.shape[2]) for name, value in read.items()]
     return pd.DataFrame(rows, columns=["layer", "channels", "stride"])
 
@@ -124,12 +123,10 @@ def mean_features(
     """
     names = [layer] if isinstance(layer, str) else list(layer)
     known = list(layers(model)["layer"])
-    for name in names:
-        if name not in known:
-            raise ValueError(f"layer {name!r} is not known; this network has {', '.join(known)}")
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"layer {unknown[0]!r} is not known; this network has {', '.join(known)}")
     rows, vectors = [], {name: [] for name in names}
-    device = resolve_device(device)
-    with _evaluating(model, device), _reading(model) as read:
+    with _reading(model, resolve_device(device)) as read:
         for sample in tqdm(samples, desc="features", unit="image", disable=not progress):
             sums, pixels = _image_sums(model, sample, names, read, (window, overlap))
             mask = "predicted" if sample.labels is None else "truth"
@@ -191,20 +188,12 @@ def _plan(length: int, window: int, overlap: int, stride: int) -> Iterator[tuple
 
 
 @contextmanager
-def _evaluating(model: MAUNet, device: torch.device) -> Iterator[None]:
-    """Put the network into evaluation mode on a device, and back afterwards."""
+def _reading(model: MAUNet, device: torch.device) -> Iterator[dict[str, Tensor]]:
+    """Keep every layer's output of the latest pass in a dict, in evaluation mode on a device.
+
+    Mode, place and the forward hooks that read are as before at the end.
+    """
     training, home = model.training, next(model.parameters()).device
-    model.eval().to(device)
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(training).to(home)
-
-
-@contextmanager
-def _reading(model: MAUNet) -> Iterator[dict[str, Tensor]]:
-    """Keep every layer's output of the latest pass in a dict, by forward hooks that go away at the end."""
     read: dict[str, Tensor] = {}
 
     def keep(name: str, module: object, inputs: object, output: Tensor | list[Tensor]) -> None:
@@ -215,7 +204,10 @@ def _reading(model: MAUNet) -> Iterator[dict[str, Tensor]]:
     for name in ("class_decoder", "distance_decoder"):
         if decoder := getattr(model, name):
             watched |= {f"{name}.{k}": block for k, block in enumerate(decoder.blocks)} | {name: decoder}
-    with ExitStack() as hooks:
+    with ExitStack() as after:
+        after.callback(lambda: model.train(training).to(home))
         for name, part in watched.items():
-            hooks.enter_context(part.register_forward_hook(partial(keep, name)))
-        yield read
+            after.enter_context(part.register_forward_hook(partial(keep, name)))
+        model.eval().to(device)
+        with torch.inference_mode():
+            yield read

@@ -73,7 +73,11 @@ def scatter(
         legend="full" if legend else False,
     )  # fmt: skip
     if proxies and plane.proxies is not None:
-        _draw_proxies(ax, plane.proxies[:, [x - 1, y - 1]], plane.features.head.names)
+        places = plane.proxies[:, [x - 1, y - 1]]
+        for place, name in zip(places, plane.features.head.names, strict=False):  # the last may be the proxy
+            ax.scatter(*place, marker="*", s=190, color="#222222", edgecolor="white", linewidth=1, zorder=5)
+            style = {"fontsize": 8, "ha": "center", "color": "#222222", "zorder": 6}
+            ax.annotate(name, place, (0, 9), textcoords="offset points", **style)
     if boundary and plane.proxies is not None:
         limits, line = ax.axis(), decision_boundary(plane, method=boundary, components=components)
         ends = line.ends(np.abs(limits).sum())  # beyond the diagram
@@ -86,13 +90,6 @@ def scatter(
     if legend:
         ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
-
-
-def _draw_proxies(ax: Axes, places: np.ndarray, names: tuple[str, ...]) -> None:
-    for place, name in zip(places, names, strict=False):  # the last name may be the proxy's
-        ax.scatter(*place, marker="*", s=190, color="#222222", edgecolor="white", linewidth=1, zorder=5)
-        style = {"fontsize": 8, "ha": "center", "color": "#222222", "zorder": 6}
-        ax.annotate(name, place, (0, 9), textcoords="offset points", **style)
 
 
 def margin_strip(features: dict[str, Features], ax: Axes | None = None) -> Axes:

@@ -34,9 +34,8 @@ class Head:
 
     def difference(self, first: str, second: str) -> tuple[np.ndarray, float]:
         """Return ``(w, b)`` such that ``w @ feature + b`` is the logit of `second` minus that of `first`."""
-        for name in (first, second):
-            if name not in self.names:
-                raise ValueError(f"the head has no class {name!r}; it has {', '.join(self.names)}")
+        if unknown := [name for name in (first, second) if name not in self.names]:
+            raise ValueError(f"the head has no class {unknown[0]!r}; it has {', '.join(self.names)}")
         i, j = self.names.index(first), self.names.index(second)
         return self.weights[j] - self.weights[i], float(self.bias[j] - self.bias[i])
 

@@ -74,8 +74,7 @@ def import_authors(
         raise CheckpointError(
             f"the weights do not fit {preset}. {difference[0].upper()}{difference[1:]}. {cause}."
         )
-    broken = [key for key, value in published.items() if not value.isfinite().all()]
-    if broken:
+    if broken := [key for key, value in published.items() if not value.isfinite().all()]:
         raise CheckpointError(f"{broken[0]} and {len(broken) - 1} more weights are not a number or infinite")
     return filled(model, state).eval()
 

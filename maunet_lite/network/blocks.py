@@ -47,10 +47,8 @@ class ResidualBlock(nn.Module):
         self.norm2 = NORMS[norm](out_channels)
         self.shortcut: nn.Module | None = None
         if in_channels != out_channels or stride != 1:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
-                NORMS[norm](out_channels),
-            )
+            convolution = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
+            self.shortcut = nn.Sequential(convolution, NORMS[norm](out_channels))
         self.activation = nn.LeakyReLU(0.01, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -48,9 +48,8 @@ def describe(preset_or_model: str | MAUNet, shape: tuple[int, int] = (224, 224))
     def note(name: str, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         if not isinstance(layer, nn.MaxPool2d):  # the stem returns what comes before
             size = " × ".join(map(str, output.shape[1:]))
-            parameters = sum(p.numel() for p in layer.parameters())
-            place = _place(name, output, shape[0])
-            rows.append((*place, size, parameters, multiply_adds(layer, args[0], output)))
+            costs = sum(p.numel() for p in layer.parameters()), multiply_adds(layer, args[0], output)
+            rows.append((*_place(name, output, shape[0]), size, *costs))
 
     for name, layer in model.named_modules():
         if not list(layer.children()):

@@ -44,11 +44,8 @@ class LiteEncoder(nn.Module):
         super().__init__()
         self.channels = tuple(channels)
         self.strides = tuple(2 ** (i + 1) for i in range(len(channels)))
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, channels[0], 5, stride=2, padding=2, bias=False),
-            nn.BatchNorm2d(channels[0]),
-            nn.LeakyReLU(0.01, inplace=True),
-        )
+        first = nn.Conv2d(3, channels[0], 5, stride=2, padding=2, bias=False)
+        self.stem = nn.Sequential(first, nn.BatchNorm2d(channels[0]), nn.LeakyReLU(0.01, inplace=True))
         self.stages = nn.ModuleList()
         for before, after in zip(channels[:-1], channels[1:], strict=True):
             more = [ResidualBlock(after, after, "batch") for _ in range(depth - 1)]

@@ -173,9 +173,8 @@ class MAUNet(Pretrained):
                 f"encoder {config.encoder!r} has strides {strides[1:]}; each must be a multiple of the last"
             )
         ratios = [deep // fine for fine, deep in pairwise(strides)]
-        self.skips = nn.ModuleList(
-            ResidualBlock(c, w, config.norm) for c, w in zip(channels, widths, strict=True)
-        )
+        pairs = zip(channels, widths, strict=True)
+        self.skips = nn.ModuleList(ResidualBlock(before, after, config.norm) for before, after in pairs)
         self.class_decoder = Decoder(widths, ratios, config.norm)
         self.class_head = SubpixelHead(widths[0], self.n_classes + config.proxy, strides[0])
         self.distance_decoder = Decoder(widths, ratios, config.norm) if config.distance else None
@@ -207,9 +206,7 @@ class MAUNet(Pretrained):
 
     def skip_features(self, x: Tensor) -> list[Tensor]:
         """Return the skip connections both decoders share, finest first."""
-        features = self.encoder(x)
-        if self.config.widths[0]:
-            features = [x, *features]
+        features = [*([x] if self.config.widths[0] else []), *self.encoder(x)]
         return [skip(feature) for skip, feature in zip(self.skips, features, strict=True)]
 
 
@@ -251,8 +248,7 @@ def build_model(preset: str, proxy: bool = True, imagenet: bool = False, **overr
     config = preset_config(preset, proxy=proxy, **overrides)
     encoder = build_encoder(config.encoder, imagenet=imagenet)
     if config.encoder != PRESETS[preset].encoder and "widths" not in overrides:
-        full_resolution = PRESETS[preset].widths[0] > 0
-        config = replace(config, widths=default_widths(encoder.strides, full_resolution))
+        config = replace(config, widths=default_widths(encoder.strides, PRESETS[preset].widths[0] > 0))
     return MAUNet(config, encoder)
 
 

@@ -76,4 +76,4 @@ def write_maps(maps: ExportedMaps, kind: str, path: Path) -> Run:
 
 def torch_run(module: Callable[[Tensor], Tensor]) -> Run:
     """Return a torch module as a function of arrays."""
-    return lambda image: module(torch.from_numpy(image)).numpy()
+    return torch.inference_mode()(lambda image: module(torch.from_numpy(image)).numpy())

@@ -73,8 +73,7 @@ def write_package(
         if not labels:
             write_maps(maps, "torchscript", folder / "maps.pt")
             run = write_maps(maps, "onnx", folder / "maps.onnx")
-        with torch.inference_mode():
-            output = torch_run(module)(image if labels else by_percentiles(image))
+        output = torch_run(module)(image if labels else by_percentiles(image))
         np.save(folder / "test_input.npy", image)
         np.save(folder / "test_output.npy", output)
         cells = output[0, 0] if labels else segment(named_maps(output[0], maps.channels)).labels

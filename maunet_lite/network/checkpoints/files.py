@@ -14,7 +14,6 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
 
 from maunet_lite.data import atomic_path
 
@@ -41,25 +40,21 @@ def record_paths(weights: Path) -> list[Path]:
     return [twin.with_name("config.json"), twin] if weights.name == SHARED else [twin]
 
 
-def write_checkpoint(
-    path: Path,
-    state: Mapping[str, Tensor],
-    config: Mapping[str, Any],
-    record: Mapping[str, Any] | None,
-    half: bool,
-) -> Path:
-    """Write weights and their record, each whole or not at all, the record first; see `save_model`."""
+def write_checkpoint(path: Path, network: Any, record: Mapping[str, Any] | None, half: bool) -> Path:
+    """Write a `Pretrained` and its record, each whole or not at all, the record first; see `save_model`."""
     if path.suffix != ".safetensors":
         raise CheckpointError(f"a model is saved to a file that ends with .safetensors, got {str(path)!r}")
-    weights = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     if half:
         weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
         if broken := [key for key, value in weights.items() if not value.isfinite().all()]:
             raise CheckpointError(f"{broken[0]} holds values that do not fit float16: save with half=False")
-    twin, content = record_paths(path)[0], {"config": config, "record": record or {}}
+    twin, config = record_paths(path)[0], network.config.to_dict()
+    record = {**(record or {}), **({"settings": network.settings} if network.settings else {})}
+    content = {"config": config, "record": record}
     if path.name == SHARED:  # hubs look for an architecture on the first level
-        content = {**config, "record": record or {}}
-        if twin.exists() and not _architecture(_read_json(twin)):
+        content = {**config, "record": record}
+        if twin.exists() and not _architecture(_parsed(twin, twin.read_bytes())):
             raise CheckpointError(f"{twin} belongs to something else, such as a run: choose another folder")
     with atomic_path(twin) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -111,7 +106,7 @@ def read_record(name_or_path: str | Path) -> dict[str, Any]:
     contents = []
     for twin in filter(Path.is_file, twins):
         try:
-            contents.append(_read_json(twin))
+            contents.append(_parsed(twin, twin.read_bytes()))
         except CheckpointError as error:  # the weights are none the worse for it
             logger.warning("%s; how these weights were made is not known", error)
     content = next(filter(_architecture, contents), {})  # a run's config.json is no record
@@ -129,10 +124,6 @@ def _architecture(content: Mapping[str, Any]) -> dict[str, Any]:
     config = content.get("config", content)
     known = isinstance(config, dict) and "encoder" in config
     return {key: value for key, value in config.items() if key != "record"} if known else {}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return _parsed(path, path.read_bytes())
 
 
 def _parsed(path: Path, text: str | bytes) -> dict[str, Any]:

@@ -45,8 +45,7 @@ def save_model(
     >>> load_model(path).training, read_record(path)["record"]
     (False, {'epoch': 3})
     """
-    record = model.recorded(record)
-    return write_checkpoint(Path(path), model.state_dict(), model.config.to_dict(), record, half)
+    return write_checkpoint(Path(path), model, record, half)
 
 
 def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> MAUNet:

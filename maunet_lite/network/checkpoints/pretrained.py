@@ -31,10 +31,7 @@ class Pretrained(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls: type[Network],
-        folder_or_repo: str | Path,
-        device: str | torch.device = "cpu",
-        **download: Any,
+        cls: type[Network], folder_or_repo: str | Path, device: str | torch.device = "cpu", **download: Any
     ) -> Network:
         """Load a network from a folder, or from a repository of the Hugging Face hub.
 
@@ -137,16 +134,12 @@ class Pretrained(nn.Module):
             If the folder holds a ``config.json`` that is not a network's, or as in `save_model`.
         """
         folder = Path(folder)
-        record = self.recorded(record)
-        files.write_checkpoint(folder / files.SHARED, self.state_dict(), self.config.to_dict(), record, half)
+        path = files.write_checkpoint(folder / files.SHARED, self, record, half)
         parameters = sum(p.numel() for p in self.parameters())
         with atomic_path(folder / "README.md") as temporary:
-            temporary.write_text(model_card(folder.name, parameters, record), encoding="utf-8")
+            card = model_card(folder.name, parameters, files.read_record(path)["record"])
+            temporary.write_text(card, encoding="utf-8")
         return folder
-
-    def recorded(self, record: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return a record of how the network was made, with its settings."""
-        return {**(record or {}), **({"settings": self.settings} if self.settings else {})}
 
 
 def filled(model: Network, weights: Mapping[str, Tensor]) -> Network:
@@ -170,7 +163,5 @@ def mismatch(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
         "not known": [key for key in state if key not in wanted],
         "of another shape": [f"{key} {a}, expected {b}" for key, (a, b) in shapes.items() if a != b],
     }
-    shown = {
-        what: ", ".join([*keys[:3], f"… ({len(keys)} in all)"][: len(keys)]) for what, keys in found.items()
-    }
-    return "; ".join(f"{what}: {keys}" for what, keys in shown.items() if keys)
+    shown = {what: [*keys[:3], f"… ({len(keys)} in all)"][: len(keys)] for what, keys in found.items()}
+    return "; ".join(f"{what}: {', '.join(keys)}" for what, keys in shown.items() if keys)
