@@ -4,7 +4,7 @@ import os
 
 import psutil
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREADS = ("OMP_NUMTHREADS", "MKL_NUMTHREADS", "OPENBLAS_NUMTHREADS")
 _LOOK = 0.2  # seconds in which the cores are watched
 
 
@@ -38,8 +38,8 @@ def shared_cores(jobs: int = 1) -> dict[str, str]:
 
     Examples
     --------
-    >>> 1 <= int(shared_cores()["OMP_NUM_THREADS"]) <= usable_cores()
+    >>> 1 <= int(shared_cores()["OMP_NUMTHREADS"]) <= usable_cores()
     True
     """
     threads = max(1, min(usable_cores() // jobs, round(idle_cores())))
-    return dict.fromkeys(_THREADS, str(threads)) | {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+    return dict.fromkeys(THREADS, str(threads)) | {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}

@@ -100,9 +100,7 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
     names = [for_terminal(name).replace("\\", "%") for name in names]
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        same = ", ".join(
-            for_terminal(image) for image, other in zip(images, names, strict=True) if other == name
-        )
+        same = ", ".join(for_terminal(image) for k, image in enumerate(images) if names[k] == name)
         raise ValueError(f"{same} would all become {name}_label.tiff: segment them into different folders")
     return [Path(out) / f"{name}_label.tiff" for name in names]
 

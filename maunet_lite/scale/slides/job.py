@@ -135,10 +135,8 @@ class Blocks:
     def join(self, progress: bool, description: str | None, pixel_size: float | None) -> tuple[int, int]:
         """Join the cells of all blocks and write the label map; return cells and blocks without any."""
         parts = {block.index: self.work.load(block.index) for block in self.grid.blocks}
-        seen = {index: part for index, part in parts.items() if part is not None}
-        tables, cells = self.grid.join(seen)
-        skipped = len(parts) - len(seen)
-        del parts, seen
+        tables, cells = self.grid.join({index: part for index, part in parts.items() if part is not None})
+        del parts
         target = self.work.path / self.job.out.name  # what a killed run leaves is swept up with the rest
         shutil.rmtree(target, ignore_errors=True)
         places = list(tiles_of(self.grid.shape, TILE))
@@ -148,7 +146,7 @@ class Blocks:
         if description:
             provenance.seal(target)
         self.work.deliver()
-        return cells, skipped
+        return cells, len(self.grid.blocks) - len(tables)
 
 
 _BLOCKS: dict[str, Blocks] = {}  # of the job that this process takes part in, by the id of its journal
@@ -161,9 +159,8 @@ def segment_block(index: int, job: Job) -> int:
         raise FileNotFoundError(f"{job.out}.unfinished is not seen here: all workers must see the same files")
     if journal["id"] not in _BLOCKS:  # one job at a time: an older one is dropped
         _BLOCKS.clear()
-        _BLOCKS[journal["id"]] = Blocks(
-            job, open_slide(job.source, memory=job.memory, **job.reading), journal
-        )
+        slide = open_slide(job.source, memory=job.memory, **job.reading)
+        _BLOCKS[journal["id"]] = Blocks(job, slide, journal)
     blocks = _BLOCKS[journal["id"]]
     if index not in blocks.work.finished():
         block = blocks.grid.blocks[index]

@@ -176,10 +176,8 @@ def segment_slide(
     config = settings_of(as_models(model), postprocess)
     elsewhere = pool is not None and type(pool) is not Pool
     share = parse_bytes(memory) // (pool.n_workers if elsewhere else 1)
-    looks = {
-        "device": str(device), "window": window, "empty": empty,
-        "gpu_memory": None if gpu_memory is None else parse_bytes(gpu_memory) / 2**30,
-    }  # fmt: skip
+    limit = None if gpu_memory is None else parse_bytes(gpu_memory) / 2**30
+    looks = {"device": str(device), "window": window, "empty": empty, "gpu_memory": limit}
     where = Path(source).resolve() if isinstance(source, (str, Path)) else source
     size = {"scales": scales if isinstance(scales, str) else tuple(scales), "diameter": diameter}
     reading = {"channel": channel, "plane": plane, "project": project}
