@@ -25,8 +25,7 @@ def run(
 
     report = run_notebooks(names, profile, options.parse_assignments(parameter), out, jobs, timeout)
     typer.echo(report.summary())
-    if report.interrupted:
-        raise typer.Exit(options.INTERRUPTED)
+    options.fail_if(report.interrupted, options.INTERRUPTED)
     options.fail_if(not report.ok)
 
 

@@ -116,8 +116,7 @@ def train(
         typer.echo(f"{result.steps} steps; {best}; weights: {result.best}")
         if result.interrupted:
             typer.echo(f"interrupted; go on with: maunet-lite train --out {out} --resume")
-    if result.interrupted:
-        raise typer.Exit(options.INTERRUPTED)
+    options.fail_if(result.interrupted, options.INTERRUPTED)
 
 
 def _train_config(preset: str | None, out: Path, changes: dict[str, Any], resume: bool) -> Any:
@@ -127,9 +126,7 @@ def _train_config(preset: str | None, out: Path, changes: dict[str, Any], resume
     there = resume and (holds_run(out) or (out / "config.json").exists())
     if resume and not there:
         if not (preset or "data" in changes):
-            raise ValueError(
-                f"{out} holds no run to go on with: check --out, or say what to train with --data or --preset"
-            )
+            raise ValueError(f"{out} holds no run to go on with: check --out, or give --data or --preset")
         typer.echo(f"{out} holds no run yet: a new one begins", err=True)
     changes = {"out": str(out)} | changes
     if not there:

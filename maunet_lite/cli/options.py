@@ -56,10 +56,10 @@ def share_cores() -> None:
         say(f"the machine is busy: {threads} of {usable_cores()} cores used (OMP_NUM_THREADS=N)", err=True)
 
 
-def fail_if(trouble: Any) -> None:
-    """End the command with the exit code of failed work, once it has said what is the matter."""
+def fail_if(trouble: Any, code: int = WORK_FAILED) -> None:
+    """End the command with an exit code, once it has said what is the matter."""
     if trouble:
-        raise typer.Exit(WORK_FAILED)
+        raise typer.Exit(code)
 
 
 def parse_assignments(texts: Texts) -> dict[str, Any]:
