@@ -29,10 +29,8 @@ _PROGRAM = "maunet-lite"
 _BAND = 512  # rows that are digested together
 _VERSION = 1  # of the record; raise it when the same settings give other labels
 # options of `predict_sized` that change what is found, with their defaults
-_OPTIONS = {
-    "scales": "auto", "diameter": None, "window": None, "overlap": None, "half": None,
-    "single_scale_above": MULTI_SCALE_LIMIT,
-}  # fmt: skip
+_OPTIONS = {"scales": "auto", "single_scale_above": MULTI_SCALE_LIMIT}
+_OPTIONS |= dict.fromkeys(("diameter", "window", "overlap", "half"))
 _READING = ("channel", "plane", "project")  # how an image is read
 
 

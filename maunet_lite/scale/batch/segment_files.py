@@ -53,9 +53,7 @@ def find_images(inputs: Iterable[str | Path], out: str | Path | None = None) -> 
         if out is not None and folder.resolve() == Path(out).resolve():
             images = [image for image in images if not is_result(image)]
         if not images:
-            raise FileNotFoundError(
-                f"{folder} holds no image (a file that ends in {', '.join(IMAGE_SUFFIXES)})"
-            )
+            raise FileNotFoundError(f"{folder} holds no image: none ends in {', '.join(IMAGE_SUFFIXES)}")
         found += images
     return list(dict.fromkeys(found))
 

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from maunet_lite.data import Slide, open_slide, tiles_of
-from maunet_lite.inference import Model, as_models, intensity_of
+from maunet_lite.inference import Model, as_models, choose_size, intensity_of, to_planes
 from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
 from maunet_lite.preprocessing import Scaling
 from maunet_lite.scale import provenance
@@ -56,10 +56,13 @@ def begin(
     if known and known.get("asked") == asked and all(n in (None, known[key]) for key, n in wanted.items()):
         work.drop_damaged()
         return known
-    way = intensity_of(as_models(job.model))
-    scaling = slide_scaling(slide, way, progress)
-    size = survey.find_size(slide, job.model, scaling, **job.size, looks=job.looks)
-    network = SlideNetwork(slide, job.model, scaling, scales=size.scales, **job.looks)
+    networks, looks = as_models(job.model), job.looks
+    scaling = slide_scaling(slide, intensity_of(networks), progress)
+    how = {"window": looks["window"], "device": looks["device"], "memory": looks["gpu_memory"]}
+    size = choose_size(
+        networks, lambda *part: to_planes(slide.read(*part), scaling=scaling), slide.shape, **job.size, **how
+    )
+    network = SlideNetwork(slide, networks, scaling, scales=size.scales, **looks)
     yardstick, extent = survey.take_sample(network, job.config)
     overlap = survey.choose_overlap(extent) if overlap is None else overlap
     if overlap < 1:
