@@ -29,9 +29,7 @@ _CONFIG = {
     "distributed.scheduler.allowed-failures": DEATHS,
     # Torch and NumPy give memory back late. A worker that is told to pause for it would pause forever; only
     # one that is about to exhaust its share is ended, and started anew.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
+    **{f"distributed.worker.memory.{step}": False for step in ("target", "spill", "pause")},
     "distributed.worker.memory.terminate": 0.95,
     "distributed.scheduler.http.routes": [],  # pages that anybody on the machine could read
     "distributed.worker.http.routes": [],

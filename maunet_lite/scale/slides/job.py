@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -47,7 +46,7 @@ def begin(
     Returns
     -------
     dict
-        asked (digest of the job), id, scaling, diameter (None: unknown), scales, yardstick, overlap, halo,
+        asked (digest of the job), id, scaling, diameter (NaN: unknown), scales, yardstick, overlap, halo,
         block.
     """
     work, asked = WorkFolder(job.out), fingerprint(job, slide)
@@ -70,9 +69,8 @@ def begin(
     halo = survey.choose_halo(overlap, yardstick.width, job.config)
     if block is None:
         block = survey.choose_block(job.memory, slide, halo, network.heads.n_maps)
-    diameter = None if math.isnan(size.diameter) else size.diameter
     work.begin(
-        {"asked": asked, "id": secrets.token_hex(8), "scaling": scaling, "diameter": diameter,
+        {"asked": asked, "id": secrets.token_hex(8), "scaling": scaling, "diameter": size.diameter,
          "scales": size.scales, "yardstick": yardstick, "overlap": overlap, "halo": halo, "block": block}
     )  # fmt: skip
     return work.journal()  # as another run would read it

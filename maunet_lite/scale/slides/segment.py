@@ -9,7 +9,6 @@ In NumPy terms the result is that of ``segment(image)``, for cells smaller than 
 memory that does not grow with the image.
 """
 
-import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -206,5 +205,5 @@ def segment_slide(
         tqdm.write(f"{cells} cells: {out}", file=sys.stderr)
     return SlideResult(
         out, cells, slide.shape, total, skipped, resumed, here.grid.block, journal["overlap"],
-        journal["diameter"] or math.nan, journal["scales"][0], time.perf_counter() - began,
+        journal["diameter"], journal["scales"][0], time.perf_counter() - began,
     )  # fmt: skip
