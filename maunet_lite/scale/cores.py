@@ -4,7 +4,7 @@ import os
 
 import psutil
 
-THREADS = ("OMP_NUMTHREADS", "MKL_NUMTHREADS", "OPENBLAS_NUMTHREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LOOK = 0.2  # seconds in which the cores are watched
 
 
@@ -38,7 +38,7 @@ def shared_cores(jobs: int = 1) -> dict[str, str]:
 
     Examples
     --------
-    >>> 1 <= int(shared_cores()["OMP_NUMTHREADS"]) <= usable_cores()
+    >>> 1 <= int(shared_cores()["OMP_NUM_THREADS"]) <= usable_cores()
     True
     """
     threads = max(1, min(usable_cores() // jobs, round(idle_cores())))
