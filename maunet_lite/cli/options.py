@@ -16,7 +16,7 @@ Channel = Annotated[str | None, Option(help="Channels to use: numbers from 1, or
 Device = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
 Jobs = Annotated[int, Option(min=1, help="How many run side by side.")]
 Models = Annotated[Texts, Option("--model", help="Name, file or run folder; repeat for an ensemble.")]
-Parameters = Annotated[Texts, Option("--parameter", "-p", metavar="NAME=VALUE", help="Not the profile's.")]
+Parameters = Annotated[Texts, Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter.")]
 Settings = Annotated[Texts, Option("--set", metavar="NAME=VALUE", help="Any other setting.")]
 Steps = Annotated[Texts, Option("--set", metavar="NAME=VALUE", help="Post-processing: foreground=0.5.")]
 Notebooks = Annotated[Texts, Argument(metavar="[NN]...", help="Numbers or names; all by default.")]

@@ -202,7 +202,7 @@ def _connected(scheduler: str) -> Iterator[Any]:
     where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
     try:
         client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:  # TypeError: it wants certificates
         raise ClusterError(
             f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler` and give "
             "the address that it prints, such as tcp://10.0.0.1:8786"
