@@ -14,19 +14,16 @@ app = options.group("Run, publish and check the course.")
 @app.command()
 def run(
     names: options.Notebooks = None,
-    profile: options.Profile = "quick",
-    parameter: options.Parameters = None,
+    profile: options.Profile = "quick", parameter: options.Parameters = None,
     out: Annotated[Path, Option(help="A new folder is made in it.")] = Path("out/notebooks"),
-    jobs: options.Jobs = 1,
-    timeout: options.Timeout = None,
-) -> None:
+    jobs: options.Jobs = 1, timeout: options.Timeout = None,
+) -> None:  # fmt: skip
     """Execute notebooks headless: figures, pages and one report in a new folder."""
     from maunet_lite.course import run_notebooks
 
     report = run_notebooks(names, profile, options.parse_assignments(parameter), out, jobs, timeout)
     typer.echo(report.summary())
-    if report.interrupted:
-        raise typer.Exit(options.INTERRUPTED)
+    options.fail_if(report.interrupted, options.INTERRUPTED)
     options.fail_if(not report.ok)
 
 
@@ -81,11 +78,9 @@ def sweep(
     notebook: Annotated[str, Argument(help="Number, name or path of a notebook.")],
     grid: Annotated[Path, Option(help="YAML file: PARAMETER: [value, value, …] per line.")],
     out: Annotated[Path | None, Option(help="Folder of the table; out/sweeps/NOTEBOOK by default.")] = None,
-    profile: options.Profile = "smoke",
-    workers: options.Workers = None,
-    scheduler: options.Scheduler = None,
-    timeout: options.Timeout = None,
-) -> None:
+    profile: options.Profile = "smoke", timeout: options.Timeout = None,
+    workers: options.Workers = None, scheduler: options.Scheduler = None,
+) -> None:  # fmt: skip
     """Run a notebook for every combination of parameters; one table out. Run it again to go on."""
     from maunet_lite.course import TABLE, run_sweep, select
 

@@ -20,19 +20,13 @@ def segment(
     overlay: Annotated[bool, Option("--overlay", help="Also write NAME_overlay.png.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Do again what is done.")] = False,
     pixel_size: Annotated[float | None, Option(help="Micrometres per pixel; else as the file says.")] = None,
-    channel: options.Channel = None,
-    plane: options.Plane = None,
-    project: options.Project = None,
+    channel: options.Channel = None, plane: options.Plane = None, project: options.Project = None,
     memory: Annotated[str, Option(help="Larger images are segmented in blocks.")] = "4GiB",
     gpu_memory: Annotated[str | None, Option(help="The same for a GPU, such as 8GiB.")] = None,
-    workers: options.Workers = None,
-    scheduler: options.Scheduler = None,
-    postprocess: options.Postprocess = "default",
-    setting: options.Steps = None,
-    scales: options.Scales = "auto",
-    diameter: options.Diameter = None,
-    device: options.Device = "auto",
-) -> None:
+    workers: options.Workers = None, scheduler: options.Scheduler = None,
+    postprocess: options.Postprocess = "default", setting: options.Steps = None,
+    scales: options.Scales = "auto", diameter: options.Diameter = None, device: options.Device = "auto",
+) -> None:  # fmt: skip
     """Segment images of any size: a label map each, and tables; a damaged file is named and stops nothing.
 
     Run the same line again to go on after an interruption, or with another --export to add formats.
@@ -82,9 +76,7 @@ def _report(outcomes: list, out: Path) -> None:
 def train(
     ctx: typer.Context,
     data: Annotated[str | None, Option(help="Dataset: a name or a folder; the recipe's by default.")] = None,
-    channel: options.Channel = None,
-    plane: options.Plane = None,
-    project: options.Project = None,
+    channel: options.Channel = None, plane: options.Plane = None, project: options.Project = None,
     preset: Annotated[str | None, Option(help="Recipe: lite (default), paper-r50, … or config.json.")] = None,
     out: Annotated[Path, Option(help="Folder of the run.")] = Path("runs/latest"),
     resume: Annotated[bool, Option("--resume", help="Go on with the run in --out.")] = False,
@@ -98,7 +90,7 @@ def train(
     seed: Annotated[int | None, Option(help="Of first weights, order and augmentation.")] = None,
     device: Annotated[str | None, Option(help="auto, cpu, cuda or mps.")] = None,
     setting: options.Settings = None,
-) -> None:
+) -> None:  # fmt: skip
     """Train a network, or fine-tune one; Ctrl-C stops cleanly and --resume goes on."""
     options.share_cores()
     from accelerate import PartialState
@@ -116,8 +108,7 @@ def train(
         typer.echo(f"{result.steps} steps; {best}; weights: {result.best}")
         if result.interrupted:
             typer.echo(f"interrupted; go on with: maunet-lite train --out {out} --resume")
-    if result.interrupted:
-        raise typer.Exit(options.INTERRUPTED)
+    options.fail_if(result.interrupted, options.INTERRUPTED)
 
 
 def _train_config(preset: str | None, out: Path, changes: dict[str, Any], resume: bool) -> Any:
@@ -127,9 +118,7 @@ def _train_config(preset: str | None, out: Path, changes: dict[str, Any], resume
     there = resume and (holds_run(out) or (out / "config.json").exists())
     if resume and not there:
         if not (preset or "data" in changes):
-            raise ValueError(
-                f"{out} holds no run to go on with: check --out, or say what to train with --data or --preset"
-            )
+            raise ValueError(f"{out} holds no run to go on with: check --out, or give --data or --preset")
         typer.echo(f"{out} holds no run yet: a new one begins", err=True)
     changes = {"out": str(out)} | changes
     if not there:
@@ -149,18 +138,15 @@ def evaluate(
     data: Annotated[str, Option(help="Dataset: a name or a folder.")] = "simulated",
     model: options.Models = None,
     split: Annotated[str, Option(help="train, val, test or all.")] = "val",
-    channel: options.Channel = None,
-    plane: options.Plane = None,
-    project: options.Project = None,
+    channel: options.Channel = None, plane: options.Plane = None, project: options.Project = None,
     predictions: Annotated[Path | None, Option(help="Score a folder of label maps instead.")] = None,
-    postprocess: options.Postprocess = "default",
-    setting: options.Steps = None,
+    postprocess: options.Postprocess = "default", setting: options.Steps = None,
     scales: options.Scales = "auto",
     diameter: Annotated[float | None, Option(help="Of the cells in pixels, instead of an estimate.")] = None,
     device: options.Device = "auto",
     save: Annotated[Path | None, Option(help="Write one row per image to this CSV file.")] = None,
     with_baseline: Annotated[bool, Option("--baseline/--no-baseline", help="Otsu + watershed.")] = True,
-) -> None:
+) -> None:  # fmt: skip
     """Score a model on a dataset: a table per modality with a baseline beside it."""
     options.share_cores()
     from maunet_lite import evaluation

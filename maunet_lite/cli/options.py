@@ -16,9 +16,7 @@ Channel = Annotated[str | None, Option(help="Channels to use: numbers from 1, or
 Device = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
 Jobs = Annotated[int, Option(min=1, help="How many run side by side.")]
 Models = Annotated[Texts, Option("--model", help="Name, file or run folder; repeat for an ensemble.")]
-Parameters = Annotated[
-    Texts, Option("--parameter", "-p", metavar="NAME=VALUE", help="Instead of the profile's.")
-]
+Parameters = Annotated[Texts, Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter.")]
 Settings = Annotated[Texts, Option("--set", metavar="NAME=VALUE", help="Any other setting.")]
 Steps = Annotated[Texts, Option("--set", metavar="NAME=VALUE", help="Post-processing: foreground=0.5.")]
 Notebooks = Annotated[Texts, Argument(metavar="[NN]...", help="Numbers or names; all by default.")]
@@ -55,15 +53,13 @@ def share_cores() -> None:
     shared = shared_cores()
     if (threads := int(shared["OMP_NUM_THREADS"])) < usable_cores() and "OMP_NUM_THREADS" not in os.environ:
         os.environ.update(shared)
-        say(
-            f"the machine is busy: {threads} of {usable_cores()} cores are used (OMP_NUM_THREADS=N)", err=True
-        )
+        say(f"the machine is busy: {threads} of {usable_cores()} cores used (OMP_NUM_THREADS=N)", err=True)
 
 
-def fail_if(trouble: Any) -> None:
-    """End the command with the exit code of failed work, once it has said what is the matter."""
+def fail_if(trouble: Any, code: int = WORK_FAILED) -> None:
+    """End the command with an exit code, once it has said what is the matter."""
     if trouble:
-        raise typer.Exit(WORK_FAILED)
+        raise typer.Exit(code)
 
 
 def parse_assignments(texts: Texts) -> dict[str, Any]:

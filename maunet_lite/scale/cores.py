@@ -4,7 +4,7 @@ import os
 
 import psutil
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LOOK = 0.2  # seconds in which the cores are watched
 
 
@@ -42,4 +42,4 @@ def shared_cores(jobs: int = 1) -> dict[str, str]:
     True
     """
     threads = max(1, min(usable_cores() // jobs, round(idle_cores())))
-    return dict.fromkeys(_THREADS, str(threads)) | {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+    return dict.fromkeys(THREADS, str(threads)) | {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}

@@ -1,6 +1,7 @@
 """Whether an image fits into memory as a whole."""
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 from maunet_lite.data import ImageError, image_size, is_zarr, parse_bytes
@@ -22,10 +23,8 @@ def needs_blocks(path: str | Path, memory: str | int = "4GiB") -> bool:
     >>> needs_blocks(path, "4GiB"), needs_blocks(path, "0.7GiB")
     (False, False)
     """
-    path = Path(path)
-    if is_zarr(path):
+    if is_zarr(Path(path)):
         return True
-    try:
+    with suppress(OSError, ImageError):
         return math.prod(image_size(path)) * WHOLE_BYTES + 2**29 > parse_bytes(memory)
-    except (OSError, ImageError):
-        return False
+    return False

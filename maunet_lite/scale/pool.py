@@ -16,21 +16,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from maunet_lite.scale.cores import THREADS
+
 Results = Iterator[tuple[int, Any]]
 
 PER_WORKER = 3  # items in flight per worker: one at work, and the next ones ready
 INSTALL = "pip install -e '.[scale]'"
 DEATHS = 3  # as many workers may die over an item before it counts as the cause
 CONNECT_SECONDS = 20
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _DEVICES = "MAUNET_LITE_GPUS"
 _CONFIG = {
     "distributed.scheduler.allowed-failures": DEATHS,
     # Torch and NumPy give memory back late. A worker that is told to pause for it would pause forever; only
     # one that is about to exhaust its share is ended, and started anew.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
+    **{f"distributed.worker.memory.{step}": False for step in ("target", "spill", "pause")},
     "distributed.worker.memory.terminate": 0.95,
     "distributed.scheduler.http.routes": [],  # pages that anybody on the machine could read
     "distributed.worker.http.routes": [],
@@ -188,9 +187,7 @@ def open_pool(
         import cryptography  # noqa: F401  (of which Dask makes the certificates of its processes)
         import distributed  # noqa: F401
     except ImportError as error:
-        raise ImportError(
-            f"several processes or machines need dask.distributed and cryptography: {INSTALL}"
-        ) from error
+        raise ImportError(f"several processes need dask.distributed and cryptography: {INSTALL}") from error
     with _connected(scheduler) if scheduler else _started(workers, gpu_per_worker) as client:
         yield ClusterPool(client, workers)
 
@@ -205,7 +202,7 @@ def _connected(scheduler: str) -> Iterator[Any]:
     where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
     try:
         client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:  # TypeError: it wants certificates
         raise ClusterError(
             f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler` and give "
             "the address that it prints, such as tcp://10.0.0.1:8786"
@@ -227,9 +224,16 @@ def _started(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
     import logging
 
     import dask
+    from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
 
-    environment = _worker_environment(workers, gpu_per_worker)
+    # a share of the cores that this process may use, and which GPUs there are
+    environment = {name: os.environ.get(name, str(max(1, CPU_COUNT // workers))) for name in THREADS}
+    if gpu_per_worker:
+        import torch
+
+        devices = map(str, range(torch.cuda.device_count()))
+        environment[_DEVICES] = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(devices)
     names = (*environment, "PYTHONHASHSEED", "MALLOC_TRIM_THRESHOLD_")
     before = {name: os.environ[name] for name in names if name in os.environ}
     try:
@@ -244,19 +248,6 @@ def _started(workers: int, gpu_per_worker: bool) -> Iterator[Any]:
         for name in names:
             os.environ.pop(name, None)
         os.environ.update(before)
-
-
-def _worker_environment(workers: int, gpu_per_worker: bool) -> dict[str, str]:
-    """Return variables for started processes: a share of the cores, and which GPUs there are."""
-    from dask.system import CPU_COUNT  # that this process may use
-
-    environment = {name: os.environ.get(name, str(max(1, CPU_COUNT // workers))) for name in _THREADS}
-    if gpu_per_worker:
-        import torch
-
-        devices = map(str, range(torch.cuda.device_count()))
-        environment[_DEVICES] = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(devices)
-    return environment
 
 
 def dask_setup(worker: Any) -> None:

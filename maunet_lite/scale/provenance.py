@@ -29,10 +29,8 @@ _PROGRAM = "maunet-lite"
 _BAND = 512  # rows that are digested together
 _VERSION = 1  # of the record; raise it when the same settings give other labels
 # options of `predict_sized` that change what is found, with their defaults
-_OPTIONS = {
-    "scales": "auto", "diameter": None, "window": None, "overlap": None, "half": None,
-    "single_scale_above": MULTI_SCALE_LIMIT,
-}  # fmt: skip
+_OPTIONS = {"scales": "auto", "single_scale_above": MULTI_SCALE_LIMIT}
+_OPTIONS |= dict.fromkeys(("diameter", "window", "overlap", "half"))
 _READING = ("channel", "plane", "project")  # how an image is read
 
 
@@ -133,12 +131,10 @@ def pixels_of(labels: Path) -> tuple[str, tuple[int | None, int | None]]:
 
     Of a file that cannot be read, nothing: an empty text, and no sizes.
     """
-    try:
-        with tifffile.TiffFile(labels) as file:
-            page = file.pages[0]
-            return digest_of(page.shape[:2], _bands(page)), page.shape[:2]
-    except Exception:  # decoders raise whatever they like on damaged files
-        return "", (None, None)
+    with suppress(Exception), tifffile.TiffFile(labels) as file:  # decoders raise whatever they like
+        page = file.pages[0]
+        return digest_of(page.shape[:2], _bands(page)), page.shape[:2]
+    return "", (None, None)
 
 
 def _bands(page: tifffile.TiffPage) -> Iterator[np.ndarray]:
@@ -186,11 +182,9 @@ def beside(labels: Path) -> Path:
 
 
 def _described(labels: Path) -> dict[str, Any] | None:
-    try:
-        with tifffile.TiffFile(labels) as file:
-            return _ours(json.loads(file.pages[0].description))
-    except Exception:  # whatever another program has written there
-        return None
+    with suppress(Exception), tifffile.TiffFile(labels) as file:  # whatever another program has written
+        return _ours(json.loads(file.pages[0].description))
+    return None
 
 
 def _ours(record: Any) -> dict[str, Any] | None:

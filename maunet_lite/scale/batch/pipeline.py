@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import tifffile
 from tqdm import tqdm
 
+from maunet_lite.data import image_size
 from maunet_lite.inference import Size, advice
 from maunet_lite.scale import provenance
 from maunet_lite.scale.batch import one_image
@@ -29,8 +29,7 @@ def run(items: Sequence[Outcome], plan: Plan, pool: Pool | None, progress: bool)
             if not _attempt(plan.check, item).status:
                 _attempt(lambda item: groups[way(item, plan, pool)].append(item), item)
             if item.status:
-                groups["done"].append(item)
-        bar.update(len(groups["done"]))
+                bar.update()
         if pool is not None:
             todo = groups["together"] + groups["alone"]
             for place, result in pool.map(one_image.work, todo, plan=plan):
@@ -103,12 +102,10 @@ def in_blocks(item: Outcome, plan: Plan, pool: Pool | None) -> None:
         if not result.cells:
             item.note(advice(np.zeros((1, 1), np.int32), item.size, ()))
         item.missing.remove("tiff")
-    with tifffile.TiffFile(item.labels) as file:
-        item.height, item.width = file.series[0].shape[-2:]
+    item.height, item.width = image_size(item.labels)
     if item.missing and _WHOLE_MAP * item.height * item.width > (plan.memory or float("inf")):
         kinds = ", ".join(sorted(item.missing))
-        text = f"too large for {kinds} within the memory: only its label map is written"
-        item.note(text)
+        item.note(f"too large for {kinds} within the memory: only its label map is written")
         item.status = item.status or "completed"
     elif item.missing:
         one_image.read(item, plan)

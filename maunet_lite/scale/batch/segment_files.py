@@ -53,9 +53,7 @@ def find_images(inputs: Iterable[str | Path], out: str | Path | None = None) -> 
         if out is not None and folder.resolve() == Path(out).resolve():
             images = [image for image in images if not is_result(image)]
         if not images:
-            raise FileNotFoundError(
-                f"{folder} holds no image (a file that ends in {', '.join(IMAGE_SUFFIXES)})"
-            )
+            raise FileNotFoundError(f"{folder} holds no image: none ends in {', '.join(IMAGE_SUFFIXES)}")
         found += images
     return list(dict.fromkeys(found))
 
@@ -100,9 +98,7 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
     names = [for_terminal(name).replace("\\", "%") for name in names]
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        same = ", ".join(
-            for_terminal(image) for image, other in zip(images, names, strict=True) if other == name
-        )
+        same = ", ".join(for_terminal(image) for k, image in enumerate(images) if names[k] == name)
         raise ValueError(f"{same} would all become {name}_label.tiff: segment them into different folders")
     return [Path(out) / f"{name}_label.tiff" for name in names]
 

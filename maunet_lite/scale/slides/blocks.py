@@ -97,9 +97,8 @@ class BlockGrid:
 
     def neighbor(self, index: int, side: str) -> int | None:
         """Return the index of the block on a side, "top", "bottom", "left" or "right", if there is one."""
-        i, j = divmod(index, self.across)
-        i += {"top": -1, "bottom": 1}.get(side, 0)
-        j += {"left": -1, "right": 1}.get(side, 0)
+        down, right = {"top": (-1, 0), "bottom": (1, 0), "left": (0, -1), "right": (0, 1)}[side]
+        i, j = index // self.across + down, index % self.across + right
         return i * self.across + j if 0 <= i < self.down and 0 <= j < self.across else None
 
     def in_order(self) -> list[Block]:

@@ -29,26 +29,18 @@ def slide_scaling(slide: Slide, method: str = "robust", progress: bool = False) 
     >>> slide_scaling(open_slide(np.array([[0, 10, 20, 30]], dtype=np.uint8))).limits[0]
     (10.2, 29.8)
     """
-    steps = [part.step if method != "paper" else 1 for part in sample_of(slide.shape)]
-    extremes: list[np.ndarray] = []
-    lengths = [len(range(0, n, step)) for n, step in zip(slide.shape, steps, strict=True)]
-    sample = np.empty((*lengths, slide.channels), slide.dtype) if method != "paper" else None
+    step, extremes = sample_of(slide.shape)[0].step, []
+    sample = np.empty((*(-(-side // step) for side in slide.shape), slide.channels), slide.dtype)
     for place in tqdm(list(slide.tiles()), "intensities", unit="tile", disable=not progress, leave=False):
-        piece = slide.read(*place)
-        piece = piece.reshape(*piece.shape[:2], slide.channels)
+        piece = np.atleast_3d(slide.read(*place))
         if piece.dtype.kind == "f" and np.isinf(piece).any():
             raise ImageError(
                 f"{slide.name}: the image holds values infinite or beyond the range of float32; expected "
                 "finite numbers or NaN (black)"
             )
-        if sample is None:
+        if method == "paper":
             piece = np.nan_to_num(piece)
             extremes += [piece.min(axis=(0, 1)), piece.max(axis=(0, 1))]
-            continue
-        inside, into = [], []
-        for part, step in zip(place, steps, strict=True):
-            first = -part.start % step
-            inside.append(slice(first, None, step))
-            into.append(slice(-(-part.start // step), -(-part.stop // step)))
-        sample[tuple(into)] = piece[tuple(inside)]
-    return find_scaling(np.array(extremes)[None] if sample is None else sample, method)
+        into = tuple(slice(-(-part.start // step), -(-part.stop // step)) for part in place)
+        sample[into] = piece[tuple(slice(-part.start % step, None, step) for part in place)]
+    return find_scaling(np.array(extremes)[None] if method == "paper" else sample, method)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from maunet_lite.data import Slide, open_slide, tiles_of
-from maunet_lite.inference import Model, as_models, intensity_of
+from maunet_lite.inference import Model, as_models, choose_size, intensity_of, to_planes
 from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
 from maunet_lite.preprocessing import Scaling
 from maunet_lite.scale import provenance
@@ -47,7 +46,7 @@ def begin(
     Returns
     -------
     dict
-        asked (digest of the job), id, scaling, diameter (None: unknown), scales, yardstick, overlap, halo,
+        asked (digest of the job), id, scaling, diameter (NaN: unknown), scales, yardstick, overlap, halo,
         block.
     """
     work, asked = WorkFolder(job.out), fingerprint(job, slide)
@@ -56,10 +55,13 @@ def begin(
     if known and known.get("asked") == asked and all(n in (None, known[key]) for key, n in wanted.items()):
         work.drop_damaged()
         return known
-    way = intensity_of(as_models(job.model))
-    scaling = slide_scaling(slide, way, progress)
-    size = survey.find_size(slide, job.model, scaling, **job.size, looks=job.looks)
-    network = SlideNetwork(slide, job.model, scaling, scales=size.scales, **job.looks)
+    networks, looks = as_models(job.model), job.looks
+    scaling = slide_scaling(slide, intensity_of(networks), progress)
+    how = {"window": looks["window"], "device": looks["device"], "memory": looks["gpu_memory"]}
+    size = choose_size(
+        networks, lambda *part: to_planes(slide.read(*part), scaling=scaling), slide.shape, **job.size, **how
+    )
+    network = SlideNetwork(slide, networks, scaling, scales=size.scales, **looks)
     yardstick, extent = survey.take_sample(network, job.config)
     overlap = survey.choose_overlap(extent) if overlap is None else overlap
     if overlap < 1:
@@ -67,9 +69,8 @@ def begin(
     halo = survey.choose_halo(overlap, yardstick.width, job.config)
     if block is None:
         block = survey.choose_block(job.memory, slide, halo, network.heads.n_maps)
-    diameter = None if math.isnan(size.diameter) else size.diameter
     work.begin(
-        {"asked": asked, "id": secrets.token_hex(8), "scaling": scaling, "diameter": diameter,
+        {"asked": asked, "id": secrets.token_hex(8), "scaling": scaling, "diameter": size.diameter,
          "scales": size.scales, "yardstick": yardstick, "overlap": overlap, "halo": halo, "block": block}
     )  # fmt: skip
     return work.journal()  # as another run would read it
@@ -135,10 +136,8 @@ class Blocks:
     def join(self, progress: bool, description: str | None, pixel_size: float | None) -> tuple[int, int]:
         """Join the cells of all blocks and write the label map; return cells and blocks without any."""
         parts = {block.index: self.work.load(block.index) for block in self.grid.blocks}
-        seen = {index: part for index, part in parts.items() if part is not None}
-        tables, cells = self.grid.join(seen)
-        skipped = len(parts) - len(seen)
-        del parts, seen
+        tables, cells = self.grid.join({index: part for index, part in parts.items() if part is not None})
+        del parts
         target = self.work.path / self.job.out.name  # what a killed run leaves is swept up with the rest
         shutil.rmtree(target, ignore_errors=True)
         places = list(tiles_of(self.grid.shape, TILE))
@@ -148,7 +147,7 @@ class Blocks:
         if description:
             provenance.seal(target)
         self.work.deliver()
-        return cells, skipped
+        return cells, len(self.grid.blocks) - len(tables)
 
 
 _BLOCKS: dict[str, Blocks] = {}  # of the job that this process takes part in, by the id of its journal
@@ -161,9 +160,8 @@ def segment_block(index: int, job: Job) -> int:
         raise FileNotFoundError(f"{job.out}.unfinished is not seen here: all workers must see the same files")
     if journal["id"] not in _BLOCKS:  # one job at a time: an older one is dropped
         _BLOCKS.clear()
-        _BLOCKS[journal["id"]] = Blocks(
-            job, open_slide(job.source, memory=job.memory, **job.reading), journal
-        )
+        slide = open_slide(job.source, memory=job.memory, **job.reading)
+        _BLOCKS[journal["id"]] = Blocks(job, slide, journal)
     blocks = _BLOCKS[journal["id"]]
     if index not in blocks.work.finished():
         block = blocks.grid.blocks[index]

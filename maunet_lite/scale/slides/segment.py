@@ -9,7 +9,6 @@ In NumPy terms the result is that of ``segment(image)``, for cells smaller than 
 memory that does not grow with the image.
 """
 
-import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -176,10 +175,8 @@ def segment_slide(
     config = settings_of(as_models(model), postprocess)
     elsewhere = pool is not None and type(pool) is not Pool
     share = parse_bytes(memory) // (pool.n_workers if elsewhere else 1)
-    looks = {
-        "device": str(device), "window": window, "empty": empty,
-        "gpu_memory": None if gpu_memory is None else parse_bytes(gpu_memory) / 2**30,
-    }  # fmt: skip
+    limit = None if gpu_memory is None else parse_bytes(gpu_memory) / 2**30
+    looks = {"device": str(device), "window": window, "empty": empty, "gpu_memory": limit}
     where = Path(source).resolve() if isinstance(source, (str, Path)) else source
     size = {"scales": scales if isinstance(scales, str) else tuple(scales), "diameter": diameter}
     reading = {"channel": channel, "plane": plane, "project": project}
@@ -208,5 +205,5 @@ def segment_slide(
         tqdm.write(f"{cells} cells: {out}", file=sys.stderr)
     return SlideResult(
         out, cells, slide.shape, total, skipped, resumed, here.grid.block, journal["overlap"],
-        journal["diameter"] or math.nan, journal["scales"][0], time.perf_counter() - began,
+        journal["diameter"], journal["scales"][0], time.perf_counter() - began,
     )  # fmt: skip

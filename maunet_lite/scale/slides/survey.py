@@ -14,14 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import find_objects
-from torch import Tensor
 
-from maunet_lite import inference
 from maunet_lite import postprocessing as post
 from maunet_lite.data import Slide, show_bytes
-from maunet_lite.inference import Model, Size, current_memory
+from maunet_lite.inference import current_memory
 from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
-from maunet_lite.preprocessing import Scaling
 from maunet_lite.scale.slides.maps import Region, SlideNetwork
 
 BLOCKS = (256, 4096)  # pixels; larger blocks save little, and less is lost when a run is stopped
@@ -36,20 +33,6 @@ class Sample(NamedTuple):
 
     yardstick: Yardstick
     extent: float
-
-
-def find_size(
-    slide: Slide, models: Model | Sequence[Model], scaling: Scaling, scales: Sequence[float] | str,
-    diameter: float | None, looks: dict[str, Any],
-) -> Size:  # fmt: skip
-    """Choose the scale at which networks see a slide, as `inference.predict_sized` does for a whole image."""
-
-    def region(rows: slice, columns: slice) -> Tensor:
-        return inference.to_planes(slide.read(rows, columns), scaling=scaling)
-
-    how = {"window": looks["window"], "device": looks["device"], "memory": looks["gpu_memory"]}
-    networks = inference.as_models(models)
-    return inference.choose_size(networks, region, slide.shape, scales, diameter, **how)
 
 
 def measure_sample(maps: Sequence[Maps], config: PostprocessConfig, whole: bool) -> Sample:

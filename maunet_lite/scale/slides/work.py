@@ -54,7 +54,8 @@ class WorkFolder:
 
     def begin(self, journal: dict[str, Any]) -> None:
         """Begin a job: drop what another one has left, and write down what holds for all blocks."""
-        self.remove()
+        if self.path.exists():
+            shutil.rmtree(self.path)
         with atomic_path(self.path / "journal.json") as temporary:
             temporary.write_text(json.dumps(journal, indent=1), encoding="utf-8")
 
@@ -66,11 +67,6 @@ class WorkFolder:
                     np.load(self._file(index, "npy"), mmap_mode="r")
             except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
                 self._file(index, "npz").unlink(missing_ok=True)
-
-    def remove(self) -> None:
-        """Remove the folder."""
-        if self.path.exists():
-            shutil.rmtree(self.path)
 
     def finished(self) -> set[int]:
         """Return the blocks that are done."""
@@ -109,7 +105,7 @@ class WorkFolder:
         if self.out.is_dir():  # cannot be replaced in one step
             os.replace(self.out, self.path / "replaced")
         os.replace(self.path / self.out.name, self.out)
-        self.remove()
+        shutil.rmtree(self.path)
 
     def _file(self, index: int, suffix: str) -> Path:
         return self.path / f"{index:06d}.{suffix}"
@@ -138,30 +134,23 @@ def write_slide_labels(
     """
     dtype = np.dtype(np.uint16 if cells < 2**16 else np.uint32)
     with atomic_path(out) as temporary:
-        if out.suffix.lower() == ".zarr":
-            _write_zarr(temporary, out.name, shape, dtype, tiles, pixel_size)
+        if out.suffix.lower() != ".zarr":
+            padded = (np.pad(tile, [(0, 512 - side) for side in tile.shape]) for _, tile in tiles)
+            tifffile.imwrite(  # whose tiles all have one size, also at the edge
+                temporary, (tile.astype(dtype) for tile in padded), shape=shape, dtype=dtype, tile=TILE,
+                compression="zlib", photometric="minisblack", metadata=None, maxworkers=1,
+                bigtiff=shape[0] * shape[1] * dtype.itemsize > 2**32 - 2**25, description=description,
+                **label_tags(pixel_size),
+            )  # fmt: skip
             return
-        padded = (np.pad(tile, [(0, 512 - side) for side in tile.shape]) for _, tile in tiles)
-        tifffile.imwrite(  # whose tiles all have one size, also at the edge
-            temporary, (tile.astype(dtype) for tile in padded), shape=shape, dtype=dtype, tile=TILE,
-            compression="zlib", photometric="minisblack", metadata=None, maxworkers=1,
-            bigtiff=shape[0] * shape[1] * dtype.itemsize > 2**32 - 2**25, description=description,
-            **label_tags(pixel_size),
-        )  # fmt: skip
-
-
-def _write_zarr(
-    folder: Path, name: str, shape: tuple[int, int], dtype: np.dtype, tiles: Tiles, pixel_size: float | None
-) -> None:
-    """Write OME-Zarr labels; each level holds every second pixel of the one before, so that no ids mix."""
-    group = require_zarr().open_group(folder, mode="w", zarr_format=2)
-    level = add_level(group, shape, dtype)
-    for place, tile in tiles:
-        level[place] = tile.astype(dtype)
-    while max(level.shape) > SMALLEST:
-        before, level = level, add_level(group, tuple(-(-side // 2) for side in level.shape), dtype)
-        for rows, columns in tiles_of(level.shape, TILE):
-            double = slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop)
-            level[rows, columns] = before[double][::2, ::2]
-    describe_levels(group, name.removesuffix(".zarr").removesuffix(".ome"), pixel_size)
-    group.attrs["image-label"] = {"version": "0.4"}
+        group = require_zarr().open_group(temporary, mode="w", zarr_format=2)
+        level = add_level(group, shape, dtype)
+        for place, tile in tiles:
+            level[place] = tile.astype(dtype)
+        while max(level.shape) > SMALLEST:  # every second pixel of the level before, so that no ids mix
+            before, level = level, add_level(group, tuple(-(-side // 2) for side in level.shape), dtype)
+            for rows, columns in tiles_of(level.shape, TILE):
+                double = slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop)
+                level[rows, columns] = before[double][::2, ::2]
+        describe_levels(group, out.name.removesuffix(".zarr").removesuffix(".ome"), pixel_size)
+        group.attrs["image-label"] = {"version": "0.4"}
