@@ -12,13 +12,8 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from maunet_lite.data.checks import (
-    ImageError,
-    LabelError,
-    validate_image,
-    validate_labels,
-    validate_pixel_size,
-)
+from maunet_lite.data.checks import ImageError, LabelError, validate_image, validate_labels
+from maunet_lite.data.reading.calibration import validate_pixel_size
 
 PROGRAM = "maunet-lite"  # the TIFF tag Software of label maps: they number cells, whatever they look like
 _TIFF = {"compression": "zlib", "metadata": None}

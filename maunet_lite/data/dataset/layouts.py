@@ -217,9 +217,8 @@ def export_folder(dataset: str | Path, out: str | Path, layout: str) -> Path:
                     write_image(folder / f"masks/{stem}_{cell:05d}.png", (labels == cell) * np.uint8(255))
             else:
                 images.append({"id": k, "file_name": path.name, "height": height, "width": width})
-                cells += (
-                    {"id": n, "image_id": k} | one for n, one in enumerate(_to_coco(labels), len(cells))
-                )
+                for one in _to_coco(labels):
+                    cells.append({"id": len(cells), "image_id": k} | one)
         if layout == "coco":
             about = {"images": images, "annotations": cells, "categories": [{"id": 1, "name": "cell"}]}
             (unfinished / "annotations.json").write_text(json.dumps(about), encoding="utf-8")

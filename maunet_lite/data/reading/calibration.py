@@ -18,6 +18,13 @@ _UNITS = {
 _PRINT = 50  # µm: an "inch" of fewer pixels than that is meant for printers and screens (72, 300 dpi)
 
 
+def validate_pixel_size(pixel_size: float) -> float:
+    """Return micrometres per pixel if they are a positive number, or raise ValueError."""
+    if not 0 < pixel_size < float("inf"):
+        raise ValueError(f"pixel_size is {pixel_size}; expected micrometres per pixel, such as 0.325")
+    return float(pixel_size)
+
+
 def micrometres(sizes: Sequence[float | None], units: Sequence[str | None]) -> float | None:
     """Return the side of a square pixel of the same area, or None if the sizes mean nothing.
 
