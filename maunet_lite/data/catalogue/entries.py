@@ -5,6 +5,7 @@ They are described in ``entries.yaml`` beside this file. Nothing is downloaded u
 """
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,11 +120,9 @@ def catalogued_folder(name: str) -> Path:
     if name.startswith("simulated") and not (folder / "metadata.csv").exists():
         from maunet_lite.data.simulation.folder import simulate_dataset, simulate_extra_dataset
 
+        make = partial(simulate_dataset, n_per_modality=12) if name == "simulated" else simulate_extra_dataset
         try:
-            if name == "simulated":
-                simulate_dataset(folder, n_per_modality=12, shape=(256, 256), seed=0)
-            else:
-                simulate_extra_dataset(folder)
+            make(folder)
         except OSError:
             if not (folder / "metadata.csv").exists():  # else another process has made it meanwhile
                 raise

@@ -214,16 +214,16 @@ def check_numbers(
 ) -> None:
     """Refuse numbers that make no picture."""
     if len(shape) != 2 or any(int(length) != length or length < 32 for length in shape):
-        fault = f"shape is {shape}; expected (height, width) in whole pixels, each at least 32"
-    elif n_cells is not None and (int(n_cells) != n_cells or n_cells < 0):
-        fault = f"n_cells is {n_cells}; expected a whole number, 0 or more"
-    elif diameter is not None and not 4 <= diameter <= min(shape):
-        fault = f"cell_diameter is {diameter}; expected pixels between 4 and {min(shape)}, the shorter side"
-    elif clustering is not None and not 0 <= clustering <= 1:
-        fault = f"clustering is {clustering}; expected a share between 0 and 1"
-    else:
-        return
-    raise ValueError(fault)
+        raise ValueError(f"shape is {shape}; expected (height, width) in whole pixels, each at least 32")
+    if n_cells is not None and (int(n_cells) != n_cells or n_cells < 0):
+        raise ValueError(f"n_cells is {n_cells}; expected a whole number, 0 or more")
+    side = min(shape)
+    if diameter is not None and not 4 <= diameter <= side:
+        raise ValueError(
+            f"cell_diameter is {diameter}; expected pixels between 4 and {side}, the shorter side"
+        )
+    if clustering is not None and not 0 <= clustering <= 1:
+        raise ValueError(f"clustering is {clustering}; expected a share between 0 and 1")
 
 
 def log_uniform(rng: Generator, limits: tuple[float, float]) -> float:

@@ -83,10 +83,8 @@ def brightfield(scene: Scene, rng: Generator, variant: str = "stained") -> np.nd
     (H, W, 3) or (H, W) float32
         Radiance on the scene's canvas; in colour if stained.
     """
-    return _stained(scene, rng) if variant == "stained" else _unstained(scene, rng)
-
-
-def _stained(scene: Scene, rng: Generator) -> np.ndarray:
+    if variant == "unstained":
+        return defocused(specimens.floating_cells(scene, rng, thickness=rng.uniform(0.8, 2.5)), scene, rng)
     shape, diameter = scene.labels.shape, scene.diameter
     nuclear, counter, strength = [
         ("haematoxylin", "eosin", rng.uniform(0.1, 0.35)),
@@ -108,10 +106,6 @@ def _stained(scene: Scene, rng: Generator) -> np.ndarray:
     lamp = rng.uniform(0.82, 0.96) * rng.normal(1, 0.02, 3)
     light = lamp * 10 ** -(amounts @ dyes) * illumination(shape, rng, 0.06)[..., None]  # (H, W, 3)
     return light.astype(np.float32)
-
-
-def _unstained(scene: Scene, rng: Generator) -> np.ndarray:
-    return defocused(specimens.floating_cells(scene, rng, thickness=rng.uniform(0.8, 2.5)), scene, rng)
 
 
 def defocused(phase: np.ndarray, scene: Scene, rng: Generator) -> np.ndarray:
@@ -161,9 +155,8 @@ def phase_contrast(scene: Scene, rng: Generator, variant: str = "spread") -> np.
 def zernike(phase: np.ndarray, scene: Scene, rng: Generator) -> np.ndarray:
     """Image a phase (H, W), in radians, as `phase_contrast` does."""
     shape, diameter = scene.labels.shape, scene.diameter
-    phase = phase + rng.uniform(0.2, 0.7) * specks(
-        shape, rng, n=phase.size / 5000, radius=(0.6, diameter / 20)
-    )
+    dark, radius = rng.uniform(0.2, 0.7), (0.6, diameter / 20)
+    phase = phase + dark * specks(shape, rng, n=phase.size / 5000, radius=radius)
     dust = specks(shape, rng, n=3, radius=(diameter / 2, 1.5 * diameter))
     phase += 0.05 * (blur(dust, 2) - blur(dust, 4))  # dust far out of focus shows as rings
     phase = blur(phase, rng.uniform(0.6, 1.1))
