@@ -80,9 +80,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     if suffix not in (".png", ".tif", ".tiff"):
         raise ImageError(f"{path}: images are written as .png, .tif or .tiff; give it such a suffix")
     if suffix == ".png" and image.dtype not in (np.uint8, np.uint16):
-        raise ImageError(
-            f"{path}: PNG holds uint8 and uint16, not {image.dtype}; convert it, or write a .tiff"
-        )
+        raise ImageError(f"{path}: PNG holds uint8 and uint16, not {image.dtype}; convert it or write .tiff")
     with atomic_path(path) as temporary:
         if suffix == ".png":
             room = 2 * image.nbytes + 16 * len(image) + 4096  # its own guess is too small for narrow noise

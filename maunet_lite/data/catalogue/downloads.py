@@ -182,9 +182,8 @@ def _plain(name: str) -> str:
     if len(name.encode()) <= _LONGEST:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]  # so that two long names stay two
-    return (
-        name.encode()[: _LONGEST - 20].decode(errors="ignore") + f"_{digest}{PurePosixPath(name).suffix[:8]}"
-    )
+    start = name.encode()[: _LONGEST - 20].decode(errors="ignore")
+    return f"{start}_{digest}{PurePosixPath(name).suffix[:8]}"
 
 
 def _copy(archive: zipfile.ZipFile, member: str, target: Path) -> None:

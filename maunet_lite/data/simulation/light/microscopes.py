@@ -17,12 +17,9 @@ from maunet_lite.data.simulation.light import specimens
 # Optical density in red, green and blue: haematoxylin, DAB and magenta eosin after Ruifrok, Johnston (2001).
 # Eosin is pinker in many laboratories; violet stands for thiazine dyes such as Giemsa's and cresyl violet.
 STAINS = {
-    "haematoxylin": (0.65, 0.70, 0.29),
-    "violet": (0.48, 0.85, 0.18),
-    "eosin": (0.07, 0.99, 0.11),
-    "pink eosin": (0.22, 0.80, 0.50),
-    "dab": (0.27, 0.57, 0.78),
-}
+    "haematoxylin": (0.65, 0.70, 0.29), "violet": (0.48, 0.85, 0.18), "eosin": (0.07, 0.99, 0.11),
+    "pink eosin": (0.22, 0.80, 0.50), "dab": (0.27, 0.57, 0.78),
+}  # fmt: skip
 
 
 def fluorescence(scene: Scene, rng: Generator, variant: str = "nuclei") -> np.ndarray:
