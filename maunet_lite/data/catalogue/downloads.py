@@ -28,13 +28,9 @@ _LONGEST = 200  # bytes of a file name, with room for what label maps and result
 
 
 def get(
-    name: str,
-    folder: str | Path | None = None,
-    *,
-    accept_licence: bool = False,
-    archives: str | Path | None = None,
-    progress: bool = True,
-) -> Path:
+    name: str, folder: str | Path | None = None, *, accept_licence: bool = False,
+    archives: str | Path | None = None, progress: bool = True,
+) -> Path:  # fmt: skip
     """Return the folder of a dataset of the catalogue; fetch it if it is not here.
 
     Parameters

@@ -197,9 +197,7 @@ def export_folder(dataset: str | Path, out: str | Path, layout: str) -> Path:
     """
     out = Path(out)
     if layout not in LAYOUTS or out.exists():
-        raise DatasetError(
-            f"layout {layout!r}, out {out}: expected one of {', '.join(LAYOUTS)} and a new folder"
-        )
+        raise DatasetError(f"layout {layout!r} to {out}: expected one of {', '.join(LAYOUTS)}, a new folder")
     data, images, cells = load_dataset(dataset).labelled(), [], []
     with atomic_path(out) as unfinished:
         for k, split in enumerate(data.table["split"]):

@@ -63,16 +63,16 @@ def open_tiff(path: Path, memory: int | None = None) -> Stored:
         }  # fmt: skip
         options |= _colours(page)
         refuse_missing_data(series, file.filehandle.size)
+        # pages that are rows: what tifffile makes of an array (H, W, 2) that nobody describes
+        rows = series.kind == "shaped" and series.axes == "QYX" and series.shape[2] <= 4 < series.shape[0]
         axes, shape = _layout(series)
         if series.dataoffset is not None and math.prod(shape) == math.prod(series.shape):
             dtype = series.dtype.newbyteorder(file.byteorder)  # one stretch of the file, not compressed
-            if _nameless_columns(series):
-                axes, shape = "YXS", series.shape
+            axes, shape = ("YXS", series.shape) if rows else (axes, shape)
             return Stored(np.memmap(path, dtype, "r", series.dataoffset, shape), axes, **options)
-        if _nameless_columns(series) or math.prod(shape[:-3]) != len(series.pages) * _planes(page):
+        if rows or math.prod(shape[:-3]) != len(series.pages) * _planes(page):
             refuse_too_large(series.nbytes, memory)
-            axes = "YXS" if _nameless_columns(series) else series.axes
-            return Stored(_Whole(series), axes, resident=series.nbytes, **options)
+            return Stored(_Whole(series), "YXS" if rows else series.axes, resident=series.nbytes, **options)
         pixels = _Segments(series, shape, memory)
         chunk = (*[1] * (len(shape) - 3), *pixels.chunk, pixels.samples)
         return Stored(pixels, axes, chunk, resident=pixels.resident, **options)
@@ -186,11 +186,6 @@ def _layout(series: TiffPageSeries) -> tuple[str, tuple[int, ...]]:
     axes = [*outer, ("S", planes)] if planes > 1 else outer
     axes = [*axes, ("Y", page.imagelength), ("X", page.imagewidth), ("S", page.samplesperpixel // planes)]
     return "".join(axis for axis, _ in axes), tuple(int(n) for _, n in axes)
-
-
-def _nameless_columns(series: TiffPageSeries) -> bool:
-    """Tell whether pages are rows: what tifffile makes of an array (H, W, 2) that nobody describes."""
-    return series.kind == "shaped" and series.axes == "QYX" and series.shape[2] <= 4 < series.shape[0]
 
 
 def refuse_too_large(n_bytes: int, memory: int | None) -> None:

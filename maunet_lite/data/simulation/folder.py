@@ -18,13 +18,9 @@ SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 
 
 def simulate_dataset(
-    folder: str | Path,
-    *,
-    n_per_modality: int = 20,
-    shape: tuple[int, int] = (256, 256),
-    seed: int = 0,
+    folder: str | Path, *, n_per_modality: int = 20, shape: tuple[int, int] = (256, 256), seed: int = 0,
     progress: bool = True,
-) -> Path:
+) -> Path:  # fmt: skip
     """Write a dataset folder of simulated pictures of all modalities.
 
     The folder holds ``images/NAME.png`` (every third fluorescence picture is a 16-bit ``NAME.tif``),
