@@ -13,13 +13,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "catalogue.entries": ["CATALOGUE", "data_home", "format_catalogue"],
         "amounts": ["parse_bytes", "show_bytes"],
         "checks": [
-            "DatasetError", "ImageError", "LabelError",
-            "doubt_of_labels", "validate_image", "validate_labels", "validate_pixel_size",
+            "DatasetError", "ImageError", "LabelError", "doubt_of_labels", "validate_image", "validate_labels"
         ],
         "dataset.folder": ["CellDataset", "Sample", "load_dataset"],
         "dataset.layouts": ["LAYOUTS", "export_folder", "import_folder"],
         "dataset.problems": ["check_folder"],
         "dataset.table": ["files_in", "stem_of"],
+        "reading.calibration": ["validate_pixel_size"],
         "reading.images": ["IMAGE_SUFFIXES", "read_image", "read_labels"],
         "reading.open": ["image_size", "open_slide", "pixel_size"],
         "reading.zarr": ["is_zarr", "require_zarr"],

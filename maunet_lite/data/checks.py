@@ -200,10 +200,3 @@ def doubt_of_labels(labels: np.ndarray) -> str:
         f"{len(ids)} ids lie in several pieces far apart ({shown}): was the map blurred, resized by "
         "interpolation, or saved with 8 bits? Export one id per cell anew, as 16-bit TIFF"
     )
-
-
-def validate_pixel_size(pixel_size: float) -> float:
-    """Return micrometres per pixel if they are a positive number, or raise ValueError."""
-    if not 0 < pixel_size < float("inf"):
-        raise ValueError(f"pixel_size is {pixel_size}; expected micrometres per pixel, such as 0.325")
-    return float(pixel_size)

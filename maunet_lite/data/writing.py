@@ -12,13 +12,8 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from maunet_lite.data.checks import (
-    ImageError,
-    LabelError,
-    validate_image,
-    validate_labels,
-    validate_pixel_size,
-)
+from maunet_lite.data.checks import ImageError, LabelError, validate_image, validate_labels
+from maunet_lite.data.reading.calibration import validate_pixel_size
 
 PROGRAM = "maunet-lite"  # the TIFF tag Software of label maps: they number cells, whatever they look like
 _TIFF = {"compression": "zlib", "metadata": None}
@@ -85,9 +80,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     if suffix not in (".png", ".tif", ".tiff"):
         raise ImageError(f"{path}: images are written as .png, .tif or .tiff; give it such a suffix")
     if suffix == ".png" and image.dtype not in (np.uint8, np.uint16):
-        raise ImageError(
-            f"{path}: PNG holds uint8 and uint16, not {image.dtype}; convert it, or write a .tiff"
-        )
+        raise ImageError(f"{path}: PNG holds uint8 and uint16, not {image.dtype}; convert it or write .tiff")
     with atomic_path(path) as temporary:
         if suffix == ".png":
             room = 2 * image.nbytes + 16 * len(image) + 4096  # its own guess is too small for narrow noise

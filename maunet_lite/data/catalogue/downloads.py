@@ -28,13 +28,9 @@ _LONGEST = 200  # bytes of a file name, with room for what label maps and result
 
 
 def get(
-    name: str,
-    folder: str | Path | None = None,
-    *,
-    accept_licence: bool = False,
-    archives: str | Path | None = None,
-    progress: bool = True,
-) -> Path:
+    name: str, folder: str | Path | None = None, *, accept_licence: bool = False,
+    archives: str | Path | None = None, progress: bool = True,
+) -> Path:  # fmt: skip
     """Return the folder of a dataset of the catalogue; fetch it if it is not here.
 
     Parameters
@@ -182,9 +178,8 @@ def _plain(name: str) -> str:
     if len(name.encode()) <= _LONGEST:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]  # so that two long names stay two
-    return (
-        name.encode()[: _LONGEST - 20].decode(errors="ignore") + f"_{digest}{PurePosixPath(name).suffix[:8]}"
-    )
+    start = name.encode()[: _LONGEST - 20].decode(errors="ignore")
+    return f"{start}_{digest}{PurePosixPath(name).suffix[:8]}"
 
 
 def _copy(archive: zipfile.ZipFile, member: str, target: Path) -> None:

@@ -1,11 +1,15 @@
 """The datasets that the kit knows by name: what they are, their licence, how to get them, where they lie.
 
-Nothing is downloaded unless asked for by name (`downloads`).
+They are described in ``entries.yaml`` beside this file. Nothing is downloaded unless asked for by name
+(`downloads`).
 """
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+import yaml
 
 from maunet_lite.data.checks import DatasetError
 
@@ -66,68 +70,11 @@ class Entry(NamedTuple):
     parts: tuple[Part, ...] = ()
 
 
-_CHALLENGE = "https://zenodo.org/records/10719375/files"
-_STARDIST = "https://github.com/stardist/stardist/releases/download/0.1.0/dsb2018.zip"
-_NO_DERIVATIVES = "CC BY-NC-ND: not for commercial use, and changed versions may not be passed on"
-
-# SHA-256 of each archive
-CHECKSUMS = {
-    "Training-labeled.zip": "b2383929eb8e99b2716fa0d4e2f6e03983e626a57cf00fe85175869c54aa3592",
-    "Tuning.zip": "849423d36bb8fcc2d91a5b189a3b6d93c3d4071c9701eaaa44ba393a510459c4",
-    "Testing.zip": "3379730221f43830d30fddf131750e967c9c9bdf04f98811e852a050eb659ccc",
-    "train-unlabeled-part1.zip": "390b38b398b05e9e5306a024a3bd48ab22e49592cfab3c1a119eab3636b38e0d",
-    "train-unlabeled-part2.zip": "d1e68eba2918305eab8b846e7578ac14683de970e3fa6a7c2a4a55753be56204",
-    "dsb2018.zip": "e44921950edce378063aa4457e625581ba35b4c2dbd9a07c19d48900129f386f",
-}
-
-
-def _challenge(file: str, folder: str, split: str, source: str, prefix: str = "") -> Part:
-    """Describe two folders inside one of an archive of the challenge."""
-    labels = f"{folder}/labels/NAME_label"
-    return Part(f"{_CHALLENGE}/{file}", f"{folder}/images/NAME", source, split, labels, prefix=prefix)
-
-
-CATALOGUE: dict[str, Entry] = {
-    "simulated": Entry(
-        "48 images of four simulated microscopes, with exact labels", "made here on first use"
-    ),
-    "samples": Entry("8 simulated images of the four modalities", "comes with the kit"),
-    "cells": Entry(
-        "real images of four modalities, each under a free licence that its table names",
-        "a folder of your own: put it into the folder of datasets, or set MAUNET_CELLS to its path",
-    ),
-    "simulated-extra": Entry(
-        "900 simulated images, to train on beside real ones: 15 kinds that labelled collections lack",
-        "made here on first use (a few minutes)",
-    ),
-    "neurips22": Entry(
-        "the paper's data, NeurIPS 2022 challenge: train and val are the 1,000 labelled training images "
-        "(900 and 100), test is the tuning set (101) and the public test set, which differ in source",
-        "maunet-lite data get neurips22 (several GB)",
-        licence=_NO_DERIVATIVES,
-        restricted=True,
-        parts=(  # whose files have the same names, hence the prefixes
-            _challenge("Training-labeled.zip", "Training-labeled", "train", "training"),
-            _challenge("Tuning.zip", "Tuning", "test", "tuning", prefix="tuning_"),
-            _challenge("Testing.zip", "Testing/Public", "test", "testing", prefix="testing_"),
-        ),
-    ),
-    "neurips22-unlabelled": Entry(
-        "the challenge's unlabelled images, some of them whole slides: for consistency regularization",
-        "maunet-lite data get neurips22-unlabelled (many GB)",
-        licence=_NO_DERIVATIVES,
-        restricted=True,
-        parts=tuple(Part(f"{_CHALLENGE}/train-unlabeled-{n}.zip", "NAME", n) for n in ("part1", "part2")),
-    ),
-    "dsb2018": Entry(
-        "497 images of nuclei in fluorescence, Data Science Bowl 2018: the subset of StarDist's examples",
-        "maunet-lite data get dsb2018",
-        licence="CC0: free for any use",
-        parts=tuple(
-            Part(_STARDIST, f"{split}/images/NAME", "dsb2018", split, f"{split}/masks/NAME", "fluorescence")
-            for split in ("train", "test")
-        ),
-    ),
+_SAID = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+CHECKSUMS: dict[str, str] = _SAID["checksums"]  # SHA-256 of each archive
+CATALOGUE = {
+    name: Entry(**about | {"parts": tuple(Part(**part) for part in about.get("parts", ()))})
+    for name, about in _SAID["datasets"].items()
 }
 
 _CHECKOUT = Path(__file__).resolve().parents[3]  # if the package runs from one
@@ -173,11 +120,9 @@ def catalogued_folder(name: str) -> Path:
     if name.startswith("simulated") and not (folder / "metadata.csv").exists():
         from maunet_lite.data.simulation.folder import simulate_dataset, simulate_extra_dataset
 
+        make = partial(simulate_dataset, n_per_modality=12) if name == "simulated" else simulate_extra_dataset
         try:
-            if name == "simulated":
-                simulate_dataset(folder, n_per_modality=12, shape=(256, 256), seed=0)
-            else:
-                simulate_extra_dataset(folder)
+            make(folder)
         except OSError:
             if not (folder / "metadata.csv").exists():  # else another process has made it meanwhile
                 raise

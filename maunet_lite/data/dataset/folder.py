@@ -114,10 +114,8 @@ class CellDataset:
             return self
         found = self.select(self.table["split"] == name)
         if not len(found):
-            there = ", ".join(sorted(set(self.table["split"])))
-            raise DatasetError(
-                f"dataset {self.name!r} has no images of split {name!r}; there are: {there}, and 'all'"
-            )
+            there = ", ".join(sorted(set(self.table["split"]))) + ", and 'all'"
+            raise DatasetError(f"{self.name!r} has no images of split {name!r}; there are: {there}")
         return found
 
     def labelled(self) -> CellDataset:

@@ -34,11 +34,8 @@ from maunet_lite.data.writing import atomic_path, write_image, write_labels
 LAYOUTS = ("cellpose", "stardist", "dsb", "coco")
 _ENDINGS = tuple(filter(None, LABEL_ENDINGS))
 _NO_IMAGES = (*_ENDINGS, "_flows", "_outlines")  # what Cellpose writes beside an image
-
-
-Found = tuple[
-    Path, Callable[[], np.ndarray] | None
-]  # an image, and what returns its label map, if it has one
+# an image, and what returns its label map, if it has one
+Found = tuple[Path, Callable[[], np.ndarray] | None]
 
 
 def import_folder(source: str | Path, out: str | Path) -> Path:
@@ -168,13 +165,11 @@ def _draw_coco(cells: Iterable[dict[str, Any]], shape: tuple[int, int]) -> np.nd
 
 def _counts(text: str) -> list[int]:
     """Return the run lengths of COCO's short form: six bits a letter, differences from the third on."""
-    counts, value, shift = [], 0, 0
-    for letter in text.encode():
-        value, shift = value | (letter - 48 & 31) << shift, shift + 5
-        if not letter - 48 & 32:
-            value -= (1 << shift) * bool(letter - 48 & 16)
-            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-            value, shift = 0, 0
+    letters = np.frombuffer(text.encode(), np.uint8).astype(int) - 48  # 32: the number goes on in the next
+    counts: list[int] = []
+    for digits in np.split(letters, np.flatnonzero(letters < 32) + 1)[:-1]:
+        value = (digits % 32) @ 32 ** np.arange(len(digits)) - (digits[-1] >= 16) * 32 ** len(digits)
+        counts.append(int(value) + (counts[-2] if len(counts) > 2 else 0))
     return counts
 
 
@@ -202,9 +197,7 @@ def export_folder(dataset: str | Path, out: str | Path, layout: str) -> Path:
     """
     out = Path(out)
     if layout not in LAYOUTS or out.exists():
-        raise DatasetError(
-            f"layout {layout!r}, out {out}: expected one of {', '.join(LAYOUTS)} and a new folder"
-        )
+        raise DatasetError(f"layout {layout!r} to {out}: expected one of {', '.join(LAYOUTS)}, a new folder")
     data, images, cells = load_dataset(dataset).labelled(), [], []
     with atomic_path(out) as unfinished:
         for k, split in enumerate(data.table["split"]):
@@ -222,9 +215,8 @@ def export_folder(dataset: str | Path, out: str | Path, layout: str) -> Path:
                     write_image(folder / f"masks/{stem}_{cell:05d}.png", (labels == cell) * np.uint8(255))
             else:
                 images.append({"id": k, "file_name": path.name, "height": height, "width": width})
-                cells += [
-                    {"id": len(cells) + n, "image_id": k} | one for n, one in enumerate(_to_coco(labels))
-                ]
+                for one in _to_coco(labels):
+                    cells.append({"id": len(cells), "image_id": k} | one)
         if layout == "coco":
             about = {"images": images, "annotations": cells, "categories": [{"id": 1, "name": "cell"}]}
             (unfinished / "annotations.json").write_text(json.dumps(about), encoding="utf-8")

@@ -182,8 +182,4 @@ def _in_files(folder: Path, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
 def _images_of(name: str) -> set[str]:
     """Return the stems of images whose label map a file of this name could be."""
     stem = stem_of(name)
-    return {
-        layout.without_ome(stem.removesuffix(ending))
-        for ending in layout.LABEL_ENDINGS
-        if stem.endswith(ending)
-    }
+    return {layout.without_ome(stem.removesuffix(end)) for end in layout.LABEL_ENDINGS if stem.endswith(end)}

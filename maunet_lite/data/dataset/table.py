@@ -19,6 +19,7 @@ from maunet_lite.data.reading.images import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test", "unlabelled")
 READING = ("channel", "plane", "project")  # columns that say how an image is read
+_TEXT = {"image", "modality", "source", "split", "licence", *READING}  # columns that stay text
 UNASSIGNED = "unassigned"  # split of images for which the table names none
 LABEL_SUFFIXES = (".tiff", ".tif", ".png", ".bmp")
 LABEL_ENDINGS = ("_label", "_labels", "_mask", "_masks", "_cp_masks", "")  # the first that is there counts
@@ -178,14 +179,7 @@ def read_listing(folder: Path) -> pd.DataFrame:
             f"are {', '.join(table)}. Rename or remove some"
         )
     table["image"] = _completed(table["image"], names)
-    for column in set(table) - {
-        "image",
-        "modality",
-        "source",
-        "split",
-        "licence",
-        *READING,
-    }:  # these stay text
+    for column in set(table) - _TEXT:
         with suppress(ValueError):
             table[column] = pd.to_numeric(table[column].where(table[column] != ""))
     return table[table["image"] != ""].reset_index(drop=True)

@@ -18,7 +18,14 @@ _UNITS = {
 _PRINT = 50  # µm: an "inch" of fewer pixels than that is meant for printers and screens (72, 300 dpi)
 
 
-def micrometres(sizes: Sequence[float | None], units: Sequence[str | None]) -> float | None:
+def validate_pixel_size(pixel_size: float) -> float:
+    """Return micrometres per pixel if they are a positive number, or raise ValueError."""
+    if not 0 < pixel_size < float("inf"):
+        raise ValueError(f"pixel_size is {pixel_size}; expected micrometres per pixel, such as 0.325")
+    return float(pixel_size)
+
+
+def micrometres(sizes: Sequence[float | str | None], units: Sequence[str | None]) -> float | None:
     """Return the side of a square pixel of the same area, or None if the sizes mean nothing.
 
     Examples
@@ -26,11 +33,12 @@ def micrometres(sizes: Sequence[float | None], units: Sequence[str | None]) -> f
     >>> micrometres([325, 0.325], ["nm", "micron"]), micrometres([1, 1], ["pixel", "pixel"])
     (0.325, None)
     """
-    factors = [_UNITS.get(_plain(unit)) for unit in units]
-    if None in factors or None in sizes:
+    try:
+        sides = [float(size) * _UNITS[_plain(unit)] for size, unit in zip(sizes, units, strict=True)]
+    except (KeyError, TypeError, ValueError):  # another unit, nothing, or no number
         return None
-    area = math.prod(size * factor for size, factor in zip(sizes, factors, strict=True))
-    return float(f"{math.sqrt(area):.10g}") if min(sizes) > 0 and 0 < area < math.inf else None
+    area = math.prod(sides)
+    return float(f"{math.sqrt(area):.10g}") if min(sides) > 0 and 0 < area < math.inf else None
 
 
 def _plain(unit: str | None) -> str:
@@ -42,10 +50,10 @@ def tiff_pixel_size(file: TiffFile, page: TiffPage) -> float | None:
     """Return micrometres per pixel from OME-XML, ImageJ's or Aperio's description, or the resolution tags."""
     found, pixels = None, _ome(file, "Pixels")
     if pixels is not None:
-        sizes = [_float(pixels.get(f"PhysicalSize{axis}")) for axis in "XY"]
+        sizes = [pixels.get(f"PhysicalSize{axis}") for axis in "XY"]
         found = micrometres(sizes, [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "XY"])
     elif file.is_svs and (mpp := re.search(r"\bMPP *= *([\d.]+)", page.description)):
-        found = micrometres([_float(mpp[1])] * 2, ["µm"] * 2)
+        found = micrometres([mpp[1]] * 2, ["µm"] * 2)
     if found is not None:
         return found
     x, y = (_resolution(page, tag) for tag in (282, 283))
@@ -61,13 +69,6 @@ def _resolution(page: TiffPage, tag: int) -> float | None:
     """Return the length of a pixel in the units of its resolution, a fraction of pixels per unit."""
     above, below = page.tags.valueof(tag, (0, 1))
     return below / above if above and below else None
-
-
-def _float(text: str | None) -> float | None:
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return None
 
 
 def _ome(file: TiffFile, tag: str) -> Any:

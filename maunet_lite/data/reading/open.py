@@ -104,7 +104,7 @@ def _open(path: Path, memory: int | None, raw: bool) -> Stored:
     if is_tiff(path):
         return open_tiff(path, memory)
     height, width = _picture_size(path)
-    refuse_too_large(path, height * width * 3, memory)
+    refuse_too_large(height * width * 3, memory)
     image, alpha = _decode(path, raw)
     axes = "YXS"[: image.ndim]
     return Stored(image, axes, alpha=alpha, resident=image.nbytes)

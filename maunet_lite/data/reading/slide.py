@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 from typing import Any
 
@@ -164,13 +165,10 @@ class Slide(AbstractContextManager):
             if part.step not in (None, 1) or not 0 <= part.start < part.stop <= length:
                 raise ImageError(f"{self.name}: no region {rows}, {columns} in an image of {self.shape}")
         planes = (self._plane(at, rows, columns) for at in self._planes)
-        region = next(planes)
         if self._join == "mean":
-            region = region.astype(np.float64)
-        for other in planes:
-            region = np.fmax(region, other) if self._join == "max" else region + other
-        if self._join == "mean":
-            region = region / len(self._planes)
+            region = sum(plane.astype(np.float64) for plane in planes) / len(self._planes)
+        else:
+            region = reduce(np.fmax, planes)  # of one plane, the plane itself
         if self._raw:
             return region
         with np.errstate(over="ignore"):  # too large for float32 means infinite, which others refuse

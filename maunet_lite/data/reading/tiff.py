@@ -63,17 +63,17 @@ def open_tiff(path: Path, memory: int | None = None) -> Stored:
         }  # fmt: skip
         options |= _colours(page)
         refuse_missing_data(series, file.filehandle.size)
+        # pages that are rows: what tifffile makes of an array (H, W, 2) that nobody describes
+        rows = series.kind == "shaped" and series.axes == "QYX" and series.shape[2] <= 4 < series.shape[0]
         axes, shape = _layout(series)
         if series.dataoffset is not None and math.prod(shape) == math.prod(series.shape):
             dtype = series.dtype.newbyteorder(file.byteorder)  # one stretch of the file, not compressed
-            if _nameless_columns(series):
-                axes, shape = "YXS", series.shape
+            axes, shape = ("YXS", series.shape) if rows else (axes, shape)
             return Stored(np.memmap(path, dtype, "r", series.dataoffset, shape), axes, **options)
-        if _nameless_columns(series) or math.prod(shape[:-3]) != len(series.pages) * _planes(page):
-            refuse_too_large(path, series.nbytes, memory)
-            axes = "YXS" if _nameless_columns(series) else series.axes
-            return Stored(_Whole(series), axes, resident=series.nbytes, **options)
-        pixels = _Segments(path, file, series, shape, memory)
+        if rows or math.prod(shape[:-3]) != len(series.pages) * _planes(page):
+            refuse_too_large(series.nbytes, memory)
+            return Stored(_Whole(series), "YXS" if rows else series.axes, resident=series.nbytes, **options)
+        pixels = _Segments(series, shape, memory)
         chunk = (*[1] * (len(shape) - 3), *pixels.chunk, pixels.samples)
         return Stored(pixels, axes, chunk, resident=pixels.resident, **options)
     except BaseException:
@@ -188,17 +188,12 @@ def _layout(series: TiffPageSeries) -> tuple[str, tuple[int, ...]]:
     return "".join(axis for axis, _ in axes), tuple(int(n) for _, n in axes)
 
 
-def _nameless_columns(series: TiffPageSeries) -> bool:
-    """Tell whether pages are rows: what tifffile makes of an array (H, W, 2) that nobody describes."""
-    return series.kind == "shaped" and series.axes == "QYX" and series.shape[2] <= 4 < series.shape[0]
-
-
-def refuse_too_large(path: Path, n_bytes: int, memory: int | None) -> None:
+def refuse_too_large(n_bytes: int, memory: int | None) -> None:
     """Raise if an image that can only be read as a whole does not fit into its share of the memory."""
     if memory is not None and n_bytes * SHARE_FOR_READING > memory:
         raise ImageError(
-            f"{path}: this file can only be read as a whole, which takes {show_bytes(n_bytes)}: too much for "
-            f"a budget of {show_bytes(memory)}. Allow {show_bytes(n_bytes * SHARE_FOR_READING)}, or save it "
+            f"this file can only be read as a whole, which takes {show_bytes(n_bytes)}: too much for a "
+            f"budget of {show_bytes(memory)}. Allow {show_bytes(n_bytes * SHARE_FOR_READING)}, or save it "
             "as a tiled TIFF, for example tifffile.imwrite(path, image, tile=(512, 512), compression='zlib')"
         )
 
@@ -216,19 +211,17 @@ class _Whole:
 class _Segments:
     """An array (…, H, W, samples) of tiles or strips, of which the last ones used are kept decoded."""
 
-    def __init__(
-        self, path: Path, file: TiffFile, series: TiffPageSeries, shape: tuple[int, ...], memory: int | None
-    ) -> None:
+    def __init__(self, series: TiffPageSeries, shape: tuple[int, ...], memory: int | None) -> None:
         page = series.keyframe
         height, width, strip = page.imagelength, page.imagewidth, page.rowsperstrip
-        self.handle, self.pages = file.filehandle, list(series.pages)
+        self.handle, self.pages = page.parent.filehandle, list(series.pages)
         self.chunk = (page.tilelength, page.tilewidth) if page.is_tiled else (min(strip, height), width)
         self.shape, self.dtype = shape, page.dtype
         self.planes, self.samples = _planes(page), shape[-1]
         pixel = math.prod(shape[:-3]) * self.samples * page.dtype.itemsize
         largest = math.prod(self.chunk) * pixel
         if largest > KEPT:
-            refuse_too_large(path, largest, memory)
+            refuse_too_large(largest, memory)
         self.resident = max(KEPT, largest)
         if not page.is_tiled:  # a row of windows must not decode the same strips again and again
             band = min((BAND + self.chunk[0]) * width * pixel, (memory or 2**33) // 8)

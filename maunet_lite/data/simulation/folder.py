@@ -1,8 +1,8 @@
 """Dataset folders of simulated pictures."""
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,9 @@ SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 
 
 def simulate_dataset(
-    folder: str | Path,
-    *,
-    n_per_modality: int = 20,
-    shape: tuple[int, int] = (256, 256),
-    seed: int = 0,
+    folder: str | Path, *, n_per_modality: int = 20, shape: tuple[int, int] = (256, 256), seed: int = 0,
     progress: bool = True,
-) -> Path:
+) -> Path:  # fmt: skip
     """Write a dataset folder of simulated pictures of all modalities.
 
     The folder holds ``images/NAME.png`` (every third fluorescence picture is a 16-bit ``NAME.tif``),
@@ -125,33 +121,21 @@ def _write_folder(
     """Write pictures of all kinds, one for each entry of `splits`, and their table."""
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; choose a new folder, or remove this one first")
-    todo = [(number, i) for number in range(len(kinds)) for i in range(len(splits))]
-    try:
-        with atomic_path(folder) as unfinished:
-            rows = []
-            for number, i in tqdm(todo, desc="simulating", unit="image", disable=not progress):
-                picture = draw(kinds[number], i, np.random.default_rng([seed, number, i]))
-                rows.append(_write_picture(unfinished, f"{kinds[number]}_{i:04d}", splits[i], *picture))
-            pd.DataFrame(rows).to_csv(unfinished / "metadata.csv", index=False, lineterminator="\n")
-    except OSError:
-        if not (folder / "metadata.csv").exists():  # otherwise another process finished the same folder first
-            raise
+    rows, todo = [], [*product(enumerate(kinds), enumerate(splits))]
+    with atomic_path(folder) as unfinished:
+        for (number, kind), (i, split) in tqdm(todo, desc="simulating", unit="image", disable=not progress):
+            (image, labels), modality, source = draw(kind, i, np.random.default_rng([seed, number, i]))
+            stem = f"{kind}_{i:04d}"
+            name = stem + (".tif" if image.dtype == np.uint16 else ".png")
+            write_image(unfinished / "images" / name, image)
+            write_labels(unfinished / "labels" / f"{stem}_label.tiff", labels)
+            rows.append({
+                "image": name, "modality": modality, "source": f"simulated-{source}", "split": split,
+                "height": image.shape[0], "width": image.shape[1], "channels": 1 if image.ndim == 2 else 3,
+                "cells": labels.max(), "licence": "MIT",
+            })  # fmt: skip
+        pd.DataFrame(rows).to_csv(unfinished / "metadata.csv", index=False, lineterminator="\n")
     return folder
-
-
-def _write_picture(
-    folder: Path, stem: str, split: str, picture: Simulated, modality: str, source: str
-) -> dict[str, Any]:
-    """Write an image and its label map; return their row of the table."""
-    image, labels = picture
-    name = stem + (".tif" if image.dtype == np.uint16 else ".png")
-    write_image(folder / "images" / name, image)
-    write_labels(folder / "labels" / f"{stem}_label.tiff", labels)
-    return {
-        "image": name, "modality": modality, "source": f"simulated-{source}", "split": split,
-        "height": image.shape[0], "width": image.shape[1], "channels": 1 if image.ndim == 2 else 3,
-        "cells": labels.max(), "licence": "MIT",
-    }  # fmt: skip
 
 
 def split_names(n: int) -> list[str]:

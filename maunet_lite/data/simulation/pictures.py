@@ -74,28 +74,26 @@ def _spindles(rng: Generator) -> Outline:
     )
 
 
-RECIPES: dict[str, dict[str, Recipe]] = {
-    "brightfield": {
-        "stained": Recipe(partial(round_cells, 3.5, 0.12, 0.4), (14, 40), (0.08, 0.45), alignment=(0.0, 0.9)),
-        "unstained": Recipe(partial(round_cells, 1.6, 0.06, 0.2), (18, 60), (0.05, 0.4)),
-    },
-    "fluorescence": {
-        "nuclei": Recipe(partial(round_cells, 2.2, 0.08, 0.3), (10, 60), (0.05, 0.4), photons=(60, 3_000)),
-        "cells": Recipe(spread_cells, (35, 80), (0.15, 0.5), photons=(60, 3_000)),
-    },
-    "phase-contrast": {
-        "spread": Recipe(spread_cells, (18, 55), (0.08, 0.4)),
-        "spindle": Recipe(_spindles, (16, 45), (0.08, 0.35), alignment=(0.0, 0.7)),
-        "round": Recipe(partial(round_cells, 1.5, 0.06, 0.2), (16, 50), (0.05, 0.45)),
-    },
-    "dic": {
-        "round": Recipe(partial(round_cells, 1.5, 0.06, 0.2), (18, 50), (0.03, 0.4)),
-        "discs": Recipe(partial(round_cells, 1.5, 0.03, 0.1), (40, 80), (0.15, 0.45)),
-        "spread": Recipe(spread_cells, (35, 80), (0.1, 0.4)),
-    },
+_DIM = (60, 3_000)  # photons per pixel
+_ROUND = partial(round_cells, 1.5, 0.06, 0.2)
+RECIPES: dict[tuple[str, str], Recipe] = {
+    ("brightfield", "stained"): Recipe(
+        partial(round_cells, 3.5, 0.12, 0.4), (14, 40), (0.08, 0.45), (0, 0.9)
+    ),
+    ("brightfield", "unstained"): Recipe(partial(round_cells, 1.6, 0.06, 0.2), (18, 60), (0.05, 0.4)),
+    ("fluorescence", "nuclei"): Recipe(
+        partial(round_cells, 2.2, 0.08, 0.3), (10, 60), (0.05, 0.4), photons=_DIM
+    ),
+    ("fluorescence", "cells"): Recipe(spread_cells, (35, 80), (0.15, 0.5), photons=_DIM),
+    ("phase-contrast", "spread"): Recipe(spread_cells, (18, 55), (0.08, 0.4)),
+    ("phase-contrast", "spindle"): Recipe(_spindles, (16, 45), (0.08, 0.35), alignment=(0, 0.7)),
+    ("phase-contrast", "round"): Recipe(_ROUND, (16, 50), (0.05, 0.45)),
+    ("dic", "round"): Recipe(_ROUND, (18, 50), (0.03, 0.4)),
+    ("dic", "discs"): Recipe(partial(round_cells, 1.5, 0.03, 0.1), (40, 80), (0.15, 0.45)),
+    ("dic", "spread"): Recipe(spread_cells, (35, 80), (0.1, 0.4)),
 }
-MODALITIES = tuple(RECIPES)
-VARIANTS = {modality: tuple(recipes) for modality, recipes in RECIPES.items()}
+MODALITIES = tuple(dict.fromkeys(modality for modality, _ in RECIPES))
+VARIANTS = {name: tuple(variant for modality, variant in RECIPES if modality == name) for name in MODALITIES}
 
 
 # --- a picture -------------------------------------------------------------------------------------------
@@ -117,17 +115,10 @@ class Simulated(NamedTuple):
 
 
 def simulate(
-    modality: str,
-    shape: tuple[int, int] = (512, 512),
-    *,
-    rng: Generator,
-    n_cells: int | None = None,
-    cell_diameter: float | None = None,
-    clustering: float | None = None,
-    light_leak: bool = False,
-    variant: str | None = None,
-    dtype: str = "uint8",
-) -> Simulated:
+    modality: str, shape: tuple[int, int] = (512, 512), *, rng: Generator, n_cells: int | None = None,
+    cell_diameter: float | None = None, clustering: float | None = None, light_leak: bool = False,
+    variant: str | None = None, dtype: str = "uint8",
+) -> Simulated:  # fmt: skip
     """Simulate one microscopy picture and its exact labels.
 
     Whatever is left open (kind of cells, magnification, density, stain, contrast, noise) is drawn anew for
@@ -184,7 +175,7 @@ def simulate(
         raise TypeError(f"rng is {rng!r}; expected a generator. Pass rng=np.random.default_rng(seed)")
     height, width = map(int, shape)
     variant = variant or str(rng.choice(VARIANTS[modality]))
-    recipe = RECIPES[modality][variant]
+    recipe = RECIPES[modality, variant]
     diameter = cell_diameter or min(log_uniform(rng, recipe.diameter), min(height, width) / 5)
     if n_cells is None:
         n_cells = max(1, round(rng.uniform(*recipe.coverage) * height * width / (np.pi / 4 * diameter**2)))
@@ -214,16 +205,16 @@ def check_numbers(
 ) -> None:
     """Refuse numbers that make no picture."""
     if len(shape) != 2 or any(int(length) != length or length < 32 for length in shape):
-        fault = f"shape is {shape}; expected (height, width) in whole pixels, each at least 32"
-    elif n_cells is not None and (int(n_cells) != n_cells or n_cells < 0):
-        fault = f"n_cells is {n_cells}; expected a whole number, 0 or more"
-    elif diameter is not None and not 4 <= diameter <= min(shape):
-        fault = f"cell_diameter is {diameter}; expected pixels between 4 and {min(shape)}, the shorter side"
-    elif clustering is not None and not 0 <= clustering <= 1:
-        fault = f"clustering is {clustering}; expected a share between 0 and 1"
-    else:
-        return
-    raise ValueError(fault)
+        raise ValueError(f"shape is {shape}; expected (height, width) in whole pixels, each at least 32")
+    if n_cells is not None and (int(n_cells) != n_cells or n_cells < 0):
+        raise ValueError(f"n_cells is {n_cells}; expected a whole number, 0 or more")
+    side = min(shape)
+    if diameter is not None and not 4 <= diameter <= side:
+        raise ValueError(
+            f"cell_diameter is {diameter}; expected pixels between 4 and {side}, the shorter side"
+        )
+    if clustering is not None and not 0 <= clustering <= 1:
+        raise ValueError(f"clustering is {clustering}; expected a share between 0 and 1")
 
 
 def log_uniform(rng: Generator, limits: tuple[float, float]) -> float:

@@ -115,16 +115,9 @@ def distance_to_outline(labels: np.ndarray) -> np.ndarray:
 
 
 def place_cells(
-    shape: tuple[int, int],
-    draw_outline: Outline,
-    rng: Generator,
-    *,
-    n_cells: int,
-    diameter: float,
-    size_spread: float = 0.15,
-    clustering: float = 0.5,
-    alignment: float = 0.0,
-) -> Scene:
+    shape: tuple[int, int], draw_outline: Outline, rng: Generator, *, n_cells: int, diameter: float,
+    size_spread: float = 0.15, clustering: float = 0.5, alignment: float = 0.0,
+) -> Scene:  # fmt: skip
     """Lay cells down one after another, each alone or touching an earlier one.
 
     Parameters

@@ -17,12 +17,9 @@ from maunet_lite.data.simulation.light import specimens
 # Optical density in red, green and blue: haematoxylin, DAB and magenta eosin after Ruifrok, Johnston (2001).
 # Eosin is pinker in many laboratories; violet stands for thiazine dyes such as Giemsa's and cresyl violet.
 STAINS = {
-    "haematoxylin": (0.65, 0.70, 0.29),
-    "violet": (0.48, 0.85, 0.18),
-    "eosin": (0.07, 0.99, 0.11),
-    "pink eosin": (0.22, 0.80, 0.50),
-    "dab": (0.27, 0.57, 0.78),
-}
+    "haematoxylin": (0.65, 0.70, 0.29), "violet": (0.48, 0.85, 0.18), "eosin": (0.07, 0.99, 0.11),
+    "pink eosin": (0.22, 0.80, 0.50), "dab": (0.27, 0.57, 0.78),
+}  # fmt: skip
 
 
 def fluorescence(scene: Scene, rng: Generator, variant: str = "nuclei") -> np.ndarray:
@@ -83,10 +80,8 @@ def brightfield(scene: Scene, rng: Generator, variant: str = "stained") -> np.nd
     (H, W, 3) or (H, W) float32
         Radiance on the scene's canvas; in colour if stained.
     """
-    return _stained(scene, rng) if variant == "stained" else _unstained(scene, rng)
-
-
-def _stained(scene: Scene, rng: Generator) -> np.ndarray:
+    if variant == "unstained":
+        return defocused(specimens.floating_cells(scene, rng, thickness=rng.uniform(0.8, 2.5)), scene, rng)
     shape, diameter = scene.labels.shape, scene.diameter
     nuclear, counter, strength = [
         ("haematoxylin", "eosin", rng.uniform(0.1, 0.35)),
@@ -108,10 +103,6 @@ def _stained(scene: Scene, rng: Generator) -> np.ndarray:
     lamp = rng.uniform(0.82, 0.96) * rng.normal(1, 0.02, 3)
     light = lamp * 10 ** -(amounts @ dyes) * illumination(shape, rng, 0.06)[..., None]  # (H, W, 3)
     return light.astype(np.float32)
-
-
-def _unstained(scene: Scene, rng: Generator) -> np.ndarray:
-    return defocused(specimens.floating_cells(scene, rng, thickness=rng.uniform(0.8, 2.5)), scene, rng)
 
 
 def defocused(phase: np.ndarray, scene: Scene, rng: Generator) -> np.ndarray:
@@ -161,9 +152,8 @@ def phase_contrast(scene: Scene, rng: Generator, variant: str = "spread") -> np.
 def zernike(phase: np.ndarray, scene: Scene, rng: Generator) -> np.ndarray:
     """Image a phase (H, W), in radians, as `phase_contrast` does."""
     shape, diameter = scene.labels.shape, scene.diameter
-    phase = phase + rng.uniform(0.2, 0.7) * specks(
-        shape, rng, n=phase.size / 5000, radius=(0.6, diameter / 20)
-    )
+    dark, radius = rng.uniform(0.2, 0.7), (0.6, diameter / 20)
+    phase = phase + dark * specks(shape, rng, n=phase.size / 5000, radius=radius)
     dust = specks(shape, rng, n=3, radius=(diameter / 2, 1.5 * diameter))
     phase += 0.05 * (blur(dust, 2) - blur(dust, 4))  # dust far out of focus shows as rings
     phase = blur(phase, rng.uniform(0.6, 1.1))
