@@ -55,7 +55,17 @@ def show_pair(
         ax.axvline(seam - 0.5, color="black", linewidth=1.5)
     borders = [*_edges(truth), *_edges(prediction)]
     ax.add_collection(LineCollection(borders, colors="black", linewidths=1, clip_on=False))
-    _write_ids(ax, truth, prediction)
+    rim = [withStroke(linewidth=1.5, foreground="black")]
+    style = {"color": "white", "fontsize": 9, "ha": "center", "va": "center", "path_effects": rim}
+    # (x, y) of each cell's pixels, the best place first: true ids high in the leftmost column, predicted low
+    places = {f"t{cell}": np.argwhere(truth.T == cell) for cell in np.unique(truth[truth > 0])}
+    for cell in np.unique(prediction[prediction > 0]):
+        places[f"p{cell}"] = np.argwhere(prediction == cell)[::-1, ::-1]
+    taken: list[list[int]] = []
+    for name, pixels in places.items():
+        place = next((pixel for pixel in pixels.tolist() if pixel not in taken), pixels[0].tolist())
+        taken.append(place)
+        ax.text(*place, name, **style)
     return ax
 
 
@@ -65,21 +75,6 @@ def _edges(labels: np.ndarray) -> list[list[tuple[float, float]]]:
     upright = np.argwhere(wide[1:-1, :-1] != wide[1:-1, 1:]) - 0.5  # in front of a column
     lying = np.argwhere(wide[:-1, 1:-1] != wide[1:, 1:-1]) - 0.5  # above a row
     return [[(x, y), (x, y + 1)] for y, x in upright] + [[(x, y), (x + 1, y)] for y, x in lying]
-
-
-def _write_ids(ax: Axes, truth: np.ndarray, prediction: np.ndarray) -> None:
-    """Write each id into a free pixel: true ones high in the leftmost column, predicted ones low down."""
-    rim = [withStroke(linewidth=1.5, foreground="black")]
-    style = {"color": "white", "fontsize": 9, "ha": "center", "va": "center", "path_effects": rim}
-    # (x, y) of each cell's pixels, the best place first
-    places = {f"t{cell}": np.argwhere(truth.T == cell) for cell in np.unique(truth[truth > 0])}
-    for cell in np.unique(prediction[prediction > 0]):
-        places[f"p{cell}"] = np.argwhere(prediction == cell)[::-1, ::-1]
-    taken: list[list[int]] = []
-    for name, pixels in places.items():
-        place = next((pixel for pixel in pixels.tolist() if pixel not in taken), pixels[0].tolist())
-        taken.append(place)
-        ax.text(*place, name, **style)
 
 
 def _amounts(found: pd.DataFrame) -> pd.Series:
