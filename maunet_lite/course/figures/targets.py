@@ -1,10 +1,9 @@
 """What notebook 01 looks at: small label maps with answers known beforehand, and targets with every knob.
 
-The explorer's figure shows class map and distance field (paper 2.1) and a cut through both; `draw_choice`
-makes the function that draws it for any values of the knobs.
+The explorer's figure, `draw_targets`, shows class map and distance field (paper 2.1) and a cut through both
+for any values of the knobs.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -152,7 +151,7 @@ def markers(field: np.ndarray, threshold: float = SKELETON) -> tuple[np.ndarray,
     return ndimage.label(field > threshold, structure=np.ones((3, 3)))
 
 
-def draw_targets(image: np.ndarray, labels: np.ndarray, targets: Targets) -> Figure:
+def draw_targets(image: np.ndarray, labels: np.ndarray, **knobs: Any) -> Figure:
     """Draw image, class map, distance field, and a cut through the row that meets most cells.
 
     Parameters
@@ -161,10 +160,10 @@ def draw_targets(image: np.ndarray, labels: np.ndarray, targets: Targets) -> Fig
         (H, W) or (H, W, C).
     labels : numpy.ndarray
         (H, W) label map.
-    targets : Targets
-        What `targets_with` made of it.
+    **knobs
+        What `targets_with` takes besides: divisor, beta, center.
     """
-    classes, field = targets
+    classes, field = targets_with(labels, **knobs)
     figure = Figure(figsize=(8, 4.2))
     figure.subplots_adjust(left=0.06, right=0.99, top=0.94, bottom=0.11, hspace=0.12, wspace=0.05)
     places = [["cells", "classes", "field"], ["cut", "cut", "cut"]]
@@ -186,24 +185,3 @@ def draw_targets(image: np.ndarray, labels: np.ndarray, targets: Targets) -> Fig
     ax.set(xlim=(0, last), ylim=(0, 1.05), xlabel="column along the dotted line", ylabel="d")
     ax.tick_params(labelsize=8)
     return figure
-
-
-def draw_choice(pictures: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Callable[..., Figure]:
-    """Return a function that draws one of several pictures, for an explorer that can change between them.
-
-    Parameters
-    ----------
-    pictures : dict
-        Name → (image, labels).
-
-    Returns
-    -------
-    callable
-        Takes ``picture`` (a name) and what `targets_with` takes; returns `draw_targets` of them.
-    """
-
-    def draw(picture: str, **knobs: Any) -> Figure:
-        image, labels = pictures[picture]
-        return draw_targets(image, labels, targets_with(labels, **knobs))
-
-    return draw
