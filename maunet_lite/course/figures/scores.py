@@ -141,9 +141,7 @@ def plot_learning_curves(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def worst_cells(
-    truth: np.ndarray, report: Errors, kind: str, prediction: np.ndarray
-) -> list[tuple[int, int]]:
+def worst_cells(truth: np.ndarray, found: Errors, kind: str, prediction: np.ndarray) -> list[tuple[int, int]]:
     """Return the centres (row, column) of the cells of a kind of error, the largest first.
 
     Examples
@@ -154,7 +152,7 @@ def worst_cells(
     [(0, 1), (0, 4)]
     """
     labels = prediction if kind == "invented" else truth
-    cells = regionprops(np.where(np.isin(labels, getattr(report, kind)), labels, 0))
+    cells = regionprops(np.where(np.isin(labels, getattr(found, kind)), labels, 0))
     return [tuple(map(int, cell.centroid)) for cell in sorted(cells, key=lambda cell: -cell.area)]
 
 

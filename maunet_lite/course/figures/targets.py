@@ -82,9 +82,7 @@ def six_shapes(side: int = 120) -> dict[str, np.ndarray]:
     return {name: shape.astype(int) for name, shape in shapes.items()}
 
 
-def show_numbers(
-    ax: Axes, values: np.ndarray, title: str = "", write: str = "{:.0f}", **options: Any
-) -> Axes:
+def show_numbers(ax: Axes, values: np.ndarray, title: str = "", form: str = "{:.0f}", **options: Any) -> Axes:
     """Show a small array with its numbers in the pixels; zeros stay empty.
 
     Parameters
@@ -93,23 +91,21 @@ def show_numbers(
     values : numpy.ndarray
         (H, W), some twenty rows at most.
     title : str
-    write : str
+    form : str
         How a number is written; ``.65`` instead of ``0.65``, because pixels are small.
     **options
         Passed to ``seaborn.heatmap``: cmap, vmin, vmax …
     """
     import seaborn as sns
 
-    written = [[write.format(value).removeprefix("0") if value else "" for value in row] for row in values]
+    written = [[form.format(value).removeprefix("0") if value else "" for value in row] for row in values]
     small = {"annot_kws": {"fontsize": 7}, "xticklabels": False, "yticklabels": False}
     sns.heatmap(values, annot=np.array(written), fmt="", cbar=False, square=True, ax=ax, **small, **options)
     ax.set_title(title, fontsize=9)
     return ax
 
 
-def targets_with(
-    labels: np.ndarray, divisor: float = 20.0, beta: float = 1.0, center: str = "paper"
-) -> Targets:
+def targets_with(labels: np.ndarray, divisor: float = 20, beta: float = 1, center: str = "paper") -> Targets:
     """Class map and distance field as in `preprocessing.make_targets`, with every knob.
 
     Parameters
