@@ -132,8 +132,8 @@ def plot_learning_curves(frame: pd.DataFrame) -> Figure:
         x = _amounts(found) if images else found.groupby("variant")["minutes"].transform("mean")
         sns.lineplot(found, x=x, **places, **widths, errorbar=None, legend=not images, ax=ax)
         sns.scatterplot(found, x=x, **places, s=9, linewidth=0, alpha=0.8, legend=False, ax=ax)
-        ax.set(xscale="log", ylim=(0, 1), ylabel="F1")
-        ax.set_xlabel("labelled images" if images else "minutes of training on one CPU core")
+        xlabel = "labelled images" if images else "minutes of training on one CPU core"
+        ax.set(xscale="log", ylim=(0, 1), xlabel=xlabel, ylabel="F1")
         ax.set_xticks(x.unique(), [f"{value:.3g}" for value in x.unique()], minor=False)
         ax.minorticks_off()
         tidy(ax)
