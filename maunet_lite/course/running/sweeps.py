@@ -190,12 +190,10 @@ def run_combination(
 def result_of(key: str, out: Path) -> NotebookRun | None:
     """Return what the newest report of a combination says, if it was run; its files relative to `out`."""
     reports = sorted((out / "runs" / key).glob("*-*/report.json"))
-    if not reports:
-        return None
     try:
         run = NotebookRun(**export.read_json(reports[-1])["runs"][0])
         run.executed = run.executed and (reports[-1].parent / run.executed).relative_to(out)
-    except (ValueError, LookupError, TypeError):  # damaged: the run is done again
+    except (ValueError, LookupError, TypeError):  # there is none, or it is damaged: the run is done again
         return None
     return run
 
