@@ -53,9 +53,7 @@ def show(figure: Figure | Axes, alt: str, dpi: int = 110) -> None:
 
     alt = " ".join(alt.split())
     if not alt:
-        raise ValueError(
-            "alt is empty: say in a sentence what the figure shows, for readers who cannot see it"
-        )
+        raise ValueError("alt is empty: say in a sentence what the figure shows, for those who cannot see it")
     figure = getattr(figure, "figure", figure)
     buffer = io.BytesIO()
     if in_notebook():

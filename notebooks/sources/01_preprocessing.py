@@ -60,7 +60,7 @@ PICTURES = 3  # of each modality, where scores are measured
 # %%
 from maunet_lite.course.figures.targets import (
     discs,
-    draw_choice,
+    draw_targets,
     from_digits,
     markers,
     show_numbers,
@@ -614,8 +614,14 @@ pictures = {
     m: ml.simulate(m, (256, 256), rng=np.random.default_rng(seed), variant=v, cell_diameter=d, clustering=0.8)
     for m, (v, d, seed) in kinds.items()
 }
+
+
+def draw(picture, **knobs):
+    return draw_targets(*pictures[picture], **knobs)
+
+
 live = explorer(
-    draw_choice(pictures),
+    draw,
     picture=Choice("phase-contrast", list(pictures), "picture"),
     divisor=Slider(20, 2, 60, 2, "thickness = √S divided by"),
     beta=Slider(1.0, 0.25, 4.0, 0.25, "slope β"),

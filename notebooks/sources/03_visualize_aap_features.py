@@ -818,7 +818,7 @@ show(
 # layer by layer, its cells, and their F1. You have computed each of these before.
 
 # %%
-from maunet_lite.course.figures.features import Atlas, View, describe, static_view
+from maunet_lite.course.figures.features import Atlas, View, static_view
 
 decoder = [name for name in order if name.startswith("class_decoder.")][:-1]
 planes, predictions, scores = {}, {}, []
@@ -841,7 +841,12 @@ atlas = Atlas({one.name: one for one in images}, planes, predictions, pd.DataFra
 # %%
 of_network = atlas.scores[atlas.scores["network"] == "with proxy"]
 view = View(network="with proxy", image=of_network.loc[of_network["f1"].idxmin(), "image"])
-show(static_view(atlas, view), alt=describe(atlas, view), dpi=120)
+about = (
+    f"Scatter diagram of the mean features of {len(images)} images in layer {view.layer}, coloured by "
+    f"modality; below, the F1 of each, {of_network['f1'].min():.2f} to {of_network['f1'].max():.2f}; on the "
+    f"right, {view.image} with its cells."
+)
+show(static_view(atlas, view), alt=about, dpi=120)
 
 # %% [markdown]
 # Below (in JupyterLab): **hover** over a point to see its image, truth and prediction. **Drag** a box to

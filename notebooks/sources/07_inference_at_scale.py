@@ -541,7 +541,8 @@ assert ml.match_cells(found, again).f1 > 0.99
 last = len(view.frames) - 1
 fig, axes = plt.subplots(1, 4, figsize=(8, 2.3), layout="compressed")
 for ax, frame in zip(axes, (0, last // 3, 2 * last // 3, last), strict=True):
-    view.draw(ax, frame)
+    done, canvas = view.frames[frame]
+    figures.picture(canvas, ax, f"{done} blocks")
 show(fig, alt="A dim slide that fills with coloured cells, block after block, in four pictures.", dpi=120)
 
 # %% [markdown]

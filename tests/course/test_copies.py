@@ -14,8 +14,9 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from maunet_lite.course.publishing.copies import copy_problems, fold_solutions, learners_copy, write_copies
+from maunet_lite.course.publishing.copies import fold_solutions, learners_copy, write_copies
 from maunet_lite.course.publishing.pages import to_html
+from maunet_lite.course.publishing.publish import check
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FIRST_CELL = REPOSITORY / "notebooks" / "sources" / "first_cell.py"
@@ -67,6 +68,10 @@ def course(tmp_path: Path) -> Path:
     return folder
 
 
+def copy_problems(course: Path) -> list[str]:
+    return [problem for problem in check(course) if problem.startswith("exercises/")]
+
+
 def test_a_copy_has_neither_solutions_nor_answers_and_its_links_lead_up(course: Path) -> None:
     copy = learners_copy(course / "sources" / "00_add.py")
     text = "\n".join(cell.source for cell in copy.cells)
@@ -88,11 +93,11 @@ def test_copies_are_written_checked_and_renewed(course: Path) -> None:
     assert [p.split(" (")[0] for p in copy_problems(course)] == ["exercises/00_add: not written"]
     written, kept = write_copies(folder=course)
     assert (written, kept) == ([course / "exercises" / "00_add.ipynb"], [])
-    assert list(copy_problems(course)) == []
+    assert copy_problems(course) == []
     (course / "sources" / "00_add.py").write_text(SOURCE.replace("three", "four"), encoding="utf-8")
-    assert "older than its source" in next(copy_problems(course))
+    assert "older than its source" in copy_problems(course)[0]
     write_copies(folder=course)
-    assert list(copy_problems(course)) == []
+    assert copy_problems(course) == []
     (course / "sources" / "00_add.py").rename(course / "sources" / "01_add.py")
     assert [p.split(" (")[0] for p in copy_problems(course)] == [
         "exercises/00_add: has no source",
@@ -111,7 +116,7 @@ def test_a_copy_that_was_run_is_renewed_one_that_was_worked_in_is_kept(course: P
     nbformat.write(notebook, path)
     assert write_copies(folder=course) == ([], [path])
     assert "a - -b" in path.read_text(encoding="utf-8")
-    assert "somebody has worked in it" in next(copy_problems(course))
+    assert "somebody has worked in it" in copy_problems(course)[0]
 
 
 def test_a_copy_elsewhere_finds_the_course(course: Path, tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_unknown_exercise_is_the_notebooks_mistake():
     ids=lambda got: type(got).__name__,
 )
 def test_values_may_come_in_any_container(got):
-    exercises.compare(got, [1, 2], "one and two")
+    exercises.compare(got, exercises.Case("one and two", None, [1, 2]))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_values_may_come_in_any_container(got):
 )
 def test_differences_are_told_with_numbers(got, expected, message):
     with pytest.raises(AssertionError, match=message):
-        exercises.compare(got, expected, "it", why="Why.")
+        exercises.compare(got, exercises.Case("it", None, expected, "Why."))
 
 
 # --- the loop that exercise 05.4 finds --------------------------------------------------------------------

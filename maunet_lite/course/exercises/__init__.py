@@ -1,11 +1,6 @@
 """Exercises that check themselves: `judge` asks, ``checks_NN`` knows what is right in notebook NN."""
 
-import lazy_loader
+from maunet_lite.course.exercises.judge import Case, check, compare, find, registered
+from maunet_lite.course.exercises.quizzes import questions, quiz
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "judge": ["Case", "check", "compare", "find", "registered"],
-        "quizzes": ["questions", "quiz"],
-    },
-)
+__all__ = ["Case", "check", "compare", "find", "questions", "quiz", "registered"]

@@ -20,7 +20,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,12 @@ class Exercise:
             if callable(case):
                 case(answer)
             else:
-                compare(*self._results(answer, case), case.name, case.tolerance, case.why, self.parts)
+                compare(*self._results(answer, case), self.parts)
 
-    def _results(self, answer: Any, case: Case) -> tuple[Any, Any]:
-        """Return what came out for a case, and what is expected."""
+    def _results(self, answer: Any, case: Case) -> tuple[Any, Case]:
+        """Return what came out for a case, and the case with what is expected as values."""
         if case.inputs is None:
-            return answer, case.expected
+            return answer, case
         inputs = deepcopy(case.inputs)
         try:
             got = answer(*inputs)
@@ -107,7 +107,7 @@ class Exercise:
             raise AssertionError(f"For {case.name}: {stopped}") from error
         if self.keeps_input and not all(map(np.array_equal, inputs, case.inputs)):
             raise AssertionError("The input was changed: work on a copy, or build a new array.")
-        return got, case.expected(*case.inputs) if callable(case.expected) else case.expected
+        return got, replace(case, expected=case.expected(*case.inputs)) if callable(case.expected) else case
 
 
 def exercise(id: str, **options: Any) -> Callable[[Callable[[], Iterable[Any]]], Exercise]:
@@ -194,23 +194,15 @@ def registered(notebook: str = "") -> list[Exercise]:
     return [one for module in modules for one in vars(module).values() if isinstance(one, Exercise)]
 
 
-def compare(
-    got: Any,
-    expected: Any,
-    name: str,
-    tolerance: float | None = None,
-    why: str = "",
-    parts: Sequence[str] = (),
-) -> None:
-    """Demand equal values, whatever container they come in; say what came and what was expected.
+def compare(got: Any, case: Case, parts: Sequence[str] = ()) -> None:
+    """Demand the values of a case, whatever container they come in; say what came and what was expected.
 
     Parameters
     ----------
     got : object
         Numbers or strings in NumPy arrays, pandas tables, tensors, lists, iterators, or alone.
-    expected : number, str, array-like, or dict of these
-    name, why, tolerance
-        As in `Case`.
+    case : Case
+        `expected` is a number, a str, array-like, or a dict of these.
     parts : sequence of str
         As in `Exercise`.
 
@@ -221,26 +213,27 @@ def compare(
 
     Examples
     --------
-    >>> compare([2.0], 3, "one and two")
+    >>> compare([2.0], Case("one and two", None, 3))
     Traceback (most recent call last):
     AssertionError: For one and two: got 2, expected 3.
     """
     if got is None:
         raise AssertionError("It returned None: is there a return?")
-    if isinstance(expected, Mapping):
-        keys, wanted = list(expected), list(expected.values())
+    if isinstance(case.expected, Mapping):
+        keys, wanted = list(case.expected), list(case.expected.values())
         if not hasattr(got, "keys") or set(got.keys()) != set(keys):
-            raise AssertionError(f"For {name}: expected the keys {keys}, got {got!r}.")
+            raise AssertionError(f"For {case.name}: expected the keys {keys}, got {got!r}.")
         got = [got[key] for key in keys]
     elif parts:
-        keys, wanted, got = parts, expected, list(got) if np.iterable(got) else [got]
+        keys, wanted, got = parts, case.expected, list(got) if np.iterable(got) else [got]
         if len(got) != len(parts):
             raise AssertionError(f"Return {len(parts)} values, {', '.join(parts)}; yours has {len(got)}.")
     else:
-        keys, got, wanted = [""], [got], [expected]
+        keys, got, wanted = [""], [got], [case.expected]
     for key, one, other in zip(keys, got, wanted, strict=True):
-        if complaint := _complaint(_plain(one), _plain(other), tolerance):
-            raise AssertionError(f"For {name}{key and f', the {key}'}: {complaint}. {why}".rstrip())
+        if complaint := _complaint(_plain(one), _plain(other), case.tolerance):
+            about = f"{case.name}, the {key}" if key else case.name
+            raise AssertionError(f"For {about}: {complaint}. {case.why}".rstrip())
 
 
 def _complaint(got: np.ndarray, wanted: np.ndarray, tolerance: float | None) -> str | None:

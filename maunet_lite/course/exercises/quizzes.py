@@ -7,7 +7,6 @@ page the questions stand with folded answers.
 
 import html
 import re
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,14 +95,9 @@ def as_widget(asked: list[Question]) -> Any:
         said = ipywidgets.HTML()
         options = [(f"{k}. {text.replace('`', '')}", k) for k, text in enumerate(question.options, 1)]
         choice = ipywidgets.RadioButtons(options=options, value=None, layout={"width": "auto"})
-        choice.observe(partial(_say, question, said), names="value")
+        ipywidgets.dlink((choice, "value"), (said, "value"), lambda k, q=question: q.answer(k) if k else "")
         parts += [ipywidgets.HTML(f"<b>Question {number}.</b> {_html(question.ask)}"), choice, said]
     return ipywidgets.VBox(parts)
-
-
-def _say(question: Question, said: Any, change: dict[str, Any]) -> None:
-    """Answer a choice below it."""
-    said.value = question.answer(change["new"])
 
 
 def _html(text: str) -> str:

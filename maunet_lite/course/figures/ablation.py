@@ -17,27 +17,13 @@ COLUMNS += ("steps", "minutes", "commit", "machine", "data")
 NAMES = {"mean_class_dice": "mean Dice", "mean_f1_plain": "F1_ori", "mean_f1": "F1"}
 NAMES |= {"median_f1": "median F1", "pooled_f1": "pooled F1"}
 
-# Paper Table 4: mean Dice over classes, F1 without and with post-processing; columns of the CSV.
-PAPER_4 = pd.DataFrame(
-    {
-        "mean_class_dice": [0.7499, 0.7458, 0.7443, 0.7403, 0.7543],
-        "mean_f1_plain": [0.7310, 0.7284, 0.7075, 0.7101, 0.7318],
-        "mean_f1": [0.8309, np.nan, 0.8217, 0.8243, 0.8494],
-    },
-    index=pd.Index(["base", "w/o L_reg", "CR", "CR*", "AAP"], name="variant"),
-)
-
-# Paper Table 5: F1 on the challenge's tuning set, always with scales 1, 1.25 and 1.5.
-PAPER_5 = pd.Series({"A": 0.8162, "B": 0.8211, "A + B": 0.8250}).rename_axis("encoder")
-
-# Paper Table 7: F1 on the challenge's final test set.
-PAPER_7 = pd.DataFrame(
-    {
-        "mean_f1": [0.8908, 0.6830, 0.3076, 0.7314, 0.6489],
-        "median_f1": [0.9024, 0.7293, 0.2350, 0.8327, 0.7490],
-    },
-    index=pd.Index(["brightfield", "dic", "fluorescence", "phase-contrast", "all"], name="modality"),
-)
+# The paper's rows in the form of the kit's. Table 4: mean Dice over classes, F1 without and with
+# post-processing; 5: F1 on the challenge's tuning set, always with scales 1, 1.25 and 1.5; 7: F1 on its final
+# test set.
+_PAPER = pd.read_csv(Path(__file__).with_name("paper.csv"), dtype={"table": str}).set_index("table")
+PAPER_4 = _PAPER.loc["4"].set_index("variant")[["mean_class_dice", "mean_f1_plain", "mean_f1"]]
+PAPER_5 = _PAPER.loc["5"].set_index("variant")["mean_f1"].rename_axis("encoder")
+PAPER_7 = _PAPER.loc["7"].set_index("modality")[["mean_f1", "median_f1"]]
 
 
 def results(name: str) -> Path:

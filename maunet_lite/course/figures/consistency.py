@@ -6,30 +6,9 @@ from matplotlib.figure import Figure
 
 from maunet_lite.figures import SERIES, picture, rgb, take_axes
 
-VERDICTS = ("agree, right", "differ", "agree, wrong")
 VERDICT_COLORS = ("#E4E4E4", "#0072B2", "#B2182B")  # none that stands for a class in the maps beside them
 
-# the two networks of paper Fig. 3: name → centre, text, colour
-_ONE, _TWO, _IMAGE = SERIES[0], SERIES[1], "#555555"
-_BOXES = {
-    "image": ((0.45, 1.75), "image\nwithout\nlabels", _IMAGE),
-    "network 1": ((2.1, 2.65), "network 1", _ONE),
-    "network 2": ((2.1, 0.85), "network 2", _TWO),
-    "classes 1": ((4.9, 2.97), "classes $P_{cls,1}$", _ONE),
-    "distance 1": ((4.2, 2.33), "distance $P_{reg,1}$", _ONE),
-    "distance 2": ((4.2, 1.17), "distance $P_{reg,2}$", _TWO),
-    "classes 2": ((4.9, 0.53), "classes $P_{cls,2}$", _TWO),
-    "pseudo 1": ((7.6, 2.97), r"pseudo label $\hat{P}_{cls,1}$", _ONE),
-    "pseudo 2": ((7.6, 0.53), r"pseudo label $\hat{P}_{cls,2}$", _TWO),
-}
-_ARROWS = (
-    *(("image", f"network {k}", "->", "-") for k in (1, 2)),
-    *((f"network {k}", f"{output} {k}", "->", "-") for k in (1, 2) for output in ("classes", "distance")),
-    *((f"classes {k}", f"pseudo {k}", "->", "-") for k in (1, 2)),
-    ("pseudo 1", "classes 2", "->", "--"),
-    ("pseudo 2", "classes 1", "->", "--"),
-    ("distance 1", "distance 2", "<->", "-"),
-)
+# of the picture of two networks: (x, y) → text
 _NOTES = {
     (6.15, 3.09): "argmax",
     (6.15, 0.65): "argmax",
@@ -49,8 +28,8 @@ def verdicts(one: np.ndarray, two: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Returns
     -------
     (H, W) uint8
-        Positions in `VERDICTS`: 0 both are right, 1 they differ (so at most one is right), 2 both name the
-        same wrong class. Only pixels of the second kind can change what consistency asks for.
+        Positions in `VERDICT_COLORS`: 0 both are right, 1 they differ (so at most one is right), 2 both name
+        the same wrong class. Only pixels of the second kind can change what consistency asks for.
 
     Examples
     --------
@@ -85,16 +64,26 @@ def draw_twins() -> Figure:
     ax = take_axes(None, 1, 1, 8.0, 3.2)[0]
     ax.set(xlim=(-0.1, 9.4), ylim=(0.1, 3.4))
     ax.set_axis_off()
+    places = {"image": ((0.45, 1.75), "image\nwithout\nlabels", "#555555")}  # name → centre, text, colour
+    arrows = [("distance 1", "distance 2", "<->", "-")]
+    for k, side, color in ((1, 1, SERIES[0]), (2, -1, SERIES[1])):  # one network above, the other below
+        places[f"network {k}"] = ((2.1, 1.75 + 0.9 * side), f"network {k}", color)
+        places[f"distance {k}"] = ((4.2, 1.75 + 0.58 * side), f"distance $P_{{reg,{k}}}$", color)
+        places[f"classes {k}"] = ((4.9, 1.75 + 1.22 * side), f"classes $P_{{cls,{k}}}$", color)
+        places[f"pseudo {k}"] = ((7.6, 1.75 + 1.22 * side), rf"pseudo label $\hat{{P}}_{{cls,{k}}}$", color)
+        arrows += [("image", f"network {k}", "->", "-"), (f"pseudo {k}", f"classes {3 - k}", "->", "--")]
+        for start, end in (("network", "classes"), ("network", "distance"), ("classes", "pseudo")):
+            arrows.append((f"{start} {k}", f"{end} {k}", "->", "-"))
     boxes = {}
-    for name, (centre, text, color) in _BOXES.items():
+    for name, (centre, text, color) in places.items():
         face, line = ("white", "--") if name.startswith("pseudo") else ((*rgb(color), 0.15), "-")
         look = {"facecolor": face, "edgecolor": color, "linestyle": line, "linewidth": 1.2}
         box = {"boxstyle": "round,pad=0.6"} | look
         boxes[name] = ax.text(*centre, text, bbox=box, ha="center", va="center", fontsize=9).get_bbox_patch()
-    for start, end, tip, line in _ARROWS:
+    for start, end, tip, line in arrows:
         style = {"arrowstyle": tip, "linestyle": line, "color": "#333333", "linewidth": 1.1}
         patches = {"patchA": boxes[start], "patchB": boxes[end], "shrinkA": 0, "shrinkB": 0}
-        ax.annotate("", _BOXES[end][0], _BOXES[start][0], arrowprops=style | patches)
+        ax.annotate("", places[end][0], places[start][0], arrowprops=style | patches)
     for place, text in _NOTES.items():
         ax.text(*place, text, ha="center", va="center", fontsize=9)
     return ax.figure

@@ -215,15 +215,3 @@ def static_view(atlas: Atlas, view: View) -> Figure:
         ax.set_axis_off()
         ax.set_title(textwrap.fill(caption, 30), fontsize=8)
     return figure
-
-
-def describe(atlas: Atlas, view: View) -> str:
-    """Return a description of the view for readers who cannot see it."""
-    points, scores = build_points(atlas, view), build_scores(atlas, view)["f1"]
-    images, found = points["image"].nunique(), " and ".join(sorted(points["class"].unique()))
-    return (
-        f"Scatter diagram of the mean features of {images} images ({found}) in layer {view.layer} of the "
-        f"network {view.network}, coloured by modality, on components {view.components[0]} and "
-        f"{view.components[1]}; below, the F1 of each image, {scores.min():.2f} to {scores.max():.2f}; on "
-        f"the right, {view.image} with its cells."
-    )

@@ -108,12 +108,11 @@ def bars(atlas: Atlas, view: View) -> go.Figure:
         customdata=scores.assign(score=_in_words(scores))[["image", "score"]].values.tolist(),
         hovertemplate="%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
     )
-    axes = {
-        "xaxis": {"showticklabels": False, "title": {"text": "one bar per image, by modality"}},
-        "yaxis": {"range": [0, 1], "title": {"text": "F1"}},
-    }
-    quiet = {"dragmode": False, "modebar": {"remove": ["zoom", "pan", "select", "lasso", "toImage"]}}
-    return go.Figure(bar, _layout(height=160, top=10) | axes | quiet)
+    look = _layout(height=160, top=10) | {"dragmode": False}
+    look["xaxis"] = {"showticklabels": False, "title": {"text": "one bar per image, by modality"}}
+    look["yaxis"] = {"range": [0, 1], "title": {"text": "F1"}}
+    look["modebar"] = {"remove": ["zoom", "pan", "select", "lasso", "toImage"]}
+    return go.Figure(bar, look)
 
 
 def _in_words(table: pd.DataFrame) -> list[str]:

@@ -59,8 +59,7 @@ class Plate:
         pictures = find_images([self.folder])
         names, self.folder = [path.name for path in pictures], pictures[0].parent
         self._check_numbers()
-        self._check_rejected(names)
-        self._check_wells(names)
+        self._check_names(names)
 
     def well_of(self, name: str) -> str:
         """Return the well of a picture.
@@ -112,7 +111,7 @@ class Plate:
                     "cell of parameters"
                 )
 
-    def _check_rejected(self, names: list[str]) -> None:
+    def _check_names(self, names: list[str]) -> None:
         for name in set(self.rejected) - set(names):
             close = difflib.get_close_matches(name, names, 1) or names[:1]
             raise ValueError(
@@ -121,8 +120,6 @@ class Plate:
             )
         if set(names) <= set(self.rejected):
             raise ValueError(f"REJECTED has all {len(names)} pictures of {self.folder}: keep some of them")
-
-    def _check_wells(self, names: list[str]) -> None:
         try:
             everywhere = {self.well_of(name) for name in names if re.search(self.well, name)}
         except re.error as error:

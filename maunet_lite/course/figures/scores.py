@@ -55,7 +55,17 @@ def show_pair(
         ax.axvline(seam - 0.5, color="black", linewidth=1.5)
     borders = [*_edges(truth), *_edges(prediction)]
     ax.add_collection(LineCollection(borders, colors="black", linewidths=1, clip_on=False))
-    _write_ids(ax, truth, prediction)
+    rim = [withStroke(linewidth=1.5, foreground="black")]
+    style = {"color": "white", "fontsize": 9, "ha": "center", "va": "center", "path_effects": rim}
+    # (x, y) of each cell's pixels, the best place first: true ids high in the leftmost column, predicted low
+    places = {f"t{cell}": np.argwhere(truth.T == cell) for cell in np.unique(truth[truth > 0])}
+    for cell in np.unique(prediction[prediction > 0]):
+        places[f"p{cell}"] = np.argwhere(prediction == cell)[::-1, ::-1]
+    taken: list[list[int]] = []
+    for name, pixels in places.items():
+        place = next((pixel for pixel in pixels.tolist() if pixel not in taken), pixels[0].tolist())
+        taken.append(place)
+        ax.text(*place, name, **style)
     return ax
 
 
@@ -65,21 +75,6 @@ def _edges(labels: np.ndarray) -> list[list[tuple[float, float]]]:
     upright = np.argwhere(wide[1:-1, :-1] != wide[1:-1, 1:]) - 0.5  # in front of a column
     lying = np.argwhere(wide[:-1, 1:-1] != wide[1:, 1:-1]) - 0.5  # above a row
     return [[(x, y), (x, y + 1)] for y, x in upright] + [[(x, y), (x + 1, y)] for y, x in lying]
-
-
-def _write_ids(ax: Axes, truth: np.ndarray, prediction: np.ndarray) -> None:
-    """Write each id into a free pixel: true ones high in the leftmost column, predicted ones low down."""
-    rim = [withStroke(linewidth=1.5, foreground="black")]
-    style = {"color": "white", "fontsize": 9, "ha": "center", "va": "center", "path_effects": rim}
-    # (x, y) of each cell's pixels, the best place first
-    places = {f"t{cell}": np.argwhere(truth.T == cell) for cell in np.unique(truth[truth > 0])}
-    for cell in np.unique(prediction[prediction > 0]):
-        places[f"p{cell}"] = np.argwhere(prediction == cell)[::-1, ::-1]
-    taken: list[list[int]] = []
-    for name, pixels in places.items():
-        place = next((pixel for pixel in pixels.tolist() if pixel not in taken), pixels[0].tolist())
-        taken.append(place)
-        ax.text(*place, name, **style)
 
 
 def _amounts(found: pd.DataFrame) -> pd.Series:
@@ -137,8 +132,8 @@ def plot_learning_curves(frame: pd.DataFrame) -> Figure:
         x = _amounts(found) if images else found.groupby("variant")["minutes"].transform("mean")
         sns.lineplot(found, x=x, **places, **widths, errorbar=None, legend=not images, ax=ax)
         sns.scatterplot(found, x=x, **places, s=9, linewidth=0, alpha=0.8, legend=False, ax=ax)
-        ax.set(xscale="log", ylim=(0, 1), ylabel="F1")
-        ax.set_xlabel("labelled images" if images else "minutes of training on one CPU core")
+        xlabel = "labelled images" if images else "minutes of training on one CPU core"
+        ax.set(xscale="log", ylim=(0, 1), xlabel=xlabel, ylabel="F1")
         ax.set_xticks(x.unique(), [f"{value:.3g}" for value in x.unique()], minor=False)
         ax.minorticks_off()
         tidy(ax)
@@ -146,9 +141,7 @@ def plot_learning_curves(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def worst_cells(
-    truth: np.ndarray, report: Errors, kind: str, prediction: np.ndarray
-) -> list[tuple[int, int]]:
+def worst_cells(truth: np.ndarray, found: Errors, kind: str, prediction: np.ndarray) -> list[tuple[int, int]]:
     """Return the centres (row, column) of the cells of a kind of error, the largest first.
 
     Examples
@@ -159,7 +152,7 @@ def worst_cells(
     [(0, 1), (0, 4)]
     """
     labels = prediction if kind == "invented" else truth
-    cells = regionprops(np.where(np.isin(labels, getattr(report, kind)), labels, 0))
+    cells = regionprops(np.where(np.isin(labels, getattr(found, kind)), labels, 0))
     return [tuple(map(int, cell.centroid)) for cell in sorted(cells, key=lambda cell: -cell.area)]
 
 

@@ -12,11 +12,10 @@ import cv2
 import imageio.v3 as iio
 import ipywidgets
 import numpy as np
-from matplotlib.axes import Axes
 from skimage.segmentation import clear_border
 
 from maunet_lite.data import Simulated, simulate
-from maunet_lite.figures import paint_cells, picture, to_display
+from maunet_lite.figures import paint_cells, to_display
 from maunet_lite.inference import current_memory
 from maunet_lite.scale import Step
 
@@ -157,11 +156,6 @@ class SlideView:
         self.frames.append((step.done, self.canvas.copy()))
         self.note.value = f"{step.done} of {step.total} blocks"
         self._send()
-
-    def draw(self, ax: Axes, frame: int = -1) -> None:
-        """Draw one of the `frames` on axes, by default the last."""
-        done, canvas = self.frames[frame]
-        picture(canvas, ax, f"{done} blocks")
 
     def _send(self) -> None:
         """Bring the canvas to the widget."""

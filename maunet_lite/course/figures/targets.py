@@ -1,10 +1,9 @@
 """What notebook 01 looks at: small label maps with answers known beforehand, and targets with every knob.
 
-The explorer's figure shows class map and distance field (paper 2.1) and a cut through both; `draw_choice`
-makes the function that draws it for any values of the knobs.
+The explorer's figure, `draw_targets`, shows class map and distance field (paper 2.1) and a cut through both
+for any values of the knobs.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -83,9 +82,7 @@ def six_shapes(side: int = 120) -> dict[str, np.ndarray]:
     return {name: shape.astype(int) for name, shape in shapes.items()}
 
 
-def show_numbers(
-    ax: Axes, values: np.ndarray, title: str = "", write: str = "{:.0f}", **options: Any
-) -> Axes:
+def show_numbers(ax: Axes, values: np.ndarray, title: str = "", form: str = "{:.0f}", **options: Any) -> Axes:
     """Show a small array with its numbers in the pixels; zeros stay empty.
 
     Parameters
@@ -94,23 +91,21 @@ def show_numbers(
     values : numpy.ndarray
         (H, W), some twenty rows at most.
     title : str
-    write : str
+    form : str
         How a number is written; ``.65`` instead of ``0.65``, because pixels are small.
     **options
         Passed to ``seaborn.heatmap``: cmap, vmin, vmax …
     """
     import seaborn as sns
 
-    written = [[write.format(value).removeprefix("0") if value else "" for value in row] for row in values]
+    written = [[form.format(value).removeprefix("0") if value else "" for value in row] for row in values]
     small = {"annot_kws": {"fontsize": 7}, "xticklabels": False, "yticklabels": False}
     sns.heatmap(values, annot=np.array(written), fmt="", cbar=False, square=True, ax=ax, **small, **options)
     ax.set_title(title, fontsize=9)
     return ax
 
 
-def targets_with(
-    labels: np.ndarray, divisor: float = 20.0, beta: float = 1.0, center: str = "paper"
-) -> Targets:
+def targets_with(labels: np.ndarray, divisor: float = 20, beta: float = 1, center: str = "paper") -> Targets:
     """Class map and distance field as in `preprocessing.make_targets`, with every knob.
 
     Parameters
@@ -152,7 +147,7 @@ def markers(field: np.ndarray, threshold: float = SKELETON) -> tuple[np.ndarray,
     return ndimage.label(field > threshold, structure=np.ones((3, 3)))
 
 
-def draw_targets(image: np.ndarray, labels: np.ndarray, targets: Targets) -> Figure:
+def draw_targets(image: np.ndarray, labels: np.ndarray, **knobs: Any) -> Figure:
     """Draw image, class map, distance field, and a cut through the row that meets most cells.
 
     Parameters
@@ -161,10 +156,10 @@ def draw_targets(image: np.ndarray, labels: np.ndarray, targets: Targets) -> Fig
         (H, W) or (H, W, C).
     labels : numpy.ndarray
         (H, W) label map.
-    targets : Targets
-        What `targets_with` made of it.
+    **knobs
+        What `targets_with` takes besides: divisor, beta, center.
     """
-    classes, field = targets
+    classes, field = targets_with(labels, **knobs)
     figure = Figure(figsize=(8, 4.2))
     figure.subplots_adjust(left=0.06, right=0.99, top=0.94, bottom=0.11, hspace=0.12, wspace=0.05)
     places = [["cells", "classes", "field"], ["cut", "cut", "cut"]]
@@ -186,24 +181,3 @@ def draw_targets(image: np.ndarray, labels: np.ndarray, targets: Targets) -> Fig
     ax.set(xlim=(0, last), ylim=(0, 1.05), xlabel="column along the dotted line", ylabel="d")
     ax.tick_params(labelsize=8)
     return figure
-
-
-def draw_choice(pictures: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Callable[..., Figure]:
-    """Return a function that draws one of several pictures, for an explorer that can change between them.
-
-    Parameters
-    ----------
-    pictures : dict
-        Name → (image, labels).
-
-    Returns
-    -------
-    callable
-        Takes ``picture`` (a name) and what `targets_with` takes; returns `draw_targets` of them.
-    """
-
-    def draw(picture: str, **knobs: Any) -> Figure:
-        image, labels = pictures[picture]
-        return draw_targets(image, labels, targets_with(labels, **knobs))
-
-    return draw

@@ -38,7 +38,9 @@ def fold_solutions(notebook: Any) -> None:
     for cell in notebook.cells:
         if not sources.has_tag(cell, "solution"):
             cells.append(cell)
-            _count_back(cell, folded)
+            for counted in (cell, *cell.get("outputs", [])):
+                if counted.get("execution_count"):
+                    counted.execution_count -= folded
             continue
         folded += 1
         if not cells or "</details>" not in cells[-1].source:
@@ -47,13 +49,6 @@ def fold_solutions(notebook: Any) -> None:
         above, end, below = cells[-1].source.rpartition("</details>")
         cells[-1].source = f"{above.rstrip()}\n\n```python\n{cell.source}\n```\n\n{end}{below}"
     notebook.cells = cells
-
-
-def _count_back(cell: Any, steps: int) -> None:
-    """Lower the execution counts of a cell and of its outputs, where there are any."""
-    for counted in (cell, *cell.get("outputs", [])):
-        if counted.get("execution_count"):
-            counted.execution_count -= steps
 
 
 def learners_copy(source: Path, links_to: str = "..") -> Any:
@@ -115,20 +110,14 @@ def write_copies(
     return written, kept
 
 
-def copy_problems(folder: Path) -> Iterator[str]:
-    """Yield what is wrong with the learners' copies beside the published notebooks, and what mends it."""
-    course = {source.stem: source for source in sources.find_sources(folder)}
-    there = {path.stem: path for path in (folder / FOLDER).glob("*.ipynb")}
-    for name in sorted({*course, *there}):
-        about = f"{FOLDER}/{name}:"
-        if name not in course:
-            yield f"{about} has no source (remove it, or write its source)"
-        elif name not in there:
-            yield f"{about} not written (maunet-lite notebooks exercises)"
-        elif _worked_in(there[name]):
-            yield f"{about} somebody has worked in it (move it away; maunet-lite notebooks exercises)"
-        elif nbformat.read(there[name], as_version=4) != learners_copy(course[name]):
-            yield f"{about} older than its source (maunet-lite notebooks exercises)"
+def copy_problems(source: Path, path: Path) -> Iterator[str]:
+    """Yield what is wrong with the learner's copy of a source, and what mends it."""
+    if not path.exists():
+        yield "not written (maunet-lite notebooks exercises)"
+    elif _worked_in(path):
+        yield "somebody has worked in it (move it away; maunet-lite notebooks exercises)"
+    elif nbformat.read(path, as_version=4) != learners_copy(source):
+        yield "older than its source (maunet-lite notebooks exercises)"
 
 
 def _worked_in(path: Path) -> bool:

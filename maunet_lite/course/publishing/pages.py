@@ -172,12 +172,10 @@ def write_site(out: str | Path = "out/site", folder: str | Path | None = None) -
         page = _with_local_links(notebooks[name], folder, out, names)
         write_page(page, out / f"{name}.html", links)
         title, summary = summaries[name]
-        cards.append({
-            "page": f"{name}.html",
-            "title": re.sub(r"^\d\d · ", "", title),  # the number stands before it, in grey
-            "summary": draw_formulas(html.escape(summary, quote=False)),
-            "figure": next(iter(figures(page)), None),
-        })  # fmt: skip
+        title = re.sub(r"^\d\d · ", "", title)  # the number stands before it, in grey
+        summary = draw_formulas(html.escape(summary, quote=False))
+        figure = next(iter(figures(page)), None)
+        cards.append({"page": f"{name}.html", "title": title, "summary": summary, "figure": figure})
     cover = out / "index.html"
     cover.write_text(render("cover.html.j2", cards=cards), encoding="utf-8")
     return cover

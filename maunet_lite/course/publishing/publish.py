@@ -16,7 +16,7 @@ import nbformat
 from PIL import Image
 
 from maunet_lite.course.publishing import sources
-from maunet_lite.course.publishing.copies import copy_problems, fold_solutions, write_copies
+from maunet_lite.course.publishing.copies import FOLDER, copy_problems, fold_solutions, write_copies
 from maunet_lite.course.publishing.pages import figures, without_widgets
 from maunet_lite.course.running.runner import run_notebooks
 from maunet_lite.data import atomic_path
@@ -140,18 +140,18 @@ def check(folder: str | Path | None = None) -> list[str]:
     carries a description; each learner's copy is what its source gives.
     """
     folder = sources.course_folder(folder)
-    course = {source.stem: source for source in sources.find_sources(folder)}
-    names = sorted({*course, *(path.stem for path in folder.glob("*.ipynb"))})
-    found = {name: _problems(course.get(name), folder / f"{name}.ipynb") for name in names}
-    problems = [f"{name}: {problem}" for name, problems in found.items() for problem in problems]
-    return [*problems, *copy_problems(folder)]
+    course, found = {source.stem: source for source in sources.find_sources(folder)}, []
+    for where, problems in (("", _problems), (f"{FOLDER}/", copy_problems)):
+        for name in sorted({*course, *(path.stem for path in (folder / where).glob("*.ipynb"))}):
+            wrong = ["has no source (remove it, or write its source)"]
+            if name in course:
+                wrong = problems(course[name], folder / where / f"{name}.ipynb")
+            found += [f"{where}{name}: {problem}" for problem in wrong]
+    return found
 
 
-def _problems(source: Path | None, published: Path) -> Iterator[str]:
+def _problems(source: Path, published: Path) -> Iterator[str]:
     """Yield what is wrong with a published notebook and what mends it; its content only if it is fresh."""
-    if source is None:
-        yield "has no source (remove it, or write its source)"
-        return
     if not is_fresh(source, published.parent):
         yield f"{'older than its source' if published.exists() else 'not published'} (make publish)"
         return

@@ -128,10 +128,7 @@ def load(path: Path) -> Any:
     NotebookError
         If the file is no notebook.
     """
-    try:
-        notebook = jupytext.read(path, fmt="py:percent" if path.suffix == ".py" else "ipynb")
-    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:  # what is no notebook
-        raise NotebookError(f"{path} is damaged or no notebook: {' '.join(str(error).split())}") from error
+    notebook = read_notebook(path)
     notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -151,10 +148,10 @@ def has_tag(cell: Any, tag: str) -> bool:
 
 
 def read_notebook(path: Path) -> Any:
-    """Read an executed notebook as it is; NotebookError if it is none."""
+    """Read a notebook as it is, an .ipynb or a py:percent source; NotebookError if it is none."""
     try:
-        return nbformat.read(path, as_version=4)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # whatever nbformat makes of the file
+        return jupytext.read(path, as_version=4, fmt="py:percent" if path.suffix == ".py" else "ipynb")
+    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:  # what is no notebook
         raise NotebookError(f"{path} is damaged or no notebook: {' '.join(str(error).split())}") from error
 
 

@@ -62,18 +62,15 @@ def read_grid(grid: Grid) -> list[dict[str, Any]]:
         try:
             text = Path(grid).read_text(encoding="utf-8")
             if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-                raise ValueError(
-                    "it refers to parts of itself, *name: write them out"
-                )  # a few lines can mean GiB
+                # A few lines can mean GiB.
+                raise ValueError("it refers to parts of itself, *name: write them out")
             grid = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ValueError(f"{where} is no YAML: {' '.join(str(error).split())}") from error
     for part in grid if isinstance(grid, list) and grid else [grid]:
         names = list(part) if isinstance(part, Mapping) else []
         if not names or not all(isinstance(name, str) and name.isidentifier() for name in names):
-            raise ValueError(
-                f"{where} should say parameter: [values], such as SEED: [1, 2, 3]; got {str(grid)[:80]}"
-            )
+            raise ValueError(f"{where} should say parameter: [values], as SEED: [1, 2]; got {str(grid)[:80]}")
         axes = [value if isinstance(value, (list, tuple)) else [value] for value in part.values()]
         if empty := [name for name, axis in zip(names, axes, strict=True) if not axis]:
             raise ValueError(f"{where} has no value for {empty[0]}: give one or more, or leave it out")
@@ -193,12 +190,10 @@ def run_combination(
 def result_of(key: str, out: Path) -> NotebookRun | None:
     """Return what the newest report of a combination says, if it was run; its files relative to `out`."""
     reports = sorted((out / "runs" / key).glob("*-*/report.json"))
-    if not reports:
-        return None
     try:
         run = NotebookRun(**export.read_json(reports[-1])["runs"][0])
         run.executed = run.executed and (reports[-1].parent / run.executed).relative_to(out)
-    except (ValueError, LookupError, TypeError):  # damaged: the run is done again
+    except (ValueError, LookupError, TypeError):  # there is none, or it is damaged: the run is done again
         return None
     return run
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -56,9 +55,6 @@ def test_view_shows_finished_blocks() -> None:
     assert view.note.value == "2 of 2 blocks"
     assert bytes(view.picture.value).startswith(b"\x89PNG")
     assert view.box.children == (view.picture, view.note)
-    ax = plt.figure().add_subplot()
-    view.draw(ax, frame=1)
-    assert ax.get_title() == "1 blocks"
 
 
 def test_view_follows_a_real_run(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maunet_lite.course.figures.targets import (
-    draw_choice,
+    draw_targets,
     from_digits,
     markers,
     show_numbers,
@@ -107,20 +107,20 @@ def test_wrong_values_are_refused():
 
 
 def test_figure_shows_cells_boundary_share_and_markers():
-    draw = draw_choice({"one": (SIMULATED.image, SIMULATED.labels), "two": (SMALL * 9, SMALL)})
-    titles = [ax.get_title() for ax in draw("two").axes]
+    axes = draw_targets(SMALL * 9, SMALL).axes
+    titles = [ax.get_title() for ax in axes]
     # cells 1 and 2 have 12 + 10 boundary pixels of 16 + 12; 4 and 7 are one pixel of interior each
     assert titles[0] == "4 cells"
     assert titles[1] == f"boundary: {22 / 30:.0%} of cell pixels"
-    field = draw("two").axes[3].lines[0].get_ydata()
+    field = axes[3].lines[0].get_ydata()
     assert field.tolist() == make_targets(SMALL).distance[1].tolist()  # the first row with two cells
-    steep = draw("one", beta=4.0).axes[3].lines[0].get_ydata()
-    assert steep.sum() < draw("one", beta=1.0).axes[3].lines[0].get_ydata().sum()
+    steep, flat = (draw_targets(*SIMULATED, beta=beta).axes[3].lines[0].get_ydata() for beta in (4.0, 1.0))
+    assert steep.sum() < flat.sum()
 
 
 def test_figure_without_cells():
-    draw = draw_choice({"empty": (np.zeros((8, 9)), np.zeros((8, 9), int))})
-    assert draw("empty").axes[1].get_title() == "boundary: 0% of cell pixels"
+    figure = draw_targets(np.zeros((8, 9)), np.zeros((8, 9), int))
+    assert figure.axes[1].get_title() == "boundary: 0% of cell pixels"
 
 
 def test_numbers_stand_in_their_pixels():
