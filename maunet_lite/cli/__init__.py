@@ -10,5 +10,5 @@ import lazy_loader
 
 from maunet_lite import Room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"main": ["app", "main"]})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 sys.modules[__name__].__class__ = Room

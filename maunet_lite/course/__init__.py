@@ -7,17 +7,4 @@ readers who cannot see it, and ``record("F1 on val", 0.83)`` puts a result into 
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "display": ["record", "show"],
-        "publishing.copies": ["write_copies"],
-        "publishing.pages": ["write_site"],
-        "publishing.publish": ["check", "publish_notebooks"],
-        "publishing.sources": ["select"],
-        "running.profiles": ["PROFILES"],
-        "running.runner": ["run_notebooks"],
-        "running.sweeps": ["TABLE", "run_sweep"],
-        "widgets": ["Choice", "Slider", "explorer"],
-    },
-)  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,16 +10,5 @@ import lazy_loader
 
 from maunet_lite import Room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "baseline": ["otsu_watershed"],
-        "errors": ["Errors", "errors"],
-        "evaluate": ["baseline", "evaluate", "evaluate_folder"],
-        "matching": ["Match"],
-        "metrics": ["Rules", "ap_curve", "dice", "match_cells"],
-        "scoreboard": ["format_summary", "summary"],
-        "tune": ["Tuned", "tune"],
-    },
-)  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 sys.modules[__name__].__class__ = Room

@@ -10,13 +10,5 @@ import lazy_loader
 
 from maunet_lite import Room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "mean_features": ["HEAD_INPUT", "class_head", "layers", "mean_features"],
-        "plots": ["margin_strip", "measure_lines", "modality_colors", "scatter"],
-        "separability": ["MEASURES", "discriminability"],
-        "space": ["Boundary", "Features", "Head", "PARTS", "Plane", "decision_boundary", "margins", "pca"],
-    },
-)  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 sys.modules[__name__].__class__ = Room

@@ -10,23 +10,5 @@ import lazy_loader
 
 from maunet_lite import Room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "cells.segment": [
-            "Settings", "Sized", "advice", "choose_size", "in_pixels", "predict_sized", "segment",
-            "settings_of",
-        ],
-        "cells.size": ["Size"],
-        "devices": ["checked_half", "resolve_device"],
-        "ensembles": ["Heads", "Model", "as_models", "intensity_of"],
-        "memory": ["current_memory", "left_for_maps", "zeros"],
-        "predict": [
-            "Grid", "MULTI_SCALE_LIMIT", "PUBLISHED_SCALES", "add_window", "checked_scales", "plan_windows",
-            "predict", "to_planes",
-        ],
-        "prepared": ["Prepared", "prepare", "run_windows"],
-        "windows": ["AxisWindow", "Taps", "mirrored", "plan_axis", "resample", "window_starts"],
-    },
-)  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 sys.modules[__name__].__class__ = Room

@@ -10,19 +10,5 @@ import lazy_loader
 
 from maunet_lite import Room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "authors": ["convert_authors", "import_authors"],
-        "blocks": ["ResidualBlock", "UpBlock", "fold_batch_norm"],
-        "checkpoints": [
-            "WEIGHTS", "find_checkpoint", "load_model", "model_card", "read_record", "save_model",
-            "shipped_models",
-        ],
-        "describe": ["describe"],
-        "diagram": ["INCHES", "draw"],
-        "encoders": ["TimmEncoder", "build_encoder"],
-        "maunet": ["MAUNet", "ModelConfig", "Output", "PRESETS", "build_model"],
-    },
-)  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 sys.modules[__name__].__class__ = Room

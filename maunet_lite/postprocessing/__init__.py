@@ -10,15 +10,5 @@ import lazy_loader
 
 from maunet_lite import Room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "config": ["PostprocessConfig", "Yardstick"],
-        "maps": ["Maps"],
-        "run_lengths": ["Runs", "label_components", "number_in_reading_order"],
-        "segment": ["connected_interiors", "segment"],
-        "steps": ["blur_distance", "mean_cell_width", "threshold_maps"],
-        "watershed": ["flood"],
-    },
-)  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 sys.modules[__name__].__class__ = Room

@@ -6,16 +6,4 @@ Paper: sections 2.1 and 3.2.2. Notebook: 01.
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "augmentation.config": ["AugmentationConfig"],
-        "intensity": ["Scaling", "find_scaling", "normalize", "sample_of"],
-        "options": ["NOT_NEGATIVE", "Options", "POSITIVE", "SHARE"],
-        "patches": ["PatchDataset", "source_weights"],
-        "augmentation.steps": ["build_augmentation"],
-        "augmentation.windows": ["median_diameter"],
-        "targets": ["TargetConfig", "Targets", "class_map", "distance_field", "make_targets"],
-        "transforms": ["CellTargetsd", "NormalizeCellsd"],
-    },
-)  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

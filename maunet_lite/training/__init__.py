@@ -6,14 +6,4 @@ Paper: sections 2.2.4, 2.2.5 and 3.2. Notebooks: 02, 04.
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "consistency": ["Consistency", "TwinNetworks", "pseudo_accuracy"],
-        "loop": ["train"],
-        "losses": ["classification_consistency", "consistency_loss", "supervised_loss"],
-        "methods": ["build_network"],
-        "recipes": ["RECIPES", "TrainConfig", "recipe", "seed_everything"],
-        "run": ["changed_settings", "holds_run", "run_settings"],
-    },
-)  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

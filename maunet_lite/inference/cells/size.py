@@ -24,15 +24,16 @@ from maunet_lite.preprocessing import distance_field
 # Numbers measured with the shipped weights on the validation split: `python -m benchmarks.size` prints what
 # they bring. All are pixels of the network's input, unless they are shares or scales.
 TYPICAL = 28.0  # diameter of cells that it segments best
-KNOWN = (16.0, 42.0)  # of cells that it segments as well: the image stays as it is
-TOLERATED = (10.0, 56.0)  # the same, unless another look is surer by more than …
-MARGIN = 0.06  # … which looks that found known sizes are ahead, too
+KNOWN = (22.0, 50.0)  # of cells that it segments as well: the image stays as it is
+TOLERATED = (16.0, 56.0)  # the same, unless another look is surer by more than …
+MARGIN = 0.03  # … which looks that found known sizes are ahead, too
 TARGET = 38.0  # as TYPICAL, for estimates, which lean to the larger cells
 ZOOMS = (1 / 16, 3.0)  # no image is seen smaller or larger than this
 SCALES = {0.25: 0.5, 0.5: 0.45, 1.0: 0.35, 2.0: 0.3}  # of the looks: share of the image's side that each sees
 WINDOWS = (160, 320)  # least and largest side of a look
 SMALLEST = 96  # no image is reduced to less
-SURE = 0.65  # of known sizes: no finer look is taken
+FINE = 24.0  # the least of known sizes at which no finer look is taken, …
+SURE = 0.65  # … if the network is as sure of them
 FEWEST_PIXELS = 12  # of a cell that counts
 UNSURE = (0.1, 0.9)  # probabilities of the foreground that are neither yes nor no
 
@@ -155,9 +156,9 @@ def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
         where = np.array([rows.start, columns.start]) + shares * part.shape[1:]
         seen = _measured(maps, scale, whole=scale == 1 and max(shape) <= side)
         looks.append(seen)
-        if seen.certainty > SURE and KNOWN[0] <= seen.diameter <= KNOWN[1]:
+        if seen.certainty > SURE and FINE <= seen.diameter <= KNOWN[1]:
             break
-        if scale >= 1 and seen.certainty > 0 and seen.diameter * scale > KNOWN[0]:
+        if scale >= 1 and seen.certainty > 0 and seen.diameter * scale > FINE:
             break  # cells are large enough already
     best = max(looks, key=lambda seen: seen.certainty + MARGIN * (KNOWN[0] <= seen.diameter <= KNOWN[1]))
     return Size(best.diameter, (_chosen(best, looks),), tuple(looks))

@@ -1,0 +1,37 @@
+"""Public names of this room and where they come from, for editors and `lazy_loader`."""
+
+from .cells.segment import Settings as Settings
+from .cells.segment import Sized as Sized
+from .cells.segment import advice as advice
+from .cells.segment import choose_size as choose_size
+from .cells.segment import in_pixels as in_pixels
+from .cells.segment import predict_sized as predict_sized
+from .cells.segment import segment as segment
+from .cells.segment import settings_of as settings_of
+from .cells.size import Size as Size
+from .devices import checked_half as checked_half
+from .devices import resolve_device as resolve_device
+from .ensembles import Heads as Heads
+from .ensembles import Model as Model
+from .ensembles import as_models as as_models
+from .ensembles import intensity_of as intensity_of
+from .memory import current_memory as current_memory
+from .memory import left_for_maps as left_for_maps
+from .memory import zeros as zeros
+from .predict import MULTI_SCALE_LIMIT as MULTI_SCALE_LIMIT
+from .predict import PUBLISHED_SCALES as PUBLISHED_SCALES
+from .predict import Grid as Grid
+from .predict import add_window as add_window
+from .predict import checked_scales as checked_scales
+from .predict import plan_windows as plan_windows
+from .predict import predict as predict
+from .predict import to_planes as to_planes
+from .prepared import Prepared as Prepared
+from .prepared import prepare as prepare
+from .prepared import run_windows as run_windows
+from .windows import AxisWindow as AxisWindow
+from .windows import Taps as Taps
+from .windows import mirrored as mirrored
+from .windows import plan_axis as plan_axis
+from .windows import resample as resample
+from .windows import window_starts as window_starts

@@ -1,0 +1,14 @@
+"""Public names of this room and where they come from, for editors and `lazy_loader`."""
+
+from .config import PostprocessConfig as PostprocessConfig
+from .config import Yardstick as Yardstick
+from .maps import Maps as Maps
+from .run_lengths import Runs as Runs
+from .run_lengths import label_components as label_components
+from .run_lengths import number_in_reading_order as number_in_reading_order
+from .segment import connected_interiors as connected_interiors
+from .segment import segment as segment
+from .steps import blur_distance as blur_distance
+from .steps import mean_cell_width as mean_cell_width
+from .steps import threshold_maps as threshold_maps
+from .watershed import flood as flood
