@@ -85,7 +85,7 @@ def test_right_arrows_are_right(tmp_path: Path):
 
 def test_the_house_has_its_rooms_and_nothing_else():
     entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
-    assert entries == {*ROOMS, "weights", "__init__.py", "__init__.pyi", "py.typed"}
+    assert entries == {*ROOMS, "weights", "__init__.py", "py.typed"}
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -1,7 +1,5 @@
 """What a notebook shows: figures with a description, and results that the report of a run keeps."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json
@@ -21,7 +19,7 @@ def in_notebook() -> bool:
     return get_ipython() is not None
 
 
-def show(figure: Figure | Axes, alt: str, dpi: int = 110) -> None:
+def show(figure: "Figure | Axes", alt: str, dpi: int = 110) -> None:
     """Display a figure as the output of a notebook cell, together with a description of what it shows.
 
     The description (alt text) is what a screen reader says, what stands in the place of the picture when it

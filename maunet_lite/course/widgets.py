@@ -14,8 +14,6 @@ that everybody sees, called again and again it gives the live one. Tests call th
     )
 """
 
-from __future__ import annotations
-
 import asyncio
 import io
 import time
@@ -62,7 +60,7 @@ Draw = Callable[..., plt.Figure]
 Code = Callable[..., str] | None
 
 
-def explorer(draw: Draw, *, alt: str, dpi: int = 100, code: Code = None, **controls: Any) -> Explorer:
+def explorer(draw: Draw, *, alt: str, dpi: int = 100, code: Code = None, **controls: Any) -> "Explorer":
     """Show the figure in its starting state and, under it, the same figure with controls.
 
     Parameters

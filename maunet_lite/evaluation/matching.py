@@ -5,8 +5,6 @@ numbers. Every score of `metrics` that counts cells is read from it, and so is t
 analysis of `evaluate`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
@@ -53,7 +51,7 @@ class Match:
     empty_score: float = field(default=1.0, compare=False, repr=False)
     forgotten: int = field(default=0, compare=False, repr=False)
 
-    def __add__(self, other: Match) -> Match:
+    def __add__(self, other: "Match") -> "Match":
         counts = (self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
         empty, forgotten = min(self.empty_score, other.empty_score), self.forgotten + other.forgotten
         return Match(*counts, self.iou_sum + other.iou_sum, empty, forgotten)

@@ -5,8 +5,6 @@ a mask *is* the logit of the mean feature. A mean feature can therefore be judge
 the border between two classes is a hyperplane, which is a line in any plane through feature space.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,7 +68,7 @@ class Features:
             raise ValueError(f"layer {self.layer!r} is not the input of the head: use 'class_decoder'")
         return self.head
 
-    def select(self, mask: np.ndarray | pd.Series) -> Features:
+    def select(self, mask: np.ndarray | pd.Series) -> "Features":
         """Return the rows where `mask` is true."""
         mask = np.asarray(mask, dtype=bool)
         return replace(self, vectors=self.vectors[mask], table=self.table[mask].reset_index(drop=True))

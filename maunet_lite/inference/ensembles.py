@@ -1,7 +1,5 @@
 """The networks of an ensemble: which they are, what they have in common, how their outputs become one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -59,7 +57,7 @@ class Heads(NamedTuple):
     members: int
 
     @classmethod
-    def of(cls, models: Sequence[MAUNet]) -> Heads:
+    def of(cls, models: Sequence[MAUNet]) -> "Heads":
         """Count the heads of `models`; their target classes must agree."""
         counts = {model.n_classes for model in models}
         if len(counts) > 1:

@@ -1,7 +1,5 @@
 """Networks made ready for inference: copies with fewer and faster operations that return the same."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -15,7 +13,7 @@ from maunet_lite.network import MAUNet, Output, TimmEncoder, fold_batch_norm
 
 Place = tuple[AxisWindow, AxisWindow]  # row and column of a window
 
-_CACHE: WeakKeyDictionary[nn.Module, tuple[tuple, Prepared]] = WeakKeyDictionary()
+_CACHE: "WeakKeyDictionary[nn.Module, tuple[tuple, Prepared]]" = WeakKeyDictionary()
 
 
 class Prepared:

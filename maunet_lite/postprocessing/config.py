@@ -1,7 +1,5 @@
 """Every number of the post-processing, with its origin: paper, published code, or this kit."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping
@@ -103,7 +101,7 @@ class PostprocessConfig:
             raise ValueError(f'relief is {self.relief!r}; use "distance" or "flat"')
 
     @classmethod
-    def named(cls, name: str | PostprocessConfig) -> PostprocessConfig:
+    def named(cls, name: "str | PostprocessConfig") -> "PostprocessConfig":
         """Return the settings called "default", "paper", "authors" or "none" (no post-processing: F1_ori).
 
         Settings of one's own come back as they are; a file that ends in ``.json`` is read, in which stand
@@ -124,7 +122,7 @@ class PostprocessConfig:
             raise ValueError(f"post-processing is {name!r}; use {', '.join(settings)}, or a file .json")
         return cls(**settings[name])
 
-    def changed(self, changes: Mapping[str, Any]) -> PostprocessConfig:
+    def changed(self, changes: Mapping[str, Any]) -> "PostprocessConfig":
         """Return these settings with others in place of some.
 
         Raises

@@ -5,8 +5,6 @@ pixels. Whatever is to be said of every label is read from its :class:`Runs` in 
 without a loop.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import cv2
@@ -31,7 +29,7 @@ class Runs(NamedTuple):
     value: np.ndarray
 
     @classmethod
-    def of(cls, labels: np.ndarray) -> Runs:
+    def of(cls, labels: np.ndarray) -> "Runs":
         """Encode a label map, (H, W).
 
         Examples
@@ -46,7 +44,7 @@ class Runs(NamedTuple):
         start = np.flatnonzero(begins)
         return cls(start, np.diff(start, append=flat.size), flat[start])
 
-    def chosen(self, table: np.ndarray) -> Runs:
+    def chosen(self, table: np.ndarray) -> "Runs":
         """Return only the runs of labels k for which ``table[k]`` is true."""
         return Runs(*(part[table[self.value]] for part in self))
 

@@ -4,8 +4,6 @@ A recipe is a `TrainConfig`; `RECIPES` names the ones that come with the kit. A 
 to ``config.json``, from which it can be repeated.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -129,7 +127,7 @@ class TrainConfig(Options):
         epochs = max(1, round(self.epochs * epoch_length)) if self.epochs else None
         return min((limit for limit in (self.steps, epochs) if limit), default=None)
 
-    def override(self, **changes: Any) -> TrainConfig:
+    def override(self, **changes: Any) -> "TrainConfig":
         """Return a copy with fields changed; names such as ``patch`` reach into `augmentation` and `targets`.
 
         A budget (steps, epochs or minutes) replaces the budgets that were there before.

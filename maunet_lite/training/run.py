@@ -1,7 +1,5 @@
 """The folder of a training run: configuration, logs, checkpoints, and how a run is taken up again."""
 
-from __future__ import annotations
-
 import json
 import platform
 import signal
@@ -70,7 +68,7 @@ class Run:
         return Path(self.config.out)
 
     @classmethod
-    def open(cls, config: TrainConfig, *, resume: bool) -> Run:
+    def open(cls, config: TrainConfig, *, resume: bool) -> "Run":
         """Start the run in ``config.out``, or take up the one that is there; only for the main process."""
         folder, record = Path(config.out), Path(config.out) / "config.json"
         if holds_run(folder):

@@ -5,8 +5,6 @@ that is on display. The tables are pure functions of the two, so that tests and 
 widget shows: `static_view` draws them here with matplotlib, `figures.features_explorer` with plotly.
 """
 
-from __future__ import annotations
-
 import textwrap
 from dataclasses import dataclass
 
@@ -50,7 +48,7 @@ class Atlas:
         """Names of the modalities, in order of appearance."""
         return list(dict.fromkeys(sample.modality for sample in self.samples.values()))
 
-    def plane(self, view: View) -> mf.Plane:
+    def plane(self, view: "View") -> mf.Plane:
         """Return the principal components that a view looks at, or say that there are none."""
         if view.layer not in self.planes.get(view.network, ()):
             there = "; ".join(f"{network}: {', '.join(planes)}" for network, planes in self.planes.items())

@@ -10,8 +10,6 @@
 Whatever is downloaded or simulated is brought into this layout, so one's own images work the same way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,11 +96,11 @@ class CellDataset:
         path = self.label_path(index)
         return None if path is None else read_labels(path)
 
-    def select(self, mask: np.ndarray | pd.Series | list[int]) -> CellDataset:
+    def select(self, mask: np.ndarray | pd.Series | list[int]) -> "CellDataset":
         """Return the images chosen by a boolean mask or by positions."""
         return replace(self, table=self.table.iloc[list(mask)].reset_index(drop=True))
 
-    def split(self, name: str) -> CellDataset:
+    def split(self, name: str) -> "CellDataset":
         """Return the images of a split, such as "train", "val" or "test"; "all" returns everything.
 
         Raises
@@ -118,11 +116,11 @@ class CellDataset:
             raise DatasetError(f"{self.name!r} has no images of split {name!r}; there are: {there}")
         return found
 
-    def labelled(self) -> CellDataset:
+    def labelled(self) -> "CellDataset":
         """Return the images that have a label map."""
         return self.select(self.table["labelled"])
 
-    def without(self, names: Sequence[str]) -> CellDataset:
+    def without(self, names: Sequence[str]) -> "CellDataset":
         """Return the images of all modalities and sources but those called `names`.
 
         Raises
@@ -142,7 +140,7 @@ class CellDataset:
             raise DatasetError(f"without {', '.join(names)} no image of {self.name!r} is left")
         return self.select(keep)
 
-    def fraction(self, fraction: float, rng: np.random.Generator) -> tuple[CellDataset, CellDataset]:
+    def fraction(self, fraction: float, rng: np.random.Generator) -> "tuple[CellDataset, CellDataset]":
         """Divide at random, source by source.
 
         Returns

@@ -1,7 +1,5 @@
 """The steps that cut patches and turn them, as MONAI dictionary transforms of planes (C, H, W)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -4,8 +4,6 @@
 pipeline. Arrays have the channels first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +30,7 @@ class Augmentation(Compose):
 
     def set_random_state(
         self, seed: int | Sequence[int] | None = None, state: np.random.RandomState | None = None
-    ) -> Augmentation:
+    ) -> "Augmentation":
         """Make the calls that follow repeat; `seed` is a number or several of any size, such as (seed, k)."""
         self.R = state or np.random.RandomState(np.random.PCG64(seed))  # noqa: NPY002  (MONAI works with it)
         for step in self.transforms:
