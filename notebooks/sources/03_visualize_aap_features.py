@@ -520,6 +520,8 @@ for name, star in zip(head.names, stars, strict=True):
 # 02, and in each step the share of probability that the proxy holds.
 
 # %%
+import warnings
+
 from torch.utils.data import DataLoader
 from maunet_lite.preprocessing import AugmentationConfig, PatchDataset
 from maunet_lite.training import seed_everything, supervised_loss
@@ -647,6 +649,9 @@ against.round(2)
 
 
 # %%
+warnings.filterwarnings("ignore", "no cells were found")  # which is an answer here, too
+
+
 def f1(network, labelled):
     return ml.match_cells(labelled.labels, ml.segment(labelled.image, network, postprocess="none")).f1
 

@@ -100,11 +100,11 @@ def test_a_network_finds_cells_of_any_size(zoom, lite, nuclei):
 
 
 def test_a_diameter_replaces_the_estimate(lite, nuclei):
-    _, size = predict_sized(lite, nuclei.image, diameter=46.7, device="cpu")
-    assert size == Size(46.7, (28 / 46.7,))
-    by_hand = predict(lite, nuclei.image, (28 / 46.7,), device="cpu")
+    _, size = predict_sized(lite, nuclei.image, diameter=93.4, device="cpu")
+    assert size == Size(93.4, (28 / 93.4,))
+    by_hand = predict(lite, nuclei.image, (28 / 93.4,), device="cpu")
     np.testing.assert_array_equal(
-        segment(nuclei.image, lite, "cpu", diameter=23.35, pixel_size=0.5),
+        segment(nuclei.image, lite, "cpu", diameter=46.7, pixel_size=0.5),
         postprocess(by_hand).labels,
     )
     with pytest.raises(ValueError, match="diameter sets the scale"):
@@ -131,6 +131,6 @@ def test_what_to_try_is_said(lite, nuclei):
         assert not segment(noise, lite, "cpu", postprocess=PostprocessConfig(foreground=0)).any()
     cell = np.zeros((200, 200), np.int32)
     cell[20:180, 20:180] = 1
-    assert "measure 181 pixels, but the network knows 10 to 56" in advice(cell, Size(), [lite])
+    assert "measure 181 pixels, but the network knows 9 to 80" in advice(cell, Size(), [lite])
     assert advice(cell, Size(181.0, (0.2,)), [lite]) == ""
     assert advice(cell, Size(), [build_model("lite")]) == ""  # nobody knows what it knows

@@ -135,7 +135,7 @@ def test_item_that_kills_its_workers_fails_alone(pool, monkeypatch):
 @pytest.fixture(scope="module")
 def cluster():
     """A scheduler that somebody else has started, without TLS."""
-    with distributed.LocalCluster(1, threads_per_worker=1, dashboard_address=None) as started:
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as started:
         yield started
 
 

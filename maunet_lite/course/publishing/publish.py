@@ -21,7 +21,7 @@ from maunet_lite.course.publishing.pages import figures, without_widgets
 from maunet_lite.course.running.runner import run_notebooks
 from maunet_lite.data import atomic_path
 
-MAX_KILOBYTES = 700
+MAX_KILOBYTES = 900
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")  # of memory: it differs in every run
 _EMPTY_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=)[^>]*>")
