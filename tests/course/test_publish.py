@@ -161,7 +161,7 @@ ERROR = nbformat.v4.new_output("error", ename="KeyError", evalue="'b'", tracebac
     (executed(count=3), "cells not executed, or not in order"),
     (executed(text="![](a.png)"), "a picture in the text has no description"),
     (executed(text='<img src="a.png">'), "a picture in the text has no description"),
-    (executed(stream("stdout", "x" * 1000 * MAX_KILOBYTES)), "at most 700"),
+    (executed(stream("stdout", "x" * 1000 * MAX_KILOBYTES)), f"at most {MAX_KILOBYTES}"),
 ])  # fmt: skip
 def test_check_finds(tmp_path, notebook, complaint):
     folder = tmp_path / "notebooks"
