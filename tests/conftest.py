@@ -9,7 +9,11 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("same every time", derandomize=True)
+hypothesis.settings.load_profile("same every time")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
