@@ -165,7 +165,8 @@ def channels_with_signal(planes: Sequence[np.ndarray], limits: Sequence[Limits])
     strongest = int(np.argmax(spans * shows))
     leaks = [c != strongest and _is_leak(planes, limits, c, strongest) for c in range(len(planes))]
     seen = [c for c in range(len(planes)) if c == strongest or (shows[c] and not leaks[c])]
-    if len(seen) < min(len(planes), 3) and all(_alike(planes[strongest], planes[c]) for c in seen):
+    alike = (abs(_correlation(planes[strongest], planes[c])) > COLOURLESS for c in seen)
+    if len(seen) < min(len(planes), 3) and all(alike):
         return [strongest]
     return seen
 
@@ -194,14 +195,14 @@ def content(plane: np.ndarray) -> np.ndarray:
     return cv2.resize(around, (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
 
 
-def _alike(one: np.ndarray, other: np.ndarray) -> bool:
-    return abs(_correlation(one, other)) > COLOURLESS
-
-
 def _is_leak(planes: Sequence[np.ndarray], limits: Sequence[Limits], c: int, strongest: int) -> bool:
-    """Tell whether a channel is dark beside the strongest, and what it shows is the other one's light."""
+    """Tell whether a channel is what lossy compression, which knows 8 bits, leaves of the strongest one.
+
+    With more bits a dim channel is one of its own: another dye, exposed less.
+    """
     share = limits[c][1] / max(limits[strongest][1], 1e-12)
-    return share < 0.08 or (share < 0.25 and abs(_correlation(planes[c], planes[strongest])) > 0.3)
+    like = abs(_correlation(planes[c], planes[strongest])) > 0.3
+    return planes[c].dtype == np.uint8 and (share < 0.08 or (share < 0.25 and like))
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:

@@ -95,6 +95,12 @@ def test_two_stains_stay_two(nuclei: np.ndarray) -> None:
     np.testing.assert_array_equal(normalize(image)[..., 1], normalize(image[..., 1])[..., 0])
 
 
+def test_a_dim_dye_of_a_camera_is_a_channel_of_its_own(nuclei: np.ndarray) -> None:
+    dim = 100 + nuclei[::-1, ::-1].astype(np.uint16)  # a hundredth of the other, on the camera's offset
+    image = np.stack([100 + 150 * nuclei.astype(np.uint16), dim], axis=-1)
+    assert find_scaling(image).channels == (0, 1, -1)
+
+
 def test_stained_tissue_keeps_its_colours() -> None:
     image = simulate("brightfield", (160, 160), variant="stained", rng=np.random.default_rng(0)).image
     assert image.shape[2:] == (3,)
