@@ -44,11 +44,13 @@ class Kind(NamedTuple):
 
 
 def _rods(shape: tuple[int, int], rng: Generator) -> Scene:
-    """Lay out colonies of rods, a few to as many as find room."""
+    """Lay out rods, a few to as many as find room: in colonies, or each by itself."""
     diameter = log_uniform(rng, (9, 30))
     room = shape[0] * shape[1] / (np.pi / 4 * diameter**2)
-    how = {"length": rng.uniform(1.5, 6), "order": rng.uniform(0.6, 0.97)}
-    n_cells, colonies = max(3, round(rng.uniform(0.05, 0.9) * room)), int(rng.integers(1, 9))
+    how = {"length": rng.uniform(1.5, 7), "order": rng.uniform(0.6, 0.97)}
+    alone = rng.random() < 0.4
+    n_cells = max(3, round(rng.uniform(0.05, 0.35 if alone else 0.9) * room))
+    colonies = n_cells if alone else int(rng.integers(1, 9))
     return pack_rods(shape, rng, n_cells=n_cells, diameter=diameter, colonies=colonies, **how)
 
 
