@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maunet_lite.network.checkpoints import CheckpointError, filled, mismatch, save_model
+from maunet_lite.network.checkpoints.files import CheckpointError, save_model
+from maunet_lite.network.checkpoints.pretrained import filled, mismatch
 from maunet_lite.network.maunet import PRESETS, MAUNet, preset_config
 
 PAPER_PRESETS = tuple(preset for preset in PRESETS if preset.startswith("paper-"))
@@ -71,12 +72,8 @@ def import_authors(
     state = _translated(published, model)
     if difference := mismatch(state, model.state_dict()):
         cause = _likely_cause(published, preset, n_logits=model.n_classes + model.config.proxy)
-        raise CheckpointError(
-            f"the weights do not fit {preset}. {difference[0].upper()}{difference[1:]}. {cause}."
-        )
-    if broken := [key for key, value in published.items() if not value.isfinite().all()]:
-        raise CheckpointError(f"{broken[0]} and {len(broken) - 1} more weights are not a number or infinite")
-    return filled(model, state).eval()
+        raise CheckpointError(f"the weights do not fit {preset} ({difference}). {cause}.")
+    return filled(model, state, "the authors' file").eval()
 
 
 def _translated(published: Mapping[str, Tensor], model: MAUNet) -> dict[str, Tensor]:

@@ -207,10 +207,8 @@ def _lite_stages(name: str, cut: str) -> tuple[tuple[int, ...], int]:
     """Return channels and blocks per stage of a name such as ``"lite:16-32-64x2"``."""
     found = re.fullmatch(r"([1-9]\d*(?:-[1-9]\d*)+)(?:x([1-9]\d*))?", cut)
     if not found:
-        raise ValueError(
-            f"encoder {name!r}: expected the channels of each stage such as 'lite:16-32-64', and behind an x "
-            "the residual blocks in each"
-        )
+        wanted = "the channels of each stage and the residual blocks in each, such as 'lite:16-32-64x2'"
+        raise ValueError(f"encoder {name!r}: expected {wanted}")
     return tuple(map(int, found[1].split("-"))), int(found[2] or 1)
 
 

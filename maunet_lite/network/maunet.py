@@ -110,10 +110,8 @@ class Decoder(nn.Module):
     def __init__(self, widths: Sequence[int], ratios: Sequence[int], norm: str) -> None:
         super().__init__()
         # widths finest first: the block that produces widths[i] consumes widths[i + 1].
-        self.blocks = nn.ModuleList(
-            UpBlock(deep, fine, norm, ratio)
-            for fine, deep, ratio in reversed(list(zip(widths[:-1], widths[1:], ratios, strict=True)))
-        )
+        levels = [*zip(widths[1:], widths[:-1], ratios, strict=True)]
+        self.blocks = nn.ModuleList(UpBlock(deep, fine, norm, ratio) for deep, fine, ratio in levels[::-1])
 
     def forward(self, skips: list[Tensor]) -> Tensor:
         """Return (B, widths[0], H, W) from `skips`, finest first."""
@@ -169,9 +167,7 @@ class MAUNet(Pretrained):
         if widths[0] == 0:
             channels, strides, widths = channels[1:], strides[1:], widths[1:]
         if any(deep % fine for fine, deep in pairwise(strides)):
-            raise ValueError(
-                f"encoder {config.encoder!r} has strides {strides[1:]}; each must be a multiple of the last"
-            )
+            raise ValueError(f"{config.encoder} has strides {strides[1:]}, not each a multiple of the last")
         ratios = [deep // fine for fine, deep in pairwise(strides)]
         pairs = zip(channels, widths, strict=True)
         self.skips = nn.ModuleList(ResidualBlock(before, after, config.norm) for before, after in pairs)

@@ -101,9 +101,8 @@ class _Loop:
         module = self.method.build().to(memory_format=torch.channels_last)
         together = config.batch_size // self.accelerator.num_processes
         check_patch(self.method.network(module), config.augmentation.patch, together)
-        optimizer = torch.optim.AdamW(
-            module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        # at the rate that each step sets
+        optimizer = torch.optim.AdamW(module.parameters(), weight_decay=config.weight_decay)
         self.run = _open_run(config, self.data, self.method.labelled, self.accelerator, resume)
         self.run.restore(module, optimizer)
         self.accelerator.init_trackers("tensorboard")  # a folder; nothing where TensorBoard is not installed
@@ -147,15 +146,10 @@ class _Loop:
         on_gpu = self.accelerator.device.type == "cuda"
         if workers is None:
             workers = min(12, max(0, (os.cpu_count() or 1) - 2)) if on_gpu else 0
-        loader = DataLoader(
-            Subset(self.method.patches(draws), range(self.run.step * size, draws)),
-            size,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            multiprocessing_context="spawn" if workers else None,  # forked workers hang on OpenCV's threads
-            drop_last=True,
-            pin_memory=on_gpu,
-        )
+        # spawned: forked workers hang on OpenCV's threads
+        how = {"persistent_workers": True, "multiprocessing_context": "spawn"} if workers else {}
+        rest = Subset(self.method.patches(draws), range(self.run.step * size, draws))
+        loader = DataLoader(rest, size, num_workers=workers, drop_last=True, pin_memory=on_gpu, **how)
         iterator = iter(self.accelerator.prepare(loader))
         while True:
             asked = time.monotonic()
@@ -192,19 +186,13 @@ class _Loop:
         steps, seconds = self.run.step - self.logged_at, self.busy + self.waited
         if not steps:
             return
-        row = self.run.log(
-            {
-                "learning_rate": self.optimizer.param_groups[0]["lr"],
-                "epoch": self.epoch,
-                "images_per_second": steps * self.config.batch_size / seconds,
-                "waiting_share": self.waited / seconds,
-            }
-        )
+        speed, rate = steps * self.config.batch_size / seconds, self.optimizer.param_groups[0]["lr"]
+        row = {"learning_rate": rate, "epoch": self.epoch, "images_per_second": speed}
+        row = self.run.log(row | {"waiting_share": self.waited / seconds})
         self.logged_at, self.waited, self.busy = self.run.step, 0.0, 0.0
         self._draw("training", row)
         left = max(0.0, 1 - self._progress()) / max(self._progress(), 1e-9) * self.run.minutes
-        speed = f"{row['images_per_second']:.1f} images/s"
-        self.bar.set_postfix_str(f"loss {row['loss']:.3f}, {speed}, {left:.0f} min left")
+        self.bar.set_postfix_str(f"loss {row['loss']:.3f}, {speed:.1f} images/s, {left:.0f} min left")
 
     def _draw(self, group: str, row: dict[str, float]) -> None:
         """Add each number of a row as a point of its curve in TensorBoard."""

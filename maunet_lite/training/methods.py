@@ -29,9 +29,7 @@ class Supervised:
         rng = np.random.default_rng(config.seed)
         self.labelled, self.rest = train.labelled().fraction(config.labelled_fraction, rng)
         if not len(self.labelled):
-            raise ValueError(
-                f"dataset {train.name!r} has no labelled training image; see `maunet-lite data check`"
-            )
+            raise ValueError(f"{train.name!r} has no labelled training image; see `maunet-lite data check`")
 
     def build(self) -> nn.Module:
         """Return the module whose parameters are trained: a new network, or the one to fine-tune."""

@@ -105,10 +105,8 @@ class TrainConfig(Options):
         if self.labelled_fraction == 0:
             raise ValueError("labelled_fraction=0 leaves nothing to learn from; give a share in (0, 1]")
         if self.method != "supervised" and self.labelled_fraction == 1 and not self.unlabelled:
-            raise ValueError(
-                f"method={self.method!r} needs images without labels: "
-                "give a labelled_fraction below 1 or an unlabelled folder"
-            )
+            cure = "give a labelled_fraction below 1 or an unlabelled folder"
+            raise ValueError(f"method={self.method!r} needs images without labels: {cure}")
 
     @property
     def reading(self) -> dict[str, Any]:

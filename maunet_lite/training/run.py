@@ -70,18 +70,14 @@ class Run:
     @classmethod
     def open(cls, config: TrainConfig, *, resume: bool) -> "Run":
         """Start the run in ``config.out``, or take up the one that is there; only for the main process."""
-        folder, record = Path(config.out), Path(config.out) / "config.json"
+        folder = Path(config.out)
         if holds_run(folder):
             if not resume:
-                raise FileExistsError(
-                    f"{folder} already holds a run; go on with --resume, or choose another --out"
-                )
-            if changed := changed_settings(run_settings(folder), config):
-                raise ValueError(
-                    f"{folder} was started with other settings: {', '.join(changed)}. "
-                    "Resume with the same ones, or choose another --out"
-                )
-        with atomic_path(record) as part:
+                raise FileExistsError(f"{folder} already holds a run: give --resume, or another --out")
+            if changed := ", ".join(changed_settings(run_settings(folder), config)):
+                cure = "Resume with the same ones, or choose another --out"
+                raise ValueError(f"{folder} was started with other settings: {changed}. {cure}")
+        with atomic_path(folder / "config.json") as part:
             part.write_text(json.dumps(config.to_dict(), indent=1) + "\n")
         return cls(config)
 
@@ -115,24 +111,16 @@ class Run:
             try:
                 torch.save(state | {name: getattr(self, name) for name in _COUNTERS}, part)
             except RuntimeError as error:  # torch's word for it
-                raise OSError(
-                    f"{self.folder / 'state.pt'} cannot be written ({error}): disk full?"
-                ) from error
+                raise OSError(f"state.pt cannot be written to {self.folder} ({error}): disk full?") from error
         save_model(network, self.folder / "last.safetensors", self.record())
         if self.best_at == self.step:
             save_model(network, self.folder / "best.safetensors", self.record(self.best_score))
 
     def record(self, score: float | None = None) -> dict[str, Any]:
         """Return what stands beside a weight file: configuration, budget, versions, score."""
-        return {
-            "training": self.config.to_dict(),
-            "steps": self.step,
-            "minutes": round(self.minutes, 2),
-            f"{self.split}_f1": score,
-            "processes": self.processes,
-            "torch": torch.__version__,
-            "machine": f"{platform.machine()}, {platform.system()}",
-        }
+        state = {"steps": self.step, "minutes": round(self.minutes, 2), f"{self.split}_f1": score}
+        where = {"torch": torch.__version__, "machine": f"{platform.machine()}, {platform.system()}"}
+        return {"training": self.config.to_dict(), **state, "processes": self.processes, **where}
 
     def log(self, row: dict[str, float]) -> dict[str, float]:
         """Append a row to ``log.csv``, mean loss parts since the last one and `row`, and return it."""
@@ -153,9 +141,8 @@ class Run:
     def _write(self, name: str, rows: list[dict[str, float]]) -> None:
         """Write a log anew: what it holds up to this step, and `rows`, whose columns may be new."""
         path, at = self.folder / name, {"step": self.step, "minutes": self.minutes}
-        tables = [pd.DataFrame([at | row for row in rows])] if rows else []
-        if path.exists():
-            tables.insert(0, _read_log(path).loc[lambda before: before["step"] <= self.step])
+        tables = [_read_log(path).loc[lambda before: before["step"] <= self.step]] if path.exists() else []
+        tables += [pd.DataFrame([at | row]) for row in rows]
         if self.writer and tables:
             write_table(path, pd.concat(tables), "%.7g")
 

@@ -69,16 +69,12 @@ def check_images(data: CellDataset, labelled: CellDataset, config: TrainConfig) 
             )
     for images, what in ((labelled, "training, nothing can be learnt"), (val, "validation, F1 says nothing")):
         if not any(images.labels(index).any() for index in range(len(images))):  # reads on to the first cell
-            warnings.warn(
-                f"all {len(images)} label maps are empty in {what}: label cells in {data.folder / 'labels'}",
-                stacklevel=2,
-            )
+            text = f"all {len(images)} label maps are empty in {what}: label cells in {data.folder}/labels"
+            warnings.warn(text, stacklevel=2)
     if split != "val":
-        warnings.warn(
-            f"dataset {data.name!r} has no split 'val': scores are those of images that are trained on, "
-            "higher than on new ones. Give some images split 'val' in metadata.csv",
-            stacklevel=2,
-        )
+        text = "scores are those of images that are trained on, higher than on new ones"
+        cure = "Give some images split 'val' in metadata.csv"
+        warnings.warn(f"dataset {data.name!r} has no split 'val': {text}. {cure}", stacklevel=2)
 
 
 def chosen_in_words(data: CellDataset) -> str:
@@ -87,10 +83,8 @@ def chosen_in_words(data: CellDataset) -> str:
     if not data.table.attrs.get("splits_chosen") or not len(names):
         return ""
     shown = ", ".join([*names[:8], f"… ({len(names)} in all)"][: len(names)])
-    return (
-        f"metadata.csv of {data.name!r} names no splits: every fifth labelled image, in order of name, is "
-        f"for validation: {for_terminal(shown)}"
-    )
+    how = "every fifth labelled image, in order of name, is for validation"
+    return f"metadata.csv of {data.name!r} names no splits: {how}: {for_terminal(shown)}"
 
 
 def validate(network: MAUNet, data: CellDataset, config: TrainConfig, folder: Path) -> dict[str, float]:

@@ -16,7 +16,7 @@ from maunet_lite.data.reading.images import read_labels
 from maunet_lite.evaluation import tune as module_or_function
 from maunet_lite.evaluation.tune import TRIED, tune
 from maunet_lite.inference.cells.segment import segment, settings_of
-from maunet_lite.network.checkpoints import load_model
+from maunet_lite.network import load_model
 from maunet_lite.network.maunet import build_model
 from maunet_lite.postprocessing.config import PostprocessConfig
 

@@ -35,7 +35,7 @@ from maunet_lite.data.checks import doubt_of_labels
 from maunet_lite.export import for_html, for_link, for_terminal, write_table
 from maunet_lite.inference import predict
 from maunet_lite.network import convert_authors, load_model, read_record, save_model
-from maunet_lite.network.checkpoints import CheckpointError
+from maunet_lite.network.checkpoints.files import CheckpointError
 from maunet_lite.network.maunet import build_model
 
 SMALL = {"encoder": "lite:8-16x2", "widths": (0, 8, 8)}

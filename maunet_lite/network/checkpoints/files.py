@@ -40,17 +40,52 @@ def record_paths(weights: Path) -> list[Path]:
     return [twin.with_name("config.json"), twin] if weights.name == SHARED else [twin]
 
 
-def write_checkpoint(path: Path, network: Any, record: Mapping[str, Any] | None, half: bool) -> Path:
-    """Write a `Pretrained` and its record, each whole or not at all, the record first; see `save_model`."""
+def save_model(
+    model: Any, path: str | Path, record: Mapping[str, Any] | None = None, half: bool = False
+) -> Path:
+    """Write `model` to ``x.safetensors`` and its architecture and `record`, with its settings, to ``x.json``.
+
+    Both files appear whole or not at all, the record first. `MAUNet.save_pretrained` writes a folder that
+    can be shared, with a card.
+
+    Parameters
+    ----------
+    model : MAUNet
+    path : str or Path
+        Ends with ``.safetensors``; its folder is created if needed.
+    record : mapping, optional
+        Anything JSON can hold: how the model was trained, what it scored.
+    half : bool
+        Store weights as float16: half the size, and differences below 1e-3 in the output.
+
+    Returns
+    -------
+    Path
+        The written ``.safetensors`` file.
+
+    Raises
+    ------
+    CheckpointError
+        If the suffix is another one, or if a weight does not fit into float16.
+
+    Examples
+    --------
+    >>> from maunet_lite.network import build_model, load_model
+    >>> folder = getfixture("tmp_path") / "run"
+    >>> path = save_model(build_model("lite"), folder / "best.safetensors", {"epoch": 3})
+    >>> load_model(path).training, read_record(path)["record"]
+    (False, {'epoch': 3})
+    """
+    path = Path(path)
     if path.suffix != ".safetensors":
         raise CheckpointError(f"a model is saved to a file that ends with .safetensors, got {str(path)!r}")
-    weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     if half:
         weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
         if broken := [key for key, value in weights.items() if not value.isfinite().all()]:
             raise CheckpointError(f"{broken[0]} holds values that do not fit float16: save with half=False")
-    twin, config = record_paths(path)[0], network.config.to_dict()
-    record = {**(record or {}), **({"settings": network.settings} if network.settings else {})}
+    twin, config = record_paths(path)[0], model.config.to_dict()
+    record = {**(record or {}), **({"settings": model.settings} if model.settings else {})}
     content = {"config": config, "record": record}
     if path.name == SHARED:  # hubs look for an architecture on the first level
         content = {**config, "record": record}
