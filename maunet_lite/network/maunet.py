@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from maunet_lite.network.blocks import ResidualBlock, SubpixelHead, UpBlock
 from maunet_lite.network.checkpoints.pretrained import Pretrained
 from maunet_lite.network.encoders import build_encoder
-from maunet_lite.preprocessing import NOT_NEGATIVE, Options
+from maunet_lite.postprocessing import NOT_NEGATIVE, Options
 
 
 class Output(NamedTuple):

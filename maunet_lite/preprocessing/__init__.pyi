@@ -7,10 +7,6 @@ from .intensity import Scaling as Scaling
 from .intensity import find_scaling as find_scaling
 from .intensity import normalize as normalize
 from .intensity import sample_of as sample_of
-from .options import NOT_NEGATIVE as NOT_NEGATIVE
-from .options import POSITIVE as POSITIVE
-from .options import SHARE as SHARE
-from .options import Options as Options
 from .patches import PatchDataset as PatchDataset
 from .patches import source_weights as source_weights
 from .targets import TargetConfig as TargetConfig

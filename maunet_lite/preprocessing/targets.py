@@ -15,7 +15,7 @@ from scipy import ndimage
 from skimage.segmentation import relabel_sequential
 
 from maunet_lite.data import validate_labels
-from maunet_lite.preprocessing.options import POSITIVE, Options
+from maunet_lite.postprocessing import POSITIVE, Options
 
 BACKGROUND, INTERIOR, BOUNDARY = 0, 1, 2
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from maunet_lite.export import read_json
-from maunet_lite.preprocessing import NOT_NEGATIVE, POSITIVE, SHARE, AugmentationConfig, Options, TargetConfig
+from maunet_lite.postprocessing import NOT_NEGATIVE, POSITIVE, SHARE, Options
+from maunet_lite.preprocessing import AugmentationConfig, TargetConfig
 
 Positive, PositiveInt = Annotated[float, POSITIVE], Annotated[int, POSITIVE]
 Count, Amount = Annotated[int, NOT_NEGATIVE], Annotated[float, NOT_NEGATIVE]

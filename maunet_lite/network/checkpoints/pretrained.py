@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from maunet_lite.data import atomic_path
 from maunet_lite.network.checkpoints import files
 from maunet_lite.network.checkpoints.card import model_card
-from maunet_lite.preprocessing import Options
+from maunet_lite.postprocessing import Options
 
 Network = TypeVar("Network", bound="Pretrained")
 
