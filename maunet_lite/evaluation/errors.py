@@ -1,14 +1,13 @@
 """Which cells went wrong, and how: missed, split, merged, invented (for paper 4.2, "failure cases")."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from maunet_lite.evaluation.matching import matched_pairs, overlaps, valid_pair
 
 
-@dataclass(frozen=True)
-class Errors:
+class Errors(NamedTuple):
     """What became of every cell. All attributes but `matched` are arrays of ids, ascending.
 
     Every true cell is in exactly one of `found`, `split`, `merged` and `missed`; every predicted cell in

@@ -77,12 +77,9 @@ def threshold_maps(maps: Maps, config: PostprocessConfig) -> Masks:
 
 
 def mark_skeletons(
-    blurred: np.ndarray,
-    pieces: np.ndarray,
-    relief: np.ndarray | None,
-    config: PostprocessConfig,
+    blurred: np.ndarray, pieces: np.ndarray, relief: np.ndarray | None, config: PostprocessConfig,
     highest: float | None = None,
-) -> Skeletons:
+) -> Skeletons:  # fmt: skip
     """Step 2: where the distance field is high there is a cell; flood the interior from there.
 
     Parameters
@@ -110,14 +107,9 @@ def mark_skeletons(
 
 
 def mark_peaks(
-    blurred: np.ndarray,
-    pieces: np.ndarray,
-    p1: np.ndarray,
-    relief: np.ndarray | None,
-    width: float,
-    config: PostprocessConfig,
-    highest: float | None = None,
-) -> Peaks:
+    blurred: np.ndarray, pieces: np.ndarray, p1: np.ndarray, relief: np.ndarray | None, width: float,
+    config: PostprocessConfig, highest: float | None = None,
+) -> Peaks:  # fmt: skip
     """Step 3: find (small) cells without a skeleton by the peaks of the distance field; flood from these.
 
     Parameters
@@ -154,13 +146,9 @@ def mark_peaks(
 
 
 def grow_cells(
-    p1: np.ndarray,
-    p2: np.ndarray,
-    foreground: np.ndarray,
-    relief: np.ndarray | None,
-    config: PostprocessConfig,
-    mean_area: float | None = None,
-) -> Cells:
+    p1: np.ndarray, p2: np.ndarray, foreground: np.ndarray, relief: np.ndarray | None,
+    config: PostprocessConfig, mean_area: float | None = None,
+) -> Cells:  # fmt: skip
     """Step 4: grow all cells from the interior into the foreground, remove the smallest ones, renumber.
 
     Parameters

@@ -132,9 +132,7 @@ def find_scaling(sample: np.ndarray, method: str = "robust") -> Scaling:
     (2, 2, 2)
     """
     if method not in METHODS:
-        raise ValueError(
-            f'method is {method!r}; use "robust", "authors" (percentiles) or "paper" (minimum to maximum)'
-        )
+        raise ValueError(f'method is {method!r}; use "robust", "authors" (percentiles) or "paper" (extremes)')
     planes = list(np.moveaxis(sample, -1, 0))
     if sample.dtype.kind == "f":
         planes = [np.nan_to_num(plane, posinf=np.inf, neginf=-np.inf) for plane in planes]

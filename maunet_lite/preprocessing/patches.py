@@ -98,10 +98,8 @@ class PreparedImage:
                 _write(part, image, *parts)
         except OSError as error:
             if not self.path.exists():  # else another process made it first; Windows keeps what is open
-                raise DatasetError(
-                    f"prepared images cannot be written to {self.path.parent} ({error}): make space, or let "
-                    "MAUNET_DATA name a folder elsewhere"
-                ) from error
+                what = f"prepared images cannot be written to {self.path.parent} ({error})"
+                raise DatasetError(f"{what}: make space, or let MAUNET_DATA name another folder") from error
 
     def _targets(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, float]:
         """Return class map and distance field, or the halves of the label map, and the cells' diameter."""
@@ -182,12 +180,9 @@ class PatchDataset(Dataset):
         augmentation, targets = augmentation or AugmentationConfig(), targets or TargetConfig()
         self.augmentation = build_augmentation(augmentation, targets)
         folder, labels = cache or data_home() / "cache", augmentation.sizes is not None
-        self.images = [
-            PreparedImage(
-                dataset.image_path(i), dataset.label_path(i), targets, folder, labels, **dataset.reading(i)
-            )
-            for i in range(len(dataset))
-        ]
+        files = [(dataset.image_path(i), dataset.label_path(i)) for i in range(len(dataset))]
+        how = targets, folder, labels
+        self.images = [PreparedImage(*pair, *how, **dataset.reading(i)) for i, pair in enumerate(files)]
         self._up_to = np.cumsum(source_weights(dataset.table["source"].to_numpy(), balance))
 
     def __len__(self) -> int:

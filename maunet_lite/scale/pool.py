@@ -135,10 +135,8 @@ def _reason(error: BaseException) -> BaseException:
     """Return the error of a task, or what it means that its workers died."""
     if type(error).__name__ != "KilledWorker":
         return error
-    return RuntimeError(
-        f"{DEATHS + 1} workers died over it, one after another: most often it needs more memory than one "
-        "worker has (fewer workers have more each)"
-    )
+    cause = "most often it needs more memory than one worker has (fewer workers have more each)"
+    return RuntimeError(f"{DEATHS + 1} workers died over it, one after another: {cause}")
 
 
 @contextmanager

@@ -20,10 +20,9 @@ import tifffile
 import torch
 
 from maunet_lite.data import atomic_path
-from maunet_lite.export import read_json
 from maunet_lite.inference import MULTI_SCALE_LIMIT, Model, as_models
 from maunet_lite.network import MAUNet
-from maunet_lite.postprocessing import PostprocessConfig
+from maunet_lite.postprocessing import PostprocessConfig, read_json
 
 _PROGRAM = "maunet-lite"
 _BAND = 512  # rows that are digested together

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from maunet_lite.export import read_json
-from maunet_lite.postprocessing import NOT_NEGATIVE, POSITIVE, SHARE, Options
+from maunet_lite.postprocessing import NOT_NEGATIVE, POSITIVE, SHARE, Options, read_json
 from maunet_lite.preprocessing import AugmentationConfig, TargetConfig
 
 Positive, PositiveInt = Annotated[float, POSITIVE], Annotated[int, POSITIVE]

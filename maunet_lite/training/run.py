@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from maunet_lite.data import atomic_path
-from maunet_lite.export import read_json, write_table
+from maunet_lite.export import write_table
 from maunet_lite.network import MAUNet, save_model
+from maunet_lite.postprocessing import read_json
 from maunet_lite.training.recipes import BUDGETS, HEADS, TrainConfig
 
 # What may differ between a run and its continuation: where it runs, and how long.

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from maunet_lite.data import atomic_path
+from maunet_lite.postprocessing import parse_json, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def save_model(
     content = {"config": config, "record": record}
     if path.name == SHARED:  # hubs look for an architecture on the first level
         content = {**config, "record": record}
-        if twin.exists() and not _architecture(_parsed(twin, twin.read_bytes())):
+        if twin.exists() and not _architecture(read_json(twin)):
             raise CheckpointError(f"{twin} belongs to something else, such as a run: choose another folder")
     with atomic_path(twin) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -134,19 +135,19 @@ def read_record(name_or_path: str | Path) -> dict[str, Any]:
     path = find_checkpoint(name_or_path)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+            header = (file.metadata() or {}).get("config")
+        config = parse_json(header, "its header") if header else {}
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged ({error}): copy or download it again") from error
     twins = record_paths(path)
     contents = []
     for twin in filter(Path.is_file, twins):
         try:
-            contents.append(_parsed(twin, twin.read_bytes()))
-        except CheckpointError as error:  # the weights are none the worse for it
+            contents.append(read_json(twin))
+        except ValueError as error:  # the weights are none the worse for it
             logger.warning("%s; how these weights were made is not known", error)
     content = next(filter(_architecture, contents), {})  # a run's config.json is no record
-    # the header cannot be separated from the weights, so it decides
-    config = _parsed(path, metadata["config"]) if "config" in metadata else _architecture(content)
+    config = config or _architecture(content)  # the header is one with the weights, so it decides
     if not config:
         name = twins[0].name
         raise CheckpointError(f"{path} says nothing about its architecture and {name} is not beside it")
@@ -159,14 +160,3 @@ def _architecture(content: Mapping[str, Any]) -> dict[str, Any]:
     config = content.get("config", content)
     known = isinstance(config, dict) and "encoder" in config
     return {key: value for key, value in config.items() if key != "record"} if known else {}
-
-
-def _parsed(path: Path, text: str | bytes) -> dict[str, Any]:
-    """Return the JSON object that stands in a file, as a whole or in its header."""
-    try:
-        content = json.loads(text)
-        if not isinstance(content, dict):
-            raise ValueError(f"a {type(content).__name__}, no JSON object")
-        return content
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): copy it again, or delete it") from error

@@ -97,9 +97,8 @@ class RandSparsed(RandIntensityd):
     def changed(self, data: Mapping[str, Any], how: tuple) -> dict[str, Any]:
         """Return image and targets."""
         image, inside = self.change(data[self.keys[0]], *how)
-        return {self.keys[0]: image} | {
-            key: data[key] * inside.astype(data[key].dtype) for key in self.keys[1:]
-        }
+        targets = {key: data[key] * inside.astype(data[key].dtype) for key in self.keys[1:]}
+        return {self.keys[0]: image} | targets
 
 
 @dataclass(eq=False)

@@ -187,10 +187,8 @@ def finish(item: Outcome, plan: Plan) -> None:
     else:
         labels = read_labels(item.labels)
         if item.pixels.shape[:2] != labels.shape:
-            raise ValueError(
-                f"{item.labels.name} has shape {labels.shape}, the image {item.pixels.shape[:2]}: it belongs "
-                "to another image; segment again (--overwrite)"
-            )
+            sizes = f"{item.labels.name} has shape {labels.shape}, the image {item.pixels.shape[:2]}"
+            raise ValueError(f"{sizes}: it belongs to another image; segment again (--overwrite)")
     with item.timed("write"):
         write(item, plan, labels)
     item.status = item.status or ("segmented" if "tiff" in item.missing else "completed")
