@@ -48,7 +48,7 @@ def diagnose(speed: bool = True) -> list[Finding]:
     -------
     list of Finding
     """
-    checks = [lambda: [explain_device(**look_at_hardware())], check_machine, check_packages, check_imports]
+    checks = [lambda: [explain_device(*look_at_hardware())], check_machine, check_packages, check_imports]
     findings = []
     for check in [*checks, *[lambda: [check_speed()]] * speed]:
         try:
@@ -72,20 +72,17 @@ def _broken(text: str, package: str = "-e .") -> Finding:
     return Finding("packages", "problem", " ".join(text.split()), advice)
 
 
-def look_at_hardware() -> dict[str, Any]:
+def look_at_hardware() -> tuple[Any, ...]:
     """Ask torch and the system about accelerators; return the arguments of `explain_device`."""
     import torch
 
     version, cuda = torch.version, torch.cuda
     gpus = [cuda.get_device_properties(index) for index in range(cuda.device_count())]
-    return dict(
-        version=torch.__version__,
-        built_for=f"CUDA {version.cuda}" if version.cuda else f"ROCm {version.hip}" if version.hip else None,
-        gpus=[f"{gpu.name} ({gpu.total_memory / _GIB:.0f} GiB)" for gpu in gpus],
-        mps=torch.backends.mps.is_available(),
-        driver=shutil.which("nvidia-smi") is not None,
-        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
-    )
+    built_for = f"CUDA {version.cuda}" if version.cuda else f"ROCm {version.hip}" if version.hip else None
+    names = [f"{gpu.name} ({gpu.total_memory / _GIB:.0f} GiB)" for gpu in gpus]
+    mps, driver = torch.backends.mps.is_available(), shutil.which("nvidia-smi") is not None
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return torch.__version__, built_for, names, mps, driver, visible
 
 
 def explain_device(

@@ -160,10 +160,8 @@ def _load(path: Path) -> Mapping[str, Any]:
     with path.open("rb") as file:
         start = file.read(16)
     if start and not start.startswith((b"PK\x03\x04", b"\x80")):
-        raise CheckpointError(
-            f"{path} is no file of torch.save (it begins with {start!r}): a download may have brought a page "
-            "or a pointer in its place; download it again"
-        )
+        cause = "a download may have brought a page or a pointer in its place; download it again"
+        raise CheckpointError(f"{path} is no file of torch.save (it begins with {start!r}): {cause}")
     try:
         with _numpy_scalars_allowed():
             content = torch.load(path, map_location="cpu", weights_only=True)

@@ -71,10 +71,8 @@ class ModelConfig(Options):
         """Refuse what no network can have."""
         super().__post_init__()
         if self.widths is not None and (len(self.widths) < 2 or 0 in self.widths[1:]):
-            raise ValueError(
-                f"widths={self.widths!r} must be numbers of channels such as (24, 24, 48, 96), full "
-                "resolution first: only that may be 0, which leaves it out"
-            )
+            what = "numbers of channels such as (24, 24, 48, 96), full resolution first"
+            raise ValueError(f"widths={self.widths!r} must be {what}, which alone may be 0: left out")
 
 
 def default_widths(strides: Sequence[int], full_resolution: bool = True) -> tuple[int, ...]:
@@ -160,10 +158,8 @@ class MAUNet(Pretrained):
         self.config = replace(config, widths=widths)
         self.settings: dict[str, Any] = {}
         if len(widths) != len(channels):
-            raise ValueError(
-                f"widths has {len(widths)} entries {widths}, but encoder {config.encoder!r} needs "
-                f"{len(channels)}: one for full resolution (0: none) and one for each stride {strides[1:]}"
-            )
+            needed = f"{len(channels)}: one for full resolution (0: none), one for each stride {strides[1:]}"
+            raise ValueError(f"widths has {len(widths)} entries {widths}, {config.encoder!r} needs {needed}")
         if widths[0] == 0:
             channels, strides, widths = channels[1:], strides[1:], widths[1:]
         if any(deep % fine for fine, deep in pairwise(strides)):
@@ -191,10 +187,8 @@ class MAUNet(Pretrained):
         if x.ndim != 4 or x.shape[1] != 3:
             raise ValueError(f"expected images of shape (B, 3, H, W), got {tuple(x.shape)}")
         if x.shape[2] % self.stride or x.shape[3] % self.stride:
-            raise ValueError(
-                f"image sides {tuple(x.shape[2:])} are not multiples of {self.stride}: pad them, or call "
-                "maunet_lite.inference.predict, which takes images of any size"
-            )
+            cure = "pad them, or call maunet_lite.inference.predict, which takes images of any size"
+            raise ValueError(f"image sides {tuple(x.shape[2:])} are not multiples of {self.stride}: {cure}")
         skips = self.skip_features(x)
         logits = self.class_head(self.class_decoder(skips))
         distance = self.distance_head(self.distance_decoder(skips)) if self.config.distance else None

@@ -108,10 +108,9 @@ def difference(record: dict[str, Any], image: Path, made: dict[str, Any]) -> str
     # the content is read only if the file could be another one
     if known["dates"] != found["dates"] and known["content"] != _content(image):
         if known["place"] != found["place"]:
-            raise ValueError(
-                f"the label map of this name was made from another image, {known['name']} of another folder, "
-                "and is kept: give each folder its own --out, or replace it with --overwrite"
-            )
+            other = f"another image, {known['name']} of another folder, and is kept"
+            cure = "give each folder its own --out, or replace it with --overwrite"
+            raise ValueError(f"the label map of this name was made from {other}: {cure}")
         changes.insert(0, "image")
     return ", ".join(changes)
 

@@ -67,10 +67,8 @@ class Consistency(Supervised):
         if config.unlabelled:
             self.rest = load_dataset(config.unlabelled, **config.reading)
         if not len(self.rest):
-            raise ValueError(
-                f"consistency regularization needs images without labels, too; {train.name!r} has none: "
-                "give a labelled_fraction below 1 or an unlabelled folder"
-            )
+            way = "give a labelled_fraction below 1 or an unlabelled folder"
+            raise ValueError(f"{config.method!r} needs images without labels; {train.name!r} has none: {way}")
         if config.batch_size % 2:
             raise ValueError(f"batch_size={config.batch_size} must be even: half of the images lack labels")
         self.draws_per_step = config.batch_size // 2  # pairs

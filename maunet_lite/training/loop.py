@@ -15,8 +15,7 @@ from contextlib import nullcontext
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.tracking import get_available_trackers
-from accelerate.utils import DataLoaderConfiguration, LoggerType, broadcast_object_list, reduce
+from accelerate.utils import DataLoaderConfiguration, broadcast_object_list, reduce
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
@@ -92,11 +91,9 @@ class _Loop:
             self.data = load_dataset(config.data, **config.reading)
             self.method = training_method(config, self.data)
         if self.method.draws_per_step % self.accelerator.num_processes:
-            raise ValueError(
-                f"{self.method.draws_per_step} draws per step cannot be shared by "
-                f"{self.accelerator.num_processes} processes: choose a batch_size that is a multiple "
-                "(with cr: twice a multiple) of their number"
-            )
+            shared = f"{self.method.draws_per_step} draws by {self.accelerator.num_processes} processes"
+            cure = "choose a batch_size that is a multiple (with cr: twice a multiple) of their number"
+            raise ValueError(f"a step cannot share {shared}: {cure}")
         seed_everything(config.seed)
         module = self.method.build().to(memory_format=torch.channels_last)
         together = config.batch_size // self.accelerator.num_processes
@@ -165,10 +162,8 @@ class _Loop:
         with self.accelerator.autocast():
             parts = self.method.loss(self.stepped, batch)
         if not torch.isfinite(parts["loss"]):
-            raise FloatingPointError(
-                f"the loss is {parts['loss'].item()} at step {self.run.step}: lower the learning rate "
-                f"(now {rate:.2g}), or look for broken images with `maunet-lite data check`"
-            )
+            cure = f"lower the learning rate ({rate:.2g}), or find broken images (`maunet-lite data check`)"
+            raise FloatingPointError(f"the loss is {parts['loss'].item()} at step {self.run.step}: {cure}")
         self.accelerator.backward(parts["loss"])
         self.accelerator.clip_grad_norm_(self.module.parameters(), self.config.clip_norm)
         self.optimizer.step()
@@ -273,10 +268,6 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         AcceleratorState._reset_state(reset_partial_state=True)  # it remembers those of the last run
     on_gpu = config.device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     precision = {"float32": "no", "bfloat16": "bf16", "auto": "bf16" if on_gpu else "no"}
-    return Accelerator(
-        cpu=config.device == "cpu",
-        mixed_precision=precision[config.precision],
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
-        log_with=LoggerType.TENSORBOARD if LoggerType.TENSORBOARD in get_available_trackers() else None,
-        project_dir=config.out,
-    )
+    how = {"mixed_precision": precision[config.precision], "cpu": config.device == "cpu"}
+    how |= {"project_dir": config.out, "log_with": "tensorboard"}  # left out where it is not installed
+    return Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True), **how)

@@ -183,10 +183,8 @@ def run_settings(folder: Path) -> dict[str, Any]:
         return read_json(folder / "config.json")
     with suppress(FileNotFoundError, KeyError, TypeError):
         return dict(read_json(folder / "last.json")["record"]["training"])
-    raise ValueError(
-        f"{folder} holds a run, but neither config.json nor last.json says with which settings it was made: "
-        "restore config.json from a copy, or choose another --out"
-    )
+    what = "but neither config.json nor last.json says with which settings it was made"
+    raise ValueError(f"{folder} holds a run, {what}: restore config.json, or choose another --out")
 
 
 def holds_run(folder: Path) -> bool:

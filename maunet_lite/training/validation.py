@@ -55,18 +55,14 @@ def check_images(data: CellDataset, labelled: CellDataset, config: TrainConfig) 
     """
     split, val = scored_split(data), validation_images(data, config.validation_images)
     if not len(val):
-        raise DatasetError(
-            f"no image of split {split!r} of {data.name!r} has a label map, so nothing can be scored in "
-            "training: label some, or give them another split in metadata.csv"
-        )
+        cure = "label some, or give them another split in metadata.csv"
+        raise DatasetError(f"no image of split {split!r} of {data.name!r} has a label map to score: {cure}")
     for sample in val:
         if doubt := doubt_of_labels(sample.labels):
             warnings.warn(f"label map of {sample.name}: {doubt}", stacklevel=2)
         if sample.image.shape[:2] != sample.labels.shape:
-            raise DatasetError(
-                f"{sample.name} of split {split!r} is {sample.image.shape[:2]} pixels (height, width), "
-                f"but its label map is {sample.labels.shape}; `maunet-lite data check` lists all such images"
-            )
+            sizes = f"{sample.image.shape[:2]} (height, width), but its label map is {sample.labels.shape}"
+            raise DatasetError(f"{sample.name} is {sizes}: `maunet-lite data check` lists all such images")
     for images, what in ((labelled, "training, nothing can be learnt"), (val, "validation, F1 says nothing")):
         if not any(images.labels(index).any() for index in range(len(images))):  # reads on to the first cell
             text = f"all {len(images)} label maps are empty in {what}: label cells in {data.folder}/labels"

@@ -118,10 +118,8 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         hint = f"it holds {', '.join(inside)}: name one" if inside else "it holds no model at all"
         raise FileNotFoundError(f"folder {path} has neither {' nor '.join(CANDIDATES)}; {hint}")
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no model {str(name_or_path)!r}: it is no shipped model ({', '.join(shipped_models())}), no "
-            ".safetensors file and no folder with best.safetensors"
-        )
+        what = f"it is no shipped model ({', '.join(shipped_models())}), no .safetensors file and no folder"
+        raise FileNotFoundError(f"no model {str(name_or_path)!r}: {what} with best.safetensors")
     if path.suffix != ".safetensors":
         raise CheckpointError(
             f"{path} is not a .safetensors file. The authors' published weights are converted once with "

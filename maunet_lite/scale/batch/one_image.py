@@ -144,10 +144,8 @@ class Plan:
         fresh = bool(item.digest) and (record is None or record.get("pixels") != item.digest)
         item.corrected = fresh or record is None or record.get("corrected", False)
         if item.corrected and "image" in changed.split(", "):
-            raise ValueError(
-                f"{item.labels.name} was corrected by hand, and the image has changed since: it is kept; "
-                "replace it with --overwrite, or move it away"
-            )
+            what = f"{item.labels.name} was corrected by hand, and the image has changed since: it is kept"
+            raise ValueError(f"{what}; replace it with --overwrite, or move it away")
         if item.corrected:
             item.reason = (
                 "its label map has no record of how it was made or was changed since (corrections by hand, "
