@@ -158,20 +158,16 @@ def check_packages() -> Iterator[Finding]:
     extras: dict[str, list[tuple[str, str]]] = defaultdict(list)  # "" for what is required
     for line in lines:
         name, extra = re.match(r"([\w.-]+)(?:.*extra == ['\"](\w+))?", line).groups("")
-        extras[extra].append((name, _version(name)))
+        version = ""
+        with suppress(metadata.PackageNotFoundError):
+            version = metadata.version(name)
+        extras[extra].append((name, version))
     for extra, found in extras.items():
         topic, state, what = (f"[{extra}]", "note", f".[{extra}]") if extra else ("packages", "problem", ".")
         missing = [f"not installed: {name}" for name, version in found if not version]
         text = ", ".join(missing + [f"{name} {version}" for name, version in found if version])
         advice = f"pip install -c constraints.txt -e '{what}' in the folder of the kit"
         yield Finding(topic, state if missing else "ok", text, advice)
-
-
-def _version(name: str) -> str:
-    """Return the installed version of a distribution, "" if there is none."""
-    with suppress(metadata.PackageNotFoundError):
-        return metadata.version(name)
-    return ""
 
 
 def check_speed(side: int = 512, repeats: int = 3) -> Finding:

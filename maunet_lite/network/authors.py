@@ -97,10 +97,8 @@ def _likely_cause(published: Mapping[str, Tensor], preset: str, n_logits: int) -
         return f"The class head has {len(head)} channels, the network asked for has {n_logits}. It was {how}"
     if not any(key.startswith("out_2.") for key in published):
         return "There is no distance decoder: pass distance=False"
-    return (
-        "The file is incomplete, or the network in it was changed: compare it with the published one "
-        "(380 tensors for paper-r50, 309 for paper-wr50), or download it again"
-    )
+    whole = "the published one (380 tensors for paper-r50, 309 for paper-wr50), or download it again"
+    return f"The file is incomplete, or the network in it was changed: compare it with {whole}"
 
 
 def convert_authors(path: str | Path, preset: str, folder: str | Path, half: bool = False) -> Path:

@@ -66,8 +66,6 @@ def threshold_maps(maps: Maps, config: PostprocessConfig) -> Masks:
     """
     foreground = maps.probabilities[0] < config.foreground
     interior = foreground & (maps.probabilities[1] > config.interior)
-    if config.sure_interior <= config.interior and config.min_interior <= 1:
-        return Masks(foreground, interior)
     pieces, n = label_components(interior)
     runs = Runs.of(pieces)
     kept = runs.areas(n) >= config.min_interior
@@ -217,8 +215,6 @@ def blur_distance(distance: np.ndarray, width: float, config: PostprocessConfig)
         (H, W) float32. The field is taken as 0 beyond the image's edge, as in any background.
     """
     side = 2 * (int(config.blur * width) // 2) + 1
-    if side == 1:
-        return distance
     return cv2.GaussianBlur(distance, (side, side), 0, borderType=cv2.BORDER_CONSTANT)
 
 

@@ -100,7 +100,7 @@ class _Loop:
         check_patch(self.method.network(module), config.augmentation.patch, together)
         # at the rate that each step sets
         optimizer = torch.optim.AdamW(module.parameters(), weight_decay=config.weight_decay)
-        self.run = _open_run(config, self.data, self.method.labelled, self.accelerator, resume)
+        self.run = self._open_run(resume)
         self.run.restore(module, optimizer)
         self.accelerator.init_trackers("tensorboard")  # a folder; nothing where TensorBoard is not installed
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
@@ -111,6 +111,21 @@ class _Loop:
         quiet = not (progress and self.accelerator.is_main_process)
         self.bar = tqdm(total=self.total_steps, initial=self.run.step, unit="step", disable=quiet)
         self.waited, self.busy, self.logged_at = 0.0, 0.0, self.run.step
+
+    def _open_run(self, resume: bool) -> Run:
+        """Look at the images and open the run, both in the main process; its verdict holds for all."""
+        run, verdict = Run(self.config, writer=False), [None]
+        if self.accelerator.is_main_process:
+            try:
+                check_images(self.data, self.method.labelled, self.config)
+                run = Run.open(self.config, resume=resume)
+            except (OSError, ValueError) as error:
+                verdict = [error]
+        broadcast_object_list(verdict)  # the others wait here
+        if verdict[0] is not None:
+            raise verdict[0]
+        run.split, run.processes = scored_split(self.data), self.accelerator.num_processes
+        return run
 
     def run_to_end(self) -> TrainResult:
         """Step until the budget is spent or the user interrupts; then validate and save."""
@@ -241,24 +256,6 @@ class _Loop:
             self._save()
             self.run.plot_curve()
         self.accelerator.wait_for_everyone()
-
-
-def _open_run(
-    config: TrainConfig, data: CellDataset, labelled: CellDataset, accelerator: Accelerator, resume: bool
-) -> Run:
-    """Look at the images and open the run, both in the main process; its verdict holds for all."""
-    run, verdict = Run(config, writer=False), [None]
-    if accelerator.is_main_process:
-        try:
-            check_images(data, labelled, config)
-            run = Run.open(config, resume=resume)
-        except (OSError, ValueError) as error:
-            verdict = [error]
-    broadcast_object_list(verdict)  # the others wait here
-    if verdict[0] is not None:
-        raise verdict[0]
-    run.split, run.processes = scored_split(data), accelerator.num_processes
-    return run
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:

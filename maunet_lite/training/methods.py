@@ -86,8 +86,7 @@ def check_patch(network: MAUNet, patch: int, images: int) -> None:
     ValueError
         Names the smallest patch that works.
     """
-    alone = network.config.norm == "instance" or images == 1
-    smallest = network.stride * (2 if alone else 1)
+    smallest = network.stride * (2 if network.config.norm == "instance" or images == 1 else 1)
     if patch < smallest:
         left = f"{patch // network.stride} pixels of a side at the network's stride of {network.stride}"
         few = f"too few to normalise {images} images at a time: the smallest that works is {smallest}"

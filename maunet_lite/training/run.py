@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -29,8 +29,7 @@ _COUNTERS = ("step", "minutes", "best_score", "start_score", "validated_at")
 AGAIN = 2.0  # seconds within which a second signal is the first one, passed on by a launcher
 
 
-@dataclass(frozen=True)
-class TrainResult:
+class TrainResult(NamedTuple):
     """How a training ended."""
 
     folder: Path

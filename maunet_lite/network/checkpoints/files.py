@@ -121,10 +121,8 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         what = f"it is no shipped model ({', '.join(shipped_models())}), no .safetensors file and no folder"
         raise FileNotFoundError(f"no model {str(name_or_path)!r}: {what} with best.safetensors")
     if path.suffix != ".safetensors":
-        raise CheckpointError(
-            f"{path} is not a .safetensors file. The authors' published weights are converted once with "
-            f"`maunet-lite convert {path} --preset paper-r50 --out FOLDER`"
-        )
+        cure = f"converted once with `maunet-lite convert {path} --preset paper-r50 --out FOLDER`"
+        raise CheckpointError(f"{path} is not a .safetensors file. The authors' published weights are {cure}")
     return path
 
 

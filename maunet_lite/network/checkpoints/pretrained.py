@@ -74,10 +74,9 @@ class Pretrained(nn.Module):
         try:
             folder = snapshot_download(name, allow_patterns=[files.SHARED, "config.json"], **download)
         except OSError as error:  # of the network, of the hub, or nothing in its cache
-            raise FileNotFoundError(
-                f"no folder {name} here, and no such repository on the hub ({error}). Is its name "
-                "right, and is there a connection? To a machine without one, copy the folder"
-            ) from error
+            ask = "Is its name right, and is there a connection? To a machine without one, copy the folder"
+            what = f"no folder {name} here, and no such repository on the hub ({error})"
+            raise FileNotFoundError(f"{what}. {ask}") from error
         return cls.load(files.find_checkpoint(Path(folder)), device)
 
     @classmethod
@@ -89,10 +88,9 @@ class Pretrained(nn.Module):
         model.settings = stored["record"].get("settings", {})
         weights = load_file(path)
         if difference := mismatch(weights, model.state_dict()):
-            raise files.CheckpointError(
-                f"{path} does not fit its own architecture {config}: {difference}. The file "
-                "was changed by hand, or written by another version of maunet_lite"
-            )
+            cause = "The file was changed by hand, or written by another version of maunet_lite"
+            what = f"{path} does not fit its own architecture {config}"
+            raise files.CheckpointError(f"{what}: {difference}. {cause}")
         return filled(model, weights, str(path)).to(device).eval()
 
     @classmethod

@@ -28,9 +28,7 @@ class Augmentation(Compose):
     draw would cost as much as the draw. This one takes 20 µs.
     """
 
-    def set_random_state(
-        self, seed: int | Sequence[int] | None = None, state: np.random.RandomState | None = None
-    ) -> "Augmentation":
+    def set_random_state(self, seed: int | Sequence[int] | None = None, state: Any = None) -> "Augmentation":
         """Make the calls that follow repeat; `seed` is a number or several of any size, such as (seed, k)."""
         self.R = state or np.random.RandomState(np.random.PCG64(seed))  # noqa: NPY002  (MONAI works with it)
         for step in self.transforms:

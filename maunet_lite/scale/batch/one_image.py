@@ -147,10 +147,9 @@ class Plan:
             what = f"{item.labels.name} was corrected by hand, and the image has changed since: it is kept"
             raise ValueError(f"{what}; replace it with --overwrite, or move it away")
         if item.corrected:
-            item.reason = (
-                "its label map has no record of how it was made or was changed since (corrections by hand, "
-                "another program or version) and is kept as it is; --overwrite replaces it"
-            )
+            how = "corrections by hand, another program or version"
+            what = f"its label map has no record of how it was made or was changed since ({how})"
+            item.reason = f"{what} and is kept as it is; --overwrite replaces it"
         elif changed:
             item.missing, item.reason = wanted | others, f"made anew: changed since ({changed})"
         if fresh:
