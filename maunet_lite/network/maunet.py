@@ -11,6 +11,7 @@ from maunet_lite.network.blocks import ResidualBlock, SubpixelHead, UpBlock
 from maunet_lite.network.checkpoints.pretrained import Pretrained
 from maunet_lite.network.encoders import build_encoder
 from maunet_lite.postprocessing import NOT_NEGATIVE, Options
+from maunet_lite.preprocessing import ScalingMethod
 
 
 class Output(NamedTuple):
@@ -65,7 +66,7 @@ class ModelConfig(Options):
     distance: bool = True
     boundary: bool = True
     norm: Literal["instance", "batch"] = "instance"
-    intensity: Literal["authors", "paper", "robust"] = "authors"
+    intensity: ScalingMethod = "authors"
 
     def __post_init__(self) -> None:
         """Refuse what no network can have."""

@@ -7,7 +7,7 @@ import json
 import math
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
@@ -70,6 +70,9 @@ class Options:
             kind = get_origin(hints[name]) or hints[name]
             if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, Options):
                 values[name] = hints[name].from_dict(value)
+        needed = {field.name for field in fields(cls) if field.default is field.default_factory is MISSING}
+        if needed - values.keys():
+            raise ValueError(f"{cls.__name__} needs a value of {', '.join(needed - values.keys())}")
         return cls(**values)
 
     def override(self, **changes: Any) -> Any:

@@ -4,6 +4,7 @@ from .augmentation.config import AugmentationConfig as AugmentationConfig
 from .augmentation.steps import build_augmentation as build_augmentation
 from .augmentation.windows import median_diameter as median_diameter
 from .intensity import Scaling as Scaling
+from .intensity import ScalingMethod as ScalingMethod
 from .intensity import find_scaling as find_scaling
 from .intensity import normalize as normalize
 from .intensity import sample_of as sample_of
