@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import logging
 import multiprocessing
 import random
 import signal
@@ -171,7 +172,8 @@ def good_labels(rng: random.Random) -> bytes:
     """Return a label map as TIFF, of any type."""
     labels = np.zeros((30, 44), rng.choice("bBhHiIfdqQ?"))
     for k in range(rng.choice([0, 1, 5])):
-        labels[5 * k : 5 * k + 4, 3 : rng.choice([9, 40])] = rng.choice([1, k, 255, 100])
+        value = np.array(rng.choice([1, k, 255, 100])).astype(labels.dtype)  # of a signed byte: wrapped
+        labels[5 * k : 5 * k + 4, 3 : rng.choice([9, 40])] = value
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, labels, photometric="minisblack", metadata=None)
     return buffer.getvalue()
@@ -431,6 +433,7 @@ def main() -> None:
         read(options.replay.name.split("-")[0], options.replay)
         print("nothing goes wrong with it")
         return
+    logging.getLogger("tifffile").disabled = True  # label maps are made from damaged ones, too
     options.out.mkdir(parents=True, exist_ok=True)
     asker, counts, known, seed = Reader(options.out.resolve()), Counter(), set(), options.seed
     end = time.monotonic() + 60 * options.minutes

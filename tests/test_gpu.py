@@ -12,7 +12,7 @@ from maunet_lite.data import load_dataset, simulate
 from maunet_lite.features.mean_features import mean_features
 from maunet_lite.inference.cells.segment import segment
 from maunet_lite.inference.predict import predict
-from maunet_lite.network.checkpoints import load_model
+from maunet_lite.network import load_model
 from maunet_lite.scale.slides.segment import segment_slide
 from maunet_lite.training.loop import train
 from maunet_lite.training.recipes import TrainConfig

@@ -48,7 +48,7 @@ def diagnose(speed: bool = True) -> list[Finding]:
     -------
     list of Finding
     """
-    checks = [lambda: [explain_device(**look_at_hardware())], check_machine, check_packages, check_imports]
+    checks = [lambda: [explain_device(*look_at_hardware())], check_machine, check_packages, check_imports]
     findings = []
     for check in [*checks, *[lambda: [check_speed()]] * speed]:
         try:
@@ -72,20 +72,17 @@ def _broken(text: str, package: str = "-e .") -> Finding:
     return Finding("packages", "problem", " ".join(text.split()), advice)
 
 
-def look_at_hardware() -> dict[str, Any]:
+def look_at_hardware() -> tuple[Any, ...]:
     """Ask torch and the system about accelerators; return the arguments of `explain_device`."""
     import torch
 
     version, cuda = torch.version, torch.cuda
     gpus = [cuda.get_device_properties(index) for index in range(cuda.device_count())]
-    return dict(
-        version=torch.__version__,
-        built_for=f"CUDA {version.cuda}" if version.cuda else f"ROCm {version.hip}" if version.hip else None,
-        gpus=[f"{gpu.name} ({gpu.total_memory / _GIB:.0f} GiB)" for gpu in gpus],
-        mps=torch.backends.mps.is_available(),
-        driver=shutil.which("nvidia-smi") is not None,
-        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
-    )
+    built_for = f"CUDA {version.cuda}" if version.cuda else f"ROCm {version.hip}" if version.hip else None
+    names = [f"{gpu.name} ({gpu.total_memory / _GIB:.0f} GiB)" for gpu in gpus]
+    mps, driver = torch.backends.mps.is_available(), shutil.which("nvidia-smi") is not None
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return torch.__version__, built_for, names, mps, driver, visible
 
 
 def explain_device(
@@ -161,20 +158,16 @@ def check_packages() -> Iterator[Finding]:
     extras: dict[str, list[tuple[str, str]]] = defaultdict(list)  # "" for what is required
     for line in lines:
         name, extra = re.match(r"([\w.-]+)(?:.*extra == ['\"](\w+))?", line).groups("")
-        extras[extra].append((name, _version(name)))
+        version = ""
+        with suppress(metadata.PackageNotFoundError):
+            version = metadata.version(name)
+        extras[extra].append((name, version))
     for extra, found in extras.items():
         topic, state, what = (f"[{extra}]", "note", f".[{extra}]") if extra else ("packages", "problem", ".")
         missing = [f"not installed: {name}" for name, version in found if not version]
         text = ", ".join(missing + [f"{name} {version}" for name, version in found if version])
         advice = f"pip install -c constraints.txt -e '{what}' in the folder of the kit"
         yield Finding(topic, state if missing else "ok", text, advice)
-
-
-def _version(name: str) -> str:
-    """Return the installed version of a distribution, "" if there is none."""
-    with suppress(metadata.PackageNotFoundError):
-        return metadata.version(name)
-    return ""
 
 
 def check_speed(side: int = 512, repeats: int = 3) -> Finding:

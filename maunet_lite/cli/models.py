@@ -126,11 +126,9 @@ def _train_config(preset: str | None, out: Path, changes: dict[str, Any], resume
     config = TrainConfig.from_dict(run_settings(out)).override(**changes)
     if preset and holds_run(out):
         other = recipe(preset).override(**{"data": config.data} | changes)
-        if differ := changed_settings(config.to_dict(), other):
-            raise ValueError(
-                f"{out} was not made by --preset {preset} and these options: {', '.join(differ)}. "
-                "To go on with it, leave out --preset; to start anew, choose another --out"
-            )
+        if differ := ", ".join(changed_settings(config.to_dict(), other)):
+            cure = "To go on with it, leave out --preset; to start anew, choose another --out"
+            raise ValueError(f"{out} was not made by --preset {preset} and these options: {differ}. {cure}")
     return config
 
 
@@ -222,9 +220,7 @@ def export_model(
     typer.echo(f"{path}: its maps differ from the network's by at most {difference:.1e}")
 
 
-def doctor(
-    speed: Annotated[bool, Option("--speed/--no-speed", help="Measure how fast the network runs.")] = True,
-) -> None:
+def doctor(speed: Annotated[bool, Option("--speed/--no-speed", help="Measure the speed.")] = True) -> None:
     """Say what is installed, which device is used and why, and how fast it is."""
     from maunet_lite.cli.doctor import diagnose, format_findings
 

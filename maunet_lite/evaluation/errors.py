@@ -1,14 +1,13 @@
 """Which cells went wrong, and how: missed, split, merged, invented (for paper 4.2, "failure cases")."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from maunet_lite.evaluation.matching import matched_pairs, overlaps, valid_pair
 
 
-@dataclass(frozen=True)
-class Errors:
+class Errors(NamedTuple):
     """What became of every cell. All attributes but `matched` are arrays of ids, ascending.
 
     Every true cell is in exactly one of `found`, `split`, `merged` and `missed`; every predicted cell in
@@ -89,17 +88,10 @@ def errors(truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: 
     whole, single = ~(split | merged), ~(pieces | mergers)
     has_partner = np.isin(np.arange(cells.size), rows[pairs])
     is_partner = np.isin(np.arange(predictions.size), columns[pairs])
-    return Errors(
-        matched=np.stack([cells[rows[pairs]], predictions[columns[pairs]]], axis=1),
-        found=cells[whole & has_partner],
-        split=cells[split],
-        merged=cells[merged],
-        missed=cells[whole & ~has_partner],
-        right=predictions[single & is_partner],
-        pieces=predictions[pieces],
-        mergers=predictions[mergers],
-        invented=predictions[single & ~is_partner],
-    )
+    matched = np.stack([cells[rows[pairs]], predictions[columns[pairs]]], axis=1)
+    fates = whole & has_partner, split, merged, whole & ~has_partner
+    kinds = single & is_partner, pieces, mergers, single & ~is_partner
+    return Errors(matched, *(cells[fate] for fate in fates), *(predictions[kind] for kind in kinds))
 
 
 def _several(

@@ -7,14 +7,15 @@ analysis of `evaluate`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from maunet_lite.data import validate_labels
+from maunet_lite.data import tiles_of, validate_labels
+
+Pair = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -133,30 +134,24 @@ def matched_pairs(table: Overlaps, iou: float = 0.5) -> np.ndarray:
 def check_shapes(truth: np.ndarray, prediction: np.ndarray) -> None:
     """Raise a ValueError unless both arrays have the same shape."""
     if truth.shape != prediction.shape:
-        raise ValueError(
-            f"truth has shape {truth.shape} and prediction {prediction.shape}, expected the same (H, W): "
-            "were they made from the same image, and is one of them transposed or resized?"
-        )
+        shapes = f"truth has shape {truth.shape} and prediction {prediction.shape}, expected the same (H, W)"
+        raise ValueError(f"{shapes}: are they of the same image, and is one of them transposed or resized?")
 
 
-def valid_pair(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def valid_pair(truth: np.ndarray, prediction: np.ndarray) -> Pair:
     """Return both label maps as int32, or raise if one is no label map or the shapes differ."""
     truth, prediction = validate_labels(truth), validate_labels(prediction)
     check_shapes(truth, prediction)
     return truth, prediction
 
 
-def blocks(
-    truth: np.ndarray, prediction: np.ndarray, edge: int | None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def blocks(truth: np.ndarray, prediction: np.ndarray, edge: int | None) -> Iterator[Pair]:
     """Yield the maps, whole or in squares that are filled up with background to full size."""
     if edge is None:
         yield truth, prediction
         return
-    height, width = truth.shape
-    for top, left in product(range(0, height, edge), range(0, width, edge)):
-        window = np.s_[top : top + edge, left : left + edge]
-        fill = ((0, max(0, top + edge - height)), (0, max(0, left + edge - width)))
+    for window in tiles_of(truth.shape, (edge, edge)):
+        fill = [(0, edge - (part.stop - part.start)) for part in window]
         yield np.pad(truth[window], fill), np.pad(prediction[window], fill)
 
 

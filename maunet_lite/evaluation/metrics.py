@@ -31,14 +31,10 @@ CHALLENGE = Rules()
 
 
 def match_cells(
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    iou: float = 0.5,
-    border: int = 2,
-    challenge_compatible: bool = False,
-    block: int | None = CHALLENGE.block,
+    truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: int = 2,
+    challenge_compatible: bool = False, block: int | None = CHALLENGE.block,
     blocks_from: int = CHALLENGE.blocks_from,
-) -> Match:
+) -> Match:  # fmt: skip
     """Count the cells that were found, by the rules of the NeurIPS 2022 challenge.
 
     1. A cell with a pixel in the outermost `border` pixels is left out, in truth and prediction separately,
@@ -195,10 +191,8 @@ def mean_dice(truth: np.ndarray, prediction: np.ndarray, n_classes: int = 3) -> 
     """
     for name, classes in (("truth", truth), ("prediction", prediction)):
         if classes.size and not 0 <= int(classes.min()) <= int(classes.max()) < n_classes:
-            raise ValueError(
-                f"{name} has classes {classes.min()} to {classes.max()}, expected 0 to {n_classes - 1}: "
-                "pass class maps, not label maps"
-            )
+            found = f"{name} has classes {classes.min()} to {classes.max()}, expected 0 to {n_classes - 1}"
+            raise ValueError(f"{found}: pass class maps, not label maps")
     masks = [(truth == k, prediction == k) for k in range(1, n_classes)]
     scores = [dice(true, predicted) for true, predicted in masks if true.any() or predicted.any()]
     return float(np.mean(scores)) if scores else 1.0

@@ -8,15 +8,9 @@ from maunet_lite.evaluation.matching import Match
 
 # column of the summary: how it is headed
 _COLUMNS = {
-    "mean_f1": "F1 mean",
-    "median_f1": "median",
-    "pooled_f1": "pooled",
-    "mean_f1_plain": "F1 plain",
-    "mean_dice": "Dice",
-    "mean_class_dice": "class Dice",
-    "mean_pq": "PQ",
-    "mean_seconds": "s/image",
-}
+    "mean_f1": "F1 mean", "median_f1": "median", "pooled_f1": "pooled", "mean_f1_plain": "F1 plain",
+    "mean_dice": "Dice", "mean_class_dice": "class Dice", "mean_pq": "PQ", "mean_seconds": "s/image",
+}  # fmt: skip
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:

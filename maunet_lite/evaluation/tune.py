@@ -60,7 +60,7 @@ def tune(model: inference.Model, dataset: Data, split: str = "val", device: str 
     best = inference.settings_of(models, "default")
     before = highest = score(best)
     for name, values in TRIED.items():
-        tried = [best.changed({name: value}) for value in values if value != getattr(best, name)]
+        tried = [best.override(**{name: value}) for value in values if value != getattr(best, name)]
         scores = [score(config) for config in tried]
         if max(scores) > highest + LEAST_GAIN:
             best, highest = tried[int(np.argmax(scores))], max(scores)

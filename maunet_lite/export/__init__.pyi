@@ -18,5 +18,4 @@ from .records import for_link as for_link
 from .records import for_spreadsheet as for_spreadsheet
 from .records import for_terminal as for_terminal
 from .records import from_spreadsheet as from_spreadsheet
-from .records import read_json as read_json
 from .records import write_table as write_table

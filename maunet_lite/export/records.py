@@ -5,7 +5,6 @@ is made harmless at the edge where a name leaves, by one function for each kind 
 """
 
 import html
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -88,22 +87,3 @@ def write_table(path: Path, table: pd.DataFrame, float_format: str | None = None
             safe.isetitem(k, table.iloc[:, k].map(for_spreadsheet))
     with atomic_path(path) as temporary:
         safe.to_csv(temporary, index=False, float_format=float_format, lineterminator="\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the record in a JSON file.
-
-    Raises
-    ------
-    ValueError
-        If the file holds no JSON object; the message names the file.
-    FileNotFoundError
-        If it is not there.
-    """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # no UTF-8, or no JSON
-        raise ValueError(f"{path} is damaged or no JSON ({error}): restore it from a copy") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} holds a {type(record).__name__}; expected a JSON object, {{…}}")
-    return record

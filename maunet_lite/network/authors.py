@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maunet_lite.network.checkpoints import CheckpointError, filled, mismatch, save_model
+from maunet_lite.network.checkpoints.files import CheckpointError, save_model
+from maunet_lite.network.checkpoints.pretrained import filled, mismatch
 from maunet_lite.network.maunet import PRESETS, MAUNet, preset_config
 
 PAPER_PRESETS = tuple(preset for preset in PRESETS if preset.startswith("paper-"))
@@ -71,12 +72,8 @@ def import_authors(
     state = _translated(published, model)
     if difference := mismatch(state, model.state_dict()):
         cause = _likely_cause(published, preset, n_logits=model.n_classes + model.config.proxy)
-        raise CheckpointError(
-            f"the weights do not fit {preset}. {difference[0].upper()}{difference[1:]}. {cause}."
-        )
-    if broken := [key for key, value in published.items() if not value.isfinite().all()]:
-        raise CheckpointError(f"{broken[0]} and {len(broken) - 1} more weights are not a number or infinite")
-    return filled(model, state).eval()
+        raise CheckpointError(f"the weights do not fit {preset} ({difference}). {cause}.")
+    return filled(model, state, "the authors' file").eval()
 
 
 def _translated(published: Mapping[str, Tensor], model: MAUNet) -> dict[str, Tensor]:
@@ -100,10 +97,8 @@ def _likely_cause(published: Mapping[str, Tensor], preset: str, n_logits: int) -
         return f"The class head has {len(head)} channels, the network asked for has {n_logits}. It was {how}"
     if not any(key.startswith("out_2.") for key in published):
         return "There is no distance decoder: pass distance=False"
-    return (
-        "The file is incomplete, or the network in it was changed: compare it with the published one "
-        "(380 tensors for paper-r50, 309 for paper-wr50), or download it again"
-    )
+    whole = "the published one (380 tensors for paper-r50, 309 for paper-wr50), or download it again"
+    return f"The file is incomplete, or the network in it was changed: compare it with {whole}"
 
 
 def convert_authors(path: str | Path, preset: str, folder: str | Path, half: bool = False) -> Path:
@@ -163,10 +158,8 @@ def _load(path: Path) -> Mapping[str, Any]:
     with path.open("rb") as file:
         start = file.read(16)
     if start and not start.startswith((b"PK\x03\x04", b"\x80")):
-        raise CheckpointError(
-            f"{path} is no file of torch.save (it begins with {start!r}): a download may have brought a page "
-            "or a pointer in its place; download it again"
-        )
+        cause = "a download may have brought a page or a pointer in its place; download it again"
+        raise CheckpointError(f"{path} is no file of torch.save (it begins with {start!r}): {cause}")
     try:
         with _numpy_scalars_allowed():
             content = torch.load(path, map_location="cpu", weights_only=True)

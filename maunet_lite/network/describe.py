@@ -60,9 +60,8 @@ def describe(preset_or_model: str | MAUNet, shape: tuple[int, int] = (224, 224))
     totals = layers.assign(stage="total", output="")
     stages = pd.concat([layers, totals, totals.assign(part="network")]).groupby(["part", "stage"], sort=False)
     table = stages.agg({"output": "last", "parameters": "sum", "multiply_adds": "sum"})
-    return table.sort_index(
-        level="part", key=lambda parts: parts.map(PARTS.index), sort_remaining=False, kind="stable"
-    )
+    order = {"key": lambda parts: parts.map(PARTS.index), "sort_remaining": False, "kind": "stable"}
+    return table.sort_index(level="part", **order)
 
 
 def skeleton(preset_or_model: str | MAUNet) -> MAUNet:

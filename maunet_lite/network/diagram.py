@@ -95,9 +95,7 @@ def _column(ax: Axes, kind: str, channels: dict[int, int], rows: dict[int, float
     return boxes
 
 
-def _draw_decoder(
-    ax: Axes, kind: str, skips: Boxes, boxes: Boxes, rows: dict[int, float], below: bool
-) -> None:
+def _draw_decoder(ax: Axes, kind: str, skips: Boxes, boxes: Boxes, rows: dict, below: bool) -> None:
     """Connect a decoder, from the deepest skip connection up; with `below`, skips pass under another one."""
     x, deepest = COLUMNS[kind], max(skips)
     ax.plot([skips[deepest].x1, x], [rows[deepest]] * 2, color=COLORS["skip"][1], linewidth=1, zorder=1)

@@ -207,10 +207,8 @@ def _lite_stages(name: str, cut: str) -> tuple[tuple[int, ...], int]:
     """Return channels and blocks per stage of a name such as ``"lite:16-32-64x2"``."""
     found = re.fullmatch(r"([1-9]\d*(?:-[1-9]\d*)+)(?:x([1-9]\d*))?", cut)
     if not found:
-        raise ValueError(
-            f"encoder {name!r}: expected the channels of each stage such as 'lite:16-32-64', and behind an x "
-            "the residual blocks in each"
-        )
+        wanted = "the channels of each stage and the residual blocks in each, such as 'lite:16-32-64x2'"
+        raise ValueError(f"encoder {name!r}: expected {wanted}")
     return tuple(map(int, found[1].split("-"))), int(found[2] or 1)
 
 
@@ -234,15 +232,12 @@ def imagenet_weights(filename: str) -> dict[str, Tensor]:
     if cached.is_file():  # torch checks what it downloads, not what it finds
         expected, found = cached.stem.rpartition("-")[2], hashlib.sha256(cached.read_bytes()).hexdigest()
         if not found.startswith(expected):
-            raise ValueError(
-                f"{cached} is damaged or something else: its SHA-256 begins with {found[: len(expected)]}, "
-                f"not {expected}. Delete it; it will be downloaded again from {url}"
-            )
+            what = f"its SHA-256 begins with {found[: len(expected)]}, not {expected}"
+            cure = f"Delete it; it will be downloaded again from {url}"
+            raise ValueError(f"{cached} is damaged or something else: {what}. {cure}")
     options = {"map_location": "cpu", "check_hash": True, "weights_only": True, "progress": False}
     try:
         return torch.hub.load_state_dict_from_url(url, **options)
     except OSError as error:
-        raise FileNotFoundError(
-            f"ImageNet weights cannot be downloaded ({error}). Fetch {url} on a machine with internet access "
-            f"and put it to {cached}, or use imagenet=False"
-        ) from error
+        cure = f"Fetch {url} on a machine with internet access and put it to {cached}, or use imagenet=False"
+        raise FileNotFoundError(f"ImageNet weights cannot be downloaded ({error}). {cure}") from error

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from maunet_lite.network.blocks import ResidualBlock, SubpixelHead, UpBlock
 from maunet_lite.network.checkpoints.pretrained import Pretrained
 from maunet_lite.network.encoders import build_encoder
-from maunet_lite.preprocessing import NOT_NEGATIVE, Options
+from maunet_lite.postprocessing import NOT_NEGATIVE, Options
+from maunet_lite.preprocessing import ScalingMethod
 
 
 class Output(NamedTuple):
@@ -65,16 +66,14 @@ class ModelConfig(Options):
     distance: bool = True
     boundary: bool = True
     norm: Literal["instance", "batch"] = "instance"
-    intensity: Literal["authors", "paper", "robust"] = "authors"
+    intensity: ScalingMethod = "authors"
 
     def __post_init__(self) -> None:
         """Refuse what no network can have."""
         super().__post_init__()
         if self.widths is not None and (len(self.widths) < 2 or 0 in self.widths[1:]):
-            raise ValueError(
-                f"widths={self.widths!r} must be numbers of channels such as (24, 24, 48, 96), full "
-                "resolution first: only that may be 0, which leaves it out"
-            )
+            what = "numbers of channels such as (24, 24, 48, 96), full resolution first"
+            raise ValueError(f"widths={self.widths!r} must be {what}, which alone may be 0: left out")
 
 
 def default_widths(strides: Sequence[int], full_resolution: bool = True) -> tuple[int, ...]:
@@ -110,10 +109,8 @@ class Decoder(nn.Module):
     def __init__(self, widths: Sequence[int], ratios: Sequence[int], norm: str) -> None:
         super().__init__()
         # widths finest first: the block that produces widths[i] consumes widths[i + 1].
-        self.blocks = nn.ModuleList(
-            UpBlock(deep, fine, norm, ratio)
-            for fine, deep, ratio in reversed(list(zip(widths[:-1], widths[1:], ratios, strict=True)))
-        )
+        levels = [*zip(widths[1:], widths[:-1], ratios, strict=True)]
+        self.blocks = nn.ModuleList(UpBlock(deep, fine, norm, ratio) for deep, fine, ratio in levels[::-1])
 
     def forward(self, skips: list[Tensor]) -> Tensor:
         """Return (B, widths[0], H, W) from `skips`, finest first."""
@@ -162,16 +159,12 @@ class MAUNet(Pretrained):
         self.config = replace(config, widths=widths)
         self.settings: dict[str, Any] = {}
         if len(widths) != len(channels):
-            raise ValueError(
-                f"widths has {len(widths)} entries {widths}, but encoder {config.encoder!r} needs "
-                f"{len(channels)}: one for full resolution (0: none) and one for each stride {strides[1:]}"
-            )
+            needed = f"{len(channels)}: one for full resolution (0: none), one for each stride {strides[1:]}"
+            raise ValueError(f"widths has {len(widths)} entries {widths}, {config.encoder!r} needs {needed}")
         if widths[0] == 0:
             channels, strides, widths = channels[1:], strides[1:], widths[1:]
         if any(deep % fine for fine, deep in pairwise(strides)):
-            raise ValueError(
-                f"encoder {config.encoder!r} has strides {strides[1:]}; each must be a multiple of the last"
-            )
+            raise ValueError(f"{config.encoder} has strides {strides[1:]}, not each a multiple of the last")
         ratios = [deep // fine for fine, deep in pairwise(strides)]
         pairs = zip(channels, widths, strict=True)
         self.skips = nn.ModuleList(ResidualBlock(before, after, config.norm) for before, after in pairs)
@@ -195,10 +188,8 @@ class MAUNet(Pretrained):
         if x.ndim != 4 or x.shape[1] != 3:
             raise ValueError(f"expected images of shape (B, 3, H, W), got {tuple(x.shape)}")
         if x.shape[2] % self.stride or x.shape[3] % self.stride:
-            raise ValueError(
-                f"image sides {tuple(x.shape[2:])} are not multiples of {self.stride}: pad them, or call "
-                "maunet_lite.inference.predict, which takes images of any size"
-            )
+            cure = "pad them, or call maunet_lite.inference.predict, which takes images of any size"
+            raise ValueError(f"image sides {tuple(x.shape[2:])} are not multiples of {self.stride}: {cure}")
         skips = self.skip_features(x)
         logits = self.class_head(self.class_decoder(skips))
         distance = self.distance_head(self.distance_decoder(skips)) if self.config.distance else None

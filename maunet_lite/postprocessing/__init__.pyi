@@ -3,6 +3,12 @@
 from .config import PostprocessConfig as PostprocessConfig
 from .config import Yardstick as Yardstick
 from .maps import Maps as Maps
+from .options import NOT_NEGATIVE as NOT_NEGATIVE
+from .options import POSITIVE as POSITIVE
+from .options import SHARE as SHARE
+from .options import Options as Options
+from .options import parse_json as parse_json
+from .options import read_json as read_json
 from .run_lengths import Runs as Runs
 from .run_lengths import label_components as label_components
 from .run_lengths import number_in_reading_order as number_in_reading_order

@@ -1,11 +1,12 @@
 """Every number of the post-processing, with its origin: paper, published code, or this kit."""
 
-import json
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple
+
+from maunet_lite.postprocessing.options import NOT_NEGATIVE, SHARE, Options, read_json
+
+Share, Amount = Annotated[float, SHARE], Annotated[float, NOT_NEGATIVE]
 
 
 class Yardstick(NamedTuple):
@@ -30,7 +31,7 @@ class Yardstick(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PostprocessConfig:
+class PostprocessConfig(Options):
     """Every number of the post-processing. "Width" is the square root of the mean area of the interiors.
 
     Parameters
@@ -74,31 +75,19 @@ class PostprocessConfig:
 
     # "measured": better than the published number on real images, see benchmarks/tune_postprocessing.py
     refine: bool = True
-    foreground: float = 0.3  # paper, step 1; authors too
-    interior: float = 0.7  # paper, step 1; authors too
-    sure_interior: float = 0.9  # ours, measured: the one addition to the paper's method; 0 is none
-    min_interior: int = 0  # paper; authors 16
-    blur: float = 1.0  # authors; the paper says "adaptively"
-    skeleton: float = 0.85  # measured; paper 0.8, authors 0.85 of the maximum
+    foreground: Share = 0.3  # paper, step 1; authors too
+    interior: Share = 0.7  # paper, step 1; authors too
+    sure_interior: Share = 0.9  # ours, measured: the one addition to the paper's method; 0 is none
+    min_interior: Annotated[int, NOT_NEGATIVE] = 0  # paper; authors 16
+    blur: Amount = 1.0  # authors; the paper says "adaptively"
+    skeleton: Amount = 0.85  # measured; paper 0.8, authors 0.85 of the maximum
     skeleton_relative: bool = False  # paper
-    peak_distance: float = 0.35  # measured; authors 0.25; the paper has no number
-    peak_height: float = 0.6  # authors; the paper has no number
+    peak_distance: Amount = 0.35  # measured; authors 0.25; the paper has no number
+    peak_height: Share = 0.6  # authors; the paper has no number
     keep_unmarked: bool = True  # ours, so that perfect maps lose no small cell; paper and authors False
-    min_size: float = 0.1  # authors; the paper has no number
-    relief: str = "distance"  # ours, so that perfect maps are cut where cells meet; paper and authors flat
-
-    def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            if not isinstance(getattr(self, name), (int, float) if kind is float else kind):
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be of type {kind.__name__}")
-        for name in ("foreground", "interior", "sure_interior", "peak_height", "min_size"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must lie between 0 and 1")
-        for name in ("min_interior", "blur", "skeleton", "peak_distance"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be 0 or a positive number")
-        if self.relief not in ("distance", "flat"):
-            raise ValueError(f'relief is {self.relief!r}; use "distance" or "flat"')
+    min_size: Share = 0.1  # authors; the paper has no number
+    # ours, so that perfect maps are cut where cells meet; paper and authors flat
+    relief: Literal["distance", "flat"] = "distance"
 
     @classmethod
     def named(cls, name: "str | PostprocessConfig") -> "PostprocessConfig":
@@ -110,7 +99,7 @@ class PostprocessConfig:
         if isinstance(name, PostprocessConfig):
             return name
         if name.endswith(".json"):
-            return cls().changed(json.loads(Path(name).read_text(encoding="utf-8")))
+            return cls.from_dict(read_json(Path(name)))
         published = {"sure_interior": 0, "peak_distance": 0.25, "keep_unmarked": False, "relief": "flat"}
         settings: dict[str, dict[str, Any]] = {
             "default": {},
@@ -121,21 +110,3 @@ class PostprocessConfig:
         if name not in settings:
             raise ValueError(f"post-processing is {name!r}; use {', '.join(settings)}, or a file .json")
         return cls(**settings[name])
-
-    def changed(self, changes: Mapping[str, Any]) -> "PostprocessConfig":
-        """Return these settings with others in place of some.
-
-        Raises
-        ------
-        ValueError
-            If there is no setting of a name, or it cannot have the value.
-
-        Examples
-        --------
-        >>> PostprocessConfig().changed({"foreground": 0.5}).foreground
-        0.5
-        """
-        if unknown := changes.keys() - asdict(self).keys():
-            known = ", ".join(asdict(self))
-            raise ValueError(f"no setting of the post-processing is called {', '.join(unknown)}: use {known}")
-        return replace(self, **changes)

@@ -77,10 +77,8 @@ def check_maps(maps: Maps) -> Maps:
     probabilities[0][~finite] = 1
     low, high = float(probabilities.min()), float(probabilities.max())
     if low < -_TOLERANCE or high > 1 + _TOLERANCE:
-        raise ValueError(
-            f"probabilities run from {low:.3g} to {high:.3g}; expected 0 to 1. Logits must go through a "
-            "softmax over all channels, the proxy included"
-        )
+        cure = "logits must go through a softmax over all channels, the proxy included"
+        raise ValueError(f"probabilities run from {low:.3g} to {high:.3g}; expected 0 to 1: {cure}")
     return Maps(probabilities, distance)
 
 

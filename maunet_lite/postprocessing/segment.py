@@ -36,12 +36,9 @@ class Segmentation(NamedTuple):
 
 
 def segment(
-    maps: Maps,
-    config: PostprocessConfig | str | None = None,
-    *,
-    keep_steps: bool = True,
+    maps: Maps, config: PostprocessConfig | str | None = None, *, keep_steps: bool = True,
     yardstick: Yardstick | None = None,
-) -> Segmentation:
+) -> Segmentation:  # fmt: skip
     """Turn the network's maps into cells: all four steps of paper section 2.3.
 
     Parameters

@@ -66,8 +66,6 @@ def threshold_maps(maps: Maps, config: PostprocessConfig) -> Masks:
     """
     foreground = maps.probabilities[0] < config.foreground
     interior = foreground & (maps.probabilities[1] > config.interior)
-    if config.sure_interior <= config.interior and config.min_interior <= 1:
-        return Masks(foreground, interior)
     pieces, n = label_components(interior)
     runs = Runs.of(pieces)
     kept = runs.areas(n) >= config.min_interior
@@ -77,12 +75,9 @@ def threshold_maps(maps: Maps, config: PostprocessConfig) -> Masks:
 
 
 def mark_skeletons(
-    blurred: np.ndarray,
-    pieces: np.ndarray,
-    relief: np.ndarray | None,
-    config: PostprocessConfig,
+    blurred: np.ndarray, pieces: np.ndarray, relief: np.ndarray | None, config: PostprocessConfig,
     highest: float | None = None,
-) -> Skeletons:
+) -> Skeletons:  # fmt: skip
     """Step 2: where the distance field is high there is a cell; flood the interior from there.
 
     Parameters
@@ -110,14 +105,9 @@ def mark_skeletons(
 
 
 def mark_peaks(
-    blurred: np.ndarray,
-    pieces: np.ndarray,
-    p1: np.ndarray,
-    relief: np.ndarray | None,
-    width: float,
-    config: PostprocessConfig,
-    highest: float | None = None,
-) -> Peaks:
+    blurred: np.ndarray, pieces: np.ndarray, p1: np.ndarray, relief: np.ndarray | None, width: float,
+    config: PostprocessConfig, highest: float | None = None,
+) -> Peaks:  # fmt: skip
     """Step 3: find (small) cells without a skeleton by the peaks of the distance field; flood from these.
 
     Parameters
@@ -154,13 +144,9 @@ def mark_peaks(
 
 
 def grow_cells(
-    p1: np.ndarray,
-    p2: np.ndarray,
-    foreground: np.ndarray,
-    relief: np.ndarray | None,
-    config: PostprocessConfig,
-    mean_area: float | None = None,
-) -> Cells:
+    p1: np.ndarray, p2: np.ndarray, foreground: np.ndarray, relief: np.ndarray | None,
+    config: PostprocessConfig, mean_area: float | None = None,
+) -> Cells:  # fmt: skip
     """Step 4: grow all cells from the interior into the foreground, remove the smallest ones, renumber.
 
     Parameters
@@ -229,8 +215,6 @@ def blur_distance(distance: np.ndarray, width: float, config: PostprocessConfig)
         (H, W) float32. The field is taken as 0 beyond the image's edge, as in any background.
     """
     side = 2 * (int(config.blur * width) // 2) + 1
-    if side == 1:
-        return distance
     return cv2.GaussianBlur(distance, (side, side), 0, borderType=cv2.BORDER_CONSTANT)
 
 

@@ -4,13 +4,10 @@ from .augmentation.config import AugmentationConfig as AugmentationConfig
 from .augmentation.steps import build_augmentation as build_augmentation
 from .augmentation.windows import median_diameter as median_diameter
 from .intensity import Scaling as Scaling
+from .intensity import ScalingMethod as ScalingMethod
 from .intensity import find_scaling as find_scaling
 from .intensity import normalize as normalize
 from .intensity import sample_of as sample_of
-from .options import NOT_NEGATIVE as NOT_NEGATIVE
-from .options import POSITIVE as POSITIVE
-from .options import SHARE as SHARE
-from .options import Options as Options
 from .patches import PatchDataset as PatchDataset
 from .patches import source_weights as source_weights
 from .targets import TargetConfig as TargetConfig

@@ -7,7 +7,7 @@ So an image that is seen piece by piece is scaled like the whole: both find the 
 import logging
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from maunet_lite.data import validate_image
 logger = logging.getLogger(__name__)
 
 LOW, HIGH = 0.01, 0.99
-METHODS = ("robust", "authors", "paper")
+ScalingMethod = Literal["robust", "authors", "paper"]
 SAMPLE = 2**22  # pixels from which a scaling is found
 NOISE = 6.0  # standard deviations of the background: what differs by more is no noise
 SURROUNDINGS = 15  # sides of what counts as near to a cell, in means of 4 × 4 pixels
@@ -131,10 +131,8 @@ def find_scaling(sample: np.ndarray, method: str = "robust") -> Scaling:
     >>> find_scaling(blue).channels
     (2, 2, 2)
     """
-    if method not in METHODS:
-        raise ValueError(
-            f'method is {method!r}; use "robust", "authors" (percentiles) or "paper" (minimum to maximum)'
-        )
+    if method not in get_args(ScalingMethod):
+        raise ValueError(f'method is {method!r}; use "robust", "authors" (percentiles) or "paper" (extremes)')
     planes = list(np.moveaxis(sample, -1, 0))
     if sample.dtype.kind == "f":
         planes = [np.nan_to_num(plane, posinf=np.inf, neginf=-np.inf) for plane in planes]

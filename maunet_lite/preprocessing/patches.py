@@ -98,10 +98,8 @@ class PreparedImage:
                 _write(part, image, *parts)
         except OSError as error:
             if not self.path.exists():  # else another process made it first; Windows keeps what is open
-                raise DatasetError(
-                    f"prepared images cannot be written to {self.path.parent} ({error}): make space, or let "
-                    "MAUNET_DATA name a folder elsewhere"
-                ) from error
+                what = f"prepared images cannot be written to {self.path.parent} ({error})"
+                raise DatasetError(f"{what}: make space, or let MAUNET_DATA name another folder") from error
 
     def _targets(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, float]:
         """Return class map and distance field, or the halves of the label map, and the cells' diameter."""
@@ -109,10 +107,8 @@ class PreparedImage:
             return np.zeros(shape, dtype=np.uint8), np.zeros(shape, dtype=np.float32), np.nan
         labels, c = read_labels(self.label), self.config
         if labels.shape != shape:
-            raise DatasetError(
-                f"{self.image.name} is {shape} pixels (height, width), but its label map {self.label.name} "
-                f"is {labels.shape}; `maunet-lite data check` lists all such images"
-            )
+            sizes = f"{shape} pixels (height, width), but its label map {self.label.name} is {labels.shape}"
+            raise DatasetError(f"{self.image.name} is {sizes}; `maunet-lite data check` lists all of these")
         if self.labels:
             labels = relabel_sequential(labels, 256)[0]  # no window of it passes for a 0/1 or 0/255 mask
             return labels & 0xFFFF, labels >> 16, median_diameter(labels)
@@ -182,12 +178,9 @@ class PatchDataset(Dataset):
         augmentation, targets = augmentation or AugmentationConfig(), targets or TargetConfig()
         self.augmentation = build_augmentation(augmentation, targets)
         folder, labels = cache or data_home() / "cache", augmentation.sizes is not None
-        self.images = [
-            PreparedImage(
-                dataset.image_path(i), dataset.label_path(i), targets, folder, labels, **dataset.reading(i)
-            )
-            for i in range(len(dataset))
-        ]
+        files = [(dataset.image_path(i), dataset.label_path(i)) for i in range(len(dataset))]
+        how = targets, folder, labels
+        self.images = [PreparedImage(*pair, *how, **dataset.reading(i)) for i, pair in enumerate(files)]
         self._up_to = np.cumsum(source_weights(dataset.table["source"].to_numpy(), balance))
 
     def __len__(self) -> int:
@@ -203,12 +196,9 @@ class PatchDataset(Dataset):
         index = int(np.searchsorted(self._up_to, place, side="right"))
         patch = self.augmentation(self.images[index].open())
         colour = np.broadcast_to(patch["image"], (3, *patch["image"].shape[1:]))
-        return {
-            "image": torch.from_numpy(np.array(colour, order="C")),
-            "classes": torch.from_numpy(patch["classes"][0].astype(np.int64)),
-            "distance": torch.from_numpy(patch["distance"]),
-            "index": index,
-        }
+        image, classes = np.array(colour, order="C"), patch["classes"][0].astype(np.int64)
+        parts = {"image": image, "classes": classes, "distance": patch["distance"]}
+        return {name: torch.from_numpy(part) for name, part in parts.items()} | {"index": index}
 
 
 def source_weights(sources: np.ndarray, balance: float) -> np.ndarray:

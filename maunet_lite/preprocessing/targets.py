@@ -15,7 +15,8 @@ from scipy import ndimage
 from skimage.segmentation import relabel_sequential
 
 from maunet_lite.data import validate_labels
-from maunet_lite.preprocessing.options import POSITIVE, Options
+from maunet_lite.postprocessing import POSITIVE, Options
+from maunet_lite.preprocessing.intensity import ScalingMethod
 
 BACKGROUND, INTERIOR, BOUNDARY = 0, 1, 2
 
@@ -39,7 +40,7 @@ class Targets(NamedTuple):
 class TargetConfig(Options):
     """Which variants of the paper's intensities and targets to learn: see `normalize` and `make_targets`."""
 
-    intensity: Literal["robust", "authors", "paper"] = "robust"
+    intensity: ScalingMethod = "robust"
     boundary: Literal["paper", "authors"] = "paper"
     center: Literal["paper", "authors"] = "paper"
     beta: Annotated[float, POSITIVE] = 1.0

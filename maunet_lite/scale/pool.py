@@ -135,10 +135,8 @@ def _reason(error: BaseException) -> BaseException:
     """Return the error of a task, or what it means that its workers died."""
     if type(error).__name__ != "KilledWorker":
         return error
-    return RuntimeError(
-        f"{DEATHS + 1} workers died over it, one after another: most often it needs more memory than one "
-        "worker has (fewer workers have more each)"
-    )
+    cause = "most often it needs more memory than one worker has (fewer workers have more each)"
+    return RuntimeError(f"{DEATHS + 1} workers died over it, one after another: {cause}")
 
 
 @contextmanager
@@ -203,18 +201,14 @@ def _connected(scheduler: str) -> Iterator[Any]:
     try:
         client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TypeError, ValueError) as error:  # TypeError: it wants certificates
-        raise ClusterError(
-            f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler` and give "
-            "the address that it prints, such as tcp://10.0.0.1:8786"
-        ) from error
+        cure = "start `dask scheduler` and give the address that it prints, such as tcp://10.0.0.1:8786"
+        raise ClusterError(f"no Dask scheduler answers at {scheduler} ({error}): {cure}") from error
     with client:
         found = {"the scheduler": client.run_on_scheduler(find_spec, "maunet_lite")}
         found |= client.run(find_spec, "maunet_lite")
         if without := [who for who, spec in found.items() if spec is None]:
-            raise ClusterError(
-                f"the Dask cluster at {scheduler} does not have the kit ({', '.join(without)}): start "
-                f"scheduler and workers with a Python in which it is installed, {INSTALL}"
-            )
+            who, cure = ", ".join(without), f"start all with a Python in which it is installed, {INSTALL}"
+            raise ClusterError(f"the Dask cluster at {scheduler} does not have the kit ({who}): {cure}")
         yield client
 
 

@@ -20,10 +20,9 @@ import tifffile
 import torch
 
 from maunet_lite.data import atomic_path
-from maunet_lite.export import read_json
 from maunet_lite.inference import MULTI_SCALE_LIMIT, Model, as_models
 from maunet_lite.network import MAUNet
-from maunet_lite.postprocessing import PostprocessConfig
+from maunet_lite.postprocessing import PostprocessConfig, read_json
 
 _PROGRAM = "maunet-lite"
 _BAND = 512  # rows that are digested together
@@ -109,10 +108,9 @@ def difference(record: dict[str, Any], image: Path, made: dict[str, Any]) -> str
     # the content is read only if the file could be another one
     if known["dates"] != found["dates"] and known["content"] != _content(image):
         if known["place"] != found["place"]:
-            raise ValueError(
-                f"the label map of this name was made from another image, {known['name']} of another folder, "
-                "and is kept: give each folder its own --out, or replace it with --overwrite"
-            )
+            other = f"another image, {known['name']} of another folder, and is kept"
+            cure = "give each folder its own --out, or replace it with --overwrite"
+            raise ValueError(f"the label map of this name was made from {other}: {cure}")
         changes.insert(0, "image")
     return ", ".join(changes)
 

@@ -49,13 +49,10 @@ class PairedPatches(Dataset):
 
     def __getitem__(self, k: int) -> dict[str, Tensor | int]:
         other = self.unlabelled[k]
-        known = self.unlabelled.images[other["index"]].label is not None
-        hidden = other["classes"] if known else torch.full_like(other["classes"], -1)
-        return self.labelled[k] | {
-            "unlabelled_image": other["image"],
-            "hidden_classes": hidden,
-            "unlabelled_index": other["index"],
-        }
+        if self.unlabelled.images[other["index"]].label is None:
+            other["classes"] = torch.full_like(other["classes"], -1)
+        names = {"image": "unlabelled_image", "classes": "hidden_classes", "index": "unlabelled_index"}
+        return self.labelled[k] | {new: other[name] for name, new in names.items()}
 
 
 class Consistency(Supervised):
@@ -70,14 +67,10 @@ class Consistency(Supervised):
         if config.unlabelled:
             self.rest = load_dataset(config.unlabelled, **config.reading)
         if not len(self.rest):
-            raise ValueError(
-                f"consistency regularization needs images without labels, too; {train.name!r} has none: "
-                "give a labelled_fraction below 1 or an unlabelled folder"
-            )
+            way = "give a labelled_fraction below 1 or an unlabelled folder"
+            raise ValueError(f"{config.method!r} needs images without labels; {train.name!r} has none: {way}")
         if config.batch_size % 2:
-            raise ValueError(
-                f"batch_size={config.batch_size} must be even: half of the images are unlabelled"
-            )
+            raise ValueError(f"batch_size={config.batch_size} must be even: half of the images lack labels")
         self.draws_per_step = config.batch_size // 2  # pairs
         self.modalities = self.rest.table["modality"].to_numpy()
 
@@ -101,10 +94,8 @@ class Consistency(Supervised):
         c, n, labelled = self.config, self.config.n_classes, len(batch["image"])
         # One pass over the joined batch: batch statistics then see labelled and unlabelled images alike.
         one, two = module(torch.cat([batch["image"], batch["unlabelled_image"]]))
-        first, second = (
-            losses.supervised_loss(_part(o, slice(labelled)), batch["classes"], batch["distance"], n)
-            for o in (one, two)
-        )
+        targets = batch["classes"], batch["distance"], n
+        first, second = (losses.supervised_loss(_part(o, slice(labelled)), *targets) for o in (one, two))
         if c.method == "cr*":
             consistency = losses.classification_consistency(one.logits, two.logits, n)
         else:

@@ -15,8 +15,7 @@ from contextlib import nullcontext
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.tracking import get_available_trackers
-from accelerate.utils import DataLoaderConfiguration, LoggerType, broadcast_object_list, reduce
+from accelerate.utils import DataLoaderConfiguration, broadcast_object_list, reduce
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
@@ -92,19 +91,16 @@ class _Loop:
             self.data = load_dataset(config.data, **config.reading)
             self.method = training_method(config, self.data)
         if self.method.draws_per_step % self.accelerator.num_processes:
-            raise ValueError(
-                f"{self.method.draws_per_step} draws per step cannot be shared by "
-                f"{self.accelerator.num_processes} processes: choose a batch_size that is a multiple "
-                "(with cr: twice a multiple) of their number"
-            )
+            shared = f"{self.method.draws_per_step} draws by {self.accelerator.num_processes} processes"
+            cure = "choose a batch_size that is a multiple (with cr: twice a multiple) of their number"
+            raise ValueError(f"a step cannot share {shared}: {cure}")
         seed_everything(config.seed)
         module = self.method.build().to(memory_format=torch.channels_last)
         together = config.batch_size // self.accelerator.num_processes
         check_patch(self.method.network(module), config.augmentation.patch, together)
-        optimizer = torch.optim.AdamW(
-            module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.run = _open_run(config, self.data, self.method.labelled, self.accelerator, resume)
+        # at the rate that each step sets
+        optimizer = torch.optim.AdamW(module.parameters(), weight_decay=config.weight_decay)
+        self.run = self._open_run(resume)
         self.run.restore(module, optimizer)
         self.accelerator.init_trackers("tensorboard")  # a folder; nothing where TensorBoard is not installed
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
@@ -115,6 +111,21 @@ class _Loop:
         quiet = not (progress and self.accelerator.is_main_process)
         self.bar = tqdm(total=self.total_steps, initial=self.run.step, unit="step", disable=quiet)
         self.waited, self.busy, self.logged_at = 0.0, 0.0, self.run.step
+
+    def _open_run(self, resume: bool) -> Run:
+        """Look at the images and open the run, both in the main process; its verdict holds for all."""
+        run, verdict = Run(self.config, writer=False), [None]
+        if self.accelerator.is_main_process:
+            try:
+                check_images(self.data, self.method.labelled, self.config)
+                run = Run.open(self.config, resume=resume)
+            except (OSError, ValueError) as error:
+                verdict = [error]
+        broadcast_object_list(verdict)  # the others wait here
+        if verdict[0] is not None:
+            raise verdict[0]
+        run.split, run.processes = scored_split(self.data), self.accelerator.num_processes
+        return run
 
     def run_to_end(self) -> TrainResult:
         """Step until the budget is spent or the user interrupts; then validate and save."""
@@ -147,15 +158,10 @@ class _Loop:
         on_gpu = self.accelerator.device.type == "cuda"
         if workers is None:
             workers = min(12, max(0, (os.cpu_count() or 1) - 2)) if on_gpu else 0
-        loader = DataLoader(
-            Subset(self.method.patches(draws), range(self.run.step * size, draws)),
-            size,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            multiprocessing_context="spawn" if workers else None,  # forked workers hang on OpenCV's threads
-            drop_last=True,
-            pin_memory=on_gpu,
-        )
+        # spawned: forked workers hang on OpenCV's threads
+        how = {"persistent_workers": True, "multiprocessing_context": "spawn"} if workers else {}
+        rest = Subset(self.method.patches(draws), range(self.run.step * size, draws))
+        loader = DataLoader(rest, size, num_workers=workers, drop_last=True, pin_memory=on_gpu, **how)
         iterator = iter(self.accelerator.prepare(loader))
         while True:
             asked = time.monotonic()
@@ -171,10 +177,8 @@ class _Loop:
         with self.accelerator.autocast():
             parts = self.method.loss(self.stepped, batch)
         if not torch.isfinite(parts["loss"]):
-            raise FloatingPointError(
-                f"the loss is {parts['loss'].item()} at step {self.run.step}: lower the learning rate "
-                f"(now {rate:.2g}), or look for broken images with `maunet-lite data check`"
-            )
+            cure = f"lower the learning rate ({rate:.2g}), or find broken images (`maunet-lite data check`)"
+            raise FloatingPointError(f"the loss is {parts['loss'].item()} at step {self.run.step}: {cure}")
         self.accelerator.backward(parts["loss"])
         self.accelerator.clip_grad_norm_(self.module.parameters(), self.config.clip_norm)
         self.optimizer.step()
@@ -192,19 +196,13 @@ class _Loop:
         steps, seconds = self.run.step - self.logged_at, self.busy + self.waited
         if not steps:
             return
-        row = self.run.log(
-            {
-                "learning_rate": self.optimizer.param_groups[0]["lr"],
-                "epoch": self.epoch,
-                "images_per_second": steps * self.config.batch_size / seconds,
-                "waiting_share": self.waited / seconds,
-            }
-        )
+        speed, rate = steps * self.config.batch_size / seconds, self.optimizer.param_groups[0]["lr"]
+        row = {"learning_rate": rate, "epoch": self.epoch, "images_per_second": speed}
+        row = self.run.log(row | {"waiting_share": self.waited / seconds})
         self.logged_at, self.waited, self.busy = self.run.step, 0.0, 0.0
         self._draw("training", row)
         left = max(0.0, 1 - self._progress()) / max(self._progress(), 1e-9) * self.run.minutes
-        speed = f"{row['images_per_second']:.1f} images/s"
-        self.bar.set_postfix_str(f"loss {row['loss']:.3f}, {speed}, {left:.0f} min left")
+        self.bar.set_postfix_str(f"loss {row['loss']:.3f}, {speed:.1f} images/s, {left:.0f} min left")
 
     def _draw(self, group: str, row: dict[str, float]) -> None:
         """Add each number of a row as a point of its curve in TensorBoard."""
@@ -260,24 +258,6 @@ class _Loop:
         self.accelerator.wait_for_everyone()
 
 
-def _open_run(
-    config: TrainConfig, data: CellDataset, labelled: CellDataset, accelerator: Accelerator, resume: bool
-) -> Run:
-    """Look at the images and open the run, both in the main process; its verdict holds for all."""
-    run, verdict = Run(config, writer=False), [None]
-    if accelerator.is_main_process:
-        try:
-            check_images(data, labelled, config)
-            run = Run.open(config, resume=resume)
-        except (OSError, ValueError) as error:
-            verdict = [error]
-    broadcast_object_list(verdict)  # the others wait here
-    if verdict[0] is not None:
-        raise verdict[0]
-    run.split, run.processes = scored_split(data), accelerator.num_processes
-    return run
-
-
 def _accelerator(config: TrainConfig) -> Accelerator:
     """Return the accelerator of a run; a notebook may train again with another device or precision."""
     resolve_device(config.device)  # says so if there is none
@@ -285,10 +265,6 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         AcceleratorState._reset_state(reset_partial_state=True)  # it remembers those of the last run
     on_gpu = config.device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     precision = {"float32": "no", "bfloat16": "bf16", "auto": "bf16" if on_gpu else "no"}
-    return Accelerator(
-        cpu=config.device == "cpu",
-        mixed_precision=precision[config.precision],
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
-        log_with=LoggerType.TENSORBOARD if LoggerType.TENSORBOARD in get_available_trackers() else None,
-        project_dir=config.out,
-    )
+    how = {"mixed_precision": precision[config.precision], "cpu": config.device == "cpu"}
+    how |= {"project_dir": config.out, "log_with": "tensorboard"}  # left out where it is not installed
+    return Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True), **how)

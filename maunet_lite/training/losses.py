@@ -66,17 +66,12 @@ def focal_loss(logits: Tensor, classes: Tensor, n_classes: int = 3, gamma: float
     return channels * FocalLoss(gamma=gamma, use_softmax=True)(logits.float(), one_hot(classes, channels))
 
 
-def classification_loss(logits: Tensor, classes: Tensor, n_classes: int = 3) -> Tensor:
-    """Dice plus focal loss (equation 1)."""
-    return dice_loss(logits, classes, n_classes) + focal_loss(logits, classes, n_classes)
-
-
 def authors_classification_loss(logits: Tensor, classes: Tensor, n_classes: int = 3) -> Tensor:
     """Equation 1 as the published code computes it: a focal term that expects logits gets probabilities.
 
     The softmax runs over all channels, then the target channels are cut out, and a *sigmoid* focal loss takes
     these probabilities for logits. As sigmoid(0) = 0.5 and sigmoid(1) = 0.73, the term never falls below
-    0.123, and its gradient is small everywhere. Kept for the lesson; train with `classification_loss`.
+    0.123, and its gradient is small everywhere. Kept for the lesson; train with `dice_loss` and `focal_loss`.
 
     Examples
     --------
@@ -110,9 +105,7 @@ def distance_loss(distance: Tensor, target: Tensor) -> Tensor:
     1.0
     """
     if distance.shape != target.shape:
-        raise ValueError(
-            f"distance {tuple(distance.shape)} and target {tuple(target.shape)} must have one shape"
-        )
+        raise ValueError(f"distance {[*distance.shape]} and target {[*target.shape]} must have one shape")
     error = (distance.float() - target.float()).abs()
     cells = (target > 0).float()
     dims, sides = (1, 2, 3), (cells, 1 - cells)
@@ -127,9 +120,8 @@ def pseudo_labels(logits: Tensor, n_classes: int = 3) -> Tensor:
 
 def classification_consistency(one: Tensor, two: Tensor, n_classes: int = 3) -> Tensor:
     """CR*: mutual cross entropy alone, on whatever images are given; logits (B, C, H, W)."""
-    return F.cross_entropy(one.float(), pseudo_labels(two, n_classes)) + F.cross_entropy(
-        two.float(), pseudo_labels(one, n_classes)
-    )
+    pairs = (one, two), (two, one)
+    return sum(F.cross_entropy(a.float(), pseudo_labels(b, n_classes)) for a, b in pairs)
 
 
 def consistency_loss(one: Output, two: Output, n_classes: int = 3) -> Tensor:
@@ -149,10 +141,8 @@ def supervised_loss(
     the boundary class (`n_classes` = 2) boundary pixels count as interior.
     """
     classes = classes.clamp(max=n_classes - 1) if n_classes == 2 else classes
-    parts = {
-        "dice": dice_loss(output.logits, classes, n_classes),
-        "focal": focal_loss(output.logits, classes, n_classes),
-    }
+    losses = {"dice": dice_loss, "focal": focal_loss}
+    parts = {name: loss(output.logits, classes, n_classes) for name, loss in losses.items()}
     if output.distance is not None:
         parts["distance"] = distance_loss(output.distance, distance)
     return parts | {"loss": torch.stack(list(parts.values())).sum()}

@@ -29,9 +29,7 @@ class Supervised:
         rng = np.random.default_rng(config.seed)
         self.labelled, self.rest = train.labelled().fraction(config.labelled_fraction, rng)
         if not len(self.labelled):
-            raise ValueError(
-                f"dataset {train.name!r} has no labelled training image; see `maunet-lite data check`"
-            )
+            raise ValueError(f"{train.name!r} has no labelled training image; see `maunet-lite data check`")
 
     def build(self) -> nn.Module:
         """Return the module whose parameters are trained: a new network, or the one to fine-tune."""
@@ -88,14 +86,11 @@ def check_patch(network: MAUNet, patch: int, images: int) -> None:
     ValueError
         Names the smallest patch that works.
     """
-    alone = network.config.norm == "instance" or images == 1
-    smallest = network.stride * (2 if alone else 1)
+    smallest = network.stride * (2 if network.config.norm == "instance" or images == 1 else 1)
     if patch < smallest:
-        raise ValueError(
-            f"patch={patch} leaves {patch // network.stride} pixels of a side at the network's stride of "
-            f"{network.stride}, too few to be normalised with {images} images at a time: the smallest patch "
-            f"that works is {smallest}"
-        )
+        left = f"{patch // network.stride} pixels of a side at the network's stride of {network.stride}"
+        few = f"too few to normalise {images} images at a time: the smallest that works is {smallest}"
+        raise ValueError(f"patch={patch} leaves {left}, {few}")
 
 
 def with_network_of_weights(config: TrainConfig) -> TrainConfig:
@@ -122,11 +117,9 @@ def with_network_of_weights(config: TrainConfig) -> TrainConfig:
     differ = [name for name in meant if getattr(asked, name) != getattr(there, name)]
     for name in filter(meant.get, differ):
         fields = "model and network" if name in parts else name
-        raise ValueError(
-            f"{name}={getattr(asked, name)!r} contradicts the weights {config.start_from!r}, whose network "
-            f"has {name}={getattr(there, name)!r}: leave out {fields}, or train a new network, without "
-            "start_from (--from)"
-        )
+        what = f"the weights {config.start_from!r}, whose network has {name}={getattr(there, name)!r}"
+        cure = f"leave out {fields}, or train a new network, without start_from (--from)"
+        raise ValueError(f"{name}={getattr(asked, name)!r} contradicts {what}: {cure}")
     changes = {name: getattr(there, name) for name in (*HEADS, "intensity")}
     if set(differ) & set(parts):
         changes["network"] = {name: getattr(there, name) for name in parts}

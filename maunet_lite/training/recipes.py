@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from maunet_lite.export import read_json
-from maunet_lite.preprocessing import NOT_NEGATIVE, POSITIVE, SHARE, AugmentationConfig, Options, TargetConfig
+from maunet_lite.postprocessing import NOT_NEGATIVE, POSITIVE, SHARE, Options, read_json
+from maunet_lite.preprocessing import AugmentationConfig, TargetConfig
 
 Positive, PositiveInt = Annotated[float, POSITIVE], Annotated[int, POSITIVE]
 Count, Amount = Annotated[int, NOT_NEGATIVE], Annotated[float, NOT_NEGATIVE]
@@ -105,10 +105,8 @@ class TrainConfig(Options):
         if self.labelled_fraction == 0:
             raise ValueError("labelled_fraction=0 leaves nothing to learn from; give a share in (0, 1]")
         if self.method != "supervised" and self.labelled_fraction == 1 and not self.unlabelled:
-            raise ValueError(
-                f"method={self.method!r} needs images without labels: "
-                "give a labelled_fraction below 1 or an unlabelled folder"
-            )
+            cure = "give a labelled_fraction below 1 or an unlabelled folder"
+            raise ValueError(f"method={self.method!r} needs images without labels: {cure}")
 
     @property
     def reading(self) -> dict[str, Any]:

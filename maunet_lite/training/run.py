@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 from torch import nn
 
 from maunet_lite.data import atomic_path
-from maunet_lite.export import read_json, write_table
+from maunet_lite.export import write_table
 from maunet_lite.network import MAUNet, save_model
+from maunet_lite.postprocessing import read_json
 from maunet_lite.training.recipes import BUDGETS, HEADS, TrainConfig
 
 # What may differ between a run and its continuation: where it runs, and how long.
@@ -28,8 +29,7 @@ _COUNTERS = ("step", "minutes", "best_score", "start_score", "validated_at")
 AGAIN = 2.0  # seconds within which a second signal is the first one, passed on by a launcher
 
 
-@dataclass(frozen=True)
-class TrainResult:
+class TrainResult(NamedTuple):
     """How a training ended."""
 
     folder: Path
@@ -70,18 +70,14 @@ class Run:
     @classmethod
     def open(cls, config: TrainConfig, *, resume: bool) -> "Run":
         """Start the run in ``config.out``, or take up the one that is there; only for the main process."""
-        folder, record = Path(config.out), Path(config.out) / "config.json"
+        folder = Path(config.out)
         if holds_run(folder):
             if not resume:
-                raise FileExistsError(
-                    f"{folder} already holds a run; go on with --resume, or choose another --out"
-                )
-            if changed := changed_settings(run_settings(folder), config):
-                raise ValueError(
-                    f"{folder} was started with other settings: {', '.join(changed)}. "
-                    "Resume with the same ones, or choose another --out"
-                )
-        with atomic_path(record) as part:
+                raise FileExistsError(f"{folder} already holds a run: give --resume, or another --out")
+            if changed := ", ".join(changed_settings(run_settings(folder), config)):
+                cure = "Resume with the same ones, or choose another --out"
+                raise ValueError(f"{folder} was started with other settings: {changed}. {cure}")
+        with atomic_path(folder / "config.json") as part:
             part.write_text(json.dumps(config.to_dict(), indent=1) + "\n")
         return cls(config)
 
@@ -115,24 +111,16 @@ class Run:
             try:
                 torch.save(state | {name: getattr(self, name) for name in _COUNTERS}, part)
             except RuntimeError as error:  # torch's word for it
-                raise OSError(
-                    f"{self.folder / 'state.pt'} cannot be written ({error}): disk full?"
-                ) from error
+                raise OSError(f"state.pt cannot be written to {self.folder} ({error}): disk full?") from error
         save_model(network, self.folder / "last.safetensors", self.record())
         if self.best_at == self.step:
             save_model(network, self.folder / "best.safetensors", self.record(self.best_score))
 
     def record(self, score: float | None = None) -> dict[str, Any]:
         """Return what stands beside a weight file: configuration, budget, versions, score."""
-        return {
-            "training": self.config.to_dict(),
-            "steps": self.step,
-            "minutes": round(self.minutes, 2),
-            f"{self.split}_f1": score,
-            "processes": self.processes,
-            "torch": torch.__version__,
-            "machine": f"{platform.machine()}, {platform.system()}",
-        }
+        state = {"steps": self.step, "minutes": round(self.minutes, 2), f"{self.split}_f1": score}
+        where = {"torch": torch.__version__, "machine": f"{platform.machine()}, {platform.system()}"}
+        return {"training": self.config.to_dict(), **state, "processes": self.processes, **where}
 
     def log(self, row: dict[str, float]) -> dict[str, float]:
         """Append a row to ``log.csv``, mean loss parts since the last one and `row`, and return it."""
@@ -153,9 +141,8 @@ class Run:
     def _write(self, name: str, rows: list[dict[str, float]]) -> None:
         """Write a log anew: what it holds up to this step, and `rows`, whose columns may be new."""
         path, at = self.folder / name, {"step": self.step, "minutes": self.minutes}
-        tables = [pd.DataFrame([at | row for row in rows])] if rows else []
-        if path.exists():
-            tables.insert(0, _read_log(path).loc[lambda before: before["step"] <= self.step])
+        tables = [_read_log(path).loc[lambda before: before["step"] <= self.step]] if path.exists() else []
+        tables += [pd.DataFrame([at | row]) for row in rows]
         if self.writer and tables:
             write_table(path, pd.concat(tables), "%.7g")
 
@@ -195,10 +182,8 @@ def run_settings(folder: Path) -> dict[str, Any]:
         return read_json(folder / "config.json")
     with suppress(FileNotFoundError, KeyError, TypeError):
         return dict(read_json(folder / "last.json")["record"]["training"])
-    raise ValueError(
-        f"{folder} holds a run, but neither config.json nor last.json says with which settings it was made: "
-        "restore config.json from a copy, or choose another --out"
-    )
+    what = "but neither config.json nor last.json says with which settings it was made"
+    raise ValueError(f"{folder} holds a run, {what}: restore config.json, or choose another --out")
 
 
 def holds_run(folder: Path) -> bool:

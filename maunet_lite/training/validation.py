@@ -55,30 +55,22 @@ def check_images(data: CellDataset, labelled: CellDataset, config: TrainConfig) 
     """
     split, val = scored_split(data), validation_images(data, config.validation_images)
     if not len(val):
-        raise DatasetError(
-            f"no image of split {split!r} of {data.name!r} has a label map, so nothing can be scored in "
-            "training: label some, or give them another split in metadata.csv"
-        )
+        cure = "label some, or give them another split in metadata.csv"
+        raise DatasetError(f"no image of split {split!r} of {data.name!r} has a label map to score: {cure}")
     for sample in val:
         if doubt := doubt_of_labels(sample.labels):
             warnings.warn(f"label map of {sample.name}: {doubt}", stacklevel=2)
         if sample.image.shape[:2] != sample.labels.shape:
-            raise DatasetError(
-                f"{sample.name} of split {split!r} is {sample.image.shape[:2]} pixels (height, width), "
-                f"but its label map is {sample.labels.shape}; `maunet-lite data check` lists all such images"
-            )
+            sizes = f"{sample.image.shape[:2]} (height, width), but its label map is {sample.labels.shape}"
+            raise DatasetError(f"{sample.name} is {sizes}: `maunet-lite data check` lists all such images")
     for images, what in ((labelled, "training, nothing can be learnt"), (val, "validation, F1 says nothing")):
         if not any(images.labels(index).any() for index in range(len(images))):  # reads on to the first cell
-            warnings.warn(
-                f"all {len(images)} label maps are empty in {what}: label cells in {data.folder / 'labels'}",
-                stacklevel=2,
-            )
+            text = f"all {len(images)} label maps are empty in {what}: label cells in {data.folder}/labels"
+            warnings.warn(text, stacklevel=2)
     if split != "val":
-        warnings.warn(
-            f"dataset {data.name!r} has no split 'val': scores are those of images that are trained on, "
-            "higher than on new ones. Give some images split 'val' in metadata.csv",
-            stacklevel=2,
-        )
+        text = "scores are those of images that are trained on, higher than on new ones"
+        cure = "Give some images split 'val' in metadata.csv"
+        warnings.warn(f"dataset {data.name!r} has no split 'val': {text}. {cure}", stacklevel=2)
 
 
 def chosen_in_words(data: CellDataset) -> str:
@@ -87,10 +79,8 @@ def chosen_in_words(data: CellDataset) -> str:
     if not data.table.attrs.get("splits_chosen") or not len(names):
         return ""
     shown = ", ".join([*names[:8], f"… ({len(names)} in all)"][: len(names)])
-    return (
-        f"metadata.csv of {data.name!r} names no splits: every fifth labelled image, in order of name, is "
-        f"for validation: {for_terminal(shown)}"
-    )
+    how = "every fifth labelled image, in order of name, is for validation"
+    return f"metadata.csv of {data.name!r} names no splits: {how}: {for_terminal(shown)}"
 
 
 def validate(network: MAUNet, data: CellDataset, config: TrainConfig, folder: Path) -> dict[str, float]:

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from maunet_lite import __version__
 from maunet_lite.cli.main import app, is_expected
 from maunet_lite.data import read_labels, write_labels
-from maunet_lite.network.checkpoints import save_model
+from maunet_lite.network import save_model
 from maunet_lite.network.maunet import build_model
 from maunet_lite.scale.batch.segment_files import find_images, label_paths, segment_files
 

@@ -22,7 +22,7 @@ from maunet_lite.evaluation.matching import Match
 from maunet_lite.evaluation.metrics import Rules, match_cells
 from maunet_lite.evaluation.scoreboard import format_summary, summary
 from maunet_lite.inference import Size, Sized
-from maunet_lite.network.checkpoints import save_model
+from maunet_lite.network import save_model
 from maunet_lite.network.maunet import build_model
 from maunet_lite.postprocessing.maps import Maps
 from maunet_lite.preprocessing.targets import make_targets

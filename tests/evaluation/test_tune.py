@@ -16,7 +16,7 @@ from maunet_lite.data.reading.images import read_labels
 from maunet_lite.evaluation import tune as module_or_function
 from maunet_lite.evaluation.tune import TRIED, tune
 from maunet_lite.inference.cells.segment import segment, settings_of
-from maunet_lite.network.checkpoints import load_model
+from maunet_lite.network import load_model
 from maunet_lite.network.maunet import build_model
 from maunet_lite.postprocessing.config import PostprocessConfig
 
@@ -31,9 +31,9 @@ def test_settings_by_name_file_and_change(tmp_path):
     assert settings_of([], str(tmp_path / "mine.json")) == PostprocessConfig(foreground=0.55)
     both = settings_of([], {"base": str(tmp_path / "mine.json"), "blur": 2})
     assert (both.foreground, both.blur) == (0.55, 2)
-    with pytest.raises(ValueError, match="no setting of the post-processing is called forground: use refine"):
+    with pytest.raises(ValueError, match="PostprocessConfig has no option 'forground'; there are: refine"):
         settings_of([], {"forground": 0.5})
-    with pytest.raises(ValueError, match="foreground is 'much'; it must be of type float"):
+    with pytest.raises(ValueError, match="foreground='much' must be a number from 0 to 1"):
         settings_of([], {"foreground": "much"})
     with pytest.raises(ValueError, match="foreground is 5"):
         settings_of([], {"foreground": 5})

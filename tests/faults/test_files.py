@@ -35,8 +35,9 @@ from maunet_lite.data.checks import doubt_of_labels
 from maunet_lite.export import for_html, for_link, for_terminal, write_table
 from maunet_lite.inference import predict
 from maunet_lite.network import convert_authors, load_model, read_record, save_model
-from maunet_lite.network.checkpoints import CheckpointError
+from maunet_lite.network.checkpoints.files import CheckpointError
 from maunet_lite.network.maunet import build_model
+from maunet_lite.postprocessing import PostprocessConfig
 
 SMALL = {"encoder": "lite:8-16x2", "widths": (0, 8, 8)}
 
@@ -76,14 +77,17 @@ def test_good_weights_are_loaded_beside_a_broken_record(weights, text, caplog):
     assert read_record(weights)["record"] == {}
 
 
-@pytest.mark.parametrize("config", ["{", "[1]", '{"encoder": "lite", "colour": 1}', '{"encoder": 3}', "{}"])
+NO_NETWORKS = ["{", "[1]", '{"encoder": "lite", "colour": 1}', '{"encoder": 3}', "{}", '{"proxy": true}']
+
+
+@pytest.mark.parametrize("config", NO_NETWORKS)
 def test_a_header_that_asks_for_no_network_is_refused(weights, config):
     from safetensors.torch import load_file, save_file
 
     save_file(load_file(weights), weights, metadata={"config": config})
     weights.with_suffix(".json").unlink()
     with pytest.raises(
-        ValueError, match="damaged|no option|must be|nothing about its architecture"
+        ValueError, match="damaged|no option|must be|nothing about its architecture|needs a value of encoder"
     ) as raised:
         load_model(weights)
     assert is_expected(raised.value)
@@ -264,6 +268,16 @@ def test_parameters_that_no_notebook_can_take_are_refused(value):
     else:
         with pytest.raises(ValueError, match="is no number, text"):
             parse_assignments([f"LIST={value}"])
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[1]", b"\xff", b'{"blur": -1}', b'{"blurr": 1}', b"[" * 100_000]
+)
+def test_a_file_of_settings_that_is_none_is_refused(tmp_path, text):
+    (tmp_path / "mine.json").write_bytes(text)
+    with pytest.raises(ValueError, match="mine.json|blur") as raised:
+        PostprocessConfig.named(str(tmp_path / "mine.json"))
+    assert is_expected(raised.value)
 
 
 # edges

@@ -29,7 +29,7 @@ from maunet_lite.inference.windows import (
     taps,
     window_starts,
 )
-from maunet_lite.network.checkpoints import load_model, save_model
+from maunet_lite.network import load_model, save_model
 from maunet_lite.network.maunet import MAUNet, ModelConfig, Output
 from maunet_lite.postprocessing.maps import Maps
 from maunet_lite.postprocessing.segment import connected_interiors

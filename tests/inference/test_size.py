@@ -16,7 +16,7 @@ from maunet_lite.inference.cells.segment import (
 )
 from maunet_lite.inference.cells.size import KNOWN, Size, estimate_size, scale_for
 from maunet_lite.inference.predict import predict
-from maunet_lite.network.checkpoints import load_model
+from maunet_lite.network import load_model
 from maunet_lite.network.maunet import build_model
 from maunet_lite.postprocessing.config import PostprocessConfig
 from maunet_lite.postprocessing.maps import Maps

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from maunet_lite.inference.prepared import Prepared
+from maunet_lite.network import load_model, save_model
 from maunet_lite.network.authors import import_authors, translate
-from maunet_lite.network.checkpoints import load_model, save_model
 
 DATA = Path(__file__).parents[1] / "golden"
 PUBLISHED = {"paper-r50": "res50_unetr", "paper-wr50": "res50wt_unetr"}

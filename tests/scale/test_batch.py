@@ -319,7 +319,7 @@ def test_images_are_tasks_of_a_pool(images, tmp_path):
 @pytest.mark.slow
 def test_images_on_a_cluster_of_processes(images, tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    from maunet_lite.network.checkpoints import save_model
+    from maunet_lite.network import save_model
     from maunet_lite.network.maunet import build_model
     from maunet_lite.scale.pool import open_pool
 
@@ -391,7 +391,7 @@ def test_other_settings_segment_again(images, tmp_path, network):
 def test_other_weights_segment_again(images, tmp_path, network):
     import torch
 
-    from maunet_lite.network.checkpoints import save_model
+    from maunet_lite.network import save_model
     from maunet_lite.network.maunet import build_model
 
     out, image = tmp_path / "out", images / "1.png"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from maunet_lite.data import load_dataset
-from maunet_lite.network.checkpoints import save_model
+from maunet_lite.network import save_model
 from maunet_lite.network.maunet import Output, build_model
 from maunet_lite.training.consistency import (
     Consistency,
@@ -103,7 +103,7 @@ def test_a_run_logs_pseudo_labels_and_keeps_network_one(disks: Path, tmp_path: P
     assert {"consistency", "agreement"} <= set(log)
     assert any(column.startswith("pseudo_accuracy_") for column in log)
     state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)["module"]
-    from maunet_lite.network.checkpoints import load_model
+    from maunet_lite.network import load_model
 
     kept = load_model(tmp_path / "run" / "last.safetensors").state_dict()
     assert torch.equal(kept["class_head.conv.weight"], state["one.class_head.conv.weight"])

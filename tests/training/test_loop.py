@@ -24,7 +24,7 @@ from accelerate.utils import LoggerType
 
 from maunet_lite.data import DatasetError, load_dataset, read_labels, write_labels
 from maunet_lite.data.checks import LabelError
-from maunet_lite.network.checkpoints import load_model, read_record, save_model
+from maunet_lite.network import load_model, read_record, save_model
 from maunet_lite.network.maunet import build_model
 from maunet_lite.training.loop import _Loop, learning_rate, train, training_method
 from maunet_lite.training.methods import build_network, with_network_of_weights

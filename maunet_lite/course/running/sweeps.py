@@ -23,6 +23,7 @@ from maunet_lite.course.publishing.sources import select, source_hash
 from maunet_lite.course.running.report import NotebookRun, machine
 from maunet_lite.course.running.runner import plan, run_notebooks
 from maunet_lite.data import atomic_path
+from maunet_lite.postprocessing import read_json
 from maunet_lite.scale import one_run_in, open_pool
 
 Grid = Mapping[str, Any] | list[Mapping[str, Any]] | str | Path
@@ -191,7 +192,7 @@ def result_of(key: str, out: Path) -> NotebookRun | None:
     """Return what the newest report of a combination says, if it was run; its files relative to `out`."""
     reports = sorted((out / "runs" / key).glob("*-*/report.json"))
     try:
-        run = NotebookRun(**export.read_json(reports[-1])["runs"][0])
+        run = NotebookRun(**read_json(reports[-1])["runs"][0])
         run.executed = run.executed and (reports[-1].parent / run.executed).relative_to(out)
     except (ValueError, LookupError, TypeError):  # there is none, or it is damaged: the run is done again
         return None

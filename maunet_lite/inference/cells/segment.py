@@ -225,4 +225,4 @@ def settings_of(models: Sequence[MAUNet], postprocess: Settings) -> PostprocessC
     given = dict(postprocess) if isinstance(postprocess, Mapping) else {"base": postprocess}
     base = given.pop("base", "default")
     stored = models[0].settings.get("postprocess", {}) if models and base == "default" else {}
-    return PostprocessConfig.named(base).changed({**stored, **given})
+    return PostprocessConfig.named(base).override(**(stored | given))

@@ -37,19 +37,12 @@ def model_card(name: str, parameters: int, record: Mapping[str, Any]) -> str:
     task, scores = "image-segmentation", record.get("scores", {})
     of = {"task_type": task, "dataset_type": "cells", "dataset_name": "cells", "dataset_split": "val"}
     of |= {"metric_type": "f1", "metric_name": "F1 at IoU 0.5, mean over images"}
-    results = [
-        EvalResult(dataset_config=kind, metric_value=row["mean_f1"], **of) for kind, row in scores.items()
-    ]
+    results = [EvalResult(dataset_config=k, metric_value=row["mean_f1"], **of) for k, row in scores.items()]
     data = ModelCardData(
-        model_name=name,
-        license=record.get("licence"),
-        library_name="maunet-lite",
-        pipeline_tag=task,
-        tags=["cell-segmentation", "microscopy", "maunet"],
+        model_name=name, license=record.get("licence"), library_name="maunet-lite", pipeline_tag=task,
+        tags=["cell-segmentation", "microscopy", "maunet"], metrics=["f1"], eval_results=results or None,
         datasets=[*record.get("sources", {})] or None,
-        metrics=["f1"],
-        eval_results=results or None,
-    )
+    )  # fmt: skip
     template = Path(__file__).with_name("card.md.j2")
     told = {"name": name, "parameters": parameters, **record}
     return str(ModelCard.from_template(data, template_path=template, **told)).rstrip() + "\n"

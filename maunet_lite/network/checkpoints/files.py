@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from maunet_lite.data import atomic_path
+from maunet_lite.postprocessing import parse_json, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -40,21 +41,56 @@ def record_paths(weights: Path) -> list[Path]:
     return [twin.with_name("config.json"), twin] if weights.name == SHARED else [twin]
 
 
-def write_checkpoint(path: Path, network: Any, record: Mapping[str, Any] | None, half: bool) -> Path:
-    """Write a `Pretrained` and its record, each whole or not at all, the record first; see `save_model`."""
+def save_model(
+    model: Any, path: str | Path, record: Mapping[str, Any] | None = None, half: bool = False
+) -> Path:
+    """Write `model` to ``x.safetensors`` and its architecture and `record`, with its settings, to ``x.json``.
+
+    Both files appear whole or not at all, the record first. `MAUNet.save_pretrained` writes a folder that
+    can be shared, with a card.
+
+    Parameters
+    ----------
+    model : MAUNet
+    path : str or Path
+        Ends with ``.safetensors``; its folder is created if needed.
+    record : mapping, optional
+        Anything JSON can hold: how the model was trained, what it scored.
+    half : bool
+        Store weights as float16: half the size, and differences below 1e-3 in the output.
+
+    Returns
+    -------
+    Path
+        The written ``.safetensors`` file.
+
+    Raises
+    ------
+    CheckpointError
+        If the suffix is another one, or if a weight does not fit into float16.
+
+    Examples
+    --------
+    >>> from maunet_lite.network import build_model, load_model
+    >>> folder = getfixture("tmp_path") / "run"
+    >>> path = save_model(build_model("lite"), folder / "best.safetensors", {"epoch": 3})
+    >>> load_model(path).training, read_record(path)["record"]
+    (False, {'epoch': 3})
+    """
+    path = Path(path)
     if path.suffix != ".safetensors":
         raise CheckpointError(f"a model is saved to a file that ends with .safetensors, got {str(path)!r}")
-    weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     if half:
         weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
         if broken := [key for key, value in weights.items() if not value.isfinite().all()]:
             raise CheckpointError(f"{broken[0]} holds values that do not fit float16: save with half=False")
-    twin, config = record_paths(path)[0], network.config.to_dict()
-    record = {**(record or {}), **({"settings": network.settings} if network.settings else {})}
+    twin, config = record_paths(path)[0], model.config.to_dict()
+    record = {**(record or {}), **({"settings": model.settings} if model.settings else {})}
     content = {"config": config, "record": record}
     if path.name == SHARED:  # hubs look for an architecture on the first level
         content = {**config, "record": record}
-        if twin.exists() and not _architecture(_parsed(twin, twin.read_bytes())):
+        if twin.exists() and not _architecture(read_json(twin)):
             raise CheckpointError(f"{twin} belongs to something else, such as a run: choose another folder")
     with atomic_path(twin) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -82,15 +118,11 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         hint = f"it holds {', '.join(inside)}: name one" if inside else "it holds no model at all"
         raise FileNotFoundError(f"folder {path} has neither {' nor '.join(CANDIDATES)}; {hint}")
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no model {str(name_or_path)!r}: it is no shipped model ({', '.join(shipped_models())}), no "
-            ".safetensors file and no folder with best.safetensors"
-        )
+        what = f"it is no shipped model ({', '.join(shipped_models())}), no .safetensors file and no folder"
+        raise FileNotFoundError(f"no model {str(name_or_path)!r}: {what} with best.safetensors")
     if path.suffix != ".safetensors":
-        raise CheckpointError(
-            f"{path} is not a .safetensors file. The authors' published weights are converted once with "
-            f"`maunet-lite convert {path} --preset paper-r50 --out FOLDER`"
-        )
+        cure = f"converted once with `maunet-lite convert {path} --preset paper-r50 --out FOLDER`"
+        raise CheckpointError(f"{path} is not a .safetensors file. The authors' published weights are {cure}")
     return path
 
 
@@ -99,19 +131,19 @@ def read_record(name_or_path: str | Path) -> dict[str, Any]:
     path = find_checkpoint(name_or_path)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+            header = (file.metadata() or {}).get("config")
+        config = parse_json(header, "its header") if header else {}
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged ({error}): copy or download it again") from error
     twins = record_paths(path)
     contents = []
     for twin in filter(Path.is_file, twins):
         try:
-            contents.append(_parsed(twin, twin.read_bytes()))
-        except CheckpointError as error:  # the weights are none the worse for it
+            contents.append(read_json(twin))
+        except ValueError as error:  # the weights are none the worse for it
             logger.warning("%s; how these weights were made is not known", error)
     content = next(filter(_architecture, contents), {})  # a run's config.json is no record
-    # the header cannot be separated from the weights, so it decides
-    config = _parsed(path, metadata["config"]) if "config" in metadata else _architecture(content)
+    config = config or _architecture(content)  # the header is one with the weights, so it decides
     if not config:
         name = twins[0].name
         raise CheckpointError(f"{path} says nothing about its architecture and {name} is not beside it")
@@ -124,14 +156,3 @@ def _architecture(content: Mapping[str, Any]) -> dict[str, Any]:
     config = content.get("config", content)
     known = isinstance(config, dict) and "encoder" in config
     return {key: value for key, value in config.items() if key != "record"} if known else {}
-
-
-def _parsed(path: Path, text: str | bytes) -> dict[str, Any]:
-    """Return the JSON object that stands in a file, as a whole or in its header."""
-    try:
-        content = json.loads(text)
-        if not isinstance(content, dict):
-            raise ValueError(f"a {type(content).__name__}, no JSON object")
-        return content
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): copy it again, or delete it") from error

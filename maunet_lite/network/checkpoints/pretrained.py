@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from maunet_lite.data import atomic_path
 from maunet_lite.network.checkpoints import files
 from maunet_lite.network.checkpoints.card import model_card
-from maunet_lite.preprocessing import Options
+from maunet_lite.postprocessing import Options
 
 Network = TypeVar("Network", bound="Pretrained")
 
@@ -74,31 +74,24 @@ class Pretrained(nn.Module):
         try:
             folder = snapshot_download(name, allow_patterns=[files.SHARED, "config.json"], **download)
         except OSError as error:  # of the network, of the hub, or nothing in its cache
-            raise FileNotFoundError(
-                f"no folder {name} here, and no such repository on the hub ({error}). Is its name "
-                "right, and is there a connection? To a machine without one, copy the folder"
-            ) from error
+            ask = "Is its name right, and is there a connection? To a machine without one, copy the folder"
+            what = f"no folder {name} here, and no such repository on the hub ({error})"
+            raise FileNotFoundError(f"{what}. {ask}") from error
         return cls.load(files.find_checkpoint(Path(folder)), device)
 
     @classmethod
     def load(cls: type[Network], path: Path, device: str | torch.device = "cpu") -> Network:
         """Return the network in a ``.safetensors`` file; errors as in `load_model`."""
         stored = files.read_record(path)
-        weights = load_file(path)
-        if broken := next((key for key, value in weights.items() if not value.isfinite().all()), None):
-            raise files.CheckpointError(
-                f"{path} holds values in {broken} that are infinite or no numbers: its training diverged, or "
-                "the file was changed. Take earlier weights, or train again with a lower learning rate"
-            )
         config = cls.config_class.from_dict(stored["config"])
         model = cls.empty(config)
         model.settings = stored["record"].get("settings", {})
+        weights = load_file(path)
         if difference := mismatch(weights, model.state_dict()):
-            raise files.CheckpointError(
-                f"{path} does not fit its own architecture {config}: {difference}. The file "
-                "was changed by hand, or written by another version of maunet_lite"
-            )
-        return filled(model, weights).to(device).eval()
+            cause = "The file was changed by hand, or written by another version of maunet_lite"
+            what = f"{path} does not fit its own architecture {config}"
+            raise files.CheckpointError(f"{what}: {difference}. {cause}")
+        return filled(model, weights, str(path)).to(device).eval()
 
     @classmethod
     def empty(cls: type[Network], config: Any) -> Network:
@@ -134,7 +127,7 @@ class Pretrained(nn.Module):
             If the folder holds a ``config.json`` that is not a network's, or as in `save_model`.
         """
         folder = Path(folder)
-        path = files.write_checkpoint(folder / files.SHARED, self, record, half)
+        path = files.save_model(self, folder / files.SHARED, record, half)
         parameters = sum(p.numel() for p in self.parameters())
         with atomic_path(folder / "README.md") as temporary:
             card = model_card(folder.name, parameters, files.read_record(path)["record"])
@@ -142,8 +135,13 @@ class Pretrained(nn.Module):
         return folder
 
 
-def filled(model: Network, weights: Mapping[str, Tensor]) -> Network:
-    """Give a network copies of `weights`, which fit it (see `mismatch`), in its own precision."""
+def filled(model: Network, weights: Mapping[str, Tensor], source: str) -> Network:
+    """Give a network copies of `weights` from a `source`, which fit it (see `mismatch`), in its precision."""
+    if broken := next((key for key, value in weights.items() if not value.isfinite().all()), None):
+        raise files.CheckpointError(
+            f"{source} holds values in {broken} that are infinite or no numbers: its training diverged, or "
+            "it was changed. Take earlier weights, download it again, or train with a lower learning rate"
+        )
     own = {key: weights[key].to(value.dtype, copy=True) for key, value in model.state_dict().items()}
     model.load_state_dict(own, assign=True)
     return model

@@ -12,7 +12,7 @@ world, IROS 2017.
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from maunet_lite.preprocessing.options import POSITIVE, SHARE, Options
+from maunet_lite.postprocessing import POSITIVE, SHARE, Options
 
 Positive, Share = Annotated[float, POSITIVE], Annotated[float, SHARE]
 

@@ -28,9 +28,7 @@ class Augmentation(Compose):
     draw would cost as much as the draw. This one takes 20 µs.
     """
 
-    def set_random_state(
-        self, seed: int | Sequence[int] | None = None, state: np.random.RandomState | None = None
-    ) -> "Augmentation":
+    def set_random_state(self, seed: int | Sequence[int] | None = None, state: Any = None) -> "Augmentation":
         """Make the calls that follow repeat; `seed` is a number or several of any size, such as (seed, k)."""
         self.R = state or np.random.RandomState(np.random.PCG64(seed))  # noqa: NPY002  (MONAI works with it)
         for step in self.transforms:
@@ -97,9 +95,8 @@ class RandSparsed(RandIntensityd):
     def changed(self, data: Mapping[str, Any], how: tuple) -> dict[str, Any]:
         """Return image and targets."""
         image, inside = self.change(data[self.keys[0]], *how)
-        return {self.keys[0]: image} | {
-            key: data[key] * inside.astype(data[key].dtype) for key in self.keys[1:]
-        }
+        targets = {key: data[key] * inside.astype(data[key].dtype) for key in self.keys[1:]}
+        return {self.keys[0]: image} | targets
 
 
 @dataclass(eq=False)

@@ -144,15 +144,12 @@ class Plan:
         fresh = bool(item.digest) and (record is None or record.get("pixels") != item.digest)
         item.corrected = fresh or record is None or record.get("corrected", False)
         if item.corrected and "image" in changed.split(", "):
-            raise ValueError(
-                f"{item.labels.name} was corrected by hand, and the image has changed since: it is kept; "
-                "replace it with --overwrite, or move it away"
-            )
+            what = f"{item.labels.name} was corrected by hand, and the image has changed since: it is kept"
+            raise ValueError(f"{what}; replace it with --overwrite, or move it away")
         if item.corrected:
-            item.reason = (
-                "its label map has no record of how it was made or was changed since (corrections by hand, "
-                "another program or version) and is kept as it is; --overwrite replaces it"
-            )
+            how = "corrections by hand, another program or version"
+            what = f"its label map has no record of how it was made or was changed since ({how})"
+            item.reason = f"{what} and is kept as it is; --overwrite replaces it"
         elif changed:
             item.missing, item.reason = wanted | others, f"made anew: changed since ({changed})"
         if fresh:
@@ -187,10 +184,8 @@ def finish(item: Outcome, plan: Plan) -> None:
     else:
         labels = read_labels(item.labels)
         if item.pixels.shape[:2] != labels.shape:
-            raise ValueError(
-                f"{item.labels.name} has shape {labels.shape}, the image {item.pixels.shape[:2]}: it belongs "
-                "to another image; segment again (--overwrite)"
-            )
+            sizes = f"{item.labels.name} has shape {labels.shape}, the image {item.pixels.shape[:2]}"
+            raise ValueError(f"{sizes}: it belongs to another image; segment again (--overwrite)")
     with item.timed("write"):
         write(item, plan, labels)
     item.status = item.status or ("segmented" if "tiff" in item.missing else "completed")

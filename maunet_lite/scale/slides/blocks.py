@@ -89,11 +89,9 @@ class BlockGrid:
         self.down, self.across = (-(-side // block) for side in shape)
         self.blocks = []
         for index, core in enumerate(tiles_of(shape, (block, block))):
-            rows, columns = (
-                slice(max(part.start - halo, 0), min(part.stop + halo, side))
-                for part, side in zip(core, shape, strict=True)
-            )
-            self.blocks.append(Block(index, core, (rows, columns)))
+            sides = zip(core, shape, strict=True)
+            region = tuple(slice(max(p.start - halo, 0), min(p.stop + halo, n)) for p, n in sides)
+            self.blocks.append(Block(index, core, region))
 
     def neighbor(self, index: int, side: str) -> int | None:
         """Return the index of the block on a side, "top", "bottom", "left" or "right", if there is one."""

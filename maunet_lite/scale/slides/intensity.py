@@ -34,10 +34,8 @@ def slide_scaling(slide: Slide, method: str = "robust", progress: bool = False) 
     for place in tqdm(list(slide.tiles()), "intensities", unit="tile", disable=not progress, leave=False):
         piece = np.atleast_3d(slide.read(*place))
         if piece.dtype.kind == "f" and np.isinf(piece).any():
-            raise ImageError(
-                f"{slide.name}: the image holds values infinite or beyond the range of float32; expected "
-                "finite numbers or NaN (black)"
-            )
+            found = f"{slide.name}: the image holds values infinite or beyond the range of float32"
+            raise ImageError(f"{found}; expected finite numbers or NaN (black)")
         if method == "paper":
             piece = np.nan_to_num(piece)
             extremes += [piece.min(axis=(0, 1)), piece.max(axis=(0, 1))]

@@ -7,7 +7,7 @@ window that several regions need is computed once, if its result can be kept unt
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, product
 from operator import itemgetter
 
 import numpy as np
@@ -163,11 +163,9 @@ def is_empty(planes: Tensor, contrast: float) -> bool:
 
 def _touched(g: int, grid: Grid, region: Region) -> list[Key]:
     """Windows of a grid that have something to say about a region, row after row."""
-    rows, columns = (
-        [i for i, w in enumerate(windows) if w.target.start < part.stop and part.start < w.target.stop]
-        for windows, part in zip(grid[1:], region, strict=True)
-    )
-    return [(g, i, j) for i in rows for j in columns]
+    axes = zip([[w.target for w in windows] for windows in grid[1:]], region, strict=True)
+    near = ([i for i, t in enumerate(ts) if t.start < p.stop and p.start < t.stop] for ts, p in axes)
+    return [(g, i, j) for i, j in product(*near)]
 
 
 def _part(window: AxisWindow, part: slice) -> AxisWindow:

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +29,7 @@ from maunet_lite.scale.slides.job import Blocks, Job, begin
 from maunet_lite.scale.slides.maps import EMPTY
 
 
-@dataclass(frozen=True)
-class SlideResult:
+class SlideResult(NamedTuple):
     """What `segment_slide` did.
 
     Attributes
@@ -194,11 +192,8 @@ def segment_slide(
                 if watch is not None:
                     watch(Step(done, labels, number, total))
         except KeyboardInterrupt:
-            print(
-                f"Stopped after {len(here.work.finished())} of {total} blocks. Run the same again to go on "
-                f"from there: finished blocks lie in {here.work.path.name} beside the result",
-                file=sys.stderr,
-            )
+            done = f"Stopped after {len(here.work.finished())} of {total} blocks"
+            print(f"{done}, which lie in {here.work.path}. Run the same again to go on", file=sys.stderr)
             raise
         cells, skipped = here.join(progress, description, pixel_size or slide.pixel_size)
     if progress:

@@ -134,10 +134,8 @@ def choose_block(memory: int, slide: Slide, halo: int, n_maps: int, base: int | 
     if block < BLOCKS[0]:
         side = BLOCKS[0] + 2 * halo
         needed = (per_pixel * side**2 + windows * side + taken) / (_IN_USE - KEPT)
-        raise ValueError(
-            f"memory is {show_bytes(memory)}, too little for this image and network: give at least "
-            f"{show_bytes(1.05 * needed)}"
-        )
+        given, least = show_bytes(memory), show_bytes(1.05 * needed)
+        raise ValueError(f"memory is {given}, too little for this image and network: give at least {least}")
     block = min(block, BLOCKS[1])
     return block // 512 * 512 if block >= 512 else block  # whole tiles of the result
 

@@ -18,7 +18,8 @@ import numpy as np
 import tifffile
 
 from maunet_lite.data import atomic_path, label_tags, require_zarr, shared, tiles_of
-from maunet_lite.export import SMALLEST, add_level, describe_levels, read_json
+from maunet_lite.export import SMALLEST, add_level, describe_levels
+from maunet_lite.postprocessing import read_json
 from maunet_lite.scale.slides.blocks import BlockGrid, Part
 
 TILE = (512, 512)  # of results

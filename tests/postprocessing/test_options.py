@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from maunet_lite.preprocessing.options import NOT_NEGATIVE, POSITIVE, SHARE, Options
+from maunet_lite.postprocessing.options import NOT_NEGATIVE, POSITIVE, SHARE, Options
 
 
 @dataclass(frozen=True)

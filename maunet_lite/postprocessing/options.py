@@ -1,11 +1,16 @@
-"""Options that check themselves: a record's types say what is allowed, in the class and in the error."""
+"""Options that check themselves: a record's types say what is allowed, in the class and in the error.
 
+Beside them, how records are read from JSON, as options are stored.
+"""
+
+import json
 import math
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from functools import cache
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 
@@ -65,6 +70,9 @@ class Options:
             kind = get_origin(hints[name]) or hints[name]
             if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, Options):
                 values[name] = hints[name].from_dict(value)
+        needed = {field.name for field in fields(cls) if field.default is field.default_factory is MISSING}
+        if needed - values.keys():
+            raise ValueError(f"{cls.__name__} needs a value of {', '.join(needed - values.keys())}")
         return cls(**values)
 
     def override(self, **changes: Any) -> Any:
@@ -109,3 +117,25 @@ def _allowed(hint: Any) -> Bound:
     words |= {dict: "names with values, such as {'encoder': 'resnet18'}"}
     kind = origin or hint
     return Bound(words.get(kind, f"{hint}"), lambda value: isinstance(value, kind))
+
+
+def parse_json(text: str | bytes, name: object) -> dict[str, Any]:
+    """Return the record in a text of JSON; if there is none, a ValueError says so, with the text's `name`.
+
+    Examples
+    --------
+    >>> parse_json('{"blur": 0.5}', "mine.json")
+    {'blur': 0.5}
+    """
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:  # no UTF-8, or no JSON
+        raise ValueError(f"{name} is damaged or no JSON ({error}): restore it from a copy") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{name} holds a {type(record).__name__}; expected a JSON object, {{…}}")
+    return record
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the record in a JSON file; errors as in `parse_json`, or FileNotFoundError."""
+    return parse_json(path.read_bytes(), path)
