@@ -18,7 +18,6 @@ from scipy.ndimage import distance_transform_edt
 from skimage.morphology import disk
 
 from maunet_lite.course.exercises.judge import Case, compare
-from maunet_lite.course.figures.targets import from_digits
 from maunet_lite.preprocessing import class_map
 from maunet_lite.training import classification_consistency
 
@@ -32,11 +31,6 @@ def cases_01_3() -> Cases:
         depth = distance_transform_edt(cell)
         return cell / (1 + beta * (depth.max() - depth) / np.sqrt(cell.sum()))
 
-    depth = from_digits("...... .1111. .1221. .1111. ......")
-    bar = depth > 0
-    expected = np.array([0, 1 / (1 + 12**-0.5), 1])[depth]  # S = 12
-    yield Case("a bar of 3 × 4 pixels, of depth 1 and 2, with background around", (bar,), expected)
-    yield Case("the same bar with beta = 3", (bar, 3.0), field)
     drop = np.pad(disk(6), ((1, 9), (2, 1))) > 0
     drop[4:16, 6:9] = True
     yield Case("a drop with beta = 0.5", (drop, 0.5), field, "Depth is the Euclidean distance.")
@@ -72,23 +66,8 @@ def cases_02_3() -> Cases:
     yield letter
 
 
-def _pixels(*rows: list[float]) -> torch.Tensor:
-    """Return logits (1, C, 1, W) from one list per pixel."""
-    return torch.tensor(rows).T[None, :, None, :].clone().requires_grad_()  # (W, C) → (1, C, 1, W)
-
-
-def cases_04_1() -> Cases:
-    """Pseudo labels."""
-    logits = _pixels([2.0, 1, 0, -1], [0.0, 1, 3, 2], [0.0, 1.5, 1, 9], [-2.0, -3, -1, 0])
-    case = "four pixels of classes 0, 2, 1 and 2, in the last two of which the proxy is largest"
-    yield Case(case, (logits,), [[[0, 2, 1, 2]]], "Nothing may be labelled as proxy, 3.")
-    yield Case("an image of 2 × 1 pixels, both background", (torch.zeros(1, 4, 2, 1),), [[[0], [0]]])
-
-
 def cases_04_2() -> Cases:
     """Mutual cross entropy."""
-    pair = _pixels([2.0, 0, 0, 0], [0.0, 1, 0, 3]), _pixels([0.0, 1, 0, 0], [0.0, 2, 0, 1])
-    yield Case("two networks that differ in one pixel of two", pair, classification_consistency)
     pair = torch.randn(2, 2, 4, 3, 5, generator=torch.Generator().manual_seed(0))
     yield Case("random logits of two images", tuple(pair), classification_consistency)
 
@@ -149,17 +128,6 @@ def cases_05_4() -> Cases:
     yield without_loop
 
 
-def cases_06_4() -> Cases:
-    """Bootstrap."""
-    rng, near = np.random.default_rng(0), 0.012
-    why = "The middle 95 % of the means, not of the images, with 2.5 % on either side."
-    scores = np.repeat([0.0, 1.0], 50)
-    yield Case("100 images, half of them 0 and half 1", (scores, rng, 20_000), (0.4, 0.6), why, near)
-    why = "No mean of them is below 0: take the ends from the resampled means, not from a bell curve."
-    scores = np.repeat([0.0, 1.0], [18, 2])
-    yield Case("20 images, 18 of them 0 and two 1", (scores, rng, 20_000), (0, 0.25), why, near)
-
-
 def cases_07_2() -> Cases:
     """Windows that cover an axis."""
     axes = ((1000, 512, 128), (512, 512, 128), (300, 512, 128), (897, 512, 128), (30, 8, 0))
@@ -188,12 +156,3 @@ def cases_08_1() -> Cases:
     wells = pd.Series(["A1", "A1", "A2", "A3", "A3", "A2"], index=[3, 1, 4, 0, 5, 9])
     expected = ["train", "train", "val", "train", "train", "val"]
     yield Case("the wells of the first case as a column of a table", (wells, ["A2"]), expected)
-
-
-def cases_08_3() -> Cases:
-    """One well, one vote."""
-    wells, areas = ["C1"] * 3 + ["C2"] * 2 + ["C3"] * 2 + ["B1"] * 2, [6.0, 9, 15, 30, 2, 4, 6, 8, 12]
-    cells = pd.DataFrame({"well": wells, "area": areas, "treatment": ["drug"] * 7 + ["control"] * 2})
-    cells["touches_border"] = cells["area"] == 2
-    case = "a control of one well, 8 and 12, and a drug of three: 6, 9, 15; 30 and a cut 2; 4, 6"
-    yield Case(case, (cells,), {"control": 10, "drug": 15})  # the drug's wells have means of 10, 30 and 5

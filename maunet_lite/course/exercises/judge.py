@@ -12,8 +12,9 @@ In a notebook an exercise is three cells: a stub that raises ``NotImplementedErr
 
 What is asked and what is right stands in tables, ``checks_NN.yaml``, one per notebook: for each exercise what
 the learner is told, a title and hints, and cases: inputs, and what must come out. Arrays are written
-``!uint8 [[10, 20], [0, 5]]``, with any dtype, or as digits, ``!map "..1 221"``. What has to be computed is in
-`checks`. Nothing that a learner writes can stop a run: `check` reports and returns a bool.
+``!uint8 [[10, 20], [0, 5]]``, with any dtype, and label maps as digits, ``!map "..1 221"``; there are
+``!tensor``, ``!table`` and ``!rng``, too. What has to be computed is in `checks`. Nothing that a learner
+writes can stop a run: `check` reports and returns a bool.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 import yaml
 
 from maunet_lite.course.figures.targets import from_digits
@@ -163,31 +166,33 @@ def check(id: str, answer: Any) -> Verdict:
 
 
 def find(id: str) -> Exercise:
-    """Return the exercise `id`, loading the checks of its notebook.
+    """Return the exercise `id`.
 
     Raises
     ------
     KeyError
         If there is no such exercise.
     """
-    known = {exercise.id: exercise for exercise in registered(id[:2])}
+    known = {exercise.id: exercise for exercise in registered()}
     if id not in known:
-        there = ", ".join(exercise.id for exercise in registered())
-        raise KeyError(f"no exercise {id!r}: there are {there}, in course/exercises/checks_NN.yaml")
+        raise KeyError(f"no exercise {id!r}: there are {', '.join(known)}, in exercises/checks_NN.yaml")
     return known[id]
 
 
-def _array(tables: yaml.SafeLoader, kind: str, node: yaml.SequenceNode) -> np.ndarray:
-    """Return the array of a node tagged with its dtype."""
-    return np.array(tables.construct_sequence(node, deep=True), dtype=kind)
+def _array(tables: yaml.SafeLoader, kind: str, node: yaml.SequenceNode) -> Any:
+    """Return the array of a node tagged with its dtype, or a tensor as it comes out of a network."""
+    values = tables.construct_sequence(node, deep=True)
+    return torch.tensor(values, requires_grad=True) if kind == "tensor" else np.array(values, dtype=kind)
 
 
 class _Tables(yaml.SafeLoader):
-    """Reads YAML in which ``!int [1, 2]`` is an array of that dtype, and ``!map "..1 221"`` a label map."""
+    """Reads YAML with arrays, label maps, tensors and tables in it."""
 
 
 _Tables.add_multi_constructor("!", _array)
 _Tables.add_constructor("!map", lambda tables, node: from_digits(node.value))
+_Tables.add_constructor("!rng", lambda tables, node: np.random.default_rng(int(node.value)))
+_Tables.add_constructor("!table", lambda tables, node: pd.DataFrame(tables.construct_mapping(node, True)))
 
 
 @cache
