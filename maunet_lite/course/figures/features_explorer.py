@@ -168,12 +168,9 @@ class FeatureExplorer(widgets.VBox):
             _copy_traces(bars(self.atlas, self.view), self.bars)
             self._show_pictures()
 
-    @property
-    def _axes(self) -> str:
-        return SPACE if self.controls["space"].value else PLANE
-
     def _new_diagram(self) -> None:
         """Show a new live figure: plotly loses what happens to one while it is out of sight."""
+        self._axes = SPACE if self.controls["space"].value else PLANE
         old, self.live = self.live, go.FigureWidget(diagram(self.atlas, self.view, self._axes))
         self._lasso = False  # has the reader drawn one?
         points = self.live.data[0]
