@@ -59,9 +59,6 @@ class Features:
     layer: str
     head: Head | None = None
 
-    def __len__(self) -> int:
-        return len(self.table)
-
     def classifier(self) -> Head:
         """Return the head, or raise a ValueError if it does not read these features."""
         if self.head is None:

@@ -103,14 +103,11 @@ def show_maps(maps: Sequence[Any], image: np.ndarray | None = None, axes: Any = 
         One per picture.
     """
     names = [f"P({name})" for name in CLASS_NAMES]
-    panels = dict(zip(names, maps[0], strict=False)) | {"distance field": maps[1]}
+    panels = {"image": image} | dict(zip(names, maps[0], strict=False)) | {"distance field": maps[1]}
     shown = {name: values for name, values in panels.items() if values is not None}
-    count = len(shown) + (image is not None)
-    places = picture_grid(count, 3, maps[0][0].shape, axes, room=1.13)
-    if image is not None:
-        show_image(image, places[0], "image")
-    for ax, (name, values) in zip(places[-len(shown) :], shown.items(), strict=True):
-        show_distance(values, ax, name)
+    places = picture_grid(len(shown), 3, maps[0][0].shape, axes, room=1.13)
+    for ax, (name, values) in zip(places, shown.items(), strict=True):
+        (show_image if name == "image" else show_distance)(values, ax, name)
     return places[0].figure
 
 

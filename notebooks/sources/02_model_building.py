@@ -54,6 +54,7 @@ DATA = "simulated"  # … and its images, a dataset's name or folder
 STEPS = 20
 OVERFIT_STEPS = 60
 LOOP_STEPS = 100  # of the loop that we write ourselves, with checkpoints
+LOOKED_AT = 8  # validation images that each checkpoint is asked about
 SEED = 0
 
 # %%
@@ -841,7 +842,7 @@ from collections import Counter
 from maunet_lite.evaluation import errors
 from maunet_lite.postprocessing import segment as cells_from
 
-validation = list(ml.load_dataset(config.data).split("val").labelled().select(range(8)))
+validation = list(ml.load_dataset(config.data).split("val").labelled().select(range(LOOKED_AT)))
 rows = {}
 for step, network in snapshots.items():
     confusion, cells = np.zeros((3, 3)), Counter()

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DRIVEN = ("00", "01", "03", "05")  # the notebooks with widgets
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +42,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def lab(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Start JupyterLab with small copies of the driven notebooks."""
-    sources = [
-        path for path in (REPOSITORY / "notebooks" / "sources").glob("*.py") if path.stem[:2] in DRIVEN
-    ]
+    """Start JupyterLab with small copies of the notebooks."""
+    from maunet_lite.course.publishing.sources import find_sources
+
     server = Lab(tmp_path_factory.mktemp("lab"), pictures / "jupyterlab.log")
-    write_course(server.notebooks, sources, "smoke")
+    write_course(server.notebooks, find_sources(REPOSITORY / "notebooks"), "smoke")
     with server:
         yield server

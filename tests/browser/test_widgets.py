@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,23 +57,41 @@ def test_targets_of_notebook_01_follow_slider_and_list(lab: Lab, browser: Browse
 
 
 @pytest.mark.parametrize(
-    ("name", "cell", "label"),
+    ("name", "cell", "places", "choices"),
     [
-        ("02_model_building", "one_pixel,", "logit of the proxy"),
-        ("03_visualize_aap_features", "three_boards,", "logit of the held proxy"),
-        ("04_cr_training", "rescue,", "λ at the top"),
+        ("02_model_building", "one_pixel,", {"logit of the proxy": 0.9}, {}),
+        ("03_visualize_aap_features", "three_boards,", {"logit of the held proxy": 0.9}, {"proxy": "free"}),
+        (
+            "04_cr_training",
+            "rescue,",
+            {
+                "start of network 1": 0.9,
+                "start of network 2": 0.1,
+                "λ at the top": 0.05,
+                "length of the ramp": 0.9,
+            },
+            {},
+        ),
+        ("06_evaluation_and_ablation", "draw_threshold,", {"IoU": 0.9}, {}),
+        ("08_your_own_images", "draw_channel,", {"times as wide": 0.02}, {"channel": "brown dye"}),
     ],
 )
-def test_explorers_of_notebooks_02_to_04_follow_their_sliders(
-    lab: Lab, browser: Browser, pictures: Path, name: str, cell: str, label: str
+def test_explorers_of_other_notebooks_follow_every_control(
+    lab: Lab, browser: Browser, pictures: Path, name: str, cell: str, places: dict, choices: dict
 ) -> None:
     with lab.open(browser, name, pictures) as notebook:
         notebook.run_all()
         widget = notebook.widget("img.widget-image", cell)
         figure = widget.locator("img.widget-image")
         notebook.photograph("1_start", widget)
-        notebook.changed(figure, lambda: notebook.drag_slider(widget, label, 0.9))
+        number = widget.locator(".widget-slider").count() + widget.locator(".widget-dropdown").count()
+        assert number == len(places) + len(choices), "each control is moved below"
+        for label, place in places.items():
+            notebook.changed(figure, partial(notebook.drag_slider, widget, label, place))
         notebook.photograph("2_dragged", widget)
+        for label, option in choices.items():
+            notebook.changed(figure, partial(notebook.choose, widget, label, option))
+        notebook.photograph("3_chosen", widget)
         check_drawn_without_error(widget, notebook)
 
 

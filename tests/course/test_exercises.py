@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from maunet_lite.course import exercises
-from maunet_lite.course.exercises import checks_05, judge
+from maunet_lite.course.exercises import checks, judge
 from maunet_lite.network import UpBlock
 from maunet_lite.training import losses
 
@@ -139,24 +139,37 @@ def test_the_published_focal_term_pulls_a_thirteenth_where_nothing_is_known():
 
 @pytest.fixture
 def toy(monkeypatch):
-    @judge.exercise("99.1")
-    def two_and_two():
-        """Two and two.
-
-        1. count
-        2. use your
-           fingers
-        """
-        yield exercises.Case("two and two", None, 4)
-
+    case = exercises.Case("two and two", None, 4)
+    two_and_two = judge.Exercise("99.1", "Two and two", ["count", "use your fingers"], [case])
     monkeypatch.setattr(judge, "find", {"99.1": two_and_two}.get)
     judge._attempts.pop("99.1", None)
     return two_and_two
 
 
-def test_title_and_hints_are_read_from_the_docstring(toy):
-    assert toy.title == "Two and two"
-    assert toy.hints == ["count", "use your fingers"]
+def test_tables_hold_arrays_of_any_kind_and_what_they_lack_is_computed(tmp_path, monkeypatch):
+    table = """
+      "01.3":
+        title: Two and two
+        hints: [count, use your fingers]
+        parts: [sum, product]
+        cases:
+          - name: two and two
+            inputs: [!uint8 [[2, 0]], !map "..1 221", !float [1], 7]
+            expected: [4, 4]
+    """
+    (tmp_path / "checks_01.yaml").write_text(table)
+    monkeypatch.setattr(judge, "__file__", str(tmp_path / "judge.py"))
+    (toy,) = judge.registered.__wrapped__()
+    assert (toy.id, toy.title, toy.hints) == ("01.3", "Two and two", ["count", "use your fingers"])
+    assert (toy.parts, toy.keeps_input, toy.computed) == (["sum", "product"], False, checks.cases_01_3)
+    image, labels, number, seven = toy.cases[0].inputs
+    assert (image.dtype, labels.tolist(), number.dtype, seven) == ("uint8", [[0, 0, 1], [2, 2, 1]], float, 7)
+
+
+def test_every_computed_case_belongs_to_an_exercise():
+    computed = [name for name in vars(checks) if name.startswith("cases_")]
+    assert computed == [e.computed.__name__ for e in EXERCISES if e.computed is not tuple]
+    assert all(exercise.cases or exercise.computed is not tuple for exercise in EXERCISES)
 
 
 def test_each_failed_attempt_shows_one_more_hint(toy, capsys):
@@ -248,8 +261,8 @@ def test_differences_are_told_with_numbers(got, expected, message):
 
 
 def test_lines_grow_with_a_loop_and_not_with_the_size():
-    assert checks_05.lines_run(np.arange, 10) == checks_05.lines_run(np.arange, 10_000)
-    ten, hundred = (checks_05.lines_run(lambda n: [k for k in range(n)], n) for n in (10, 100))
+    assert checks.lines_run(np.arange, 10) == checks.lines_run(np.arange, 10_000)
+    ten, hundred = (checks.lines_run(lambda n: [k for k in range(n)], n) for n in (10, 100))
     assert hundred - ten == 90
 
 
@@ -264,7 +277,7 @@ def test_the_tracer_of_a_debugger_survives_even_a_failure():
     sys.settrace(tracer)
     try:
         with pytest.raises(ValueError, match="oh"):
-            checks_05.lines_run(fail)
+            checks.lines_run(fail)
         assert sys.gettrace() is tracer
     finally:
         sys.settrace(before)

@@ -1,4 +1,4 @@
-"""Exercises that check themselves: `judge` asks, ``checks_NN`` knows what is right in notebook NN."""
+"""Exercises that check themselves: `judge` asks, ``checks_NN.yaml`` knows what is right in notebook NN."""
 
 from maunet_lite.course.exercises.judge import Case, check, compare, find, registered
 from maunet_lite.course.exercises.quizzes import questions, quiz

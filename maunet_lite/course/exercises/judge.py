@@ -10,21 +10,26 @@ In a notebook an exercise is three cells: a stub that raises ``NotImplementedErr
 
     exercises.check("03.1", mean_in_mask)
 
-What is right stands in small modules ``checks_NN.py``, one per notebook. A check there is a function whose
-docstring is what the learner is told, a title and a numbered list of hints, and which yields cases: inputs,
-and what must come out. Nothing that a learner writes can stop a run: `check` reports and returns a bool.
+What is asked and what is right stands in tables, ``checks_NN.yaml``, one per notebook: for each exercise what
+the learner is told, a title and hints, and cases: inputs, and what must come out. Arrays are written
+``!uint8 [[10, 20], [0, 5]]``, with any dtype, and label maps as digits, ``!map "..1 221"``; there are
+``!tensor``, ``!table`` and ``!rng``, too. What has to be computed is in `checks`. Nothing that a learner
+writes can stop a run: `check` reports and returns a bool.
 """
 
-import importlib
-import inspect
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from maunet_lite.course.figures.targets import from_digits
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Case:
     ----------
     name : str
         What is asked, for the learner: ``"a cell of three pixels"``.
-    inputs : tuple or None
+    inputs : sequence or None
         Arguments for the learner's function, which gets a copy. None where the answer is itself a value.
     expected : object
         A number, numbers, strings or a dict of numbers; or a function that computes them from the inputs.
@@ -46,7 +51,7 @@ class Case:
     """
 
     name: str
-    inputs: tuple[Any, ...] | None
+    inputs: Sequence[Any] | None
     expected: Any
     why: str = ""
     tolerance: float | None = None
@@ -54,40 +59,37 @@ class Case:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: how an answer is judged, and what helps. Made by the decorator `exercise`.
+    """One exercise: how an answer is judged, and what helps.
 
     Attributes
     ----------
     id : str
         Number of the notebook and of the exercise in it, ``"03.1"``.
-    cases : callable
-        Yields each `Case`, and functions that take the answer and raise ``AssertionError`` for what no single
-        case shows. Its docstring holds title and hints.
-    parts : tuple of str
+    title : str
+        What is asked for, in a few words.
+    hints : list of str
+        From a nudge to nearly the solution; a further one is shown after each attempt that fails.
+    cases : sequence of Case
+    computed : callable
+        Yields further cases, and functions that take the answer and raise ``AssertionError`` for what no
+        single case shows.
+    parts : sequence of str
         Names of the values, if an answer consists of several: ``("mean", "median")``.
     keeps_input : bool
         Whether the answer must leave its arguments as they are.
     """
 
     id: str
-    cases: Callable[[], Iterable[Case | Callable[[Any], None]]]
-    parts: tuple[str, ...] = ()
+    title: str
+    hints: list[str]
+    cases: Sequence[Case] = ()
+    computed: Callable[[], Iterable[Case | Callable[[Any], None]]] = tuple
+    parts: Sequence[str] = ()
     keeps_input: bool = False
-
-    @property
-    def title(self) -> str:
-        """What is asked for, in a few words."""
-        return inspect.getdoc(self.cases).split("\n")[0].rstrip(".")
-
-    @property
-    def hints(self) -> list[str]:
-        """From a nudge to nearly the solution; a further one is shown after each attempt that fails."""
-        _, *hints = re.split(r"^\d\. ", inspect.getdoc(self.cases), flags=re.MULTILINE)
-        return [" ".join(hint.split()) for hint in hints]
 
     def judge(self, answer: Any) -> None:
         """Return if an answer is right; raise ``AssertionError`` with a sentence that says what is wrong."""
-        for case in self.cases():
+        for case in (*self.cases, *self.computed()):
             if callable(case):
                 case(answer)
             else:
@@ -108,11 +110,6 @@ class Exercise:
         if self.keeps_input and not all(map(np.array_equal, inputs, case.inputs)):
             raise AssertionError("The input was changed: work on a copy, or build a new array.")
         return got, replace(case, expected=case.expected(*case.inputs)) if callable(case.expected) else case
-
-
-def exercise(id: str, **options: Any) -> Callable[[Callable[[], Iterable[Any]]], Exercise]:
-    """Make an `Exercise` of the decorated function, which yields its cases; options are its attributes."""
-    return lambda cases: Exercise(id, cases, **options)
 
 
 _attempts: dict[str, int] = {}  # exercise: how many failed since it was last right
@@ -169,29 +166,51 @@ def check(id: str, answer: Any) -> Verdict:
 
 
 def find(id: str) -> Exercise:
-    """Return the exercise `id`, loading the checks of its notebook.
+    """Return the exercise `id`.
 
     Raises
     ------
     KeyError
         If there is no such exercise.
     """
-    known = {exercise.id: exercise for exercise in registered(id[:2])}
+    known = {exercise.id: exercise for exercise in registered()}
     if id not in known:
-        there = ", ".join(exercise.id for exercise in registered())
-        raise KeyError(f"no exercise {id!r}: there are {there}, in course/exercises/checks_NN.py")
+        raise KeyError(f"no exercise {id!r}: there are {', '.join(known)}, in exercises/checks_NN.yaml")
     return known[id]
 
 
+def _array(tables: yaml.SafeLoader, kind: str, node: yaml.SequenceNode) -> Any:
+    """Return the array of a node tagged with its dtype, or a tensor as it comes out of a network."""
+    values = tables.construct_sequence(node, deep=True)
+    return torch.tensor(values, requires_grad=True) if kind == "tensor" else np.array(values, dtype=kind)
+
+
+class _Tables(yaml.SafeLoader):
+    """Reads YAML with arrays, label maps, tensors and tables in it."""
+
+
+_Tables.add_multi_constructor("!", _array)
+_Tables.add_constructor("!map", lambda tables, node: from_digits(node.value))
+_Tables.add_constructor("!rng", lambda tables, node: np.random.default_rng(int(node.value)))
+_Tables.add_constructor("!table", lambda tables, node: pd.DataFrame(tables.construct_mapping(node, True)))
+
+
+@cache
 def registered(notebook: str = "") -> list[Exercise]:
-    """Return the exercises of a notebook, such as ``"03"``, or of all, in order, from ``checks_NN`` modules.
+    """Return the exercises of a notebook, such as ``"03"``, or of all, in order, from ``checks_NN.yaml``.
 
     >>> [exercise.id for exercise in registered("03")]
     ['03.1', '03.2', '03.3']
     """
-    paths = sorted(Path(__file__).parent.glob(f"checks_{notebook}*.py"))
-    modules = [importlib.import_module(f"{__package__}.{path.stem}") for path in paths]
-    return [one for module in modules for one in vars(module).values() if isinstance(one, Exercise)]
+    from maunet_lite.course.exercises import checks
+
+    found = []
+    for path in sorted(Path(__file__).parent.glob(f"checks_{notebook}*.yaml")):
+        for id, told in yaml.load(path.read_text(encoding="utf-8"), _Tables).items():
+            cases = [Case(**case) for case in told.pop("cases", ())]
+            computed = getattr(checks, f"cases_{id.replace('.', '_')}", tuple)
+            found.append(Exercise(id, **told, cases=cases, computed=computed))
+    return found
 
 
 def compare(got: Any, case: Case, parts: Sequence[str] = ()) -> None:

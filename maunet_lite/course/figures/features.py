@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from maunet_lite import features as mf
 from maunet_lite.data import Sample
-from maunet_lite.figures import paint_cells, to_display
+from maunet_lite.figures import paint_cells, picture, to_display
 
 MOST_COMPONENTS = 6
 LOWEST_BAR = 0.02  # of F1: a bar of 0 must be seen, too, and be there to be clicked
@@ -93,8 +93,8 @@ def build_points(atlas: Atlas, view: View) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns x, y, z (0 where there are fewer components), image, modality, class, pixels, f1 (of the
-        image), color, chosen (the image is selected, or nothing is). The components are those of all
-        points: a filter leaves the others where they are.
+        image), score (the same in words), color, chosen (the image is selected, or nothing is). The
+        components are those of all points: a filter leaves the others where they are.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def build_points(atlas: Atlas, view: View) -> pd.DataFrame:
 
 
 def build_scores(atlas: Atlas, view: View) -> pd.DataFrame:
-    """Return the scores of the shown images by modality, with color, chosen and the height of a bar."""
+    """Return the scores of the shown images by modality, with color, chosen, score and height of a bar."""
     table = _shown(atlas, view, atlas.scores[atlas.scores["network"] == view.network])
     table = table.assign(height=table["f1"].clip(lower=LOWEST_BAR).fillna(0))
     return table.sort_values("modality", kind="stable", ignore_index=True)
@@ -143,10 +143,12 @@ def _places(points: np.ndarray, view: View) -> dict[str, np.ndarray]:
 
 
 def _shown(atlas: Atlas, view: View, table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the rows of the view's modalities and add the columns color and chosen."""
+    """Keep the rows of the view's modalities and add the columns color, chosen and score, F1 in words."""
     table = table[table["modality"].isin(view.modalities or atlas.modalities)]
     chosen = table["image"].isin(view.selected) | (not view.selected)
-    return table.assign(color=table["modality"].map(mf.modality_colors(atlas.modalities)), chosen=chosen)
+    score = ["no labels" if np.isnan(f1) else f"F1 {f1:.2f}" for f1 in table["f1"]]
+    color = table["modality"].map(mf.modality_colors(atlas.modalities))
+    return table.assign(color=color, chosen=chosen, score=score)
 
 
 def thumbnail(image: np.ndarray, labels: np.ndarray | None = None, size: int = 192) -> np.ndarray:
@@ -208,8 +210,6 @@ def static_view(atlas: Atlas, view: View) -> Figure:
     bars.set(ylim=(0, 1), xticks=[], xlabel="one bar per image, by modality", ylabel="F1")
     bars.spines[["top", "right"]].set_visible(False)
     made = pictures(atlas, view)
-    for ax, (caption, picture) in zip(right.subplots(len(made), 1), made.items(), strict=True):
-        ax.imshow(picture)
-        ax.set_axis_off()
-        ax.set_title(textwrap.fill(caption, 30), fontsize=8)
+    for ax, (caption, pixels) in zip(right.subplots(len(made), 1), made.items(), strict=True):
+        picture(pixels, ax, textwrap.fill(caption, 28))
     return figure

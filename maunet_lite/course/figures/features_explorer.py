@@ -55,7 +55,7 @@ def diagram(atlas: Atlas, view: View, axes: str = PLANE) -> go.Figure:
     dots = {"color": points["color"].tolist(), "symbol": points["class"].map(symbols).tolist(), "size": point}
     rings = {"color": INK, "symbol": symbols["selected"], "size": ring, "line": {"width": 1.5}}
     stars = {"color": INK, "symbol": symbols["weights"], "size": star}
-    details = points.assign(score=_in_words(points))[["image", "modality", "class", "score"]].values.tolist()
+    details = points[["image", "modality", "class", "score"]].values.tolist()
     line = pd.DataFrame(ends, columns=list(PLANE)).assign(z=0.0)
     looks = {name: (color, "circle") for name, color in modality_colors(atlas.modalities).items()}
     looks |= {name: ("#777777", symbols[name]) for name in PARTS}
@@ -105,7 +105,7 @@ def bars(atlas: Atlas, view: View) -> go.Figure:
         marker_color=scores["color"].tolist(),
         marker_opacity=np.where(scores["chosen"], 1.0, 0.25).tolist(),
         marker_line={"color": INK, "width": np.where(scores["image"] == view.image, 2, 0).tolist()},
-        customdata=scores.assign(score=_in_words(scores))[["image", "score"]].values.tolist(),
+        customdata=scores[["image", "score"]].values.tolist(),
         hovertemplate="%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
     )
     look = _layout(height=160, top=10) | {"dragmode": False}
@@ -113,10 +113,6 @@ def bars(atlas: Atlas, view: View) -> go.Figure:
     look["yaxis"] = {"range": [0, 1], "title": {"text": "F1"}}
     look["modebar"] = {"remove": ["zoom", "pan", "select", "lasso", "toImage"]}
     return go.Figure(bar, look)
-
-
-def _in_words(table: pd.DataFrame) -> list[str]:
-    return ["no labels" if np.isnan(f1) else f"F1 {f1:.2f}" for f1 in table["f1"]]
 
 
 def _layout(height: int, top: int) -> dict[str, Any]:
@@ -172,12 +168,9 @@ class FeatureExplorer(widgets.VBox):
             _copy_traces(bars(self.atlas, self.view), self.bars)
             self._show_pictures()
 
-    @property
-    def _axes(self) -> str:
-        return SPACE if self.controls["space"].value else PLANE
-
     def _new_diagram(self) -> None:
         """Show a new live figure: plotly loses what happens to one while it is out of sight."""
+        self._axes = SPACE if self.controls["space"].value else PLANE
         old, self.live = self.live, go.FigureWidget(diagram(self.atlas, self.view, self._axes))
         self._lasso = False  # has the reader drawn one?
         points = self.live.data[0]

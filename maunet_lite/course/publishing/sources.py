@@ -11,6 +11,7 @@ from typing import Any
 
 import jupytext
 import nbformat
+from nbconvert.preprocessors import ClearOutputPreprocessor
 from papermill.translators import PythonTranslator
 
 FIRST_CELL = "first_cell.py"  # beside the sources: what each notebook begins with, below its title
@@ -130,9 +131,7 @@ def load(path: Path) -> Any:
     """
     notebook = read_notebook(path)
     notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
+    ClearOutputPreprocessor().preprocess(notebook, {})
     first = path.parent / FIRST_CELL
     if path.suffix == ".py" and first.exists():
         hidden = {"tags": ["first-cell"], "jupyter": {"source_hidden": True}}
