@@ -56,7 +56,6 @@ show(fig, alt="A fluorescence image, its label map, and the class map and distan
 PROFILE = "quick"
 SEED = 1
 PICTURES = 3  # of each modality, where scores are measured
-SIDE = 256  # pixels of those that one network sees under five scalings
 
 # %%
 from maunet_lite.course.figures.targets import (
@@ -288,9 +287,9 @@ from maunet_lite.postprocessing import Maps, connected_interiors, segment
 model = ml.load_model("lite")
 camera = []
 for k, modality in enumerate(MODALITIES * PICTURES):
-    image, labels = ml.simulate(modality, (SIDE, SIDE), rng=np.random.default_rng([SEED, k]), dtype="uint16")
+    image, labels = ml.simulate(modality, (256, 256), rng=np.random.default_rng([SEED, k]), dtype="uint16")
     image = image // 3  # a short exposure of a 12-bit camera …
-    image[SIDE // 2, SIDE // 2] = 4095  # … with one hot pixel
+    image[128, 128] = 4095  # … with one hot pixel
     camera.append((image, labels))
 scalings = {
     "normalize, as in training": normalize,
