@@ -17,7 +17,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from skimage.morphology import disk
 
-from maunet_lite.course.exercises.judge import Case, compare
+from maunet_lite.course.exercises.cases import Case, compare
 from maunet_lite.preprocessing import class_map
 from maunet_lite.training import classification_consistency
 
