@@ -56,19 +56,14 @@ def tiff_pixel_size(file: TiffFile, page: TiffPage) -> float | None:
         found = micrometres([mpp[1]] * 2, ["µm"] * 2)
     if found is not None:
         return found
-    x, y = (_resolution(page, tag) for tag in (282, 283))
+    lengths = (page.tags.valueof(tag, (0, 1)) for tag in (282, 283))  # fractions of pixels per unit
+    x, y = (below / above if above and below else None for above, below in lengths)
     unit = (file.imagej_metadata or {}).get("unit") if file.is_imagej else None
     if _plain(unit) in _UNITS:
         return micrometres([x, y], [unit] * 2)
     unit = {2: "inch", 3: "cm", 4: "mm", 5: "µm"}.get(page.tags.valueof(296))
     found = micrometres([x, y], [unit] * 2)
     return None if found is None or (unit == "inch" and found > _PRINT) else found
-
-
-def _resolution(page: TiffPage, tag: int) -> float | None:
-    """Return the length of a pixel in the units of its resolution, a fraction of pixels per unit."""
-    above, below = page.tags.valueof(tag, (0, 1))
-    return below / above if above and below else None
 
 
 def _ome(file: TiffFile, tag: str) -> Any:
