@@ -13,7 +13,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -67,9 +66,8 @@ def get(
     if entry is None or not entry.parts:
         return catalogued_folder(name)
     folder = find_folder(name) if folder is None else Path(folder)
-    load = partial(_opened, archives=archives, progress=progress)
     if name == "cells":
-        build_cells(folder, entry, load, progress)
+        build_cells(folder, entry, lambda url: _opened(_fetch(url, archives, progress)), progress)
         return folder
     if (folder / "images").is_dir():
         return folder
@@ -82,16 +80,15 @@ def get(
             f"the licence of {name} is {entry.licence}. To accept it, pass accept_licence=True "
             "(on the command line: --yes)"
         )
-    urls, rows = dict.fromkeys(part.url for part in entry.parts), []
-    for url in urls:  # all are here before one is unpacked
-        _fetch(url, archives, progress)
+    paths = {url: _fetch(url, archives, progress) for url in dict.fromkeys(part.url for part in entry.parts)}
+    rows = []
     with atomic_path(folder) as unfinished:
         for part in entry.parts:
-            with load(part.url) as archive:
+            with _opened(paths[part.url]) as archive:
                 rows += _unpack(archive, part, unfinished, progress)
         table = pd.DataFrame(rows, columns=["image", "modality", "source", "split"])
         table.assign(licence=entry.licence.split(":")[0]).to_csv(unfinished / "metadata.csv", index=False)
-        text = "\n".join([f"{name}: {entry.about}", "", entry.licence, "", "from", *urls, ""])
+        text = "\n".join([f"{name}: {entry.about}", "", entry.licence, "", "from", *paths, ""])
         (unfinished / "LICENCE.txt").write_text(text, encoding="utf-8")
     return folder
 
@@ -106,8 +103,8 @@ def _fetch(url: str, archives: str | Path | None, progress: bool) -> Path:
     folder, checksum = Path(archives or find_folder("downloads")), CHECKSUMS.get(file)
 
     def refuse(*_: object) -> None:  # what pooch calls when the file is not there, or another one
-        expected = f", or it is damaged: expected SHA-256 {checksum}" if checksum else ""
-        raise FileNotFoundError(f"there is no {folder / file}{expected}")
+        expected = checksum or "of any value"
+        raise FileNotFoundError(f"there is no {folder / file}, or it is damaged: expected SHA-256 {expected}")
 
     agent = {"User-Agent": f"maunet-lite/{__version__}"}  # Zenodo refuses Python's own
     load = refuse if archives else pooch.HTTPDownloader(headers=agent, progressbar=progress, timeout=60)
@@ -126,9 +123,8 @@ def _fetch(url: str, archives: str | Path | None, progress: bool) -> Path:
 
 
 @contextmanager
-def _opened(url: str, archives: str | Path | None, progress: bool) -> Iterator[zipfile.ZipFile]:
-    """Open an archive, wherever it is; whatever is wrong with it becomes a DatasetError that names it."""
-    path = _fetch(url, archives, progress)
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive; whatever is wrong with it becomes a DatasetError that names it."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
