@@ -12,7 +12,6 @@ import imageio.v3 as iio
 import numpy as np
 import pandas as pd
 import pytest
-import tifffile
 from skimage.draw import circle_perimeter, disk
 from typer.testing import CliRunner
 
@@ -292,13 +291,14 @@ def test_damaged_archives_are_named(web: Web, home: Path, content: bytes | None,
     assert len(load_dataset("cells")) == 4
 
 
-def test_what_somebody_changed_is_left_alone(web: Web, home: Path) -> None:
+@pytest.mark.parametrize("content", [tiff(np.eye(50, 61, dtype=np.uint16)), b"damaged"])
+def test_what_somebody_changed_is_left_alone(web: Web, home: Path, content: bytes) -> None:
     folder = get("cells", progress=False)
     path = folder / "labels" / "rbc_1_label.tiff"
-    tifffile.imwrite(path, np.eye(50, 61, dtype=np.uint16))
+    path.write_bytes(content)
     (folder / "images" / "rbc_2.png").unlink()
     before = states(folder)
-    with pytest.raises(DatasetError, match=r"rbc_1_label\.tiff was changed, and both are left alone"):
+    with pytest.raises(DatasetError, match=r"rbc_1_label\.tiff was changed or damaged .* left alone"):
         get("cells", progress=False)
     assert states(folder) == before
     path.unlink()

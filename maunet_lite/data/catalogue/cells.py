@@ -81,10 +81,14 @@ def _is_there(folder: Path, row: Any) -> bool:
     image, label = folder / "images" / row.image, folder / "labels" / row.label
     if not (image.exists() and label.exists()):
         return False
-    if sum_of(read_image(image), read_labels(label)) != row.sha256:
+    try:
+        found = sum_of(read_image(image), read_labels(label))
+    except ValueError as error:  # no image any more, or no label map
+        found = str(error)
+    if found != row.sha256:
         raise DatasetError(
-            f"{image} or {label} was changed, and both are left alone: remove them to have them built anew, "
-            "or choose another folder"
+            f"{image} or {label} was changed or damaged ({found}) and is left alone: remove it to have it "
+            "built anew, or choose another folder"
         )
     return True
 
