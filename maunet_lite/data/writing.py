@@ -84,7 +84,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     with atomic_path(path) as temporary:
         if suffix == ".png":
             room = 2 * image.nbytes + 16 * len(image) + 4096  # its own guess is too small for narrow noise
-            temporary.write_bytes(imagecodecs.png_encode(image, out=room))
+            temporary.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(image), out=room))
         else:
             kind = "rgb" if image.shape[2:] == (3,) else "minisblack"
             tifffile.imwrite(temporary, image, photometric=kind, planarconfig="contig", **_TIFF)

@@ -9,6 +9,10 @@ from skimage.segmentation import relabel_sequential
 from maunet_lite.data import validate_image, validate_labels, validate_pixel_size
 from maunet_lite.export.polygons import Polygon, trace
 
+_PROPERTIES = (
+    "label", "area", "centroid", "bbox", "equivalent_diameter_area", "perimeter", "axis_major_length",
+    "axis_minor_length", "eccentricity", "orientation",
+)  # fmt: skip
 # what scikit-image calls it, and what it is called here
 _NAMES = {
     "centroid_0": "centroid_row", "centroid_1": "centroid_column",
@@ -69,7 +73,7 @@ def measure_cells(
     1      4     1       1.0             7.0
     """
     labels = validate_labels(labels, masks=True)
-    properties, sums = ["label", "area", "centroid", "bbox", "equivalent_diameter_area", "perimeter"], []
+    properties, sums = list(_PROPERTIES), []
     if image is not None:
         image, sums = validate_image(image, labels.shape), [intensity_sum]
         properties += ["intensity_mean", "intensity_std", "intensity_min", "intensity_max"]
@@ -82,7 +86,7 @@ def measure_cells(
     table["label"] = np.array(list(polygons), dtype=np.int32)
     box = table[["row_from", "column_from", "row_to", "column_to"]].to_numpy()
     table["touches_border"] = (box == (0, 0, *labels.shape)).any(axis=1)
-    table = table.assign(**_ellipses(numbered, table), **_outlines(polygons, table["area"]))
+    table = table.assign(**_outlines(polygons, table["area"]))
     if pixel_size is not None:
         size = validate_pixel_size(pixel_size)
         table["area_um2"] = table["area"] * size**2
@@ -94,23 +98,6 @@ def measure_cells(
 def intensity_sum(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Sum of each channel over one cell, for ``regionprops_table``."""
     return image[mask].sum(axis=0, dtype=np.float64)
-
-
-def _ellipses(numbered: np.ndarray, table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Axes, eccentricity and orientation: as from regionprops, eight times as fast for all cells at once."""
-    rows, columns = np.nonzero(numbered)
-    cell = numbered[rows, columns] - 1
-    area, row, column = table[["area", "centroid_row", "centroid_column"]].to_numpy().T
-    dy, dx = rows - row[cell], columns - column[cell]
-    yy, xx, xy = (np.bincount(cell, product) / area for product in (dy * dy, dx * dx, dy * dx))
-    spread = np.hypot(xx - yy, 2 * xy)
-    major, minor = (xx + yy + spread) / 2, np.maximum((xx + yy - spread) / 2, 0)
-    return {
-        "axis_major_length": 4 * np.sqrt(major),
-        "axis_minor_length": 4 * np.sqrt(minor),
-        "eccentricity": np.sqrt(1 - np.divide(minor, major, out=np.ones_like(major), where=major > 0)),
-        "orientation": 0.5 * np.arctan2(2 * xy, yy - xx),  # 0 if there is no long axis
-    }
 
 
 def _outlines(polygons: dict[int, list[Polygon]], area: pd.Series) -> dict[str, np.ndarray]:

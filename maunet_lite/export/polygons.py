@@ -9,14 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import find_objects
 from skimage import draw, measure
 
 from maunet_lite.data import LabelError, validate_labels
-
-# The four sides of a pixel as edges, in the order of right turns: the upper one runs right, the right one
-# down, the lower one left, the left one up, so that the pixel lies at the right hand of each. A row holds the
-# (row, column) of the pixel across the side, and of the edge's first corner.
-_SIDES = (((-1, 0), (0, 0)), ((0, 1), (0, 1)), ((1, 0), (1, 1)), ((0, -1), (1, 0)))
 
 
 class Polygon(NamedTuple):
@@ -38,8 +34,6 @@ class Polygon(NamedTuple):
 def trace(labels: np.ndarray) -> dict[int, list[Polygon]]:
     """Trace each cell of a label map along the edges of its pixels.
 
-    All edges are found at once, and a table says which one follows which; then it is walked along.
-
     Parameters
     ----------
     labels : numpy.ndarray
@@ -59,66 +53,32 @@ def trace(labels: np.ndarray) -> dict[int, list[Polygon]]:
     [[1, 0], [3, 0], [3, 2], [2, 2], [2, 1], [1, 1]]
     >>> ring = trace(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]]))
     >>> [hole.tolist() for hole in ring[1][0].holes]
-    [[[1, 2], [2, 2], [2, 1], [1, 1]]]
+    [[[1, 1], [1, 2], [2, 2], [2, 1]]]
     """
     labels = validate_labels(labels, masks=True)
-    pieces = measure.label(labels, background=0, connectivity=1).astype(np.int32)
-    direction, corner, pixel = _edges(pieces)
-    piece, cell = pieces.ravel()[pixel], labels.ravel()[pixel]
-    width = labels.shape[1] + 1  # of the map's corners
-    follower = _followers(direction, corner, piece, np.array([1, width, -1, -width]))
-    turns = np.zeros(corner.size, dtype=bool)
-    turns[follower] = direction[follower] != direction  # at the first corner of an edge the ring turns
-    points = np.stack([corner % width, corner // width], axis=1).astype(np.int32)  # (E, 2)
-    found: dict[int, dict[int, list[np.ndarray]]] = {}
-    for edges in _rings(follower):
-        rings = found.setdefault(int(cell[edges[0]]), {}).setdefault(int(piece[edges[0]]), [])
-        rings.append(points[edges[turns[edges]]])
-    # the first edge of a ring is its uppermost that runs right: a piece's shell comes before its holes
-    return {i: [Polygon(shell, tuple(holes)) for shell, *holes in found[i].values()] for i in sorted(found)}
+    pieces = measure.label(labels, background=0, connectivity=1)
+    found: dict[int, list[Polygon]] = {}
+    for piece, box in enumerate(find_objects(pieces), start=1):
+        inside = pieces[box] == piece
+        shell, *holes = _rings(inside, np.array([box[1].start, box[0].start]))
+        cell = labels[box][inside][0].item()
+        found.setdefault(cell, []).append(Polygon(shell, tuple(holes)))
+    return {cell: found[cell] for cell in sorted(found)}
 
 
-def _edges(pieces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find all edges of pieces: direction, first corner and pixel of each, (E,), in this order."""
-    height, width = pieces.shape
-    wide = np.pad(pieces, 1)
-    found = []
-    for direction, ((down, right), (below, beside)) in enumerate(_SIDES):
-        neighbour = wide[1 + down : 1 + down + height, 1 + right : 1 + right + width]
-        rows, columns = np.nonzero((pieces > 0) & (pieces != neighbour))
-        corner = (rows + below) * (width + 1) + columns + beside
-        found.append((np.full(rows.size, direction), corner, rows * width + columns))
-    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+def _rings(inside: np.ndarray, origin: np.ndarray) -> Iterator[np.ndarray]:
+    """Give the rings of one piece, (h, w) bool, upper left corner at `origin` (x, y): its shell, its holes.
 
-
-def _followers(direction: np.ndarray, corner: np.ndarray, piece: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Return which edge of the same piece comes after each edge, (E,); `steps` lead to the next corner.
-
-    An edge turns left if its piece goes on there, also where the piece meets itself at a corner only: the
-    ring then keeps to one side of that corner, and never meets itself.
+    Marching squares lead through the middle of each edge between a pixel and its neighbour: the ring turns
+    where they pass from an edge between two rows to one between two columns. Pixels that meet at a corner are
+    joined there, so that a ring keeps to one side of it, and never meets itself.
     """
-    follower = np.zeros_like(corner)
-    count = corner.max(initial=0) + 1
-    place = direction * count + corner  # sorted
-    for turn in (1, 0, -1):  # right, straight on, left: the last that is there counts
-        wanted = (direction + turn) % 4 * count + corner + steps[direction]
-        next_edge = np.searchsorted(place, wanted).clip(max=max(place.size - 1, 0))
-        there = (place[next_edge] == wanted) & (piece[next_edge] == piece)
-        follower[there] = next_edge[there]
-    return follower
-
-
-def _rings(follower: np.ndarray) -> Iterator[np.ndarray]:
-    """Walk along the edges: give the edges of each ring in order, from the first one on."""
-    after, seen = follower.tolist(), bytearray(follower.size)
-    for first in range(follower.size):
-        ring, edge = [], first
-        while not seen[edge]:
-            seen[edge] = True
-            ring.append(edge)
-            edge = after[edge]
-        if ring:
-            yield np.array(ring)
+    for curve in measure.find_contours(np.pad(inside, 1).astype(float), 0.5, fully_connected="high"):
+        this, following = curve[:-1], np.roll(curve[:-1], -1, axis=0)  # (N, 2) rows and columns
+        turns = (this % 1 != following % 1).any(axis=1)
+        corners = np.where(this % 1, this, following)[turns, ::-1] - 0.5  # the half of either; (K, 2) x, y
+        first = np.lexsort(corners.T)[0]  # the uppermost, and of these the leftmost
+        yield np.roll(corners + origin, -first, axis=0).astype(np.int32)
 
 
 def fill(polygons: Mapping[int, list[Polygon]], shape: tuple[int, int]) -> np.ndarray:

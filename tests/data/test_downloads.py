@@ -301,10 +301,10 @@ def test_folders_with_something_else_are_left_alone(web: Web, home: Path, tmp_pa
 def test_names_that_are_no_download(home: Path) -> None:
     with pytest.raises(DatasetError, match=r"'mnist' is neither .*: there are simulated, samples, cells"):
         get("mnist")
-    with pytest.raises(DatasetError, match="MAUNET_CELLS"):
-        get("cells")
-    (home / "cells" / "images").mkdir(parents=True)
-    assert get("cells") == home / "cells"
+    with pytest.raises(DatasetError, match="'samples-of-mine' is neither"):
+        get("samples-of-mine")
+    (home / "samples" / "images").mkdir(parents=True)
+    assert get("samples") == home / "samples"
 
 
 # --- the real downloader ------------------------------------------------------------------------------

@@ -317,7 +317,8 @@ def test_catalogue_is_complete_and_says_what_is_here(tmp_path: Path, monkeypatch
         assert bool(entry.parts) == bool(entry.licence) == (f"data get {name}" in entry.how)
         for url in [part.url for part in entry.parts]:
             assert url.startswith("https://")
-            assert len(bytes.fromhex(CHECKSUMS[url.rsplit("/", 1)[1]])) == 32
+            if name != "cells":  # whose images are checked one by one
+                assert len(bytes.fromhex(CHECKSUMS[url.rsplit("/", 1)[1]])) == 32
     assert f"not here; {CATALOGUE['dsb2018'].how}" in format_catalogue()
     dataset(tmp_path / "dsb2018")
     assert f"here: {tmp_path / 'dsb2018'}" in format_catalogue()

@@ -11,6 +11,8 @@ import re
 import shutil
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -18,7 +20,8 @@ import pooch
 from tqdm import tqdm
 
 from maunet_lite import __version__
-from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, Part, catalogued_folder, data_home
+from maunet_lite.data.catalogue.cells import build_cells
+from maunet_lite.data.catalogue.entries import CATALOGUE, CHECKSUMS, Part, catalogued_folder, find_folder
 from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.dataset.table import LABEL_SUFFIXES
 from maunet_lite.data.reading.images import IMAGE_SUFFIXES
@@ -43,7 +46,7 @@ def get(
         Needed for datasets whose licence forbids something; the error without it says what.
     archives : path, optional
         A folder that holds the archives already, for machines without a network. They are verified all the
-        same.
+        same, or what is made of them is.
     progress : bool
         Show progress bars.
 
@@ -51,7 +54,7 @@ def get(
     -------
     pathlib.Path
         A folder with ``images/``, ``labels/``, ``metadata.csv`` and ``LICENCE.txt``. Images and label maps
-        are copied as they are.
+        are copied as they are; those of ``cells`` are built, and each is checked (`build_cells`).
 
     Raises
     ------
@@ -62,7 +65,10 @@ def get(
     entry = CATALOGUE.get(name)
     if entry is None or not entry.parts:
         return catalogued_folder(name)
-    folder = data_home() / name if folder is None else Path(folder)
+    folder = find_folder(name) if folder is None else Path(folder)
+    if name == "cells":
+        build_cells(folder, entry, lambda url: _opened(_fetch(url, archives, progress)), progress)
+        return folder
     if (folder / "images").is_dir():
         return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -78,12 +84,8 @@ def get(
     rows = []
     with atomic_path(folder) as unfinished:
         for part in entry.parts:
-            try:
-                with zipfile.ZipFile(paths[part.url]) as archive:
-                    rows += _unpack(archive, part, unfinished, progress)
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # also if encrypted
-                advice = f"{paths[part.url]} cannot be unpacked ({error}); remove it and try again"
-                raise DatasetError(advice) from error
+            with _opened(paths[part.url]) as archive:
+                rows += _unpack(archive, part, unfinished, progress)
         table = pd.DataFrame(rows, columns=["image", "modality", "source", "split"])
         table.assign(licence=entry.licence.split(":")[0]).to_csv(unfinished / "metadata.csv", index=False)
         text = "\n".join([f"{name}: {entry.about}", "", entry.licence, "", "from", *paths, ""])
@@ -92,27 +94,42 @@ def get(
 
 
 def _fetch(url: str, archives: str | Path | None, progress: bool) -> Path:
-    """Return a verified archive: the one in the folder `archives`, or one that is downloaded, and kept."""
+    """Return an archive: the one in the folder `archives`, or one that is downloaded, and kept.
+
+    It is verified, unless the catalogue has no checksum of it.
+    """
+    pooch.get_logger().setLevel("WARNING")  # it advises programmers on checksums
     file = url.rsplit("/", 1)[1]
-    folder, checksum = Path(archives or data_home() / "downloads"), CHECKSUMS[file]
+    folder, checksum = Path(archives or find_folder("downloads")), CHECKSUMS.get(file)
 
     def refuse(*_: object) -> None:  # what pooch calls when the file is not there, or another one
-        raise FileNotFoundError(f"there is no {folder / file}, or it is damaged: expected SHA-256 {checksum}")
+        expected = checksum or "of any value"
+        raise FileNotFoundError(f"there is no {folder / file}, or it is damaged: expected SHA-256 {expected}")
 
     agent = {"User-Agent": f"maunet-lite/{__version__}"}  # Zenodo refuses Python's own
     load = refuse if archives else pooch.HTTPDownloader(headers=agent, progressbar=progress, timeout=60)
     try:
-        return Path(pooch.retrieve(url, f"sha256:{checksum}", file, folder, downloader=load))
+        return Path(pooch.retrieve(url, checksum and f"sha256:{checksum}", file, folder, downloader=load))
     except OSError as error:  # among them all errors of requests, some of which are ValueErrors, too
         raise DatasetError(
             f"{url} cannot be fetched ({type(error).__name__}: {error}). Try again: complete archives are "
-            f"kept. Or fetch it with a browser and put it into {folder}, or name its folder with --archives"
+            f"kept. Or save it as {folder / file} with a browser, or name its folder with --archives"
         ) from error
     except ValueError as error:  # pooch found another checksum
         raise DatasetError(
             f"{url} is damaged or was changed, and was not kept: its SHA-256 is not {checksum}. "
             f"Try again later, and update this kit ({error})"
         ) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive; whatever is wrong with it becomes a DatasetError that names it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # also if encrypted
+        raise DatasetError(f"{path} cannot be unpacked ({error}); remove it and try again") from error
 
 
 # --- from archives to a dataset folder ----------------------------------------------------------------

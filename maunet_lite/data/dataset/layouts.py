@@ -106,10 +106,10 @@ def _beside(source: Path) -> Iterator[Found]:
             near += [path for path in parts if stem_of(path) in (stem, *(stem + end for end in _ENDINGS))]
             near = [path for path in (*near, folder / f"{stem}_seg.npy") if path.exists()]
             masks = near[:1] or (parts if len(files) == 1 and folder.name == "images" else [])
-            yield image, partial(_read_masks, masks, image) if masks else None
+            yield image, partial(read_masks, masks, image) if masks else None
 
 
-def _read_masks(paths: list[Path], image: Path) -> np.ndarray:
+def read_masks(paths: list[Path], image: Path) -> np.ndarray:
     """Return the label map in one file, or of files with one cell each."""
     if paths[0].suffix == ".npy":
         raise LabelError(

@@ -77,11 +77,6 @@ def read_table(folder: Path) -> pd.DataFrame:
     files = label_files(folder)
     table["label"] = pd.Series([files.get(stem_of(name)) for name in table["image"]], dtype=object)
     table["labelled"] = table["label"].notna()
-    return _fill_in(table)
-
-
-def _fill_in(table: pd.DataFrame) -> pd.DataFrame:
-    """Add the columns that the table lacks, and write splits and modalities as the kit does."""
     given = table.get("modality", pd.Series("", table.index))
     slugs = given.str.lower().str.replace(r"[\s_]+", "-", regex=True)
     table["modality"] = slugs.map(_MODALITIES).fillna(given)

@@ -48,15 +48,15 @@ def _plain(unit: str | None) -> str:
 
 def tiff_pixel_size(file: TiffFile, page: TiffPage) -> float | None:
     """Return micrometres per pixel from OME-XML, ImageJ's or Aperio's description, or the resolution tags."""
-    found, pixels = None, _ome(file, "Pixels")
-    if pixels is not None:
-        sizes = [pixels.get(f"PhysicalSize{axis}") for axis in "XY"]
-        found = micrometres(sizes, [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "XY"])
-    elif file.is_svs and (mpp := re.search(r"\bMPP *= *([\d.]+)", page.description)):
+    pixels = _pixels(file)
+    sizes = [pixels.get(f"PhysicalSize{axis}") for axis in "XY"]
+    found = micrometres(sizes, [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "XY"])
+    if file.is_svs and (mpp := re.search(r"\bMPP *= *([\d.]+)", page.description)):
         found = micrometres([mpp[1]] * 2, ["µm"] * 2)
     if found is not None:
         return found
-    x, y = (_resolution(page, tag) for tag in (282, 283))
+    lengths = (page.tags.valueof(tag, (0, 1)) for tag in (282, 283))  # fractions of pixels per unit
+    x, y = (below / above if above and below else None for above, below in lengths)
     unit = (file.imagej_metadata or {}).get("unit") if file.is_imagej else None
     if _plain(unit) in _UNITS:
         return micrometres([x, y], [unit] * 2)
@@ -65,28 +65,19 @@ def tiff_pixel_size(file: TiffFile, page: TiffPage) -> float | None:
     return None if found is None or (unit == "inch" and found > _PRINT) else found
 
 
-def _resolution(page: TiffPage, tag: int) -> float | None:
-    """Return the length of a pixel in the units of its resolution, a fraction of pixels per unit."""
-    above, below = page.tags.valueof(tag, (0, 1))
-    return below / above if above and below else None
-
-
-def _ome(file: TiffFile, tag: str) -> Any:
-    """Return the first element of a kind in the OME-XML of a file, or None."""
-    if not file.is_ome:
-        return None
+def _pixels(file: TiffFile) -> ElementTree.Element:
+    """Return the first element Pixels in the OME-XML of a file; an empty one if there is none."""
+    nothing = ElementTree.Element("Pixels")
     try:
-        root = ElementTree.fromstring(file.ome_metadata)
+        found = ElementTree.fromstring(file.ome_metadata or "<OME/>").find(".//{*}Pixels")
     except ElementTree.ParseError:
-        return None
-    return next((one for one in root.iter() if one.tag.rpartition("}")[2] == tag), None)
+        return nothing
+    return nothing if found is None else found
 
 
 def channel_names(file: TiffFile) -> tuple[str, ...]:
     """Return the names of the channels in the OME-XML of a file; empty if one has none."""
-    pixels = _ome(file, "Pixels")
-    found = [] if pixels is None else [c for c in pixels if c.tag.rpartition("}")[2] == "Channel"]
-    names = tuple(channel.get("Name", "") for channel in found)
+    names = tuple(channel.get("Name", "") for channel in _pixels(file).findall("{*}Channel"))
     return names if all(names) else ()
 
 

@@ -106,8 +106,7 @@ def _open(path: Path, memory: int | None, raw: bool) -> Stored:
     height, width = _picture_size(path)
     refuse_too_large(height * width * 3, memory)
     image, alpha = _decode(path, raw)
-    axes = "YXS"[: image.ndim]
-    return Stored(image, axes, alpha=alpha, resident=image.nbytes)
+    return Stored(image, "YXS"[: image.ndim], alpha=alpha, resident=image.nbytes)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

@@ -195,8 +195,7 @@ class Slide(AbstractContextManager):
                 f"cannot be read: the file is damaged or truncated ({error})"
             ) from error
         left = [axis for axis, part in zip(stored.axes, index, strict=True) if isinstance(part, slice)]
-        order = [left.index("Y"), left.index("X")]
-        region = region.transpose(order + [k for k in range(region.ndim) if k not in order])
+        region = np.moveaxis(region, [left.index("Y"), left.index("X")], [0, 1])
         if self._palette is not None:
             region, first = self._palette[region.astype(np.intp)], 0
         elif stored.inverted and not self._raw:
