@@ -118,8 +118,8 @@ def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
 def test_files(disks: Path, tmp_path: Path) -> None:
     """Images are read and finished in other threads than the one that asks the network."""
     cells = []
-    for device in ("cpu", DEVICE):
-        done = segment_files([disks / "images"], tmp_path / device, "lite", device=device, progress=False)
+    for name, device in {"here": "cpu", "there": DEVICE}.items():
+        done = segment_files([disks / "images"], tmp_path / name, "lite", device=device, progress=False)
         assert not [outcome.reason for outcome in done if outcome.status == "failed"]
         cells.append([outcome.cells for outcome in done])
     assert len(cells[0]) == 6
