@@ -16,7 +16,7 @@ from datetime import timedelta
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list, reduce
+from accelerate.utils import broadcast_object_list, is_tensorboard_available, reduce
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
@@ -271,6 +271,6 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     quick = on_gpu and torch.cuda.get_device_capability() >= (8, 0)  # older GPUs only emulate bfloat16
     precision = {"float32": "no", "bfloat16": "bf16", "auto": "bf16" if quick else "no"}
     how = {"mixed_precision": precision[config.precision], "cpu": config.device == "cpu"}
-    how |= {"project_dir": config.out, "log_with": "tensorboard"}  # left out where it is not installed
+    how |= {"project_dir": config.out, "log_with": "tensorboard" if is_tensorboard_available() else None}
     how["dataloader_config"] = DataLoaderConfiguration(split_batches=True, non_blocking=on_gpu)
     return Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=WAIT)], **how)
