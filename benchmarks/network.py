@@ -171,18 +171,18 @@ def training_job(name: str, size: int, device: torch.device) -> Callable[[], obj
     """Return a call that does one training step on two images of half that size."""
     network = build(name).train().to(device)
     kit = isinstance(network, MAUNet)
-    if kit and device.type == "cpu":
+    if kit:
         network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
     side = size // 2
     x = torch.rand(2, 3, side, side, device=device)
-    if kit and device.type == "cpu":
+    if kit:
         x = x.contiguous(memory_format=torch.channels_last)
     classes = torch.randint(0, 3, (2, side, side), device=device)
     distance = torch.rand(2, 1, side, side, device=device)
 
     def run() -> None:
-        with torch.autocast(device.type, torch.float16, enabled=kit and device.type == "cuda"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=kit and device.type == "cuda"):
             output = network(x)
         optimizer.zero_grad()
         supervised_loss(output, classes, distance)["loss"].backward()
@@ -354,7 +354,7 @@ def table(kind: str, size: int, rounds: int, device: torch.device, memory: bool)
     for name in names:
         peak_mib = f"{peak(kind, name, size, device):6,.0f}" if memory else "–"
         ratio = times[name] / times[names[0]]
-        print(f"| {name:24} | {times[name] / megapixels:12.3f} | {ratio:29.3f} | {peak_mib:>5} |", flush=True)
+        print(f"| {name:24} | {times[name] / megapixels:12.3g} | {ratio:29.3f} | {peak_mib:>5} |", flush=True)
     if kind == "inference":
         print(f"\nlite / {STARDIST}: {times['lite'] / times[STARDIST]:.2f}")
         print(f"paper-wr50 / published wr50: {times['paper-wr50'] / times['published wr50']:.3f}")

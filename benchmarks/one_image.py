@@ -113,9 +113,11 @@ class Clock:
 
 
 def run_one(
-    image: str, out: str, started: float, recipe: str, networks: list[str], device: str, memory: str
-) -> dict[str, Any]:
+    image: str, out: str, started: float, recipe: str, networks: list[str], device: str, memory: str,
+    gpu_memory: str,
+) -> dict[str, Any]:  # fmt: skip
     """Segment one image in this process and say what each stage took."""
+    from maunet_lite.data import parse_bytes
     from maunet_lite.inference import PUBLISHED_SCALES, current_memory, prepare, resolve_device
     from maunet_lite.scale import needs_blocks
 
@@ -129,7 +131,8 @@ def run_one(
     clock.seconds["start"] = begun - started
     base = current_memory()
     way = _in_blocks if needs_blocks(image, memory) else _whole
-    facts = way(clock, Path(image), Path(out), models, stand_in, scales, target, memory)
+    gib = parse_bytes(gpu_memory) / 2**30
+    facts = way(clock, Path(image), Path(out), models, stand_in, scales, target, memory, gib)
     total = clock.seconds["start"] + time.time() - begun - clock.seconds.pop("stand-in", 0.0)
     return {
         **{name: round(clock.seconds[name], 3) for name in STAGES},
@@ -154,8 +157,9 @@ def _models(recipe: str, networks: list[str]) -> tuple[list[Any], Any]:
 
 
 def _whole(
-    clock: Clock, image: Path, out: Path, models: Any, stand_in: Any, scales: Any, device: Any, memory: str
-) -> dict[str, Any]:
+    clock: Clock, image: Path, out: Path, models: Any, stand_in: Any, scales: Any, device: Any, memory: str,
+    gib: float,
+) -> dict[str, Any]:  # fmt: skip
     from maunet_lite.data import read_image, write_labels
     from maunet_lite.inference import predict
     from maunet_lite.postprocessing import segment
@@ -163,10 +167,10 @@ def _whole(
     with clock.stage("read"):
         pixels = read_image(image)
     with clock.stage("network"):
-        maps = predict(models, pixels, scales, device=device)
+        maps = predict(models, pixels, scales, device=device, memory=gib)
     if stand_in is not None:
         with clock.stage("stand-in"):
-            maps = predict(stand_in, pixels, device=device)
+            maps = predict(stand_in, pixels, device=device, memory=gib)
     with clock.stage("postprocessing"):
         labels = segment(maps, keep_steps=False).labels
     with clock.stage("write"):
@@ -175,8 +179,9 @@ def _whole(
 
 
 def _in_blocks(
-    clock: Clock, image: Path, out: Path, models: Any, stand_in: Any, scales: Any, device: Any, memory: str
-) -> dict[str, Any]:
+    clock: Clock, image: Path, out: Path, models: Any, stand_in: Any, scales: Any, device: Any, memory: str,
+    gib: float,
+) -> dict[str, Any]:  # fmt: skip
     from maunet_lite.scale import SlideNetwork, segment_slide
 
     maps = SlideNetwork.maps
@@ -185,8 +190,9 @@ def _in_blocks(
     if stand_in is not None:
         _answer_with(stand_in, maps, clock)
     result = segment_slide(
-        image, out, models, memory=memory, scales=scales, device=device, progress=False, resume=False
-    )
+        image, out, models, memory=memory, gpu_memory=round(gib * 2**30), scales=scales, device=device,
+        progress=False, resume=False,
+    )  # fmt: skip
     # Meanwhile a block was post-processed: without these seconds the total would be too small.
     return {"cells": result.cells, "blocks": result.blocks, "stand_in": clock.seconds.pop("stand-in", 0.0)}
 
@@ -211,8 +217,8 @@ def _answer_with(stand_in: Any, unclocked: Callable[..., Any], clock: Clock) -> 
         ask(self, rows, columns)
         with clock.stage("stand-in"):
             if id(self) not in helpers:
-                options = {"device": self.device, "empty": self.empty}
-                helpers[id(self)] = SlideNetwork(self.slide, stand_in, self.limits, **options)
+                options = {"device": self.device, "empty": self.empty, "gpu_memory": self.gpu_memory}
+                helpers[id(self)] = SlideNetwork(self.slide, stand_in, self.scaling, **options)
             return unclocked(helpers[id(self)], rows, columns)
 
     SlideNetwork.maps = maps
@@ -252,8 +258,9 @@ def _threads() -> int:
 
 
 def measure(
-    image: Path, recipe: str, device: str, memory: str, networks: list[str], repeat: int
-) -> dict[str, Any]:
+    image: Path, recipe: str, device: str, memory: str, networks: list[str], repeat: int,
+    gpu_memory: str = "6GiB",
+) -> dict[str, Any]:  # fmt: skip
     """Segment an image in fresh processes, and return what the fastest one said.
 
     Raises
@@ -266,7 +273,7 @@ def measure(
     for _ in range(repeat):
         spec = {
             "image": str(image), "out": str(out), "recipe": recipe, "networks": networks, "device": device,
-            "memory": memory, "started": time.time(),
+            "memory": memory, "gpu_memory": gpu_memory, "started": time.time(),
         }  # fmt: skip
         command = [sys.executable, "-m", "benchmarks.one_image", json.dumps(spec)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

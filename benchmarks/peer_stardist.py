@@ -91,7 +91,13 @@ def main() -> None:
     random.seed(job["seed"])
     tf.random.set_seed(job["seed"])
     out = Path(job["out"])
-    model, about = (StarDist2D.from_pretrained(job["weights"]), {}) if job["weights"] else train(job)
+    if job["weights"]:
+        try:
+            model, about = StarDist2D.from_pretrained(job["weights"]), {}
+        except Exception as error:  # what a download raises is the business of its library
+            raise SystemExit(f"the weights {job['weights']} cannot be had here: {error}") from error
+    else:
+        model, about = train(job)
     (out / "labels").mkdir(exist_ok=True)
     for path, _ in job["val"]:
         image = read_image(path)

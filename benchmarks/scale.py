@@ -60,7 +60,8 @@ def rows_of(options: argparse.Namespace, table: Path) -> list[dict[str, Any]]:
         image = make_image(table.parent / "images" / f"{size}.tif", SIZES[size])
         repeat = options.repeat or (3 if SIZES[size][0] <= 3000 else 1)
         try:
-            row = measure(image, recipe, options.device, options.memory, options.networks, repeat)
+            budgets = options.memory, options.networks, repeat, options.gpu_memory
+            row = measure(image, recipe, options.device, *budgets)
         except RuntimeError as error:  # the others are still worth measuring
             print(f"{error}\n", flush=True)
             continue
@@ -111,6 +112,7 @@ def parse() -> Any:
     parser.add_argument("--networks", nargs="*", default=[], help="trained networks for the paper's recipe")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--memory", default="4GiB", help="budget; larger images go in blocks")
+    parser.add_argument("--gpu-memory", default="6GiB", help="for weights, maps and windows on a GPU")
     parser.add_argument("--repeat", type=int, help="runs, of which the fastest counts; 3, of the largest 1")
     parser.add_argument("--again", action="store_true", help="also measure what is known")
     parser.add_argument("--out", type=Path, default=Path("out/scale"), help="folder of images and table")

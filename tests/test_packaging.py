@@ -250,6 +250,18 @@ ml.load_model(3)
 """
 
 
+def test_stubs_name_modules_and_no_folders_whose_names_come_later():
+    """What a folder loads on first use is of type Any to whoever reads the types."""
+    for stub in sorted((REPOSITORY / "maunet_lite").glob("*/__init__.pyi")):
+        for node in ast.walk(ast.parse(stub.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                module = stub.parent.joinpath(*node.module.split("."))
+                init = module / "__init__.py"
+                assert module.with_suffix(".py").is_file() or "lazy" not in init.read_text(), (
+                    f"{stub}: {module}"
+                )
+
+
 @pytest.mark.slow
 def test_types_of_public_names_reach_whoever_uses_them(tmp_path):
     pytest.importorskip("mypy", reason="needs the extra [dev]")

@@ -47,8 +47,7 @@ def segment(
         with open_pool(scheduler, workers, gpu_per_worker=True) as pool:
             outcomes = segment_files(inputs, out, paths, device=device, pool=pool, **how)
     else:
-        target = resolve_device(device)
-        networks = [load_model(name, target) for name in names]
+        target, networks = resolve_device(device), [load_model(name) for name in names]
         outcomes = segment_files(inputs, out, networks, device=target, **how)
     if table:
         files = [str(file) for file in (out / "summary.csv", out / "cells.csv") if file.exists()]

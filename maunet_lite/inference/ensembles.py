@@ -100,7 +100,7 @@ class Heads(NamedTuple):
             if not rows.isfinite().all():
                 raise ValueError(
                     "the network returns values that are infinite or no numbers: its weights are damaged or "
-                    "its training diverged, or half precision is too small for it (half=False)"
+                    "its training diverged"
                 )
             rows[: self.n_logits] = rows[: self.n_logits].softmax(dim=0)
         values = total.cpu().numpy()

@@ -56,12 +56,15 @@ def zeros(
     They lie on the GPU where they take less than a quarter of what is free, and of `room` if there is a
     limit; elsewhere they leave all of it.
     """
-    free = min(_free(device), math.inf if room is None else room * 2**30)
+    free = min(free_memory(device), math.inf if room is None else room * 2**30)
     total = torch.zeros(shape, device=device if 16 * math.prod(shape) < free else "cpu")
     apart = room is None or total.device.type != device.type
     return total, room if apart else max(0.0, room - total.nbytes / 2**30)
 
 
-def _free(device: torch.device) -> float:
-    """Return the free bytes of a CUDA device; 0 of any other."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+def free_memory(device: torch.device) -> int:
+    """Return the bytes left on a CUDA device, with those that torch keeps for later; 0 of any other."""
+    if device.type != "cuda":
+        return 0
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused

@@ -1,6 +1,7 @@
 """Networks made ready for inference: copies with fewer and faster operations that return the same."""
 
 import copy
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from weakref import WeakKeyDictionary
@@ -8,8 +9,11 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from maunet_lite.inference.memory import free_memory
 from maunet_lite.inference.windows import AxisWindow, resample
 from maunet_lite.network import MAUNet, Output, TimmEncoder, fold_batch_norm
+
+logger = logging.getLogger(__name__)
 
 Place = tuple[AxisWindow, AxisWindow]  # row and column of a window
 
@@ -26,7 +30,8 @@ class Prepared:
     model : MAUNet
     device : torch.device
     half : bool
-        Compute convolutions in float16 (CUDA only).
+        Compute convolutions in float16, which ends at 65,504: from the first batch on that goes beyond, they
+        are computed in float32.
     """
 
     def __init__(self, model: MAUNet, device: torch.device, half: bool) -> None:
@@ -48,6 +53,10 @@ class Prepared:
         precision = torch.autocast(self.device.type, torch.float16) if self.half else nullcontext()
         with torch.inference_mode(), precision:
             logits, distance = self.network(x)
+        if self.half and not all(p.isfinite().all() for p in (logits, distance) if p is not None):
+            logger.warning("features of this network do not fit float16: it goes on in float32, more slowly")
+            self.half = False
+            return self(x)
         return Output(logits.float(), None if distance is None else distance.float())
 
 
@@ -93,8 +102,7 @@ def run_windows(
         except torch.cuda.OutOfMemoryError:
             if size == 1:
                 raise
-            size //= 2
-            torch.cuda.empty_cache()
+            size //= 2  # torch itself gives back what it keeps before it gives up
             continue
         if measured:
             size = _fitting(network.device, before, memory)
@@ -110,6 +118,5 @@ def _cut(planes: Tensor, row: AxisWindow, column: AxisWindow) -> Tensor:
 def _fitting(device: torch.device, before: int, memory: float | None) -> int:
     """Return how many windows fit into `memory` GiB; one took what came after `before` bytes."""
     window = max(1, torch.cuda.max_memory_allocated(device) - before)
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    budget = (torch.cuda.mem_get_info(device)[0] + unused) // 2 if memory is None else int(memory * 2**30)
+    budget = free_memory(device) // 2 if memory is None else int(memory * 2**30)
     return max(1, min(32, budget // window))  # more in one batch bring nothing

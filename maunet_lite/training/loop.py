@@ -11,11 +11,12 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from datetime import timedelta
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
-from accelerate.utils import DataLoaderConfiguration, broadcast_object_list, reduce
+from accelerate.utils import broadcast_object_list, is_tensorboard_available, reduce
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
@@ -23,12 +24,15 @@ from tqdm.auto import tqdm
 from maunet_lite.data import CellDataset, load_dataset
 from maunet_lite.inference import resolve_device
 from maunet_lite.network import MAUNet
-from maunet_lite.scale import one_run_in
+from maunet_lite.scale import one_run_in, usable_cores
 from maunet_lite.training.consistency import Consistency
 from maunet_lite.training.methods import Supervised, check_patch, with_network_of_weights
 from maunet_lite.training.recipes import TrainConfig, seed_everything
 from maunet_lite.training.run import Run, StopRequest, TrainResult, interruptible
 from maunet_lite.training.validation import check_images, chosen_in_words, in_words, scored_split, validate
+
+DRAWS_PER_WORKER = 400  # a loader process that starts imports torch and MONAI for as long as these take
+WAIT = timedelta(hours=12)  # for the main process, which validates alone; NCCL's own is ten minutes
 
 
 def learning_rate(config: TrainConfig, step: int, epoch: float, progress: float) -> float:
@@ -155,12 +159,12 @@ class _Loop:
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         size, workers = self.method.draws_per_step, self.config.workers
         draws = self.total_steps * size if self.total_steps else 2**40  # endless: the budget is minutes
-        on_gpu = self.accelerator.device.type == "cuda"
+        left, on_gpu = range(self.run.step * size, draws), self.accelerator.device.type == "cuda"
         if workers is None:
-            workers = min(12, max(0, (os.cpu_count() or 1) - 2)) if on_gpu else 0
+            workers = max(0, min(12, usable_cores() - 2, len(left) // DRAWS_PER_WORKER)) if on_gpu else 0
         # spawned: forked workers hang on OpenCV's threads
         how = {"persistent_workers": True, "multiprocessing_context": "spawn"} if workers else {}
-        rest = Subset(self.method.patches(draws), range(self.run.step * size, draws))
+        rest = Subset(self.method.patches(draws), left)
         loader = DataLoader(rest, size, num_workers=workers, drop_last=True, pin_memory=on_gpu, **how)
         iterator = iter(self.accelerator.prepare(loader))
         while True:
@@ -263,8 +267,10 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     resolve_device(config.device)  # says so if there is none
     if AcceleratorState._shared_state and AcceleratorState().num_processes == 1:
         AcceleratorState._reset_state(reset_partial_state=True)  # it remembers those of the last run
-    on_gpu = config.device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    precision = {"float32": "no", "bfloat16": "bf16", "auto": "bf16" if on_gpu else "no"}
+    on_gpu = config.device != "cpu" and torch.cuda.is_available()
+    quick = on_gpu and torch.cuda.get_device_capability() >= (8, 0)  # older GPUs only emulate bfloat16
+    precision = {"float32": "no", "bfloat16": "bf16", "auto": "bf16" if quick else "no"}
     how = {"mixed_precision": precision[config.precision], "cpu": config.device == "cpu"}
-    how |= {"project_dir": config.out, "log_with": "tensorboard"}  # left out where it is not installed
-    return Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True), **how)
+    how |= {"project_dir": config.out, "log_with": "tensorboard" if is_tensorboard_available() else None}
+    how["dataloader_config"] = DataLoaderConfiguration(split_batches=True, non_blocking=on_gpu)
+    return Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=WAIT)], **how)

@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import torch
 
-from benchmarks import growth, scale
+from benchmarks import growth, one_image, scale
 from benchmarks.one_image import WATCHED, Clock, find, make_image
+from maunet_lite.network import MAUNet, ModelConfig
+from maunet_lite.scale import SlideNetwork
 
 
 def test_stages_inside_a_stage_count_for_themselves_only():
@@ -41,6 +44,33 @@ def test_parts_of_a_slides_job_are_where_the_clock_looks_for_them(module, name, 
     assert callable(getattr(owner, function))
 
 
+def test_another_network_answers_for_those_without_training_also_in_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(one_image, "WATCHED", [])
+    monkeypatch.setattr(SlideNetwork, "maps", SlideNetwork.maps)  # put back what is replaced
+    image = np.random.default_rng(0).integers(0, 255, (100, 140), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    config = ModelConfig("lite:3", (0, 4, 6, 8), norm="batch")
+    torch.manual_seed(0)
+    one, two = MAUNet(config).eval(), MAUNet(config).eval()
+    asked = []
+    monkeypatch.setattr(MAUNet, "forward", spied(MAUNet.forward, asked))
+    where = torch.device("cpu"), "4GiB", 1.0
+    facts = one_image._in_blocks(Clock(), tmp_path / "a.tif", tmp_path / "b.tif", [one], two, (1.0,), *where)
+    assert facts["blocks"] == 1
+    assert facts["stand_in"] > 0
+    assert len(asked) == 4, "both were asked, for the sample and for the block"
+
+
+def spied(function, calls):
+    """Return `function`, which also notes that it was called."""
+
+    def noted(self, x):
+        calls.append(x.shape)
+        return function(self, x)
+
+    return noted
+
+
 def test_image_is_laid_out_from_fields_and_made_once(tmp_path):
     path = make_image(tmp_path / "images" / "a.tif", (530, 700), diameter=90)
     image = tifffile.imread(path)
@@ -68,7 +98,7 @@ def test_growth_above_the_limit_is_said():
 def test_table_stands_beside_the_papers_and_is_measured_once(tmp_path, monkeypatch, capsys):
     calls = []
 
-    def measure(image, recipe, device, memory, networks, repeat):
+    def measure(image, recipe, device, memory, networks, repeat, gpu_memory):
         calls.append((image.stem, recipe, repeat))
         stages = {"start": 1.0, "read": 0.5, "network": 2.0, "postprocessing": 0.25, "write": 0.125}
         return {**stages, "cells": 1234, "blocks": 1, "total": 19.34, "ram_mib": 600, "gpu_mib": None}

@@ -30,6 +30,7 @@ from maunet_lite.course.publishing.sources import (
     source_hash,
 )
 from maunet_lite.course.running.profiles import PROFILES, parameters_for
+from maunet_lite.course.running.runner import plan
 
 HERE = Path(__file__).parents[1]
 COURSE = HERE.parent / "notebooks"
@@ -54,9 +55,12 @@ def test_quick_profile_is_what_the_notebooks_say(source):
 
 @pytest.mark.parametrize("source", find_sources(COURSE), ids=lambda path: path.stem)
 def test_profiles_name_only_parameters_that_the_notebook_declares(source):
-    declared = set(declared_parameters(source))
-    for profile in PROFILES.values():
-        assert set(profile.notebooks.get(source.stem[:2], {})) <= declared
+    declared = declared_parameters(source)
+    for name, profile in PROFILES.items():
+        assert set(profile.notebooks.get(source.stem[:2], {})) <= set(declared)
+        values = {key: value for key, value in parameters_for(name, source.stem).items() if key in declared}
+        (planned,) = plan([source], name, values).values()  # refuses what is of another kind
+        assert planned == {key: value for key, value in values.items() if value != declared[key]}
 
 
 # Publishing a small course.

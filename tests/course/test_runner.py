@@ -21,7 +21,7 @@ from maunet_lite.course.publishing.sources import NotebookError, find_sources, l
 from maunet_lite.course.running import process, runner
 from maunet_lite.course.running.process import execute, retry_dead_start
 from maunet_lite.course.running.profiles import PROFILES, parameters_for
-from maunet_lite.course.running.report import NotebookRun
+from maunet_lite.course.running.report import NotebookRun, ask_gpus, machine
 from maunet_lite.course.running.runner import plan, run_notebooks
 
 COURSE = Path(__file__).parents[1] / "notebooks"
@@ -31,12 +31,23 @@ def sources(*numbers: str) -> list[Path]:
     return [path for path in find_sources(COURSE) if path.stem[:2] in numbers]
 
 
+NVIDIA_SMI = """#!/bin/sh
+case "$*" in *=name\\ *) echo "Made-up GPU"; echo "Another"; exit;; esac
+printf '1024\\n4096\\n[N/A]\\n'
+"""
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """One good notebook and three bad ones, two at a time; each kernel costs seconds, so they run once."""
     out = tmp_path_factory.mktemp("runs")
     names = ["00", "raises", "02_kills_its_kernel", "5"]
-    return run_notebooks(names, "smoke", {"STEPS": 7}, out, jobs=2, folder=COURSE, progress=False)
+    driver = tmp_path_factory.mktemp("driver") / "nvidia-smi"
+    driver.write_text(NVIDIA_SMI)
+    driver.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(driver.parent), prepend=os.pathsep)
+        return run_notebooks(names, "smoke", {"STEPS": 7}, out, jobs=2, folder=COURSE, progress=False)
 
 
 def run_of(report, number):
@@ -51,6 +62,21 @@ def test_good_notebook_is_executed_with_its_parameters(report):
     assert run.records == {"steps": 7, "rate": 0.5}
     assert run.peak_memory_mib > 10
     assert 0 < run.minutes < 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the made-up driver is a shell script")
+def test_memory_of_the_busiest_gpu_is_in_the_report(report):
+    assert {run.peak_gpu_mib for run in report.runs} == {4096}
+    assert "MiB, 4096 of a GPU" in run_of(report, "00").line()
+    assert '<td class="n">4096</td>' in (report.folder / "report.html").read_text(encoding="utf-8")
+    data = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
+    assert (data["machine"]["gpu"], data["runs"][0]["peak_gpu_mib"]) == ("Made-up GPU, Another", 4096)
+
+
+def test_without_a_driver_no_gpu_is_reported(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (ask_gpus("name"), machine()["gpu"]) == ([], "none")
+    assert "GPU" not in NotebookRun("00_good", tmp_path, {}).line()
 
 
 def test_files_of_a_notebook_stay_in_the_folder_of_the_run(report):

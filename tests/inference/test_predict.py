@@ -20,7 +20,7 @@ from maunet_lite.inference.cells.segment import segment
 from maunet_lite.inference.devices import resolve_device
 from maunet_lite.inference.ensembles import Heads
 from maunet_lite.inference.predict import default_window, predict
-from maunet_lite.inference.prepared import prepare, run_windows
+from maunet_lite.inference.prepared import Prepared, prepare, run_windows
 from maunet_lite.inference.windows import (
     blending_profile,
     mirrored,
@@ -447,6 +447,43 @@ def test_when_memory_runs_out_batches_are_halved():
     assert [place for batch in batches for place in batch] == places
 
 
+@pytest.mark.parametrize(("budget", "sizes"), [(None, [1, 5, 4]), (3e-8, [1, 3, 3, 3])])
+def test_batches_on_a_gpu_follow_from_what_the_first_window_took(monkeypatch, budget, sizes):
+    """A made-up GPU: a window takes 10 bytes; 40 are free, torch keeps 60 that it does not use."""
+    figures = {"memory_allocated": 200, "max_memory_allocated": 210, "memory_reserved": 260}
+    figures |= {"mem_get_info": (40, 1000), "reset_peak_memory_stats": None}
+    for name, value in figures.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    seen = []
+
+    def network(x):
+        seen.append(len(x))
+        return Output(x, None)
+
+    network.device = torch.device("cuda")
+    places = list(product(plan_axis(200, window=64, overlap=0), repeat=2))[:10]
+    batches = list(run_windows(network, torch.zeros(1, 200, 200), places, memory=budget))
+    assert seen == [len(batch) for batch, _ in batches] == sizes
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_features_beyond_float16_are_computed_in_float32(caplog, norm):
+    """float16 ends at 65,504; without norm in between, a network may well go beyond it."""
+    model, x = small(norm), torch.rand(1, 3, 64, 64)
+    half = Prepared(model, CPU, half=True)
+    assert torch.allclose(half(x).logits, Prepared(model, CPU, half=False)(x).logits, atol=0.05)
+    assert (half.half, caplog.messages) == (True, [])
+    first = next(part for part in model.modules() if isinstance(part, nn.Conv2d))
+    first.weight.data *= 1e7
+    half, exact = (Prepared(model, CPU, half=half) for half in (True, False))
+    for found, expected in zip(half(x), exact(x), strict=True):
+        assert found.isfinite().all()
+        assert torch.equal(found, expected)
+    half(x)
+    assert len(caplog.messages) == 1, "said once"
+    assert "do not fit float16" in caplog.messages[0]
+
+
 def test_interrupting_leaves_everything_usable(monkeypatch):
     model, image = small(), picture(100, 200)
     expected = predict(model, image, window=64, device="cpu").distance
@@ -582,7 +619,7 @@ def test_memory_counts_weights_and_maps(monkeypatch):
 
 def test_maps_are_summed_on_a_gpu_only_within_the_budget(monkeypatch):
     device = torch.device("meta")  # in place of a GPU
-    monkeypatch.setattr(memory, "_free", lambda device: 2**40)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 2**40)
     gib = 4 * 5 * 1000 * 1000 / 2**30  # of these maps
     shape = (5, 1000, 1000)
     assert memory.zeros(shape, device)[1] is None
@@ -591,7 +628,7 @@ def test_maps_are_summed_on_a_gpu_only_within_the_budget(monkeypatch):
     assert (total.device, left) == (device, 4.1 * gib - gib)
     total, left = memory.zeros(shape, device, 3.9 * gib)
     assert (total.device, left) == (CPU, 3.9 * gib), "sums on the CPU leave all of it"
-    monkeypatch.setattr(memory, "_free", lambda device: 2**20)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 2**20)
     assert memory.zeros(shape, device, 100.0)[0].device == CPU, "less is free than allowed"
 
 
@@ -603,7 +640,8 @@ def test_memory_that_does_not_hold_the_weights_is_refused():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("norm", ["batch", "instance"])
-def test_half_precision_on_a_gpu_agrees_with_the_cpu(norm):
+def test_half_precision_on_a_gpu_agrees_with_the_cpu(norm, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # as coarse as float16
     image = picture(300, 500)
     expected = predict(small(norm), image, device="cpu", window=256)
     for half, tolerance in ((False, 1e-3), (True, 3e-2)):

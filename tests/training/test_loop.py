@@ -12,6 +12,7 @@ import sys
 import time
 import types
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +27,7 @@ from maunet_lite.data import DatasetError, load_dataset, read_labels, write_labe
 from maunet_lite.data.checks import LabelError
 from maunet_lite.network import load_model, read_record, save_model
 from maunet_lite.network.maunet import build_model
-from maunet_lite.training.loop import _Loop, learning_rate, train, training_method
+from maunet_lite.training.loop import _accelerator, _Loop, learning_rate, train, training_method
 from maunet_lite.training.methods import build_network, with_network_of_weights
 from maunet_lite.training.recipes import TrainConfig, recipe
 from maunet_lite.training.run import Run, StopRequest, interruptible
@@ -314,6 +315,62 @@ def test_processes_go_by_one_clock_and_stop_together(monkeypatch: pytest.MonkeyP
     others[1] = 1.0
     assert not loop._goes_on(StopRequest())
     assert loop.stopped
+
+
+@pytest.mark.parametrize(
+    ("capability", "device", "asked", "expected"),
+    [
+        ((7, 5), "auto", "auto", "no"),  # a T4 says that it supports bfloat16, and emulates it
+        ((8, 0), "auto", "auto", "bf16"),
+        ((9, 0), "cuda", "float32", "no"),
+        ((7, 5), "cuda", "bfloat16", "bf16"),
+        ((9, 0), "cpu", "auto", "no"),
+    ],
+)
+def test_bfloat16_is_the_default_where_a_gpu_computes_in_it(
+    capability: tuple[int, int], device: str, asked: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr("maunet_lite.training.loop.Accelerator", lambda **how: how)
+    how = _accelerator(TrainConfig(steps=1, device=device, precision=asked))
+    assert (how["mixed_precision"], how["cpu"]) == (expected, device == "cpu")
+
+
+def test_processes_wait_for_a_long_validation_of_the_main_one() -> None:
+    accelerator = _accelerator(TrainConfig(steps=1, device="cpu"))
+    assert accelerator.init_handler.timeout > timedelta(hours=1)  # NCCL's own is ten minutes
+
+
+@pytest.mark.parametrize(
+    ("steps", "done", "cores", "expected"),
+    [
+        (40, 0, 16, 0),
+        (250, 0, 16, 5),
+        (4000, 0, 16, 12),
+        (4000, 0, 4, 2),
+        (4000, 3900, 16, 2),
+        (None, 0, 16, 12),
+    ],
+)
+def test_loader_processes_are_started_beside_a_gpu_where_they_pay(
+    steps: int | None, done: int, cores: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    loaders = []
+    loop = _Loop.__new__(_Loop)
+    loop.config, loop.total_steps, loop.waited = TrainConfig(steps=steps), steps, 0.0
+    loop.method = SimpleNamespace(draws_per_step=8, patches=range)
+    loop.run = SimpleNamespace(step=done)
+    loop.accelerator = SimpleNamespace(
+        device=torch.device("cuda"), prepare=lambda loader: loaders.append(loader) or [{}]
+    )
+    next(loop._batches())
+    (loader,) = loaders
+    assert (loader.num_workers, loader.pin_memory) == (expected, True)
+    # A process that was forked after CUDA was used cannot use it, and OpenCV's threads hang there.
+    assert expected == 0 or loader.multiprocessing_context.get_start_method() == "spawn"
 
 
 def test_a_signal_that_is_passed_on_is_no_second_request(monkeypatch: pytest.MonkeyPatch) -> None:

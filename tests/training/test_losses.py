@@ -171,6 +171,34 @@ def test_finite_on_uniform_masks_in_any_precision(value, dtype, size):
     assert losses.authors_classification_loss(logits, classes).isfinite()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sums_over_a_patch_are_not_taken_in_half_precision(dtype):
+    """300 × 300 pixels are more than float16 can count, and 256 is where bfloat16 stops to count by ones."""
+    generator = torch.Generator().manual_seed(0)
+    classes = torch.randint(0, 3, (1, 300, 300), generator=generator)
+    target = torch.rand(1, 1, 300, 300, generator=generator) * (classes > 0)
+    one, two = (
+        Output(
+            torch.randn(1, 4, 300, 300, generator=generator).to(dtype),
+            torch.rand(1, 1, 300, 300, generator=generator).to(dtype),
+        )
+        for _ in range(2)
+    )
+
+    def parts() -> list[torch.Tensor]:
+        return [
+            *losses.supervised_loss(one, classes, target).values(),
+            losses.consistency_loss(one, two),
+            losses.classification_consistency(one.logits, two.logits),
+        ]
+
+    exact = parts()
+    with torch.autocast("cpu", dtype):
+        found = parts()
+    assert all(part.dtype == torch.float32 for part in found)
+    torch.testing.assert_close(torch.stack(found), torch.stack(exact), rtol=1e-6, atol=0)
+
+
 def test_half_precision_agrees_with_single():
     logits = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(1)).half()
     for loss in (losses.dice_loss, losses.focal_loss, losses.authors_classification_loss):

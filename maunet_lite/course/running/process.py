@@ -24,10 +24,11 @@ import psutil
 from maunet_lite.course.display import collect
 from maunet_lite.course.publishing.pages import write_page
 from maunet_lite.course.publishing.sources import load
-from maunet_lite.course.running.report import NotebookRun
+from maunet_lite.course.running.report import NotebookRun, ask_gpus
 from maunet_lite.scale import idle_cores, shared_cores
 
 _POLL_SECONDS = 0.2
+_GPU_SECONDS = 2  # torch gives memory of a GPU back late
 _GRACE_SECONDS = 20  # for a process whose kernel was ended: to save what there is
 
 
@@ -75,11 +76,14 @@ def _watch(
 ) -> str | None:
     """Measure time and memory until the process has ended; return why it was stopped, if it was."""
     started, stopped, deadline = time.monotonic(), None, float("inf")
-    before, had, used = started, 0.0, 0.0
+    before, had, used, asked = started, 0.0, 0.0, 0.0
     while process.poll() is None:
         now = time.monotonic()
         kernel, memory, computed = _kernel(process)
         run.peak_memory_mib = max(run.peak_memory_mib, round(memory / 2**20))
+        if now - asked > _GPU_SECONDS:
+            asked, in_use = now, [int(mib) for mib in ask_gpus("memory.used") if mib.isdigit()]
+            run.peak_gpu_mib = max(run.peak_gpu_mib, *in_use, 0)
         had += counted(now - before, max(0.0, computed - used), threads, idle_cores(None))
         before, used = now, computed
         if stopped is None and (stopped := stop(had)):

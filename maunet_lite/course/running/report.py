@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import subprocess
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +36,8 @@ class NotebookRun:
         How much of it other programs kept the notebook from the cores: that does not count against limits.
     peak_memory_mib : int
         Highest resident memory of the kernel and its children together.
+    peak_gpu_mib : int
+        Most memory in use on one GPU meanwhile, whoever used it; 0 without an NVIDIA driver.
     cell : int or None
         The failing cell, as numbered in brackets beside it in the executed notebook; `cell_source` are its
         first lines.
@@ -52,6 +56,7 @@ class NotebookRun:
     minutes: float = 0.0
     busy_minutes: float = 0.0
     peak_memory_mib: int = 0
+    peak_gpu_mib: int = 0
     cell: int | None = None
     cell_source: str = ""
     error: str = ""
@@ -62,7 +67,8 @@ class NotebookRun:
     def line(self, width: int = 0) -> str:
         """Return one line for the console, and if the notebook failed, what failed below it."""
         text = f"{_MARKS[self.status]} {self.name:{width}}  {self.status:9} {self.minutes:5.1f} min  "
-        text += f"{self.peak_memory_mib:6} MiB{self.busy()}"
+        gpu = f", {self.peak_gpu_mib} of a GPU" if self.peak_gpu_mib else ""
+        text += f"{self.peak_memory_mib:6} MiB{gpu}{self.busy()}"
         return f"{text}\n{indent(self.failure(), '    ')}" if self.error else text
 
     def busy(self) -> str:
@@ -125,4 +131,16 @@ def machine() -> dict[str, Any]:
         "maunet_lite": __version__,
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": ", ".join(ask_gpus("name")) or "none",
     }
+
+
+def ask_gpus(what: str) -> list[str]:
+    """Return what NVIDIA's driver says of each GPU, as ``nvidia-smi --help-query-gpu`` lists it.
+
+    Asking torch would load it, and take memory of the GPU.
+    """
+    command = ["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader,nounits"]
+    with suppress(OSError, subprocess.SubprocessError):  # no such driver, or none that works
+        return subprocess.check_output(command, text=True, timeout=5).splitlines()
+    return []
