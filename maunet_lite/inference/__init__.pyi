@@ -1,5 +1,7 @@
 """Public names of this room and where they come from, for editors and `lazy_loader`."""
 
+from .cells.doubt import Doubt as Doubt
+from .cells.doubt import doubt as doubt
 from .cells.segment import Settings as Settings
 from .cells.segment import Sized as Sized
 from .cells.segment import advice as advice
