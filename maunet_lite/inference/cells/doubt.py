@@ -1,7 +1,6 @@
 """Where to look first: how far looks at the same image disagree, about each pixel and about each cell."""
 
-from collections.abc import Iterator, Sequence
-from itertools import product
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +8,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from maunet_lite.inference.cells.segment import Scales, choose_size
+from maunet_lite.inference.cells.score import evidence, mean_in_cells, score_cells
+from maunet_lite.inference.cells.segment import Scales, predict_sized, settings_of
 from maunet_lite.inference.ensembles import Model, as_models, intensity_of
 from maunet_lite.inference.predict import predict, to_planes
+from maunet_lite.inference.prepared import SYMMETRIES, turned, turned_back
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import Maps, segment
 
@@ -19,16 +20,17 @@ ZOOMS = (0.8, 1.0, 1.25)  # of the scale at which the network sees the image
 
 
 class Doubt(NamedTuple):
-    """Where several looks at an image disagree.
+    """Where several looks at an image disagree, and how sure the network is of each cell.
 
     Attributes
     ----------
     labels : numpy.ndarray
         (H, W) int32, the cells that `cells` speaks of.
     map : numpy.ndarray
-        (H, W) float32 in [0, 1]: 0 where all looks say the same, 1 where they could not differ more.
+        (H, W) float32 in [0, 1], from `doubt_map`.
     cells : pandas.DataFrame
-        One row per cell, the most doubtful first: ``label``, and ``doubt`` in [0, 1].
+        One row per cell, the most doubtful first: ``label``; ``score``, see `score_cells`; and ``doubt``, the
+        mean of the map over the cell.
     """
 
     labels: np.ndarray
@@ -38,20 +40,18 @@ class Doubt(NamedTuple):
 
 def doubt(
     model: Model | Sequence[Model], image: np.ndarray, labels: np.ndarray | None = None, *,
-    by: str = "symmetries", scales: Scales = "auto", diameter: float | None = None,
-    device: str | torch.device = "auto", **options: object,
+    by: str = "symmetries", scales: Scales = "auto", diameter: float | None = None, **options: object,
 ) -> Doubt:  # fmt: skip
-    """Look at an image several times, and say where the looks disagree.
+    """Say which cells of an image to look at first.
 
     Parameters
     ----------
-    model, image, scales, diameter, device, **options
+    model, image, scales, diameter, **options
         As in `predict_sized`.
     labels : numpy.ndarray, optional
-        (H, W) label map to be doubted, any ids; by default the cells of the first look.
+        (H, W) label map to be doubted, any ids; by default the cells that the network finds.
     by : {"symmetries", "scales", "networks"}
-        What differs between looks: the image is turned and mirrored in all eight ways, or seen at 0.8, 1 and
-        1.25 times its scale, or seen by each of several networks.
+        See `doubt_map`.
 
     Returns
     -------
@@ -60,41 +60,84 @@ def doubt(
     Raises
     ------
     ValueError
+        As in `predict_sized` and `doubt_map`, or if labels and image have different sizes.
+
+    Examples
+    --------
+    >>> from maunet_lite.network import build_model
+    >>> labels = np.zeros((40, 60), dtype=np.int32)
+    >>> labels[5:20, 5:20] = 7
+    >>> found = doubt(build_model("lite"), labels * 20, labels, device="cpu")
+    >>> found.map.shape, found.cells.columns.tolist(), found.cells["label"].tolist()
+    ((40, 60), ['label', 'score', 'doubt'], [7])
+    """
+    models = as_models(model)
+    maps, size = predict_sized(models, image, scales, diameter=diameter, **options)
+    if labels is None:
+        labels = segment(maps, settings_of(models, "default"), keep_steps=False).labels
+    if labels.shape != maps.probabilities.shape[1:]:
+        raise ValueError(f"labels have shape {labels.shape}, the image has {maps.probabilities.shape[1:]}")
+    disagreement = doubt_map(models, image, size.scales, by=by, **options)
+    cells = pd.DataFrame({"label": np.setdiff1d(labels, [0])})
+    cells["score"] = score_cells(models, evidence(maps, labels))
+    cells["doubt"] = mean_in_cells(labels, disagreement)
+    return Doubt(labels, disagreement, cells.sort_values("doubt", ascending=False, ignore_index=True))
+
+
+def doubt_map(
+    model: Model | Sequence[Model], image: np.ndarray, scales: Sequence[float] = (1.0,), *,
+    by: str = "symmetries", **options: object,
+) -> np.ndarray:  # fmt: skip
+    """Look at an image several times, and say how far the looks disagree about each pixel.
+
+    Parameters
+    ----------
+    model, image, scales, **options
+        As in `predict`.
+    by : {"symmetries", "scales", "networks"}
+        What differs between looks: the image is turned and mirrored in all eight ways, or seen at 0.8, 1 and
+        1.25 times its scale, or by each of several networks alone.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W) float32 in [0, 1]: standard deviation of the probabilities of background, interior and boundary
+        between looks, as the root of their summed variances. 0 where all say the same, 0.71 where two looks
+        are sure of different classes.
+
+    Raises
+    ------
+    ValueError
         If `by` is another word, or asks for several networks and there is one.
     """
     models = as_models(model)
-    planes, options["device"] = to_planes(image, intensity_of(models)), device
-    size = choose_size(
-        models, lambda *part: planes[(slice(None), *part)], planes.shape[1:], scales, diameter, **options
-    )
-    looks = looks_at(models, planes, size.scales, by, **options)
-    first = next(looks)
-    if labels is None:
-        labels = segment(first, keep_steps=False).labels
-    total, squares, n = first.probabilities.copy(), first.probabilities**2, 1
+    options.pop("flips", None)  # means of symmetries would agree
+    return doubt_of(looks_at(models, to_planes(image, intensity_of(models)), scales, by, **options))
+
+
+def doubt_of(looks: Iterable[Maps]) -> np.ndarray:
+    """Return how far looks at the same image disagree about each pixel, (H, W) float32; see `doubt_map`."""
+    n, first, total, squares = 0, None, 0.0, 0.0
     for maps in looks:
-        total, squares, n = total + maps.probabilities, squares + maps.probabilities**2, n + 1
-    spread = np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0)).sum(axis=0).clip(0, 1)
-    ids, place = np.unique(labels, return_inverse=True)
-    mean = np.bincount(place.ravel(), spread.ravel()) / np.bincount(place.ravel())
-    cells = pd.DataFrame({"label": ids, "doubt": mean})[ids > 0]
-    return Doubt(labels, spread, cells.sort_values("doubt", ascending=False, ignore_index=True))
+        seen = maps.probabilities[:3]
+        first = seen if first is None else first
+        difference = seen - first  # sums of these, not of all looks, lest equal ones differ by rounding
+        n, total, squares = n + 1, total + difference, squares + (difference**2).sum(axis=0)
+    return np.sqrt(np.maximum(squares / n - ((total / n) ** 2).sum(axis=0), 0))
 
 
 def looks_at(
     models: Sequence[MAUNet], planes: Tensor, scales: Sequence[float], by: str, **options: object
 ) -> Iterator[Maps]:
-    """Yield the maps of several looks at a normalised image (C, H, W), all turned as it is; see `doubt`."""
+    """Yield the maps of several looks at a normalised image, (C, H, W), turned as it is; see `doubt_map`."""
     if by == "networks" and len(models) > 1:
         yield from (predict(model, planes, scales, **options) for model in models)
     elif by == "scales":
         for zoom in ZOOMS:
             yield predict(models, planes, [scale * zoom for scale in scales], **options)
     elif by == "symmetries":
-        for mirror, turns in product((False, True), range(4)):
-            seen = torch.rot90(planes.flip(-1) if mirror else planes, turns, (-2, -1))
-            probabilities, distance = predict(models, seen, scales, **options)
-            back = (None if m is None else np.rot90(m, -turns, (-2, -1)) for m in (probabilities, distance))
-            yield Maps(*(None if m is None else m[..., ::-1] if mirror else m for m in back))
+        for way in SYMMETRIES:
+            seen = predict(models, turned(planes, *way), scales, **options)
+            yield Maps(*(m if m is None else turned_back(torch.from_numpy(m), *way).numpy() for m in seen))
     else:
         raise ValueError(f"by is {by!r} for {len(models)} networks; expected symmetries, scales or networks")
