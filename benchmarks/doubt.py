@@ -1,6 +1,6 @@
 """Does doubt find the wrong cells? How well each measure of it orders them, by modality, and what it costs.
 
-    python -m benchmarks.doubt --data FOLDER [--split val] [--images N] [--csv FILE] [--table FILE]
+    python -m benchmarks.doubt --data FOLDER [--split val] [--images N] [--side 256] [--csv FILE]
 
 The cells that `lite` finds are right if they match a true cell at IoU 0.5; those at the border are left out.
 Compared are the area under the ROC curve (1: every wrong cell is doubted more than every right one, 0.5:
@@ -62,14 +62,21 @@ def best_overlaps(labels: np.ndarray, other: np.ndarray) -> np.ndarray:
     return iou.max(axis=1, initial=0)
 
 
-def measured(models: list[MAUNet], sample: Sample) -> pd.DataFrame:
+def middle(sample: Sample, side: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middle of an image and of its label map, at most `side` pixels high and wide."""
+    shape = sample.labels.shape
+    part = tuple(slice(max(0, (n - (side or n)) // 2), (n + (side or n)) // 2) for n in shape)
+    return sample.image[part], sample.labels[part]
+
+
+def measured(models: list[MAUNet], sample: Sample, side: int | None) -> pd.DataFrame:
     """Return a row per cell of an image: whether it is right, and how much each measure doubts it."""
-    network = models[:1]
-    maps, size = predict_sized(network, sample.image, device="cpu")
+    network, (image, truth) = models[:1], middle(sample, side)
+    maps, size = predict_sized(network, image, device="cpu")
     labels = segment(maps, keep_steps=False).labels
-    table = pd.DataFrame({"right": right_cells(sample.labels, labels), "inner": inner_cells(labels)})
-    table = table.assign(modality=sample.modality, f1=match_cells(sample.labels, labels).f1)
-    planes = to_planes(sample.image, intensity_of(models))
+    table = pd.DataFrame({"right": right_cells(truth, labels), "inner": inner_cells(labels)})
+    table = table.assign(modality=sample.modality, f1=match_cells(truth, labels).f1)
+    planes = to_planes(image, intensity_of(models))
     began = time.process_time()
     predict(network, planes, size.scales, device="cpu")
     CPU["look"] += time.process_time() - began
@@ -89,11 +96,11 @@ def measured(models: list[MAUNet], sample: Sample) -> pd.DataFrame:
     return table
 
 
-def collect(data: CellDataset, n_images: int | None) -> pd.DataFrame:
+def collect(data: CellDataset, n_images: int | None, side: int | None) -> pd.DataFrame:
     """Return the rows of all images, or of some evenly chosen."""
     models = as_models(["lite", "lite-plain"])
     chosen = np.unique(np.linspace(0, len(data) - 1, n_images or len(data)).astype(int))
-    tables = [measured(models, data[int(k)]).assign(image=k) for k in tqdm(chosen, unit="image")]
+    tables = [measured(models, data[int(k)], side).assign(image=k) for k in tqdm(chosen, unit="image")]
     cost = {f"cost {name}": seconds / CPU["look"] for name, seconds in CPU.items()}
     return pd.concat(tables, ignore_index=True).assign(**cost)
 
@@ -126,6 +133,7 @@ def main() -> None:
     parser.add_argument("--data", default="samples")
     parser.add_argument("--split", default="val")
     parser.add_argument("--images", type=int, help="evenly chosen; all by default")
+    parser.add_argument("--side", type=int, help="pixels of the middle of each image; the whole by default")
     parser.add_argument("--csv", type=Path, help="write one row per cell here")
     parser.add_argument("--table", type=Path, help="read those rows instead of asking the networks")
     parser.add_argument("--quick", action="store_true")
@@ -134,7 +142,7 @@ def main() -> None:
         cells = pd.read_csv(options.table)
     else:
         name = "samples" if options.quick else options.data
-        cells = collect(load_dataset(name).split(options.split).labelled(), options.images)
+        cells = collect(load_dataset(name).split(options.split).labelled(), options.images, options.side)
     if options.csv:
         cells.to_csv(options.csv, index=False)
     inner = cells[cells["inner"]]

@@ -163,7 +163,7 @@ class Plan:
         elif changed:
             item.missing, item.reason = wanted | others, f"made anew: changed since ({changed})"
         if fresh:
-            item.missing |= (wanted | others) - {"tiff"}
+            item.missing |= (wanted | others) - SEEN
         elif record and record["pixel_size"] != self.size_of(item) and MEASURED & wanted:
             item.missing |= MEASURED & (wanted | others)
         if "doubt" in item.missing:  # goes into the tables, too
