@@ -64,8 +64,8 @@ def _report(outcomes: list, out: Path) -> None:
     if counts["completed"]:
         text += f" ({counts['completed']} more were, and lacked files)"
     typer.echo(f"{text}, {counts['failed']} failed; in {out}")
-    if doubted := sorted((o for o in outcomes if o.doubt > 0), key=lambda o: -o.doubt)[:3]:
-        options.say("look first at " + ", ".join(f"{o.image.name} ({o.doubt:.2f})" for o in doubted))
+    if unsure := sorted((o for o in outcomes if o.doubt >= 0 <= o.score), key=lambda o: o.score)[:3]:
+        options.say("look first at " + ", ".join(f"{o.image.name} (score {o.score:.2f})" for o in unsure))
     for outcome in outcomes:
         if outcome.size is not None and outcome.size.scales != (1.0,):
             typer.echo(f"  {outcome.image}: {outcome.size.sentence()}")

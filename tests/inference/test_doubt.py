@@ -201,11 +201,16 @@ def test_networks_doubt_each_other(image):
     assert found[:, 16:].max() == 0
 
 
-def test_the_most_doubtful_cell_stands_first(image):
+def test_the_least_sure_cell_stands_first(image):
+    """The distance field of cell 5, which is black, is 0: far from the target."""
     labels = np.zeros(image.shape, dtype=np.int32)
     labels[40:60, 50:70], labels[80:100, 120:140], labels[60:76, :16] = 9, 70_000, 5
-    found = doubt(Left(), image, labels, device="cpu")
-    assert found.cells["label"].tolist() == [5, 9, 70_000]
+    network = Left()
+    network.settings["score"] = [0.0, 1.0, -9.0]
+    found = doubt(network, image, labels, device="cpu")
+    assert found.cells["label"].tolist()[0] == 5
+    assert set(found.cells["label"]) == {5, 9, 70_000}
+    assert found.cells["score"].is_monotonic_increasing
     np.testing.assert_allclose(found.cells["doubt"], [np.sqrt(2 * 0.25 * 0.75), 0, 0], atol=1e-5)
     assert (found.labels is labels, found.map.shape) == (True, image.shape)
     assert found.cells["score"].between(0, 1).all()

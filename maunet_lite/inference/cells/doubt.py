@@ -1,4 +1,4 @@
-"""Where to look first: how far looks at the same image disagree, about each pixel and about each cell."""
+"""Where to look first: how sure the network is of each cell, and how far looks at an image disagree."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -29,8 +29,8 @@ class Doubt(NamedTuple):
     map : numpy.ndarray
         (H, W) float32 in [0, 1], from `doubt_map`.
     cells : pandas.DataFrame
-        One row per cell, the most doubtful first: ``label``; ``score``, see `score_cells`; and ``doubt``, the
-        mean of the map over the cell.
+        One row per cell, the least sure first: ``label``; ``score``, see `score_cells`, which orders them, as
+        it finds wrong cells better than doubt does; and ``doubt``, the mean of the map over the cell.
     """
 
     labels: np.ndarray
@@ -81,7 +81,7 @@ def doubt(
     cells = pd.DataFrame({"label": np.setdiff1d(labels, [0])})
     cells["score"] = score_cells(models, evidence(maps, labels))
     cells["doubt"] = mean_in_cells(labels, disagreement)
-    return Doubt(labels, disagreement, cells.sort_values("doubt", ascending=False, ignore_index=True))
+    return Doubt(labels, disagreement, cells.sort_values("score", ignore_index=True))
 
 
 def doubt_map(
