@@ -102,7 +102,8 @@ def checked(cells: pd.DataFrame, model: MAUNet) -> pd.DataFrame:
 def draw(parts: dict[str, pd.DataFrame], model: MAUNet) -> Figure:
     """Draw share of right cells against score, by modality, a panel for each set of images."""
     figure = Figure(figsize=(4.2 * len(parts), 4), layout="constrained")
-    for axes, (title, cells) in zip(figure.subplots(1, len(parts), sharey=True), parts.items(), strict=True):
+    panels = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    for axes, (title, cells) in zip(panels, parts.items(), strict=True):
         axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", linewidth=1)
         for color, (name, part) in zip(SERIES, cells.groupby("modality"), strict=False):
             bins = reliability(score_cells(model, part[SUMS].to_numpy()), part["right"].to_numpy())

@@ -16,7 +16,7 @@ import torch
 from maunet_lite.data import open_slide, pixel_size, read_image, read_labels, write_labels
 from maunet_lite.export.measure import measure_cells
 from maunet_lite.inference import Size, Sized
-from maunet_lite.network.checkpoints import load_model
+from maunet_lite.network import load_model
 from maunet_lite.network.maunet import build_model
 from maunet_lite.postprocessing.maps import Maps
 from maunet_lite.preprocessing import make_targets
