@@ -106,9 +106,11 @@ def draw(parts: dict[str, pd.DataFrame], model: MAUNet) -> Figure:
     for axes, (title, cells) in zip(panels, parts.items(), strict=True):
         axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", linewidth=1)
         for color, (name, part) in zip(SERIES, cells.groupby("modality"), strict=False):
-            bins = reliability(score_cells(model, part[SUMS].to_numpy()), part["right"].to_numpy())
-            bins = bins[bins["cells"] >= FEWEST]
-            axes.plot(bins["score"], bins["right"], "o-", color=color, label=f"{name} ({len(part):,})")
+            part = part.assign(score=score_cells(model, part[SUMS].to_numpy()))
+            n_bins = min(BINS, max(1, len(part) // FEWEST))  # of as many cells each
+            bins = part.groupby(pd.qcut(part["score"], n_bins, duplicates="drop"), observed=True)
+            points = bins[["score", "right"]].mean()
+            axes.plot(points["score"], points["right"], "o-", color=color, label=f"{name} ({len(part):,})")
         axes.set(title=title, xlabel="score", xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
         axes.legend(frameon=False, fontsize=8, loc="upper left", title="modality (cells)", title_fontsize=8)
         tidy(axes)
