@@ -27,6 +27,8 @@ QUICK: dict[str, list[str]] = {
     "training": ["--quick"],
     "tune_postprocessing": ["--quick"],
     "size": ["--images", "3"],
+    "calibration": ["--quick"],
+    "doubt": ["--quick"],
     "scale": ["--quick"],
     "growth": ["--quick"],
     "candidates": ["--quick"],

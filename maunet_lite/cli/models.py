@@ -15,9 +15,10 @@ def segment(
     inputs: Annotated[list[Path], Argument(metavar="INPUT...", help="Images, Zarrs, and folders of them.")],
     out: Annotated[Path, Option(help="Folder for NAME_label.tiff and all other files.")],
     model: options.Models = None,
-    export: Annotated[str, Option(help="Any of tiff,rois,geojson,zarr: for Fiji, QuPath, napari.")] = "tiff",
+    export: Annotated[str, Option(help="Any of tiff,rois,geojson,zarr,maps: see README.")] = "tiff",
     table: Annotated[bool, Option("--table/--no-table", help="Also write summary.csv and cells.csv.")] = True,
     overlay: Annotated[bool, Option("--overlay", help="Also write NAME_overlay.png.")] = False,
+    doubt: Annotated[bool, Option("--doubt", help="Also NAME_doubt.tiff: where to look first.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Do again what is done.")] = False,
     pixel_size: Annotated[float | None, Option(help="Micrometres per pixel; else as the file says.")] = None,
     channel: options.Channel = None, plane: options.Plane = None, project: options.Project = None,
@@ -63,6 +64,8 @@ def _report(outcomes: list, out: Path) -> None:
     if counts["completed"]:
         text += f" ({counts['completed']} more were, and lacked files)"
     typer.echo(f"{text}, {counts['failed']} failed; in {out}")
+    if unsure := sorted((o for o in outcomes if o.doubt >= 0 <= o.score), key=lambda o: o.score)[:3]:
+        options.say("look first at " + ", ".join(f"{o.image.name} (score {o.score:.2f})" for o in unsure))
     for outcome in outcomes:
         if outcome.size is not None and outcome.size.scales != (1.0,):
             typer.echo(f"  {outcome.image}: {outcome.size.sentence()}")

@@ -3,6 +3,7 @@
 from .files import FORMATS as FORMATS
 from .files import export as export
 from .files import parse_formats as parse_formats
+from .files import write_maps as write_maps
 from .measure import measure_cells as measure_cells
 from .models.formats import MODEL_FORMATS as MODEL_FORMATS
 from .models.formats import export_model as export_model

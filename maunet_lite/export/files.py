@@ -1,4 +1,4 @@
-"""Label maps for other programs: Fiji (ImageJ), QuPath, napari, and whatever reads TIFF, GeoJSON or OME-Zarr.
+"""Label maps, and the maps they came from, for Fiji, QuPath, napari and what reads TIFF, GeoJSON, OME-Zarr.
 
 ======= =============== ====================================== ====================================
 format  file            what it holds                          open it with
@@ -7,6 +7,8 @@ tiff    NAME_label.tiff the label map, uint16 or uint32        Fiji, napari: dro
 rois    NAME_rois.zip   one ROI per cell, for the ROI Manager  Fiji: drop it on the window
 geojson NAME.geojson    one object per cell, with measurements QuPath: drop it on the open image
 zarr    NAME.ome.zarr   image and label map as pyramids        napari, QuPath, Fiji
+maps    NAME_maps.ome.  what the network says about every      Fiji, napari, QuPath
+        tif             pixel: a channel for each map
 ======= =============== ====================================== ====================================
 
 Outlines follow the edges of the pixels (`polygons`): no program shows a cell larger or
@@ -14,20 +16,25 @@ smaller than it is. Whatever is written appears complete or not at all.
 """
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import tifffile
 
-from maunet_lite.data import validate_image, validate_labels, validate_pixel_size, write_labels
+from maunet_lite.data import atomic_path, validate_image, validate_labels, validate_pixel_size, write_labels
 from maunet_lite.export.measure import measure_cells
 from maunet_lite.export.ome_zarr import write_ome_zarr
 from maunet_lite.export.outlines import write_geojson, write_rois
 from maunet_lite.export.polygons import trace
+from maunet_lite.postprocessing import Maps
 
 # format: what the name of the file ends in
 FORMATS = {"tiff": "_label.tiff", "rois": "_rois.zip", "geojson": ".geojson", "zarr": ".ome.zarr"}
+FORMATS |= {"maps": "_maps.ome.tif"}
+CHANNELS = ("background", "interior", "boundary", "proxy")  # of `Maps.probabilities`
+_STEPS = 1024  # values of maps are rounded to parts of this: half the size, and finer than any threshold
 _PACKAGES = {"rois": ("roifile", "export"), "zarr": ("zarr", "scale")}  # what is needed, the extra with it
 
 
@@ -39,6 +46,7 @@ def export(
     image: np.ndarray | None = None,
     pixel_size: float | None = None,
     measurements: pd.DataFrame | None = None,
+    maps: Maps | None = None,
 ) -> dict[str, Path]:
     """Write a label map in one or more formats, beside each other.
 
@@ -56,6 +64,8 @@ def export(
         Micrometres per pixel.
     measurements : pandas.DataFrame, optional
         What `measure_cells` returned, if you have it already.
+    maps : Maps, optional
+        What `predict` returned, for the format ``"maps"``.
 
     Returns
     -------
@@ -65,8 +75,8 @@ def export(
     Raises
     ------
     ValueError
-        If a format is not known, the labels are no label map, the image is of another size, or the pixel size
-        is no positive number; before anything is written.
+        If a format is not known, the labels are no label map, the image is of another size, the pixel size
+        is no positive number, or maps are asked for and not given; before anything is written.
     ImportError
         If a format needs a package that is not installed; before anything is written.
 
@@ -83,6 +93,8 @@ def export(
         validate_pixel_size(pixel_size)
     if image is not None:
         validate_image(image, labels.shape)
+    if "maps" in names and maps is None:
+        raise ValueError("a label map does not hold the maps it came from: give maps=predict(model, image)")
     polygons = trace(labels) if {"rois", "geojson"} & set(names) else {}
     files = {name: stem.with_name(stem.name + FORMATS[name]) for name in names}
     for name, path in files.items():
@@ -93,9 +105,41 @@ def export(
         elif name == "geojson":
             table = measure_cells(labels, image, pixel_size) if measurements is None else measurements
             write_geojson(path, polygons, table, pixel_size)
+        elif name == "maps":
+            distance = {} if maps.distance is None else {"distance": maps.distance}
+            write_maps(path, dict(zip(CHANNELS, maps.probabilities, strict=False)) | distance, pixel_size)
         else:
             write_ome_zarr(path, labels, image, pixel_size)
     return files
+
+
+def write_maps(path: str | Path, maps: Mapping[str, np.ndarray], pixel_size: float | None = None) -> None:
+    """Write maps with names as the channels of a compressed OME-TIFF.
+
+    Parameters
+    ----------
+    path : str or Path
+    maps : mapping of str to numpy.ndarray
+        Name → (H, W) numbers, stored as float32 and rounded to 1/1024.
+    pixel_size : float, optional
+        Micrometres per pixel.
+
+    Examples
+    --------
+    >>> from maunet_lite.data import read_image
+    >>> path = getfixture("tmp_path") / "a_maps.ome.tif"
+    >>> write_maps(path, {"interior": np.eye(2), "distance": np.full((2, 2), 0.25)}, pixel_size=0.5)
+    >>> read_image(path, channel="distance").tolist()
+    [[0.25, 0.25], [0.25, 0.25]]
+    """
+    values = np.stack([np.round(m * _STEPS) / _STEPS for m in maps.values()]).astype(np.float32)
+    about = {"axes": "CYX", "Channel": {"Name": list(maps)}}
+    if pixel_size is not None:
+        about |= {f"PhysicalSize{axis}": validate_pixel_size(pixel_size) for axis in "XY"}  # µm by default
+    with atomic_path(path) as temporary:
+        tifffile.imwrite(
+            temporary, values, ome=True, photometric="minisblack", compression="zlib", metadata=about
+        )
 
 
 def parse_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
@@ -115,15 +159,15 @@ def parse_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
     >>> parse_formats("fiji")
     Traceback (most recent call last):
     ...
-    ValueError: no export format 'fiji': there are tiff, rois (Fiji), geojson (QuPath) and zarr (napari); ...
+    ValueError: no export format 'fiji': there are tiff, rois (Fiji), geojson (QuPath), zarr (napari) ...
     """
     names = formats.split(",") if isinstance(formats, str) else formats
     names = [name.strip().lower() for name in names if name.strip()]
     for name in names:
         if name not in FORMATS:
             raise ValueError(
-                f"no export format {name!r}: there are tiff, rois (Fiji), geojson (QuPath) and zarr "
-                "(napari); several are joined by commas"
+                f"no export format {name!r}: there are tiff, rois (Fiji), geojson (QuPath), zarr (napari) "
+                "and maps (what the network says); several are joined by commas"
             )
         package, extra = _PACKAGES.get(name, (None, None))
         if package and importlib.util.find_spec(package) is None:

@@ -1,5 +1,13 @@
 """Public names of this room and where they come from, for editors and `lazy_loader`."""
 
+from .cells.doubt import Doubt as Doubt
+from .cells.doubt import doubt as doubt
+from .cells.doubt import doubt_map as doubt_map
+from .cells.doubt import doubt_of as doubt_of
+from .cells.doubt import looks_at as looks_at
+from .cells.score import evidence as evidence
+from .cells.score import mean_in_cells as mean_in_cells
+from .cells.score import score_cells as score_cells
 from .cells.segment import Settings as Settings
 from .cells.segment import Sized as Sized
 from .cells.segment import advice as advice

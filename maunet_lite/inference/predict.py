@@ -31,7 +31,8 @@ def predict(
     model_or_models: Model | Sequence[Model], image: np.ndarray | Tensor,
     scales: Sequence[float] = (1.0,), window: int | None = None, overlap: float | None = None,
     device: str | torch.device = "auto", *, batch_size: int | None = None, memory: float | None = None,
-    half: bool | None = None, single_scale_above: int = MULTI_SCALE_LIMIT, progress: bool = False,
+    half: bool | None = None, single_scale_above: int = MULTI_SCALE_LIMIT, flips: bool = False,
+    progress: bool = False,
 ) -> Maps:  # fmt: skip
     """Return class probabilities and the distance field of an image of any size.
 
@@ -69,6 +70,9 @@ def predict(
         Half precision; by default on CUDA only, the only device where it is known to be faster.
     single_scale_above : int
         Images of more pixels are seen at one scale only, the one of `scales` closest to 1.
+    flips : bool
+        Show every window in its eight symmetries, turned and mirrored, and average logits and distances.
+        Takes eight times as long, and no more memory than the results of a second window.
     progress : bool
         Show a progress bar over windows.
 
@@ -108,7 +112,7 @@ def predict(
     with tqdm(total=n_windows, unit="window", disable=not progress) as bar, torch.inference_mode():
         for model, places in jobs:
             network = prepare(model, device, half)
-            for batch, output in run_windows(network, planes, places, batch_size, room):
+            for batch, output in run_windows(network, planes, places, batch_size, room, flips):
                 for place, values in zip(batch, heads.share(output, model, len(scales)), strict=True):
                     add_window(total[: len(values)], values, *place)
                 bar.update(len(batch))

@@ -4,6 +4,7 @@ import copy
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from itertools import product
 from weakref import WeakKeyDictionary
 
 import torch
@@ -16,6 +17,8 @@ from maunet_lite.network import MAUNet, Output, TimmEncoder, fold_batch_norm
 logger = logging.getLogger(__name__)
 
 Place = tuple[AxisWindow, AxisWindow]  # row and column of a window
+
+SYMMETRIES = tuple(product((False, True), range(4)))  # of a square: mirrored or not, quarter turns
 
 _CACHE: "WeakKeyDictionary[nn.Module, tuple[tuple, Prepared]]" = WeakKeyDictionary()
 
@@ -73,7 +76,7 @@ def prepare(model: MAUNet, device: torch.device, half: bool = False) -> Prepared
 
 def run_windows(
     network: Prepared, planes: Tensor, places: Sequence[Place], batch_size: int | None = None,
-    memory: float | None = None,
+    memory: float | None = None, flips: bool = False,
 ) -> Iterator[tuple[Sequence[Place], Output]]:  # fmt: skip
     """Cut `places` out of an image, run the network, and yield batches of places with their outputs.
 
@@ -89,6 +92,8 @@ def run_windows(
         tells how many fit into `memory`. Where memory runs out nevertheless, batches are halved.
     memory : float, optional
         GiB that a batch may take on CUDA; by default half of what is free.
+    flips : bool
+        Show every window in its eight symmetries, one after another, and yield the means.
     """
     done, size = 0, batch_size or 1
     while done < len(places):
@@ -98,7 +103,8 @@ def run_windows(
             torch.cuda.reset_peak_memory_stats(network.device)
             before = torch.cuda.memory_allocated(network.device)
         try:
-            output = network(torch.stack([_cut(planes, *place) for place in batch]))
+            x = torch.stack([_cut(planes, *place) for place in batch])
+            output = mean_of_symmetries(network, x) if flips else network(x)
         except torch.cuda.OutOfMemoryError:
             if size == 1:
                 raise
@@ -108,6 +114,32 @@ def run_windows(
             size = _fitting(network.device, before, memory)
         yield batch, output
         done += len(batch)
+
+
+def mean_of_symmetries(network: Prepared, x: Tensor) -> Output:
+    """Return the mean logits and distance over the eight symmetries of windows (B, 3, H, W)."""
+    total: list[Tensor] = []
+    for way in SYMMETRIES:
+        seen = [turned_back(m, *way) / len(SYMMETRIES) for m in network(turned(x, *way)) if m is not None]
+        total = [a + b for a, b in zip(total, seen, strict=True)] if total else seen
+    return Output(*total, *[None] * (2 - len(total)))
+
+
+def turned(x: Tensor, mirror: bool, turns: int) -> Tensor:
+    """Return an image (..., H, W) mirrored left to right, or not, then turned left by quarters.
+
+    Examples
+    --------
+    >>> turned(Tensor([[1, 2, 3], [4, 5, 6]]), mirror=True, turns=1).int().tolist()
+    [[1, 4], [2, 5], [3, 6]]
+    """
+    return torch.rot90(x.flip(-1) if mirror else x, turns, (-2, -1))
+
+
+def turned_back(x: Tensor, mirror: bool, turns: int) -> Tensor:
+    """Undo `turned`."""
+    x = torch.rot90(x, -turns, (-2, -1))
+    return x.flip(-1) if mirror else x
 
 
 def _cut(planes: Tensor, row: AxisWindow, column: AxisWindow) -> Tensor:

@@ -137,7 +137,8 @@ class MAUNet(Pretrained):
     settings : dict
         What is known about its use, kept in the record beside the weights: ``sizes``, the least and largest
         diameter in pixels of the cells that it was trained for, and ``postprocess``, fields of
-        `PostprocessConfig` that differ from the default. Empty for a new network.
+        `PostprocessConfig` that differ from the default, and ``score``, three numbers that make scores of
+        cells probabilities (`inference.score_cells`). Empty for a new network.
     skips : nn.ModuleList
         One residual block per resolution, finest first; both decoders read their outputs.
     class_decoder, distance_decoder : Decoder

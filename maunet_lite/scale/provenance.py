@@ -30,7 +30,7 @@ _VERSION = 1  # of the record; raise it when the same settings give other labels
 # options of `predict_sized` that change what is found, with their defaults
 _OPTIONS = {"scales": "auto", "single_scale_above": MULTI_SCALE_LIMIT}
 _OPTIONS |= dict.fromkeys(("diameter", "window", "overlap", "half"))
-_READING = ("channel", "plane", "project")  # how an image is read
+_RARE = ("channel", "plane", "project", "flips")  # noted only where they are given
 
 
 def made_by(
@@ -46,7 +46,7 @@ def made_by(
     [1.0, 1.5]
     """
     chosen = {name: options.get(name, default) for name, default in _OPTIONS.items()}
-    chosen |= {name: options[name] for name in _READING if options.get(name) is not None}
+    chosen |= {name: options[name] for name in _RARE if options.get(name) not in (None, False)}
     if not isinstance(chosen["scales"], str):
         chosen["scales"] = [float(scale) for scale in chosen["scales"]]
     settings = asdict(PostprocessConfig.named("default") if config is None else config)
@@ -147,8 +147,9 @@ def _bands(page: tifffile.TiffPage) -> Iterator[np.ndarray]:
 
 
 def to_text(
-    image: dict[str, str], made: dict[str, Any], files: Iterable[str], pixel_size: Any, pixels: str = ""
-) -> str:
+    image: dict[str, str], made: dict[str, Any], files: Iterable[str], pixel_size: Any, pixels: str = "",
+    scores: Sequence[float] = (),
+) -> str:  # fmt: skip
     """Return a record as it is written: a line of ASCII.
 
     Parameters
@@ -162,16 +163,20 @@ def to_text(
     pixel_size : float or None
         With which they were written.
     pixels : str
-        From `digest_of`; `seal` fills it in.
+        From `digest_of`; `seal` fills it in, and the scores.
+    scores : sequence of float
+        Of the cells 1 … N.
     """
     about = {"image": image, "made_by": made, "files": sorted(files), "pixel_size": pixel_size}
-    return json.dumps({"program": _PROGRAM, **about, "pixels": pixels})
+    known = {"pixels": pixels, "scores": np.round(scores, 3).tolist()}
+    return json.dumps({"program": _PROGRAM, **about, **known})
 
 
-def seal(labels: Path) -> None:
-    """Note the digest of its pixels in the record of a label map that was written piece by piece."""
+def seal(labels: Path, scores: np.ndarray) -> None:
+    """Note the digest of its pixels, and scores, in the record of a map that was written piece by piece."""
     if record := _described(labels):
-        tifffile.tiffcomment(labels, json.dumps(record | {"pixels": pixels_of(labels)[0]}))
+        known = {"pixels": pixels_of(labels)[0], "scores": np.round(scores, 3).tolist()}
+        tifffile.tiffcomment(labels, json.dumps(record | known))
 
 
 def beside(labels: Path) -> Path:

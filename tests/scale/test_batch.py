@@ -13,14 +13,16 @@ import pytest
 import tifffile
 import torch
 
-from maunet_lite.data import open_slide, pixel_size, read_labels, write_labels
+from maunet_lite.data import open_slide, pixel_size, read_image, read_labels, write_labels
 from maunet_lite.export.measure import measure_cells
 from maunet_lite.inference import Size, Sized
+from maunet_lite.network import load_model
 from maunet_lite.network.maunet import build_model
 from maunet_lite.postprocessing.maps import Maps
+from maunet_lite.preprocessing import make_targets
 from maunet_lite.scale import provenance
 from maunet_lite.scale.batch import one_image, pipeline
-from maunet_lite.scale.batch.segment_files import find_images, label_paths, segment_files
+from maunet_lite.scale.batch.segment_files import find_images, is_result, label_paths, segment_files
 
 
 @pytest.fixture
@@ -596,3 +598,113 @@ def test_weights_of_any_type_can_be_told_apart() -> None:
         provenance.made_by([model.to(kind)], None, {})["models"] for kind in (torch.float32, torch.bfloat16)
     ]
     assert digests[0] != digests[1]
+
+
+# how sure, and where to look first
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """In place of eight looks: they disagree by 0.5 about the left half of each image."""
+    asked = []
+
+    def doubt_map(models, image, scales, **options):
+        asked.append((scales, sorted(options)))
+        return np.where(np.arange(image.shape[1]) < 50, 0.5, 0) * np.ones((image.shape[0], 1))
+
+    monkeypatch.setattr(one_image.inference, "doubt_map", doubt_map)
+    return asked
+
+
+def test_cells_have_a_score_that_stays(images, tmp_path, network):
+    """The fake network is sure: of interior everywhere, also where boundary is the target."""
+    out, image = tmp_path / "out", images / "2.png"
+    outcome = segment_one(image, out, table=True)
+    labels = read_labels(out / "2_label.tiff")
+    share = [(make_targets(labels).classes[labels == k] == 1).mean() for k in (1, 2)]
+    assert 0.5 < share[0] < 1
+    table = pd.read_csv(out / "cells.csv")
+    np.testing.assert_allclose(table["score"], share, atol=1e-3)
+    assert outcome.score == pytest.approx(np.mean(share), abs=1e-3)
+    network.clear()
+    assert segment_one(image, out, table=True, pixel_size=0.5).status == "completed"
+    assert not network
+    np.testing.assert_array_equal(pd.read_csv(out / "cells.csv")["score"], table["score"])
+    summary = pd.read_csv(out / "summary.csv")
+    assert summary["score"].tolist() == pytest.approx([np.mean(share)], abs=1e-3)
+    assert summary["doubt"].isna().all()
+    write_labels(out / "2_label.tiff", np.where(labels == 1, 0, labels))  # by another program
+    segment_one(image, out, table=True)
+    assert "score" not in pd.read_csv(out / "cells.csv"), "a person has decided"
+
+
+def test_no_cells_have_no_score(tmp_path):
+    imageio.imwrite(tmp_path / "dark.png", np.zeros((40, 50), np.uint8))
+    assert np.isnan(segment_one(tmp_path / "dark.png", tmp_path / "out", table=True).score)
+    assert len(pd.read_csv(tmp_path / "out" / "cells.csv")) == 0
+
+
+def test_maps_are_an_export_with_names_and_pixel_size(images, tmp_path, network):
+    out, image = tmp_path / "out", images / "2.png"
+    segment_one(image, out, table=True)
+    asked = len(network)
+    assert segment_one(image, out, export="maps", pixel_size=0.25).status == "completed"
+    assert len(network) == asked + 1, "maps are not in the label map"
+    path = out / "2_maps.ome.tif"
+    bright = imageio.imread(image) > 100
+    np.testing.assert_array_equal(read_image(path, channel="interior"), bright)
+    np.testing.assert_array_equal(read_image(path, channel="background"), ~bright)
+    assert pixel_size(path) == 0.25
+    assert segment_one(image, out, export="maps", pixel_size=0.25).status == "skipped"
+    assert all(map(is_result, out.glob("*.tif*"))), "no image of a later run"
+
+
+def test_doubt_is_written_and_ranks(images, tmp_path, looks):
+    out = tmp_path / "out"
+    first, second = segment_files(
+        [images / "2.png", images / "6.png"], out, None, table=True, doubt=True, diameter=9, progress=False
+    )
+    assert looks == [((1.0,), [])] * 2, "the size is not estimated again"
+    found = read_image(out / "6_doubt.tiff")
+    assert (found.dtype, found.shape) == (np.float32, (60, 100))
+    assert (found[:, :50] == 0.5).all()
+    assert found[:, 50:].max() == 0
+    cells = pd.read_csv(out / "cells.csv")
+    assert cells["doubt"].tolist()[:2] == [0.5, 0.5]
+    assert cells["doubt"].tolist()[2:] == [0.5, 0.5, 0.5, 0, 0, 0], "columns 5, 20, 35 and 50, 65, 80"
+    assert (first.doubt, second.doubt) == (0.5, 0.25)
+    assert pd.read_csv(out / "summary.csv")["doubt"].tolist() == [0.5, 0.25]
+
+
+def test_doubt_is_added_to_what_was_done(images, tmp_path, looks):
+    out, image = tmp_path / "out", images / "6.png"
+    segment_one(image, out, table=True)
+    assert "doubt" not in pd.read_csv(out / "cells.csv")
+    assert segment_one(image, out, table=True, doubt=True).status == "completed"
+    assert pd.read_csv(out / "cells.csv")["doubt"].sum() == 1.5
+    labels = read_labels(out / "6_label.tiff")
+    write_labels(out / "6_label.tiff", np.where(labels == 1, 0, labels))  # corrected: doubt is of pixels
+    segment_one(image, out, table=True)
+    assert pd.read_csv(out / "cells.csv")["doubt"].sum() == 1.0
+    assert len(looks) == 1
+
+
+def test_images_in_blocks_have_scores_and_no_maps(tmp_path):
+    image = np.full((300, 280), 20, np.uint8)
+    image[100:130, 100:130] = 200
+    tifffile.imwrite(tmp_path / "slide.tif", image, tile=(128, 128), compression="zlib")
+    options = {"model": load_model("lite"), "device": "cpu", "memory": "6GiB", "scales": (1.0,)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "needs_blocks", lambda path, memory: True)
+        outcome = segment_one(tmp_path / "slide.tif", tmp_path / "out", export="maps", doubt=True, table=True,
+                              **options)  # fmt: skip
+        again = segment_one(tmp_path / "slide.tif", tmp_path / "out", export="maps", **options)
+    assert "no doubt, maps of an image in blocks" in outcome.reason
+    assert (outcome.status, again.status) == ("segmented", "skipped")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_file()) == [
+        "cells.csv", "slide_label.tiff", "summary.csv",
+    ]  # fmt: skip
+    table = pd.read_csv(tmp_path / "out" / "cells.csv")
+    assert len(table) == outcome.cells >= 1
+    assert table["score"].between(0, 1).all()
+    assert outcome.score == pytest.approx(table["score"].mean())

@@ -18,6 +18,7 @@ import tifffile
 import torch
 
 from maunet_lite.data import open_slide, parse_bytes, simulate
+from maunet_lite.inference.cells.score import evidence, score_cells
 from maunet_lite.inference.cells.segment import predict_sized, segment
 from maunet_lite.inference.predict import predict
 from maunet_lite.postprocessing.segment import segment as postprocess
@@ -46,6 +47,14 @@ def whole(image: np.ndarray) -> np.ndarray:
     return labels
 
 
+@pytest.fixture(scope="module")
+def scores(image: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    maps = predict_sized("lite", image, window=256, device="cpu").maps
+    scores = score_cells("lite", evidence(maps, whole))
+    assert np.ptp(scores) > 0.1
+    return scores
+
+
 @pytest.fixture
 def slide_file(image: np.ndarray, tmp_path: Path) -> Path:
     tifffile.imwrite(tmp_path / "slide.tif", image, tile=(128, 128), compression="zlib")
@@ -62,7 +71,7 @@ def read(path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize(("name", "block"), [("cells.tif", 200), ("cells.zarr", 256), ("one.tif", None)])
 def test_blocks_equal_the_whole(
-    name: str, block: int | None, image: np.ndarray, whole: np.ndarray, tmp_path: Path
+    name: str, block: int | None, image: np.ndarray, whole: np.ndarray, scores: np.ndarray, tmp_path: Path
 ) -> None:
     if name.endswith("zarr"):
         pytest.importorskip("zarr")
@@ -71,6 +80,7 @@ def test_blocks_equal_the_whole(
     result = segment_slide(image, tmp_path / name, block=block, empty=0, **OPTIONS)
     np.testing.assert_array_equal(read(result.labels), whole)
     assert result.cells == whole.max()
+    np.testing.assert_allclose(result.scores, scores, atol=1e-3)  # also of cells in several blocks
     assert result.blocks == {200: 9, 256: 4, None: 1}[block]
     assert [path.name for path in tmp_path.iterdir()] == [name]  # nothing else is left
 

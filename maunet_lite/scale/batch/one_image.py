@@ -1,6 +1,7 @@
 """One image of many: what is to be written for it, and the three stages of its way: read, network, finish."""
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -10,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from maunet_lite import inference
 from maunet_lite.data import pixel_size, read_image, read_labels, write_image, write_labels
-from maunet_lite.export import FORMATS, export, for_terminal, measure_cells, write_table
+from maunet_lite.export import FORMATS, export, for_terminal, measure_cells, write_maps, write_table
 from maunet_lite.figures import paint_cells, to_display
 from maunet_lite.inference import Size, advice, as_models, predict_sized
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
 from maunet_lite.scale import provenance
 
-MEASURED = {"cells", "geojson", "zarr"}  # kinds of files in which the size of a pixel stands
+MEASURED = {"cells", "geojson", "zarr", "maps", "doubt"}  # files in which the size of a pixel stands
+SEEN = {"tiff", "maps", "doubt"}  # kinds that need the network
+BESIDE = {"overlay": "_overlay.png", "doubt": "_doubt.tiff"}  # what names end in of files that are no format
 
 
 @dataclass
@@ -50,8 +55,10 @@ class Outcome:
         Of the label map that is there, from `provenance.pixels_of`.
     corrected : bool
         That map is not the kit's: another program has changed or written it.
-    pixels, maps
-        The image and what the networks say about it, while it is on its way.
+    score, doubt : float
+        Means over its cells, NaN if they are not known (see `judge`).
+    pixels, maps, disagreement
+        The image, what the networks say about it, and how far their looks disagree, while it is on its way.
     """
 
     image: Path
@@ -67,15 +74,18 @@ class Outcome:
     source: dict[str, str] = field(default_factory=dict, repr=False)
     digest: str = field(default="", repr=False)
     corrected: bool = False
+    score: float = math.nan
+    doubt: float = math.nan
     pixels: np.ndarray | None = field(default=None, repr=False)
     maps: Maps | None = field(default=None, repr=False)
+    disagreement: np.ndarray | None = field(default=None, repr=False)
 
     def file(self, kind: str) -> Path:
         """Return where a kind of file of this image lies; "cells" until all images are done."""
         name = self.labels.name.removesuffix(FORMATS["tiff"])
         if kind == "cells":
             return self.labels.parent / "cells" / f"{name}.csv"
-        return self.labels.with_name(name + FORMATS.get(kind, f"_{kind}.png"))
+        return self.labels.with_name(name + (FORMATS | BESIDE)[kind])
 
     def fail(self, error: BaseException) -> None:
         """Note an error in one line, without the path with which the kit's own begin."""
@@ -86,7 +96,7 @@ class Outcome:
         if isinstance(error, MemoryError):
             text, known = "it needs more memory than there is: give a smaller --memory", True
         self.status, self.reason = "failed", text if known else f"{type(error).__name__}: {text}"
-        self.pixels = self.maps = None
+        self.pixels = self.maps = self.disagreement = None
 
     def note(self, text: str) -> None:
         """Add what the user must know to `reason`."""
@@ -132,7 +142,7 @@ class Plan:
             If the label map was made from another image, or cannot be read.
         """
         wanted, there = set(self.wanted), item.labels.exists()
-        kinds = {*FORMATS, "overlay", "cells"}
+        kinds = {*FORMATS, *BESIDE, "cells"}
         record = provenance.read_record(item.labels) if there else None
         others = {kind for kind in (record or {}).get("files", kinds) if item.file(kind).exists()}
         item.missing = {kind for kind in wanted if not item.file(kind).exists()}
@@ -153,9 +163,11 @@ class Plan:
         elif changed:
             item.missing, item.reason = wanted | others, f"made anew: changed since ({changed})"
         if fresh:
-            item.missing |= (wanted | others) - {"tiff"}
+            item.missing |= (wanted | others) - SEEN
         elif record and record["pixel_size"] != self.size_of(item) and MEASURED & wanted:
             item.missing |= MEASURED & (wanted | others)
+        if "doubt" in item.missing:  # goes into the tables, too
+            item.missing |= {"cells", "geojson"} & wanted
         item.status = "" if item.missing else "skipped"
 
 
@@ -168,11 +180,15 @@ def read(item: Outcome, plan: Plan) -> None:
 
 
 def see(item: Outcome, plan: Plan) -> None:
-    """Ask the networks, if the image has no label map."""
-    if "tiff" in item.missing:
+    """Ask the networks, if what is missing is theirs to say."""
+    if item.missing & SEEN:
         with item.timed("network"):
             item.maps, size = predict_sized(list(plan.models), item.pixels, **plan.options)
             item.size = size._replace(looks=())
+            if "doubt" in item.missing:
+                how = {name: value for name, value in plan.options.items() if name != "diameter"}
+                how["scales"] = size.scales
+                item.disagreement = inference.doubt_map(list(plan.models), item.pixels, **how)
 
 
 def finish(item: Outcome, plan: Plan) -> None:
@@ -189,26 +205,29 @@ def finish(item: Outcome, plan: Plan) -> None:
     with item.timed("write"):
         write(item, plan, labels)
     item.status = item.status or ("segmented" if "tiff" in item.missing else "completed")
-    item.pixels = item.maps = None
+    item.pixels = item.maps = item.disagreement = None
 
 
 def write(item: Outcome, plan: Plan, labels: np.ndarray) -> None:
     """Write what is missing, each file complete or not at all."""
     kinds, table, size = item.missing, None, plan.size_of(item)
-    if kinds & {"cells", "geojson"}:
-        table = measure_cells(labels, item.pixels, size)
     if "tiff" in kinds:
         clear(item)
         digest = provenance.digest_of(labels.shape, [labels])
-        record = provenance.to_text(item.source, plan.made, kinds, size, digest)
+        scores = inference.score_cells(plan.models, inference.evidence(item.maps, labels))
+        record = provenance.to_text(item.source, plan.made, kinds, size, digest, scores)
         write_labels(item.labels, labels, pixel_size=size, description=record)
+    if "doubt" in kinds:
+        write_maps(item.file("doubt"), {"doubt": item.disagreement}, size)
+    if kinds & {"cells", "geojson"}:
+        table = judge(item, labels, measure_cells(labels, item.pixels, size))
     if "overlay" in kinds:
         overlay = to_display(item.pixels)
         paint_cells(overlay, labels)
         write_image(item.file("overlay"), np.round(overlay * 255).astype(np.uint8))
     others = [kind for kind in FORMATS if kind in kinds - {"tiff"}]
     stem = item.labels.with_name(item.labels.name.removesuffix(FORMATS["tiff"]))
-    export(labels, stem, others, image=item.pixels, pixel_size=size, measurements=table)
+    export(labels, stem, others, image=item.pixels, pixel_size=size, measurements=table, maps=item.maps)
     if "cells" in kinds:
         table.insert(0, "image", for_terminal(item.image.name))
         write_table(item.file("cells"), table, "%.7g")
@@ -221,6 +240,21 @@ def write(item: Outcome, plan: Plan, labels: np.ndarray) -> None:
         new = json.loads(provenance.to_text(item.source, plan.made, (), size))
         provenance.update_record(item.labels, kinds, new, **changed)
     item.cells = int(np.count_nonzero(np.unique(labels))) if table is None else len(table)
+
+
+def judge(item: Outcome, labels: np.ndarray, table: pd.DataFrame) -> pd.DataFrame:
+    """Add to a table of cells how sure the network is of each, and how far its looks disagree, if known.
+
+    Scores stand in the record of the label map. They say nothing of a corrected one; doubt, which is a map of
+    its own, does.
+    """
+    known = (not item.corrected and provenance.read_record(item.labels)) or {}
+    if len(known.get("scores", ())) == len(table):
+        table["score"] = known["scores"]
+    if item.file("doubt").exists():
+        table["doubt"] = inference.mean_in_cells(labels, read_image(item.file("doubt")))
+    item.score, item.doubt = table.reindex(columns=["score", "doubt"]).mean()  # NaN: not known, or no cell
+    return table
 
 
 def clear(item: Outcome) -> None:

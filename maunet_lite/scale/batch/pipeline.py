@@ -12,7 +12,7 @@ from maunet_lite.data import image_size
 from maunet_lite.inference import Size, advice
 from maunet_lite.scale import provenance
 from maunet_lite.scale.batch import one_image
-from maunet_lite.scale.batch.one_image import Outcome, Plan
+from maunet_lite.scale.batch.one_image import SEEN, Outcome, Plan
 from maunet_lite.scale.memory import needs_blocks
 from maunet_lite.scale.pool import Pool, ahead
 from maunet_lite.scale.slides.segment import segment_slide
@@ -89,7 +89,8 @@ def in_blocks(item: Outcome, plan: Plan, pool: Pool | None) -> None:
     if "tiff" in item.missing:
         one_image.clear(item)
         source, size = provenance.describe_image(item.image), plan.size_of(item)
-        how = {name: plan.options[name] for name in ("scales", "diameter", "device") if name in plan.options}
+        passed = ("scales", "diameter", "device", "window", "flips")
+        how = {name: plan.options[name] for name in passed if name in plan.options}
         with item.timed("network"):
             result = segment_slide(
                 item.image, item.labels, list(plan.models), memory=plan.memory or "4GiB",
@@ -102,6 +103,10 @@ def in_blocks(item: Outcome, plan: Plan, pool: Pool | None) -> None:
         if not result.cells:
             item.note(advice(np.zeros((1, 1), np.int32), item.size, ()))
         item.missing.remove("tiff")
+    if lost := item.missing & SEEN:
+        item.note(f"no {', '.join(sorted(lost))} of an image in blocks: give more --memory, or a part of it")
+        item.missing -= lost
+        item.status = item.status or ("" if item.missing else "skipped")
     item.height, item.width = image_size(item.labels)
     if item.missing and _WHOLE_MAP * item.height * item.width > (plan.memory or float("inf")):
         kinds = ", ".join(sorted(item.missing))

@@ -15,7 +15,7 @@ from maunet_lite.data import IMAGE_SUFFIXES, files_in, is_zarr, parse_bytes, ste
 from maunet_lite.export import FORMATS, for_terminal, parse_formats
 from maunet_lite.inference import Settings, as_models, choose_size, in_pixels, settings_of
 from maunet_lite.network import MAUNet
-from maunet_lite.scale.batch.one_image import Outcome, Plan
+from maunet_lite.scale.batch.one_image import BESIDE, Outcome, Plan
 from maunet_lite.scale.batch.pipeline import run
 from maunet_lite.scale.batch.tables import write_tables
 from maunet_lite.scale.lock import one_run_in
@@ -66,7 +66,7 @@ def is_result(path: Path) -> bool:
     >>> is_result(Path("a_label.tiff")), is_result(Path("a.png")), is_result(Path("a_overlay.png"))
     (True, False, False)
     """
-    endings = [end for end in ("_overlay.png", FORMATS["zarr"]) if path.name.endswith(end)]
+    endings = [end for end in (FORMATS | BESIDE).values() if path.name.endswith(end)]
     labels = [path.with_name(path.name.removesuffix(end) + FORMATS["tiff"]) for end in endings]
     return path.name.endswith(FORMATS["tiff"]) or any(file.exists() for file in labels)
 
@@ -106,7 +106,8 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
 def segment_files(
     inputs: Iterable[str | Path], out: str | Path, model: MAUNet | str | Path | Sequence[MAUNet | str | Path],
     *, postprocess: Settings = "default", export: str | Iterable[str] = ("tiff",),
-    overlay: bool = False, table: bool = False, overwrite: bool = False, pixel_size: float | None = None,
+    overlay: bool = False, doubt: bool = False, table: bool = False, overwrite: bool = False,
+    pixel_size: float | None = None,
     memory: str | int | None = None, gpu_memory: str | int | None = None, pool: Pool | None = None,
     diameter: float | None = None, channel: Any = None, plane: Any = None, project: str | None = None,
     progress: bool = True, **options: Any,
@@ -129,10 +130,13 @@ def segment_files(
         Formats for other programs, such as ``"tiff,rois,geojson,zarr"``; see `maunet_lite.export.files`.
     overlay : bool
         Also write ``NAME_overlay.png``, the image with the cells drawn over it.
+    doubt : bool
+        Also write ``NAME_doubt.tiff`` (`inference.doubt_map`) and a column ``doubt`` in both tables: where to
+        look first. Eight more looks at every image; not for images in blocks.
     table : bool
         Also write ``summary.csv`` (one row per image: status, cells, size, seconds per stage, reason) and
-        ``cells.csv`` (one row per cell, see `export.measure_cells`). They cover what was done before in this
-        folder. Each image's cells also lie in ``cells/NAME.csv``.
+        ``cells.csv`` (one row per cell: `export.measure_cells` and score). They cover what was done before in
+        this folder. Each image's cells also lie in ``cells/NAME.csv``.
     overwrite : bool
         Do again what is done. Otherwise an image is not segmented again whose label map was made from the
         same content, by the same networks and settings: the label map's TIFF description says so. Of its
@@ -181,7 +185,7 @@ def segment_files(
         options["memory"] = parse_bytes(gpu_memory) / 2**30
     models = (model,) if isinstance(model, (MAUNet, str, Path)) else tuple(model or ())
     config = settings_of(as_models(models) if models else [], postprocess)
-    wanted = ("tiff", *parse_formats(export), *["overlay"] * overlay, *["cells"] * table)
+    wanted = ("tiff", *parse_formats(export), *["overlay"] * overlay, *["doubt"] * doubt, *["cells"] * table)
     limit = None if memory is None else parse_bytes(memory)
     reading = {"channel": channel, "plane": plane, "project": project}
     made = made_by(models, config, options | reading)

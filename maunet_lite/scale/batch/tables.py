@@ -16,7 +16,8 @@ from maunet_lite.scale.batch.one_image import Outcome
 
 SECONDS = [f"seconds_{stage}" for stage in ("read", "network", "postprocess", "write")]
 COUNTS = ["cells", "height", "width"]
-SIZES = ["diameter", "scale"]  # of the cells in pixels; at which the network saw the image, first of several
+# of the cells in pixels; at which the network saw the image, first of several; means over its cells
+SIZES = ["diameter", "scale", "score", "doubt"]
 COLUMNS = ["image", "status", *COUNTS, *SIZES, *SECONDS, "reason", "labels"]
 
 
@@ -58,7 +59,8 @@ def _row(item: Outcome) -> dict[str, Any]:
     return {
         "image": for_terminal(item.image.name), "status": item.status, "cells": cells, "height": item.height,
         "width": item.width, "diameter": item.size and item.size.diameter,
-        "scale": item.size and item.size.scales[0], "reason": item.reason, "labels": item.labels.name,
+        "scale": item.size and item.size.scales[0], "score": item.score, "doubt": item.doubt,
+        "reason": item.reason, "labels": item.labels.name,
         **{f"seconds_{stage}": seconds for stage, seconds in item.seconds.items()},
     }  # fmt: skip
 

@@ -55,12 +55,15 @@ class Part(NamedTuple):
     seams : dict of str to numpy.ndarray
         For "top", "bottom", "left" and "right", where there is a neighbour: (2, n) int64, the names of the
         cells on the outermost line of the core, and on the neighbour's line beside it.
+    sums : numpy.ndarray
+        (M, 3) float64: pixels and `inference.evidence`, summed over the core's pixels of each cell.
     """
 
     labels: np.ndarray
     names: np.ndarray
     first: np.ndarray
     seams: dict[str, np.ndarray]
+    sums: np.ndarray = np.zeros((0, 3))
 
 
 class BlockGrid:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from maunet_lite.data import Slide, open_slide, tiles_of
+from maunet_lite import inference
+from maunet_lite.data import Slide, open_slide, shared, tiles_of
 from maunet_lite.inference import Model, as_models, choose_size, intensity_of, to_planes
 from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
 from maunet_lite.preprocessing import Scaling
@@ -57,7 +58,7 @@ def begin(
         return known
     networks, looks = as_models(job.model), job.looks
     scaling = slide_scaling(slide, intensity_of(networks), progress)
-    how = {"window": looks["window"], "device": looks["device"], "memory": looks["gpu_memory"]}
+    how = {name: looks[name] for name in ("window", "device", "flips")} | {"memory": looks["gpu_memory"]}
     size = choose_size(
         networks, lambda *part: to_planes(slide.read(*part), scaling=scaling), slide.shape, **job.size, **how
     )
@@ -120,8 +121,9 @@ class Blocks:
         part = None
         if seen is not None:
             labels = segment(seen, self.job.config, keep_steps=False, yardstick=self.yardstick).labels
+            core = tuple(inside for inside, _ in map(shared, block.region, block.core))
+            part = self.grid.cut(labels, block)._replace(sums=inference.evidence(seen, labels, core))
             del seen
-            part = self.grid.cut(labels, block)
         self.work.save(block.index, part)
         return block, None if part is None else part.labels
 
@@ -133,21 +135,25 @@ class Blocks:
                 raise result
             yield todo[position], None
 
-    def join(self, progress: bool, description: str | None, pixel_size: float | None) -> tuple[int, int]:
-        """Join the cells of all blocks and write the label map; return cells and blocks without any."""
+    def join(self, progress: bool, about: str | None, pixel_size: float | None) -> tuple[np.ndarray, int]:
+        """Join the cells of all blocks and write the label map; return scores and blocks without cells."""
         parts = {block.index: self.work.load(block.index) for block in self.grid.blocks}
         tables, cells = self.grid.join({index: part for index, part in parts.items() if part is not None})
+        sums = np.zeros((cells + 1, 3))
+        for index, table in tables.items():
+            np.add.at(sums, table[1:], parts[index].sums)
+        scores = inference.score_cells(self.job.model, sums[1:])
         del parts
         target = self.work.path / self.job.out.name  # what a killed run leaves is swept up with the rest
         shutil.rmtree(target, ignore_errors=True)
         places = list(tiles_of(self.grid.shape, TILE))
         bar = tqdm(places, desc="writing", unit="tile", disable=not progress, leave=False)
         tiles = ((place, self.work.labels(self.grid, tables, place)) for place in bar)
-        write_slide_labels(target, self.grid.shape, cells, tiles, description, pixel_size)
-        if description:
-            provenance.seal(target)
+        write_slide_labels(target, self.grid.shape, cells, tiles, about, pixel_size)
+        if about:
+            provenance.seal(target, scores)
         self.work.deliver()
-        return cells, len(self.grid.blocks) - len(tables)
+        return scores, len(self.grid.blocks) - len(tables)
 
 
 _BLOCKS: dict[str, Blocks] = {}  # of the job that this process takes part in, by the id of its journal

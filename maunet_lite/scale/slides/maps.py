@@ -37,7 +37,7 @@ class SlideNetwork:
     ----------
     slide : Slide
     models : MAUNet, name or path, or a sequence of them
-        As in `inference.predict`, like `scales`, `window`, `device`.
+        As in `inference.predict`, like `scales`, `window`, `device`, `flips`.
     scaling : Scaling
         Of the whole slide.
     gpu_memory : float, optional
@@ -53,11 +53,11 @@ class SlideNetwork:
     def __init__(
         self, slide: Slide, models: Model | Sequence[Model], scaling: Scaling, *,
         scales: Sequence[float] = (1.0,), window: int | None = None, device: str | torch.device = "auto",
-        gpu_memory: float | None = None, empty: float = EMPTY, keep: int = 0,
+        gpu_memory: float | None = None, empty: float = EMPTY, keep: int = 0, flips: bool = False,
     ) -> None:  # fmt: skip
         networks = inference.as_models(models)
         self.slide, self.scaling, self.empty, self.keep = slide, scaling, empty, keep
-        self.device, self.gpu_memory = inference.resolve_device(device), gpu_memory
+        self.device, self.gpu_memory, self.flips = inference.resolve_device(device), gpu_memory, flips
         self.half = inference.checked_half(None, self.device)
         self.scales = inference.checked_scales(scales, int(np.prod(slide.shape)), inference.MULTI_SCALE_LIMIT)
         self.heads = inference.Heads.of(networks)
@@ -110,7 +110,8 @@ class SlideNetwork:
         self.computed += len(places)
         found = []
         network = inference.prepare(grid.model, self.device, self.half)
-        for _, output in run_windows(network, planes, list(places.values()), memory=self._left):
+        windows = list(places.values())
+        for _, output in run_windows(network, planes, windows, memory=self._left, flips=self.flips):
             shares = self.heads.share(output, grid.model, len(self.scales))
             if self.gpu_memory is not None:  # a line of results would not be counted
                 shares = shares.cpu()

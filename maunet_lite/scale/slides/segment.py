@@ -51,6 +51,8 @@ class SlideResult(NamedTuple):
         the first of several.
     seconds : float
         Of this run.
+    scores : numpy.ndarray
+        (cells,) how sure the network is of each cell, in [0, 1], see `inference.score_cells`.
     """
 
     labels: Path
@@ -64,6 +66,7 @@ class SlideResult(NamedTuple):
     diameter: float
     scale: float
     seconds: float
+    scores: np.ndarray
 
 
 class Step(NamedTuple):
@@ -91,7 +94,7 @@ def segment_slide(
     memory: str | int = "4GiB", gpu_memory: str | int | None = None, block: int | None = None,
     overlap: int | None = None, postprocess: Settings = "default",
     scales: Sequence[float] | str = "auto", diameter: float | None = None,
-    device: str | torch.device = "auto", window: int | None = None, empty: float = EMPTY,
+    device: str | torch.device = "auto", window: int | None = None, flips: bool = False, empty: float = EMPTY,
     resume: bool = True, pool: Pool | None = None, progress: bool = True,
     watch: Callable[[Step], None] | None = None, description: str | None = None, channel: Any = None,
     plane: Any = None, project: str | None = None, pixel_size: float | None = None,
@@ -127,6 +130,7 @@ def segment_slide(
         As in `inference.segment`. Its mean sizes and largest values come from a sample, which is the whole
         image up to 4 megapixels, and 8 windows evenly spread over what is not empty beyond.
     window : int, optional
+    flips : bool
         As in `inference.predict`.
     empty : float
         Windows with less contrast than this part of the range of intensities are not shown to the network
@@ -174,7 +178,7 @@ def segment_slide(
     elsewhere = pool is not None and type(pool) is not Pool
     share = parse_bytes(memory) // (pool.n_workers if elsewhere else 1)
     limit = None if gpu_memory is None else parse_bytes(gpu_memory) / 2**30
-    looks = {"device": str(device), "window": window, "empty": empty, "gpu_memory": limit}
+    looks = {"device": str(device), "window": window, "empty": empty, "gpu_memory": limit, "flips": flips}
     where = Path(source).resolve() if isinstance(source, (str, Path)) else source
     size = {"scales": scales if isinstance(scales, str) else tuple(scales), "diameter": diameter}
     reading = {"channel": channel, "plane": plane, "project": project}
@@ -195,10 +199,10 @@ def segment_slide(
             done = f"Stopped after {len(here.work.finished())} of {total} blocks"
             print(f"{done}, which lie in {here.work.path}. Run the same again to go on", file=sys.stderr)
             raise
-        cells, skipped = here.join(progress, description, pixel_size or slide.pixel_size)
+        scores, skipped = here.join(progress, description, pixel_size or slide.pixel_size)
     if progress:
-        tqdm.write(f"{cells} cells: {out}", file=sys.stderr)
+        tqdm.write(f"{len(scores)} cells: {out}", file=sys.stderr)
     return SlideResult(
-        out, cells, slide.shape, total, skipped, resumed, here.grid.block, journal["overlap"],
-        journal["diameter"], journal["scales"][0], time.perf_counter() - began,
+        out, len(scores), slide.shape, total, skipped, resumed, here.grid.block, journal["overlap"],
+        journal["diameter"], journal["scales"][0], time.perf_counter() - began, scores,
     )  # fmt: skip

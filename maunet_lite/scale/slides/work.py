@@ -77,7 +77,7 @@ class WorkFolder:
         """Store what a block says; None if there was nothing in it."""
         fields: dict[str, np.ndarray] = {}
         if part is not None:
-            fields = {"names": part.names, "first": part.first, **part.seams}
+            fields = {"names": part.names, "first": part.first, "sums": part.sums, **part.seams}
             with atomic_path(self._file(index, "npy")) as temporary:
                 np.save(temporary, part.labels.astype(np.uint16 if part.names.size < 2**16 else np.int32))
         with atomic_path(self._file(index, "npz")) as temporary:
@@ -89,7 +89,8 @@ class WorkFolder:
             fields = dict(stored)
         if not fields:
             return None
-        return Part(np.zeros((0, 0), np.int32), fields.pop("names"), fields.pop("first"), fields)
+        known = [fields.pop(name) for name in ("names", "first", "sums")]
+        return Part(np.zeros((0, 0), np.int32), *known[:2], fields, known[2])
 
     def labels(self, grid: BlockGrid, tables: Mapping[int, np.ndarray], place: tuple[slice, slice]) -> Any:
         """Return the labels of a place on the slide, (h, w) int32, with the ids that `tables` give."""
