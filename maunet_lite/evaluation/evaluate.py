@@ -21,6 +21,7 @@ from maunet_lite.data import CellDataset, doubt_of_labels, load_dataset, read_la
 from maunet_lite.evaluation.baseline import otsu_watershed
 from maunet_lite.evaluation.matching import check_shapes
 from maunet_lite.evaluation.metrics import CHALLENGE, Rules, dice, match_cells, mean_dice
+from maunet_lite.export import for_terminal
 from maunet_lite.inference import Model, predict_sized
 from maunet_lite.postprocessing import connected_interiors, segment
 from maunet_lite.preprocessing import class_map
@@ -212,6 +213,7 @@ def _table(dataset: Data, split: str, method: Method, rules: Rules, progress: bo
             scored = Scored(nothing, time.perf_counter() - start, nothing, nothing)
             reason = f"{type(problem).__name__}: {problem}"
         names = data.table.iloc[index].reindex(["image", "modality", "source"], fill_value="").to_dict()
+        names["image"] = for_terminal(names["image"])  # a name may hold bytes that are no UTF-8
         rows.append(names | _scores(truth, scored, rules, reason))
     if failed := [row for row in rows if row["error"]]:
         warnings.warn(

@@ -183,7 +183,12 @@ def build_encoder(name: str, imagenet: bool = False) -> nn.Module:
         if imagenet:
             raise ValueError("there are no ImageNet weights for the encoder 'lite': use imagenet=False")
         if "-" in cut:
-            return LiteEncoder(*_lite_stages(name, cut))
+            if not (found := re.fullmatch(r"([1-9]\d*(?:-[1-9]\d*)+)(?:x([1-9]\d*))?", cut)):
+                wanted = (
+                    "the channels of each stage and the residual blocks in each, such as 'lite:16-32-64x2'"
+                )
+                raise ValueError(f"encoder {name!r}: expected {wanted}")
+            return LiteEncoder(tuple(map(int, found[1].split("-"))), int(found[2] or 1))
         return LiteEncoder(LITE_CHANNELS[: _stages(name, cut, most=len(LITE_CHANNELS))])
     if base not in VARIANTS:
         known = ", ".join(["lite", *VARIANTS, "timm:NAME"])
@@ -201,15 +206,6 @@ def _stages(name: str, cut: str, most: int) -> int | None:
     if cut and not (cut.isdecimal() and 2 <= int(cut) <= most):
         raise ValueError(f"encoder {name!r}: the stages to keep, {cut!r}, must be a number from 2 to {most}")
     return int(cut) if cut else None
-
-
-def _lite_stages(name: str, cut: str) -> tuple[tuple[int, ...], int]:
-    """Return channels and blocks per stage of a name such as ``"lite:16-32-64x2"``."""
-    found = re.fullmatch(r"([1-9]\d*(?:-[1-9]\d*)+)(?:x([1-9]\d*))?", cut)
-    if not found:
-        wanted = "the channels of each stage and the residual blocks in each, such as 'lite:16-32-64x2'"
-        raise ValueError(f"encoder {name!r}: expected {wanted}")
-    return tuple(map(int, found[1].split("-"))), int(found[2] or 1)
 
 
 def imagenet_weights(filename: str) -> dict[str, Tensor]:

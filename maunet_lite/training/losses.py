@@ -132,9 +132,7 @@ def consistency_loss(one: Output, two: Output, n_classes: int = 3) -> Tensor:
     return loss
 
 
-def supervised_loss(
-    output: Output, classes: Tensor, distance: Tensor, n_classes: int = 3
-) -> dict[str, Tensor]:
+def supervised_loss(out: Output, classes: Tensor, distance: Tensor, n_classes: int = 3) -> dict[str, Tensor]:
     """Return L_cls + L_reg (equation 4 without consistency), part by part, and their sum as ``"loss"``.
 
     `classes` (B, H, W) and `distance` (B, 1, H, W) are the targets of `preprocessing.make_targets`. Without
@@ -142,9 +140,9 @@ def supervised_loss(
     """
     classes = classes.clamp(max=n_classes - 1) if n_classes == 2 else classes
     losses = {"dice": dice_loss, "focal": focal_loss}
-    parts = {name: loss(output.logits, classes, n_classes) for name, loss in losses.items()}
-    if output.distance is not None:
-        parts["distance"] = distance_loss(output.distance, distance)
+    parts = {name: loss(out.logits, classes, n_classes) for name, loss in losses.items()}
+    if out.distance is not None:
+        parts["distance"] = distance_loss(out.distance, distance)
     return parts | {"loss": torch.stack(list(parts.values())).sum()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import resource
 import zipfile
 from pathlib import Path
@@ -32,6 +33,7 @@ from maunet_lite.data import (
 )
 from maunet_lite.data.catalogue import downloads
 from maunet_lite.data.checks import doubt_of_labels
+from maunet_lite.evaluation import baseline
 from maunet_lite.export import for_html, for_link, for_terminal, write_table
 from maunet_lite.inference import predict
 from maunet_lite.network import convert_authors, load_model, read_record, save_model
@@ -159,6 +161,20 @@ def test_links_that_lead_nowhere_and_empty_label_maps_are_problems(tmp_path):
     found = dict(check_folder(tmp_path))
     assert "leads nowhere" in found["images/b.png"]
     assert "all label maps are empty" in found["labels"]
+
+
+def test_a_dataset_may_have_names_that_are_no_unicode(tmp_path):
+    bright = np.zeros((40, 50), np.uint8)
+    bright[10:20, 10:20] = 200
+    (tmp_path / "labels").mkdir()
+    for name in (b"good", b"latin_\xe9"):
+        write_image(tmp_path / "images" / os.fsdecode(name + b".png"), bright)
+        tifffile.imwrite(
+            tmp_path / "labels" / os.fsdecode(name + b"_label.tiff"), bright // 200 * np.uint16(3)
+        )
+    assert not check_folder(tmp_path)
+    table = baseline(tmp_path, "all", progress=False)
+    assert dict(zip(table["image"], table["f1"], strict=True)) == {"good.png": 1, "latin_\\xe9.png": 1}
 
 
 # pictures

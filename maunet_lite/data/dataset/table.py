@@ -166,7 +166,7 @@ def read_listing(folder: Path) -> pd.DataFrame:
     """
     path, names = folder / "metadata.csv", image_files(folder)
     if not path.exists():
-        return pd.DataFrame({"image": names})
+        return pd.DataFrame({"image": names}, dtype=object)  # of bytes that are no UTF-8, too
     table = _read_text(path)
     if "image" not in table or table.columns.has_duplicates:
         raise DatasetError(

@@ -41,9 +41,7 @@ def record_paths(weights: Path) -> list[Path]:
     return [twin.with_name("config.json"), twin] if weights.name == SHARED else [twin]
 
 
-def save_model(
-    model: Any, path: str | Path, record: Mapping[str, Any] | None = None, half: bool = False
-) -> Path:
+def save_model(model: Any, path: str | Path, record: Mapping | None = None, half: bool = False) -> Path:
     """Write `model` to ``x.safetensors`` and its architecture and `record`, with its settings, to ``x.json``.
 
     Both files appear whole or not at all, the record first. `MAUNet.save_pretrained` writes a folder that
