@@ -85,8 +85,8 @@ class Session:
         self.diameter, self.out = diameter, Path(out or "corrected")
         if (Path(images) / "images").is_dir():
             there, self.out = data.load_dataset(images, **reading), Path(out or images)
-            ways = [(there.image_path(k), there.reading(k), there.label_path(k)) for k in range(len(there))]
-            self.queue = [Picture(*way) for way in ways]
+            at = range(len(there))
+            self.queue = [Picture(there.image_path(k), there.reading(k), there.label_path(k)) for k in at]
         else:
             self.queue = [Picture(path, reading) for path in find_images([images])]
         for picture in self.queue:

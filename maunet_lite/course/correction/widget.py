@@ -91,11 +91,6 @@ class Corrector(anywidget.AnyWidget):
             self.send({"show": "labels", "box": box}, [zlib.compress(part, 1)])
             self._sent = session.pixels, draft.labels.copy()
         queue = [(p.path.name, str(p.doubt), p.done, p.changed) for p in session.queue]
-        state = {
-            "queue": queue,
-            "index": session.queue.index(session.picture),
-            "text": text,
-            "failed": failed,
-        }
+        state = {"queue": queue, "index": session.queue.index(session.picture), "working": self.working}
         steps = {"undo": len(draft.done), "redo": len(draft.undone)}
-        self.send({"show": "state", "working": self.working, **steps, **state})
+        self.send({"show": "state", "text": text, "failed": failed, **steps, **state})
