@@ -35,12 +35,14 @@ async function inflate(bytes) {
   return new Response(stream).arrayBuffer();
 }
 
-/** Return a colour for a cell, [red, green, blue]: ids that follow each other lie far apart on the wheel. */
+/** Return a colour for a cell, [red, green, blue]: ids near each other differ in hue or in lightness. */
 function colorOf(id) {
   const hue = (id * 137.508) % 360;
+  const lightness = [0.6, 0.75, 0.45][id % 3];
   const part = (n) => {
     const k = (n + hue / 30) % 12;
-    return Math.round(255 * (0.6 - 0.38 * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
+    const away = 0.95 * Math.min(lightness, 1 - lightness);
+    return Math.round(255 * (lightness - away * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
   };
   return [part(0), part(8), part(4)];
 }
