@@ -30,7 +30,7 @@ class Picture:
     labels : Path or None
         The label map to begin with; where there is none, the network makes one.
     doubt : float
-        In [0, 1]; NaN where nobody has looked.
+        1 minus the mean score of its cells, see `inference.score_cells`; NaN where nobody has looked.
     done : bool
         Its label map is in the dataset: fine-tuning learns from it.
     changed : bool
@@ -56,9 +56,8 @@ class Session:
     images : path
         An image, a folder of them, or a dataset folder (with ``images/``).
     labels : path, optional
-        The folder that ``maunet-lite segment`` wrote: label maps to begin with, and the order of the queue if
-        its ``summary.csv`` has a column ``doubt`` (``--doubt``). An image without one is segmented when it is
-        opened.
+        The folder that ``maunet-lite segment`` wrote: label maps to begin with, and the order of the queue
+        from the scores in its ``summary.csv``. An image without a label map is segmented when it is opened.
     out : path, optional
         The dataset folder for what is saved. By default `images` if that is one, else ``corrected``. Label
         maps that are there already count, and can be corrected again.
@@ -162,7 +161,7 @@ class Session:
         """Segment what is neither in the dataset nor being corrected, and sort the queue by doubt."""
         waiting = self._waiting()
         for picture in waiting:
-            self._suggest(picture, doubt=True)
+            self._suggest(picture)
         self._take_up(self.out / "suggested")
         self.open()
         return f"{len(waiting)} images segmented, the most doubtful come first"
@@ -182,21 +181,23 @@ class Session:
     def _waiting(self) -> list[Picture]:
         return [picture for picture in self.queue if not (picture.done or picture.changed)]
 
-    def _suggest(self, picture: Picture, **options: Any) -> Path:
+    def _suggest(self, picture: Picture) -> Path:
         """Let the network segment an image, and return its label map."""
-        options |= {"diameter": self.diameter, "table": True, "progress": False, **picture.reading}
+        options = {"diameter": self.diameter, "table": True, "progress": False, **picture.reading}
         (outcome,) = segment_files([picture.path], self.out / "suggested", self.model, **options)
         if outcome.status == "failed":
             raise ValueError(f"{picture.path.name}: {outcome.reason}")
         return outcome.labels
 
     def _take_up(self, folder: Path) -> None:
-        """Begin with the label maps that `segment_files` left in a folder; sort the queue by its doubt."""
+        """Begin with the label maps that `segment_files` left in a folder; sort the queue by their doubt."""
         summary = folder / "summary.csv"
         table = pd.read_csv(summary, dtype={"image": str}) if summary.exists() else pd.DataFrame()
-        doubts = dict(zip(table["image"], table["doubt"].fillna(1), strict=True)) if "doubt" in table else {}
+        scores = dict(zip(table["image"], table["score"].fillna(0), strict=True)) if "score" in table else {}
         for picture in self._waiting():
-            picture.doubt = doubts.get(picture.path.name, picture.doubt)  # without a cell it is 1: look first
+            picture.doubt = 1 - scores.get(
+                picture.path.name, 1 - picture.doubt
+            )  # without cells 1: look first
             if (labels := folder / self.file_of(picture).name).exists():
                 picture.labels, picture.draft = labels, None
         self.queue.sort(key=lambda p: (p.done, -np.nan_to_num(p.doubt, nan=-1), p.path.name))

@@ -27,7 +27,7 @@ def folder(tmp_path):
         image = np.where(LEFT > 0, 200, 20 + k).astype(np.uint8)
         write_image(tmp_path / "images of mine" / f"{name}.png", image)
         write_labels(tmp_path / "found" / f"{name}_label.tiff", LEFT)
-    table = pd.DataFrame({"image": ["a.png", "b.png", "c.png"], "doubt": [0.1, 0.3, 0.2]})
+    table = pd.DataFrame({"image": ["a.png", "b.png", "c.png"], "score": [0.875, 0.5, 0.75]})
     table.to_csv(tmp_path / "found" / "summary.csv", index=False)
     return tmp_path
 
@@ -143,7 +143,7 @@ def test_what_is_not_corrected_is_segmented_again_and_sorted_by_doubt(session, f
     assert not session.picture.draft.labels.any()
     seen = next(picture for picture in session.queue if picture.path.name == "a.png")
     assert 0 <= seen.doubt <= 1
-    assert seen.doubt != 0.1  # as the table said
+    assert seen.doubt != 0.125  # as the table said
     assert seen.labels == folder / "mine" / "suggested" / "a_label.tiff"
     assert check_folder(folder / "mine") == []
 
@@ -230,7 +230,7 @@ def test_the_page_has_the_same_labels_after_every_answer(page):
     page.tool.act("open", index=1)
     assert np.array_equal(page.labels, LEFT)
     assert page.states[-1]["index"] == 1
-    assert page.states[-1]["queue"][0] == ["b.png", "0.3", False, True]
+    assert page.states[-1]["queue"][0] == ["b.png", "0.5", False, True]
 
 
 def test_what_fails_is_told_and_nothing_changes(page):
