@@ -193,11 +193,11 @@ class Session:
         """Begin with the label maps that `segment_files` left in a folder; sort the queue by their doubt."""
         summary = folder / "summary.csv"
         table = pd.read_csv(summary, dtype={"image": str}) if summary.exists() else pd.DataFrame()
-        doubts = (
-            dict(zip(table["image"], 1 - table["score"].fillna(0), strict=True)) if "score" in table else {}
-        )
+        table = table.reindex(columns=["image", "cells", "score"])  # NaN where there is none
+        unsure = 1 - table["score"].mask(table["cells"] == 0, 0)  # an image without a cell comes first
+        doubts = dict(zip(table["image"], unsure, strict=True))
         for picture in self._waiting():
-            picture.doubt = doubts.get(picture.path.name, picture.doubt)  # without a cell it is 1: look first
+            picture.doubt = doubts.get(picture.path.name, picture.doubt)
             if (labels := folder / self.file_of(picture).name).exists():
                 picture.labels, picture.draft = labels, None
         self.queue.sort(key=lambda p: (p.done, -np.nan_to_num(p.doubt, nan=-1), p.path.name))

@@ -27,7 +27,7 @@ def folder(tmp_path):
         image = np.where(LEFT > 0, 200, 20 + k).astype(np.uint8)
         write_image(tmp_path / "images of mine" / f"{name}.png", image)
         write_labels(tmp_path / "found" / f"{name}_label.tiff", LEFT)
-    table = pd.DataFrame({"image": ["a.png", "b.png", "c.png"], "score": [0.875, 0.5, 0.75]})
+    table = pd.DataFrame({"image": ["a.png", "b.png", "c.png"], "cells": 1, "score": [0.875, 0.5, 0.75]})
     table.to_csv(tmp_path / "found" / "summary.csv", index=False)
     return tmp_path
 
@@ -45,6 +45,10 @@ def test_the_most_doubtful_image_comes_first(session, folder):
     assert names(session) == ["b.png", "c.png", "a.png"]
     assert session.picture.path.name == "b.png"
     assert np.array_equal(session.picture.draft.labels, LEFT)
+    (folder / "found" / "summary.csv").write_text("image,cells,score\na.png,0,\nb.png,1,0.5\n")
+    assert names(Session(folder / "images of mine", folder / "found")) == ["a.png", "b.png", "c.png"]
+    (folder / "found" / "summary.csv").write_text("image,cells\nb.png,1\n")  # of an older version
+    assert names(Session(folder / "images of mine", folder / "found")) == ["a.png", "b.png", "c.png"]
     (folder / "found" / "summary.csv").unlink()
     assert names(Session(folder / "images of mine", folder / "found")) == ["a.png", "b.png", "c.png"]
 
