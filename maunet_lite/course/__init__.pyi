@@ -1,5 +1,7 @@
 """Public names of this room and where they come from, for editors and `lazy_loader`."""
 
+from .correction.session import Session as Session
+from .correction.widget import correct as correct
 from .display import record as record
 from .display import show as show
 from .publishing.copies import write_copies as write_copies

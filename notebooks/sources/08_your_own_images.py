@@ -435,6 +435,24 @@ for ax, name, network in ((axes[1], "shipped", "lite"), (axes[2], "fine-tuned", 
 show(fig, alt="Hand-drawn cells; what the shipped weights find; what the fine-tuned ones find.", dpi=120)
 
 # %% [markdown]
+# **Where do more labels come from?** From mending what the network finds, which is quicker than drawing.
+# `correct` opens a folder in a tool, here the experiment of the next section: paint, erase, draw a line
+# through two cells in one, drag across two halves, delete, draw a new cell, undo. *Save* writes image and
+# label map into a dataset folder, *Fine-tune* learns from all that is saved, *Segment again* lets the new
+# network have the rest and puts the images it doubts most first. A web page shows only how it begins;
+# `docs/correcting.md` does the same with napari and QuPath.
+
+# %%
+from maunet_lite.course import correct
+
+network = runs[SHARES[-1]].folder / "last.safetensors"
+tool = correct(plate.folder, out=WORK / "corrected", model=network)
+opened = tool.session.picture
+ax = figures.overlay(tool.session.pixels, opened.draft.labels, title=f"{opened.path.name}, to be corrected")
+show(ax, alt="The first picture of the experiment, with outlines around what was found.", dpi=80)
+tool
+
+# %% [markdown]
 # ## 5 · The experiment
 #
 # Now what all this was for: six wells without labels. Three are controls (B), three were given a drug
