@@ -92,10 +92,11 @@ def without_widgets(notebook: Any) -> Any:
     return notebook
 
 
-def figures(notebook: Any) -> list[Any]:
-    """Return the outputs of a notebook that hold a PNG, in order."""
+def figures(notebook: Any) -> list[tuple[Any, str]]:
+    """Return the outputs of a notebook that hold a PNG or a JPEG, in order, each with the picture's type."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return [output for output in outputs if "image/png" in output.get("data", {})]
+    kinds = ("image/png", "image/jpeg")
+    return [(output, kind) for output in outputs for kind in kinds if kind in output.get("data", {})]
 
 
 def draw_formulas(markdown: str) -> str:
