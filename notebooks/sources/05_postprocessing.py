@@ -891,22 +891,10 @@ show(ax, alt="Seconds against megapixels: the loop climbs twice as steeply as th
 # On these axes a straight line's slope is the power: about one for work per pixel, about two for
 # cells × pixels.
 #
-# The watershed is the other place where work can be saved. A piece with a single marker belongs to it as
-# a whole, a piece without any to nobody: neither needs water. **Predict, then run.** How much of an image
-# is *crowded*, that is, lies in a piece of foreground with more than one marker?
-
-# %%
-for name, case in cases.items():
-    steps = segment(case.maps).steps
-    pieces, markers = label(steps["foreground"]), steps["union_markers"]
-    homes = np.unique(np.stack([pieces[markers > 0], markers[markers > 0]]), axis=1)[0]  # one per marker
-    crowded = np.bincount(homes, minlength=pieces.max() + 1) > 1
-    print(f"{name:15s} {crowded[pieces].mean():5.1%} of the pixels, {crowded.sum()} of {pieces.max()} pieces")
-
-# %% [markdown]
-# The rest needs no water at all, background included.
-# `maunet_lite/postprocessing/watershed.py` floods only the crowded pieces, cut out and laid side by side on a
-# small sheet, all at once, by OpenCV's watershed, the fastest at hand.
+# The watershed is the other place where work can be saved. A piece with a single marker belongs to it as a
+# whole, a piece without any to nobody: neither needs water. `maunet_lite/postprocessing/watershed.py` floods
+# only the crowded pieces, those with more than one marker, cut out and laid side by side on a small sheet,
+# all at once, by OpenCV's watershed, the fastest at hand.
 #
 # ## Quality control
 #

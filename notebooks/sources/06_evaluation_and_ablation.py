@@ -58,8 +58,9 @@ show(fig, alt="Nuclei that touch; A takes clumps of them for one; B finds each, 
 # **You need** NumPy, and notebook 00. For section 7 a look at notebook 02 helps. No GPU, no data, no
 # downloads.
 #
-# **Time** an hour with the exercises; about a minute to run on two CPU cores, as long on a GPU. Sections 1 to
-# 5 are about scores, 6 to 8 about differences: a good place for a break is between them.
+# **Time** an hour with the exercises for sections 1 to 7, a quarter of an hour for the tables of section 8;
+# about a minute to run on two CPU cores, as long on a GPU. Sections 1 to 5 are about scores, 6 to 8 about
+# differences: a good place for a break is between them.
 
 # %% tags=["parameters"]
 PROFILE = "quick"
