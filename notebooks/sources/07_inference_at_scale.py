@@ -220,8 +220,8 @@ show(fig, alt="Weights of windows along an axis: boxes without overlap, crossing
 
 # %% [markdown]
 # Now blend by hand. The network sees one window at a time, of an image that was scaled *as a whole*; what it
-# says is weighted and added up. Networks are averaged before the softmax, so it is the logarithms of the
-# probabilities that are blended. **Predict, then run.** How far will this loop be from the package's
+# says is weighted and added up. The package blends before the softmax, so we blend the logarithms of the
+# probabilities and take the softmax at the end. **Predict, then run.** How far will this loop be from
 # `predict`?
 
 # %%

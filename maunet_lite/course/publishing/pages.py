@@ -175,8 +175,7 @@ def write_site(out: str | Path = "out/site", folder: str | Path | None = None) -
         title, summary = summaries[name]
         title = re.sub(r"^\d\d · ", "", title)  # the number stands before it, in grey
         summary = draw_formulas(html.escape(summary, quote=False))
-        figure = next(iter(figures(page)), None)
-        cards.append({"page": f"{name}.html", "title": title, "summary": summary, "figure": figure})
+        cards.append({"page": f"{name}.html", "title": title, "summary": summary, "figures": figures(page)})
     cover = out / "index.html"
     cover.write_text(render("cover.html.j2", cards=cards), encoding="utf-8")
     return cover
