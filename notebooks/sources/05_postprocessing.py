@@ -886,7 +886,7 @@ record(
 )
 ax = growth.plot(loglog=True, marker="o", color=["#D55E00", "#0072B2", "#009E73"], figsize=(8, 2.8))
 ax.set(xlabel="megapixels", ylabel="seconds", title="time to remove small cells, and for all four steps")
-show(ax, alt="Seconds against megapixels: the loop climbs twice as steeply as the two others.", dpi=120)
+show(ax, alt="Seconds against megapixels: the loop climbs twice as steeply as the two others.", dpi=135)
 
 # %% [markdown]
 # On these axes a straight line's slope is the power: about one for work per pixel, about two for

@@ -618,7 +618,7 @@ ax = pd.DataFrame(wrong, index=seeds_tried).plot(
 ax.set(xlabel="seeds of each method", ylabel="share", ylim=(0, 0.5), xticks=(1, 5, 10, 15, 20))
 ax.set_title("how often the worse method wins, if single runs spread by 0.015")
 alt = "Share of wrong verdicts against the number of seeds, for three true gains; all fall slowly."
-show(ax, alt=alt, dpi=120)
+show(ax, alt=alt, dpi=135)
 print(f"true gain 0.01, one seed each: the worse method wins {wrong['true gain 0.01'][0]:.0%} of the time")
 
 # %% [markdown]
@@ -723,7 +723,7 @@ for ax, (column, name) in zip(
     ax.set(xlabel="", xlim=(-0.3, len(names) - 0.7), ylim=(0, 1))
 for ax in axes[:2]:
     ax.get_legend().remove()
-show(fig, alt="Mean Dice, F1_ori and F1 of both variants, a line per seed; the mean is a thick grey line.")
+show(fig, alt="Mean Dice, F1_ori and F1 of both variants, a line per seed; mean: thick and grey.", dpi=125)
 
 
 # %%
@@ -829,8 +829,9 @@ five = ablation.table5(frame)
 if len(five):
     mean = ablation.spread(frame, "5")["mean"]
     scales = [mean[f"{name}, three scales"] - mean[f"{name}, one scale"] for name in five.index]
-    one, three = (mean.filter(like=f"{n} scale") for n in ("one", "three"))
-    second = [part.iloc[2] - part.iloc[:2].mean() for part in (one, three)]  # A, B, A + B
+    second = [
+        mean[f"A + B, {n}"] - mean[[f"A, {n}", f"B, {n}"]].mean() for n in ("one scale", "three scales")
+    ]
     print(f"three scales gain {np.mean(scales):+.3f}, a second network {np.mean(second):+.3f}")
 five if len(five) else None
 
@@ -877,7 +878,7 @@ ablation.by_modality(frame, "7").round(2) if (frame["table"] == "7").any() else 
 # **How many labels, how many minutes?** No table of the paper says, and everybody asks. The same network, for
 # 600 steps with ever fewer labelled images of all kinds, and with all images for fewer or more steps.
 #
-# **Predict, then run.** What costs more: to have a fifth of the labels, or a fifth of the time?
+# **Predict, then run.** What costs more: to have a fifth of the labels, or a quarter of the time?
 
 # %%
 for table, unit in (("curve", "images"), ("budget", "steps")):

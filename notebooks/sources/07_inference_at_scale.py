@@ -500,7 +500,7 @@ ax = differing.plot(marker="o", figsize=(8, 3), **styles)
 ax.set(xlabel="halo in pixels", ylabel="cells lost or changed", xticks=halos)
 ax.set_title("cells that differ from those of the whole image", fontsize=10)
 ax.legend(fontsize=7)
-show(ax, alt="Cells that differ, against the halo: many without one, none from about two cells on.", dpi=120)
+show(ax, alt="Cells that differ, against the halo: many without one, none from about two cells on.", dpi=135)
 assert differing.iloc[-1].max() <= 1
 record("cells that differ at the largest halo", int(differing.iloc[-1].max()))
 print(f"the mean cell is {yardstick.width:.0f} pixels wide; {whole.max()} cells in all")

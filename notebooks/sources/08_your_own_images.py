@@ -244,7 +244,7 @@ axes[2].hist(light.ravel(), 60, color="0.6", label="plane 1")
 axes[2].hist(dye.ravel(), 60, color="#0072B2", label="plane 2")
 axes[2].set(xlabel="counts of the camera", yticks=[], title="how often each count occurs")
 axes[2].legend(fontsize=8)
-show(fig, alt="Transmitted light, and the dye; the counts of the first are far higher.", dpi=120)
+show(fig, alt="Transmitted light, and the dye; the counts of the first are far higher.", dpi=135)
 
 # %% [markdown]
 # One acquisition has two planes: transmitted light and the dye. The kit does not guess whether they are
