@@ -87,8 +87,7 @@ def f1(truth, labels):
 
 
 def stopwatch(function, *arguments):
-    """Return seconds of the processor: what other programs do meanwhile does not count."""
-    start = time.process_time()
+    start = time.process_time()  # of the processor: what other programs do meanwhile does not count
     function(*arguments)
     return time.process_time() - start
 
