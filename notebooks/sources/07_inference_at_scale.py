@@ -3,7 +3,7 @@
 #
 # The paper's largest image has 8415 × 10496 pixels. It does not fit into the memory of a laptop together
 # with all that a network says about it, and it need not. In this notebook you cut images into windows
-# and blocks, and put them together again so that nobody can tell where the knife went.
+# and blocks, and put them together again so that nobody can tell where the cuts were.
 
 # %%
 import matplotlib.pyplot as plt
@@ -37,7 +37,7 @@ show(fig, alt="Nuclei; cells cut in two along a dotted line in the middle; cells
 # **You will**
 #
 # 1. measure what an image costs, in seconds and in memory, and what fits into a budget,
-# 2. see the seams of windows, and blend them away,
+# 2. see the seams of windows, and blend them away by hand, as the package does,
 # 3. find out what a block must not decide for itself,
 # 4. join the cells of blocks by hand, each cell once,
 # 5. segment a slide within a budget of memory, stop in the middle and go on,
@@ -68,7 +68,9 @@ from pathlib import Path
 
 import pandas as pd
 import tifffile
+import torch
 from IPython.display import display
+from scipy.special import softmax
 from skimage.color import rgb2hed
 from skimage.data import immunohistochemistry
 from skimage.transform import rescale
@@ -120,10 +122,11 @@ print(f"a pixel of the largest image takes {per_pixel:.0f} bytes")
 table.round(2)
 
 # %% [markdown]
-# Both grow with the pixels, and that is good news: no loop over cells is hidden anywhere (notebook 05,
-# section 9). It is bad news all the same. Small images pay mostly for the network's own working space. For
-# large ones the pixels count: five maps of four bytes each, the scaled image in one or three channels of four
-# bytes, and as much again while cells are cut out. All this for a pixel that was *one* byte in the file.
+# Twice the side is about four times the seconds: they grow with the pixels, and that is good news, for no
+# loop over cells is hidden anywhere (notebook 05, section 9). Memory grows more slowly at first, since small
+# images pay mostly for the network's own working space. For large ones the pixels count: five maps of four
+# bytes each, the scaled image in one or three channels of four bytes, and as much again while cells are cut
+# out. All this for a pixel that was *one* byte in the file.
 #
 # So it is memory that sets the limit, and it can be known beforehand.
 #
@@ -194,10 +197,11 @@ show(
 record("mean error of P(interior) by windows", wrong)
 
 # %% [markdown]
-# The bright spots lie along the lines where windows meet: beside its edge a window guesses, above all
-# about cells that the edge cuts. So make windows large, let them overlap, and trust each pixel to the
-# window in which it lies deepest. The kit blends: the weight of a window falls from 1 to 0 over what it
-# shares, and at every pixel the weights of all windows sum to 1.
+# Black is no difference, white a difference of 0.3 or more in P(interior). The bright spots lie along the
+# lines where windows meet: beside its edge a window guesses, above all about cells that the edge cuts. So
+# make windows large, let them overlap, and trust each pixel to the window in which it lies deepest. The kit
+# blends: the weight of a window falls from 1 to 0 over what it shares, and at every pixel the weights of all
+# windows sum to 1.
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8, 1.9), sharey=True, layout="compressed")
@@ -215,6 +219,28 @@ axes[0].set_ylabel("weight")
 show(fig, alt="Weights of windows along an axis: boxes without overlap, crossing ramps with it.", dpi=120)
 
 # %% [markdown]
+# Now blend by hand. The network sees one window at a time, of an image that was scaled *as a whole*; what it
+# says is weighted and added up. The package blends before the softmax, so we blend the logarithms of the
+# probabilities and take the softmax at the end. **Predict, then run.** How far will this loop be from
+# `predict`?
+
+# %%
+planes = torch.from_numpy(normalize(picture)).permute(2, 0, 1)  # (3, 384, 384), scaled already
+axis = plan_axis(384, window=128, overlap=32)  # the same for rows and columns
+blended = 0 * predict(model, planes).probabilities
+for row in axis:
+    for column in axis:
+        said = predict(model, planes[:, row.source, column.source]).probabilities  # of this window alone
+        weight = np.outer(row.weight, column.weight)
+        blended[:, row.target, column.target] += weight * np.log(said + 1e-30)
+by_hand = softmax(blended, axis=0)
+packaged = predict(model, picture, window=128, overlap=32 / 128).probabilities
+assert np.allclose(by_hand, packaged, atol=0.01)
+print(f"{len(axis)} × {len(axis)} windows; largest difference {np.abs(by_hand - packaged).max():.0e}")
+
+# %% [markdown]
+# The same, but for rounding. The package does nothing else; it sends several windows at a time to a GPU.
+#
 # ### Exercise 07.2 · windows that cover an axis (medium)
 #
 # Return where windows start on an axis of `length` pixels: as few of them as possible, the first at 0,
@@ -278,7 +304,7 @@ for block in grid.blocks:
         ghosts["Otsu's threshold"] += int(otsu_watershed(slide[block.core]).labels.max())
 shared = normalize(slide)[..., 0]
 
-fig, axes = plt.subplots(1, 3, figsize=(7, 2.5), layout="compressed")
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.9), layout="compressed")
 for ax, pixels, title in zip(
     axes, (slide, own, shared), ("as stored", "each block alone", "limits of the whole"), strict=True
 ):
@@ -335,7 +361,7 @@ for ax, part, title, left in zip(axes, (toy, *renumbered), titles, (0, 0, SEAM -
 show(
     fig,
     alt="Six rectangles; the same in two blocks with other numbers, some of them in both blocks.",
-    dpi=120,
+    dpi=130,
 )
 print("counted twice:", sum(part.max() for part in renumbered), "cells")
 
@@ -417,9 +443,13 @@ for halo in (4, 2, 1, 0):
 assert np.array_equal(join_by_names(toy, SEAM, 4, renumber), in_order)
 
 # %% [markdown]
+# Only the green cell at the top has pixels in both cores, so only it needs both blocks. Its first pixel lies
+# two columns before the seam: with a halo of one, block 1 takes another pixel for the first, and one cell
+# gets two names.
+#
 # A name is only right if the block sees the cell's *first* pixel; and the cell is only right if the
 # block sees all of it, its neighbours (who have a claim on the border), and as much around them as the
-# blur reaches. That is the whole secret: **a halo larger than the cells**. The kit measures large cells
+# blur reaches. So the rule is: **a halo larger than the cells**. The kit measures large cells
 # in its sample and chooses twice their size and a bit.
 #
 # And a cell larger than that, say a fold in the tissue? It is cut off at the edge of the region, and its
@@ -466,10 +496,11 @@ for block in (100, 250):
         differing[f"blocks of {block}, {how}"] = [match.fn for match in matches]
 differing = pd.DataFrame(differing, index=halos)
 styles = {"color": ["#D55E00", "#D55E00", "#0072B2", "#0072B2"], "style": ["-", ":", "-", ":"]}
-ax = differing.plot(marker="o", figsize=(6, 2.6), **styles)
+ax = differing.plot(marker="o", figsize=(8, 3), **styles)
 ax.set(xlabel="halo in pixels", ylabel="cells lost or changed", xticks=halos)
+ax.set_title("cells that differ from those of the whole image", fontsize=10)
 ax.legend(fontsize=7)
-show(ax, alt="Cells that differ, against the halo: many without one, none from about two cells on.", dpi=120)
+show(ax, alt="Cells that differ, against the halo: many without one, none from about two cells on.", dpi=135)
 assert differing.iloc[-1].max() <= 1
 record("cells that differ at the largest halo", int(differing.iloc[-1].max()))
 print(f"the mean cell is {yardstick.width:.0f} pixels wide; {whole.max()} cells in all")
@@ -530,10 +561,11 @@ print("the same to the pixel:", np.array_equal(again, found))
 assert ml.match_cells(found, again).f1 > 0.99
 
 # %% [markdown]
-# Nothing was lost but the block at hand, and the result is the same (on a GPU, whose sums are not always
-# added in the same order, a pixel may differ). A file appears under its name only when it is whole, for
-# it is written under another one first: even `kill -9` leaves no half block. The journal holds all that
-# was settled in section 3; that is why it matters that blocks decide nothing themselves.
+# Four blocks, not three: while the third was reported, the fourth was being finished. Nothing was lost but
+# the block at hand, and the result is the same (on a GPU, whose sums are not always added in the same order,
+# a pixel may differ). A file appears under its name only when it is whole, for it is written under another
+# one first: even `kill -9` leaves no half block. The journal holds all that was settled in section 3; that is
+# why it matters that blocks decide nothing themselves.
 #
 # ## 6 · Watch it
 #
@@ -736,7 +768,8 @@ seam_test.round(2)
 # You have
 #
 # 1. measured that seconds and memory grow with the pixels, and computed what fits into a budget,
-# 2. seen windows' seams, and blended them away by overlaps whose weights sum to 1,
+# 2. seen windows' seams, and blended them away by overlaps whose weights sum to 1, the package's maps to the
+#    last digits,
 # 3. seen that limits of intensity, windows and yardsticks belong to the whole slide, and found cells in noise
 #    where they do not,
 # 4. joined cells by names that each block can work out alone, given a halo larger than the cells,

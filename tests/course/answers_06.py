@@ -367,6 +367,10 @@ RIGHT = {
         "listed": listed,
         "array": by_array,
         "float": lambda gain, sd: float(solved(gain, sd)),
+        "not rounded first": lambda gain, sd: max(2, math.ceil((2 * 2**0.5 * sd / gain) ** 2)),
+        "tried without tolerance": lambda gain, sd: next(
+            n for n in range(2, 999) if gain / (sd * np.sqrt(2 / n)) >= 2
+        ),
         "numpy": lambda gain, sd: np.maximum(2, np.ceil(np.round(8 * (sd / gain) ** 2, 6))),
         "negative floor": lambda gain, sd: max(2, -int(-round(8 * sd**2 / gain**2, 6) // 1)),
         "from the error": rounded_up(lambda ratio: (2 * math.sqrt(2) * ratio) ** 2),

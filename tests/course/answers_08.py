@@ -214,6 +214,10 @@ WRONG = {
         "beginnings": lambda w, c: [
             "val" if any(one.startswith(well) for one in c) else "train" for well in w
         ],
+        "beginnings of the wells": lambda w, c: [
+            "val" if well.startswith(tuple(c)) else "train" for well in w
+        ],
+        "parts of a name": lambda w, c: ["val" if any(one in well for one in c) else "train" for well in w],
         "truth values": lambda w, c: [well in c for well in w],
         "numbers": lambda w, c: [int(well in c) for well in w],
         "test": lambda w, c: ["test" if well in c else "train" for well in w],
@@ -264,6 +268,7 @@ WRONG = {
             zip(votes()(cells), list(votes()(cells).values())[::-1], strict=True)
         ),
         "best well": with_border_wells,
+        "names written in": lambda cells: {name: votes()(cells).get(name) for name in ("control", "drug")},
         "first treatment": lambda cells: {"drug": votes()(cells)["drug"]},
         "nothing": lambda cells: None,
     },

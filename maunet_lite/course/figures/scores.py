@@ -134,7 +134,7 @@ def plot_learning_curves(frame: pd.DataFrame) -> Figure:
         sns.scatterplot(found, x=x, **places, s=9, linewidth=0, alpha=0.8, legend=False, ax=ax)
         xlabel = "labelled images" if images else "minutes of training on one CPU core"
         ax.set(xscale="log", ylim=(0, 1), xlabel=xlabel, ylabel="F1")
-        ax.set_xticks(x.unique(), [f"{value:.3g}" for value in x.unique()], minor=False)
+        ax.set_xticks(x.unique(), [f"{value:.3g}" if images else f"{value:.1f}" for value in x.unique()])
         ax.minorticks_off()
         tidy(ax)
     sns.move_legend(ax, "center left", bbox_to_anchor=(1.0, 0.5), title=None, frameon=False, fontsize=8)

@@ -92,10 +92,11 @@ def without_widgets(notebook: Any) -> Any:
     return notebook
 
 
-def figures(notebook: Any) -> list[Any]:
-    """Return the outputs of a notebook that hold a PNG, in order."""
+def figures(notebook: Any) -> list[tuple[Any, str]]:
+    """Return the outputs of a notebook that hold a PNG or a JPEG, in order, each with the picture's type."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return [output for output in outputs if "image/png" in output.get("data", {})]
+    kinds = ("image/png", "image/jpeg")
+    return [(output, kind) for output in outputs for kind in kinds if kind in output.get("data", {})]
 
 
 def draw_formulas(markdown: str) -> str:
@@ -174,8 +175,7 @@ def write_site(out: str | Path = "out/site", folder: str | Path | None = None) -
         title, summary = summaries[name]
         title = re.sub(r"^\d\d · ", "", title)  # the number stands before it, in grey
         summary = draw_formulas(html.escape(summary, quote=False))
-        figure = next(iter(figures(page)), None)
-        cards.append({"page": f"{name}.html", "title": title, "summary": summary, "figure": figure})
+        cards.append({"page": f"{name}.html", "title": title, "summary": summary, "figures": figures(page)})
     cover = out / "index.html"
     cover.write_text(render("cover.html.j2", cards=cards), encoding="utf-8")
     return cover

@@ -5,6 +5,7 @@ executed, with stable cell ids, without timestamps, small, and stamped with the 
 """
 
 import base64
+import copy
 import io
 import json
 import re
@@ -21,7 +22,7 @@ from maunet_lite.course.publishing.pages import figures, without_widgets
 from maunet_lite.course.running.runner import run_notebooks
 from maunet_lite.data import atomic_path
 
-MAX_KILOBYTES = 900
+MAX_KILOBYTES = 1000
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")  # of memory: it differs in every run
 _EMPTY_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=)[^>]*>")
@@ -114,22 +115,35 @@ def clean(notebook: Any, source: Path, digest: str, profile: str) -> Any:
             text = json.dumps([output for output in cell.outputs if not _is_progress(output)])
             cell.outputs = nbformat.from_dict(json.loads(_ADDRESS.sub("", text)))
     sources.set_stable_ids(notebook)
-    shrink_figures(notebook)
-    for width in (900, 700, 560):  # pixels; a notebook's page on GitHub is about 900 wide
-        if len(nbformat.writes(notebook)) > MAX_KILOBYTES * 1000:
-            shrink_figures(notebook, width)
-    return notebook
+    for width in (None, 900, 700, 560):  # pixels; a notebook's page on GitHub is about 900 wide
+        small = shrink_figures(copy.deepcopy(notebook), width)
+        if len(nbformat.writes(small)) <= MAX_KILOBYTES * 1000:
+            break
+    return small
 
 
-def shrink_figures(notebook: Any, width: int | None = None) -> None:
-    """Store every PNG with at most 256 colours and, if `width` is given, at most so many pixels wide."""
-    for output in figures(notebook):
-        original, buffer = base64.b64decode(output.data["image/png"]), io.BytesIO()
-        picture = Image.open(io.BytesIO(original)).convert("RGB")
+def shrink_figures(notebook: Any, width: int | None = None) -> Any:
+    """Store every figure as a PNG of at most 256 colours or, if that is smaller, as a JPEG of all colours.
+
+    Lines and flat colours are smaller as a PNG, the noise of a micrograph as a JPEG.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        It is changed, and returned.
+    width : int, optional
+        Make figures at most so many pixels wide.
+    """
+    for output, stored in figures(notebook):
+        picture = Image.open(io.BytesIO(base64.b64decode(output.data.pop(stored)))).convert("RGB")
         picture.thumbnail((width or picture.width, picture.height), Image.Resampling.LANCZOS)
-        picture.quantize(256, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
-        smaller = min(buffer.getvalue(), original, key=len)
-        output.data["image/png"] = base64.b64encode(smaller).decode()
+        png, jpeg = io.BytesIO(), io.BytesIO()
+        picture.quantize(256, dither=Image.Dither.NONE).save(png, "png", optimize=True)
+        picture.save(jpeg, "jpeg", quality=75 if width else 85, subsampling=0)
+        kind, buffer = min(("image/png", png), ("image/jpeg", jpeg), key=lambda form: form[1].tell())
+        output.data[kind] = base64.b64encode(buffer.getvalue()).decode()
+        output.metadata[kind] = output.metadata.pop(stored, {})
+    return notebook
 
 
 def check(folder: str | Path | None = None) -> list[str]:
