@@ -638,9 +638,9 @@ live = explorer(
 # - *One marker each.* From β = 1 up to 4 in all three pictures. Below, at 0.5, markers of neighbours flow
 #   together: that breaks first. At 4 each cell still has its marker, but only because this field is perfect;
 #   look how few pixels it has.
-# - *Authors, phase contrast.* 36 markers for 31 cells, and some cells share one, so even more are cut. At β =
-#   2.25 each cell has its own, at 2 and at 2.5 no longer: a hit, not a cure. Waists split, thin neighbours
-#   merge, and one number cannot serve both.
+# - *Authors, phase contrast.* At β = 1 five markers too many, since waists split; at 0.5 half as many markers
+#   as cells, since neighbours merge. At 2.25 each cell has exactly one, at 2 and at 2.5 no longer: a hit, not
+#   a cure.
 # - *Half of all cell pixels.* At √S/8 in phase contrast. The thickness follows the area, so it is not the
 #   small cells that suffer but the *slender* ones: large S, yet nowhere deep.
 #

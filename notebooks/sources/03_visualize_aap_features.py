@@ -884,14 +884,14 @@ of_image = of_network.set_index("image")["f1"]
 print(f"rank correlation of F1 and distance from the boundary: {of_image.corr(distance, 'spearman'):+.2f}")
 
 deep = planes["with proxy"][deepest]
-groups = deep.table["modality"].to_numpy()
+groups = deep.table()["modality"].to_numpy()
 spread = {m: deep.points[groups == m, :2].std(axis=0).sum() for m in dict.fromkeys(groups)}
 print(f"most spread out in {deepest}: {max(spread, key=spread.get)}")
 
 last = planes["with proxy"]["class_decoder"]
-for column in ("class", "modality"):
-    share = share_between(last.points[:, 2:4], last.table[column].to_numpy())
-    print(f"components 3 and 4: {share:.0%} of the scatter lies between {column} and {column}")
+for column, groups in {"class": "classes", "modality": "modalities"}.items():
+    share = share_between(last.points[:, 2:4], last.table()[column].to_numpy())
+    print(f"components 3 and 4: {share:.0%} of the scatter lies between {groups}")
 print("what neither explains is the third kind of order, or noise")
 
 # %% [markdown]

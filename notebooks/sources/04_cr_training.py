@@ -804,10 +804,10 @@ budgets.astype("Int64")
 
 # %% [markdown]
 # Three meanings, and so three comparisons. Section 9 compared at equal *steps*, which gives CR twice the
-# computation and half of the labelled patches. The paper's Tables 2 and 3 are equal in none of the three: 1,000 epochs
-# and 24 hours against 700 epochs and 36 hours, 16 labelled patches per step against 8. When labels are dear
-# and computers cheap, compare at equal labels. When you have one GPU for one day, compare at equal
-# computation.
+# computation and half of the labelled patches. The paper's Tables 2 and 3 are equal in none of the three:
+# 1,000 epochs and 24 hours against 700 epochs and 36 hours, 16 labelled patches per step against 8. When
+# labels are dear and computers cheap, compare at equal labels. When you have one GPU for one day, compare at
+# equal computation.
 #
 # That third comparison was measured, too, with nine tenths of the labels hidden, where CR has most to gain:
 # `benchmarks/semi_supervised.py`, equal minutes on one core. And the learning curve of supervised training

@@ -104,6 +104,7 @@ WRONG = {
         "whole numbers": lambda i, k: np.floor(bincount(i, k)),
         "the image's type": lambda i, k: bincount(i, k).astype(i.dtype),
         "rounded": lambda i, k: bincount(i, k).round(),
+        "one area for all": lambda i, k: bincount(i, k) * (a := np.bincount(k.ravel())[1:]) / a.mean(),
         "box around the cell": lambda i, k: [i[box].mean() for box in ndimage.find_objects(k)],
         "black pixels left out": cells(lambda pixels: pixels[pixels > 0].mean()),
         "other way round": lambda i, k: bincount(i, k)[::-1],
