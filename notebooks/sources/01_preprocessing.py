@@ -98,7 +98,7 @@ def draw_histograms(axes, images, bins):
         ax.tick_params(labelsize=8)
 
 
-fig, axes = plt.subplots(2, 4, figsize=(7.2, 3.4), height_ratios=(2, 1), layout="compressed")
+fig, axes = plt.subplots(2, 4, figsize=(10, 4.6), height_ratios=(2, 1), layout="compressed")
 for ax, sample in zip(axes[0], shown.values(), strict=True):
     ax.imshow(sample.image, cmap="gray", vmin=0, vmax=255)  # as stored, nothing stretched
     ax.axis("off")
@@ -108,7 +108,6 @@ show(
     fig,
     alt="Stained brightfield, dim fluorescence, phase contrast and DIC, each above its histograms: cells "
     "are darker, brighter, both, and no different from the background.",
-    dpi=90,
 )
 
 # %% [markdown]
@@ -179,7 +178,7 @@ grey = shown["dic"].image
 np.testing.assert_allclose(normalize(grey)[..., 0], scale_by_percentiles(grey), atol=1e-5)
 print(f"{grey.shape} {grey.dtype} → {normalize(grey).shape} {normalize(grey).dtype}")
 
-fig, axes = plt.subplots(1, 4, figsize=(7.2, 1.4), layout="compressed")
+fig, axes = plt.subplots(1, 4, figsize=(10, 2.1), layout="compressed")
 draw_histograms(axes, [normalize(sample.image) for sample in shown.values()], np.linspace(0, 1, 52))
 show(fig, alt="The histograms after scaling: each now fills the range from 0 to 1 and overlaps as before.")
 
@@ -275,10 +274,10 @@ exercises.check("01.2", clipped_share_solution)
 # %% [markdown]
 # ## 3 · The same scaling in training and inference
 #
-# More important than the rule is to keep it. A network knows numbers, not cells, and the shipped weights
-# learned from images that `normalize` had scaled. **Predict, then run.** We take pictures of a 12-bit camera
-# (0 to 4095, stored in 16 bits), a little underexposed and with one hot pixel each, and scale them in five
-# ways that people really use. Which will the network forgive, and which not?
+# More important than the choice of a rule is keeping to it. A network knows numbers, not cells, and the
+# shipped weights learned from images that `normalize` had scaled. **Predict, then run.** We simulate pictures
+# of a 12-bit camera (0 to 4095, stored in 16 bits), a little underexposed and with one hot pixel each, and
+# scale them in five ways that people really use. Which will the network forgive, and which not?
 
 
 # %%
@@ -312,13 +311,15 @@ for name, scaling in scalings.items():
 # The same network, the same pictures, the same cells. A 12-bit image divided by what its *type* could hold is
 # nearly black, and next to nothing is found; the values that a network from another school expects are no
 # better. The dangerous one is division by the maximum: it works in part, and costs cells *without any sign
-# that something is wrong*. "The published weights do not work on my data" often means no
-# more than this.
+# that something is wrong*. "The published weights do not work on my data" often means no more than this.
 #
 # It happens to experts. The published code scales from minimum to maximum when it trains (`train.py`) and
 # divides by the maximum alone when it predicts (`predict.py`). Both start from percentiles, so that they
 # agree on most images, and nobody noticed. The cure is structural: **one function, called by both**. In this
 # kit training and inference import the same `normalize`.
+#
+# **Here ends the first lesson.** The second one builds what the network is told; it needs nothing from above
+# but the set-up cells.
 #
 # ## 4 · A class map by hand
 #
@@ -371,7 +372,7 @@ def classes_by_hand(labels):
     return classes
 
 
-fig, axes = plt.subplots(1, 3, figsize=(8, 2.9), layout="compressed")
+fig, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="compressed")
 show_numbers(axes[0], labels, "labels", cmap="gray", vmax=4)
 show_numbers(axes[1], depth_by_hand(labels), "depth", "{:.1f}", cmap="viridis")
 figures.show_classes(classes_by_hand(labels), axes[2], "class map")
@@ -414,22 +415,22 @@ print("by hand = NumPy = package on 12 × 12 pixels; NumPy = package on the four
 sizes = discs((130, 330), (65, 65, 120), (65, 170, 60), (65, 235, 28), (65, 280, 14), (65, 310, 8))
 rules = {"1 pixel": lambda S: 1, "4 pixels": lambda S: 4, "√S / 20": lambda S: np.sqrt(S) / 20}
 
-fig, axes = plt.subplots(3, 1, figsize=(5, 6.2), layout="compressed")
+fig, axes = plt.subplots(3, 1, figsize=(9, 6.2), layout="compressed")
 print("share of boundary in the cell, from large to small:")
 for ax, (name, rule) in zip(axes, rules.items(), strict=True):
     classes = class_map(sizes, rule)
-    figures.show_classes(classes, ax, f"thickness {name}", key=ax is axes[2])
+    figures.show_classes(classes[:66], ax, f"thickness {name}, upper halves of the discs", key=ax is axes[2])
     print(f"  {name:9s}", "  ".join(f"{np.mean(classes[sizes == k] == 2):4.0%}" for k in range(1, 6)))
 show(
     fig,
-    alt="Five discs from 120 to 8 pixels wide with a boundary of one pixel, of four pixels, and of adaptive "
-    "thickness. Four pixels fill the small discs; one pixel is a hair on the large one.",
+    alt="Upper halves of five discs from 120 to 8 pixels wide with a boundary of one pixel, of four pixels, "
+    "and of adaptive thickness. Four pixels fill the small discs; one pixel is a hair on the large one.",
 )
 
 # %% [markdown]
 # A constant suits one size. Four pixels eat small cells, whose class then says nothing about their shape. One
 # pixel is a hair around a large cell, a few per cent of its area that the loss hardly feels, and a single
-# mistaken pixel opens a door between neighbours. With $t = \sqrt{S}/20$ a disc is boundary on about 15 % of
+# mistaken pixel joins two neighbours. With $t = \sqrt{S}/20$ a disc is boundary on about 15 % of
 # its area *at any size*, once it is large enough (some 30 pixels wide) for t to be more than the one layer
 # that every cell gets.
 #
@@ -475,12 +476,13 @@ np.testing.assert_allclose(field_with_numpy(labels), field_by_hand(labels))
 np.testing.assert_allclose(distance_field(labels), field_by_hand(labels), rtol=1e-6)
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(8, 3.3), layout="compressed")
+fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="compressed")
 show_numbers(axes[0], field_by_hand(labels), "distance field", "{:.2f}", cmap="magma", vmin=0, vmax=1)
 for k, (column, diameter) in {1: (65, 120), 4: (280, 14)}.items():
     cut = distance_field(np.where(sizes == k, 1, 0))[65]  # the row through the disc's centre
     axes[1].plot((np.arange(330) - column) / (diameter / 2), cut, ".-", label=f"disc {diameter} pixels wide")
 axes[1].set(xlim=(-1.6, 1.6), xlabel="distance from the centre / radius", ylabel="d")
+axes[1].set_title("cuts through two discs")
 axes[1].legend(fontsize=8)
 show(
     fig,
@@ -575,14 +577,14 @@ show(
 
 # %%
 relative = np.linspace(0, 1, 200)
-fig, ax = plt.subplots(figsize=(5.5, 2.5), layout="compressed")
+fig, ax = plt.subplots(figsize=(9, 3.4), layout="compressed")
 for beta, color in ((0.25, "#009E73"), (1, "#0072B2"), (4, "#D55E00")):
     ax.plot(relative, 1 / (1 + beta * relative), color=color, label=f"β = {beta}")
     print(f"β = {beta:<4}  d > 0.8 up to γ = {0.25 / beta:.2f} · √S")
 ax.axhline(0.8, color="0.5", linestyle="--", linewidth=1)
 ax.axvline(1 / np.sqrt(np.pi), color="0.5", linestyle=":", linewidth=1)
 ax.text(1 / np.sqrt(np.pi) + 0.01, 0.95, "edge of a disc", fontsize=8)
-ax.set(xlabel="γ / √S", ylabel="d", ylim=(0.15, 1.02))
+ax.set(xlabel="γ / √S", ylabel="d", ylim=(0.15, 1.02), title="three slopes; markers lie above 0.8")
 ax.legend(fontsize=8)
 show(
     fig, alt="d against relative distance: almost flat for a slope of a quarter, steep near the centre for 4."
@@ -590,8 +592,8 @@ show(
 
 # %% [markdown]
 # At β = ¼ the hill is so flat that the whole disc lies above 0.8: markers fill their cells and flow into
-# their neighbours. At β = 4 it is a needle, and the marker of a small cell a pixel or two: lost as soon as
-# the prediction is a little low. β = 1 sits between; its marker is the inner fifth of a disc's area.
+# their neighbours. At β = 4 it is a needle, and a small cell's marker is a pixel or two: lost as soon as the
+# prediction is a little low. β = 1 sits between; its marker is the inner fifth of a disc's area.
 #
 # ## 9 · All knobs at once
 #
@@ -627,16 +629,29 @@ live = explorer(
     beta=Slider(1.0, 0.25, 4.0, 0.25, "slope β"),
     center=Choice("paper", ("paper", "authors"), "centre"),
     alt="Outlined cells, their class map, their distance field with markers; below, the field along a row.",
-    dpi=90,
+    dpi=125,
 )
 
 # %% [markdown]
+# <details><summary>What the sliders say</summary>
+#
+# - *One marker each.* From β = 1 up to 4 in all three pictures. Below, at 0.5, markers of neighbours flow
+#   together: that breaks first. At 4 each cell still has its marker, but only because this field is perfect;
+#   look how few pixels it has.
+# - *Authors, phase contrast.* At β = 1 five markers too many, since waists split; at 0.5 half as many markers
+#   as cells, since neighbours merge. At 2.25 each cell has exactly one, at 2 and at 2.5 no longer: a hit, not
+#   a cure.
+# - *Half of all cell pixels.* At √S/8 in phase contrast. The thickness follows the area, so it is not the
+#   small cells that suffer but the *slender* ones: large S, yet nowhere deep.
+#
+# </details>
+#
 # A slider answers at once because each cell is measured in its own small window. You have written most of it
 # yourself by now; compare `maunet_lite/course/figures/targets.py`.
 #
 # ## 10 · Bug hunt
 #
-# Code can have bugs and be among the best all the same. The three below are real. The functions restate the
+# Code can have bugs and still be among the best. The three below are real. The functions restate the
 # *ideas* of the published code (`data_preprocess.py`, `dist_transform_preprocess.py`) in our own words. Be
 # the reviewer: **find the defect before you run the cell after it.**
 #
@@ -672,7 +687,7 @@ reverse = np.where(group > 0, group.max() + 1 - group, 0)
 dots = discs((22, 100), *((11, 9 + 14 * k, width) for k, width in enumerate((16, 12, 10, 8, 7, 5, 4))))
 
 first, last = drawn_in_turn(group), drawn_in_turn(reverse)
-fig, axes = plt.subplot_mosaic("AABBCC;DDDEEE", figsize=(7.5, 4.4), height_ratios=(3, 1), layout="compressed")
+fig, axes = plt.subplot_mosaic("AABBCC;DDDEEE", figsize=(9.5, 5.4), height_ratios=(3, 1), layout="compressed")
 zoom = np.s_[35:120, 110:185]
 figures.show_classes(first[zoom], axes["A"], "large cell first", key=False)
 figures.show_classes(last[zoom], axes["B"], "large cell last", key=False)
@@ -726,7 +741,7 @@ with np.errstate(invalid="ignore", divide="ignore"):  # NumPy warns; in a long l
     fields = {"ids 1, 2, 3": summed_fields(three), "ids 1, 3": summed_fields(cleaned)}
 fields["ids 1, 3, the package's"] = distance_field(cleaned, center="authors")
 
-fig, axes = plt.subplots(1, 3, figsize=(8, 1.4), layout="compressed")
+fig, axes = plt.subplots(1, 3, figsize=(10, 1.8), layout="compressed")
 for ax, (name, field) in zip(axes, fields.items(), strict=True):
     figures.show_distance(field, ax, f"{name}: {np.isnan(field).mean():.0%} NaN", bar=False)
 show(
@@ -799,11 +814,11 @@ image, labels = shown["phase-contrast"]
 corner = labels[:110, :110]
 padded = class_map(np.pad(corner, 1))[1:-1, 1:-1]  # as if background began beyond the edge
 
-fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.6), layout="compressed")
+fig, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="compressed")
 figures.overlay(image[:110, :110], corner, axes[0], "image")
 figures.show_classes(padded, axes[1], "the edge as a boundary", key=False)
 figures.show_classes(class_map(corner), axes[2], "the edge as it is: unknown", key=False)
-show(fig, alt="Cells cut by the image's edge; class maps with and without a boundary along the edge.", dpi=90)
+show(fig, alt="Cells cut by the image's edge; class maps with and without a boundary along the edge.")
 
 whole, part = make_targets(labels), make_targets(corner)
 moved = np.abs(whole.distance[:110, :110] - part.distance)
@@ -846,8 +861,9 @@ for name, arrived in arrivals.items():
         print(f"✗ {name}\n{textwrap.indent(textwrap.fill(str(error), 92), '  ')}\n")
 
 # %% [markdown]
-# Gaps and empty images are legal, which after section 10 is a promise about all code behind. For a folder of
-# your own, `maunet-lite data check FOLDER` lists everything at once (notebook 08).
+# Gaps and empty images are legal. After section 10 you know what that promises: no function behind this check
+# may stumble over them. For a folder of your own, `maunet-lite data check FOLDER` lists everything at once
+# (notebook 08).
 #
 # Labels may be valid and the *targets* still poor. So ask: **if the network were perfect, how good would the
 # result be?** Hand the targets themselves to the post-processing, as if they were a prediction. **Predict,
@@ -873,12 +889,12 @@ for name, truth in ceilings.items():
 record("ceiling of F1, nuclei 5 pixels wide", ceilings["nuclei 5 pixels wide"])
 
 # %% [markdown]
-# Cells of usual size lose little, and none of them is missed. What costs F1 are, but for a speck of one
-# pixel, interiors of cells at the image's edge: the score leaves out cells within two pixels of the edge, but
-# their interiors keep clear of it and count as invented. Of a tiny cell, the interior is less than half; it
-# *cannot* overlap the truth by half, and a perfect network fails. Post-processing grows interiors back to
-# whole cells. This **ceiling** takes a second to compute and tells whether your cells are large enough for
-# your targets. If not, enlarge the images.
+# Cells of usual size lose little, and none of them is missed. Nearly all that is *invented* lies at the
+# image's edge. The score leaves out cells within two pixels of it; the interior of such a cell may keep clear
+# of these two pixels, and then it counts without a partner. In a tiny cell the interior is less than half of
+# the pixels: it *cannot* overlap the truth by half, and even a perfect network fails. Post-processing grows
+# interiors back to whole cells. This **ceiling** takes a second to compute and tells whether your cells are
+# large enough for your targets. If not, enlarge the images.
 #
 # ## Recap
 #

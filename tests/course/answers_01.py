@@ -288,6 +288,9 @@ WRONG = {
         "minimum not subtracted": lambda i: 0.01 + 0.98 * i / max(i.max(), 1e-9),
         "divided by 255": lambda image: 0.01 + 0.98 * image / 255,
         "clipped only": lambda image: np.clip(image, 0.01, 0.99),
+        "scaled to 1 and clipped": unless_constant(
+            lambda i: np.clip((i - i.min()) / np.ptp(i), 0.01, 0.99),
+        ),
         "other way round": lambda image: formula(image, 0.99, 0.01),
         "whole numbers only": lambda image: formula(image.astype(int)),
         "standardised": lambda image: (image - image.mean()) / (image.std() or 1),

@@ -67,6 +67,9 @@ RIGHT = {
         "with its sentence": "b: data, loss and optimiser fit together",
         "square brackets": "[B]",
         "comma": "b, it may have seen too little",
+        "in words": "Answer b",
+        "statement": "statement (b)",
+        "an article follows": "b. A network can learn an image by heart",
     },
 }
 WRONG = {
@@ -111,6 +114,8 @@ WRONG = {
         "yes": True,
         "two": "ab",
         "both": "a and b",
+        "list of two": ["b", "c"],
+        "two letters": "b, a",
         "word": "because",
         "c.": "c.",
     },

@@ -229,6 +229,8 @@ WRONG = {
         "starts at zero": lambda s, n, top=1.5: 0 if s == 0 else ramp(s, n, top),
         "five inside": lambda s, n, top=1.5: top * math.exp(-((5 * (1 - min(s / n, 1))) ** 2)),
         "whole division": lambda s, n, top=1.5: top * math.exp(-5 * (1 - min(s // n, 1)) ** 2),
+        "one length for all": lambda s, n, top=1.5: ramp(s, 40, top),
+        "cut off at the top": lambda s, n, top=1.5: min(ramp(s, n, 1.5), top),
         "top outside": lambda s, n, top=1.5: top + math.exp(-5 * (1 - min(s / n, 1)) ** 2),
     },
     "04.4": {
@@ -249,6 +251,7 @@ WRONG = {
         "gains": lambda cr, sup: cr - sup,
         "sum": lambda cr, sup: ((cr - sup).sum(), paired(cr, sup)[1]),
         "divided by n - 1": with_std(lambda g: g.std(ddof=1) / math.sqrt(len(g) - 1)),
+        "sorted first": lambda cr, sup: paired(np.sort(cr), np.sort(sup)),
         "three numbers": lambda cr, sup: (*paired(cr, sup), len(cr)),
     },
 }

@@ -59,7 +59,8 @@ def cases_02_3() -> Cases:
     """Conclusion of the sanity check: a letter, however it is written."""
 
     def letter(answer: object) -> None:
-        found = re.match(r"\W*([abc])\b", str(answer).lower())
+        # one letter, with or without a word before it, and no second one
+        found = re.match(r"\W*(?:answer|statement)?\W*([abc])\b(?!\W+[abc]\W*$)", str(answer).lower())
         assert found, f"Set answer to 'a', 'b' or 'c', not {answer!r}."
         assert found[1] == "b", f"Not {found[1]}: it did learn the one image."
 

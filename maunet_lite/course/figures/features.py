@@ -184,7 +184,7 @@ def pictures(atlas: Atlas, view: View, size: int = 192) -> dict[str, np.ndarray]
     """Return thumbnails by caption: the image of a view, its true cells and the predicted ones."""
     sample = atlas.samples[view.image]
     row = atlas.scores.set_index(["network", "image"]).loc[(view.network, view.image)]
-    made = {f"{sample.name} ({sample.modality})": None}
+    made = {sample.name if sample.modality in sample.name else f"{sample.name} ({sample.modality})": None}
     if sample.labels is not None:
         made[f"truth, {row['cells']:.0f} cells"] = sample.labels
     score = "" if sample.labels is None else f", F1 {row['f1']:.2f}"
