@@ -459,6 +459,7 @@ def test_tensorboard_is_written_where_it_is_installed(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
     monkeypatch.setattr(torch.utils, "tensorboard", module, raising=False)
     monkeypatch.setattr("accelerate.tracking._available_trackers", [LoggerType.TENSORBOARD])
+    monkeypatch.setattr("maunet_lite.training.loop.is_tensorboard_available", lambda: True)
     monkeypatch.setattr(FakeWriter, "points", [])
     train(small(disks, tmp_path / "run", steps=1), progress=False)
     log, validation = (pd.read_csv(tmp_path / "run" / f"{name}.csv") for name in ("log", "validation"))
@@ -471,7 +472,7 @@ def test_tensorboard_is_written_where_it_is_installed(
 def test_nothing_is_asked_of_a_machine_without_tensorboard(
     disks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accelerate.tracking._available_trackers", [])
+    monkeypatch.setattr("maunet_lite.training.loop.is_tensorboard_available", lambda: False)
     result = train(small(disks, tmp_path / "run", steps=1), progress=False)
     assert not (result.folder / "tensorboard").exists()
 

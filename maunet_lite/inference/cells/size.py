@@ -161,17 +161,8 @@ def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
         if scale >= 1 and seen.certainty > 0 and seen.diameter * scale > FINE:
             break  # cells are large enough already
     best = max(looks, key=lambda seen: seen.certainty + MARGIN * (KNOWN[0] <= seen.diameter <= KNOWN[1]))
-    return Size(best.diameter, (_chosen(best, looks),), tuple(looks))
-
-
-def _chosen(best: Seen, looks: Sequence[Seen]) -> float:
-    """Return the scale half-way between what the size asks for and where the network is surest."""
-    if math.isnan(best.diameter) or KNOWN[0] <= best.diameter <= KNOWN[1]:
-        return 1.0
-    as_it_is = max((seen.certainty for seen in looks if seen.scale == 1), default=-math.inf)
-    if TOLERATED[0] <= best.diameter <= TOLERATED[1] and as_it_is > best.certainty - MARGIN:
-        return 1.0
-    return float(np.clip(math.sqrt(TARGET / best.diameter * best.scale), *ZOOMS))
+    scale = 1.0 if math.isnan(best.diameter) else scale_for(best.diameter)
+    return Size(best.diameter, (scale,), tuple(looks))
 
 
 def _side(shape: tuple[int, int], scale: float) -> int:
