@@ -158,7 +158,7 @@ def test_the_smallest_patch_that_works_is_named_and_works(norm):
         check_patch(model, smallest, images)
         model(torch.zeros(images, 3, smallest, smallest))
         if smallest > model.stride:
-            with pytest.raises(ValueError, match=f"smallest patch that works is {smallest}"):
+            with pytest.raises(ValueError, match=f"the smallest that works is {smallest}"):
                 check_patch(model, model.stride, images)
             with pytest.raises(ValueError, match="more than 1"):
                 model(torch.zeros(images, 3, model.stride, model.stride))

@@ -602,9 +602,9 @@ def test_memory_counts_weights_and_maps(monkeypatch):
     seen = []
     original = MODULE.run_windows
 
-    def spy(network, planes, places, batch_size, memory):
+    def spy(network, planes, places, batch_size, memory, *options):
         seen.append(memory)
-        return original(network, planes, places, batch_size, memory)
+        return original(network, planes, places, batch_size, memory, *options)
 
     monkeypatch.setattr(MODULE, "run_windows", spy)
     model = small()

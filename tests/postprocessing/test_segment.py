@@ -269,7 +269,7 @@ def test_step_4_grows_into_the_foreground_and_drops_small_and_unmarked():
 def test_blur_is_as_wide_as_a_cell_and_sees_nothing_beyond_the_edge():
     impulse = np.zeros((21, 21), dtype=np.float32)
     impulse[10, 10] = 1
-    assert blur_distance(impulse, 0.0, PLAIN) is impulse
+    assert np.array_equal(blur_distance(impulse, 0.0, PLAIN), impulse)
     blurred = blur_distance(impulse, 9.0, replace(PLAIN, blur=1.0))
     assert blurred.sum() == pytest.approx(1)
     assert np.flatnonzero(blurred.any(axis=0)).tolist() == list(range(6, 15))  # a window of nine pixels

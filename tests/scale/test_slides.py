@@ -237,7 +237,9 @@ def test_ctrl_c_says_how_to_go_on(
     out = tmp_path / "cells.tif"
     with pytest.raises(KeyboardInterrupt):
         segment_slide(slide_file, out, block=240, watch=stop, **OPTIONS)
-    assert "of 4 blocks. Run the same again to go on" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "of 4 blocks, which lie in" in told
+    assert "Run the same again to go on" in told
     # another question is another job: nothing of the old one is used
     other = segment_slide(slide_file, out, block=240, postprocess="none", **OPTIONS)
     assert other.resumed == 0
