@@ -20,7 +20,7 @@ from maunet_lite.course.publishing import sources
 from maunet_lite.course.publishing.copies import FOLDER, copy_problems, fold_solutions, write_copies
 from maunet_lite.course.publishing.pages import figures, without_widgets
 from maunet_lite.course.running.runner import run_notebooks
-from maunet_lite.data import atomic_path
+from maunet_lite.data import write_text
 
 MAX_KILOBYTES = 1000
 
@@ -73,8 +73,7 @@ def publish_notebooks(
     good = [run for run in report.runs if run.status == "ok"]
     for run in good:
         notebook = clean(nbformat.read(run.executed, as_version=4), run.source, hashes[run.source], profile)
-        with atomic_path(folder / f"{run.name}.ipynb") as temporary:
-            nbformat.write(notebook, temporary)
+        write_text(folder / f"{run.name}.ipynb", nbformat.writes(notebook) + "\n")
     if failures := [f"{run.name}: {run.failure()}" for run in report.runs if run.status != "ok"]:
         failures = ["not published:", *failures, f"see {report.folder / 'report.html'}"]
         raise sources.NotebookError("\n".join(failures))
