@@ -126,14 +126,9 @@ def show_steps(steps: Mapping[str, np.ndarray], image: np.ndarray | None = None,
 
 
 def errors(
-    image: np.ndarray,
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    report: Any,
-    ax: Axes | None = None,
-    title: str = "",
-    key: bool = True,
-) -> Axes:
+    image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, report: Any, ax: Axes | None = None,
+    title: str = "", key: bool = True,
+) -> Axes:  # fmt: skip
     """Show which cells were missed, split, merged and invented, in four colours for any colour vision.
 
     Missed, split and merged cells are drawn as they truly are, invented ones as predicted; white lines are

@@ -29,12 +29,9 @@ _EMPTY_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=)[^>]*>")
 
 
 def publish_notebooks(
-    names: list[str] | None = None,
-    profile: str = "quick",
-    folder: str | Path | None = None,
-    force: bool = False,
-    jobs: int = 1,
-) -> list[Path]:
+    names: list[str] | None = None, profile: str = "quick", folder: str | Path | None = None,
+    force: bool = False, jobs: int = 1,
+) -> list[Path]:  # fmt: skip
     """Execute the notebooks whose published form is missing or stale, and put them beside their sources.
 
     Learners' copies are written anew, too; see `write_copies`.

@@ -90,16 +90,9 @@ def _as_number(value: Any) -> Any:
 
 
 def run_sweep(
-    notebook: str | Path,
-    grid: Grid,
-    out: str | Path,
-    *,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    profile: str = "smoke",
-    timeout: float | None = None,
-    progress: bool = True,
-) -> pd.DataFrame:
+    notebook: str | Path, grid: Grid, out: str | Path, *, scheduler: str | None = None,
+    workers: int | None = None, profile: str = "smoke", timeout: float | None = None, progress: bool = True,
+) -> pd.DataFrame:  # fmt: skip
     """Run a notebook once for each combination of a grid, and put what it records into one table.
 
     Parameters
