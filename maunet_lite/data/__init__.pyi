@@ -52,3 +52,4 @@ from .writing import atomic_path as atomic_path
 from .writing import label_tags as label_tags
 from .writing import write_image as write_image
 from .writing import write_labels as write_labels
+from .writing import write_text as write_text

@@ -59,6 +59,26 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, complete or not at all (`atomic_path`).
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file to write. Its folder is created if need be.
+    text : str
+
+    Examples
+    --------
+    >>> path = getfixture("tmp_path") / "note.txt"
+    >>> write_text(path, "34 µm")
+    >>> path.read_text(encoding="utf-8")
+    '34 µm'
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_image(path: str | Path, image: np.ndarray) -> None:
     """Write an image as PNG or compressed TIFF, by the suffix of `path`; nothing is left behind if it fails.
 

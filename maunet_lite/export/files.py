@@ -39,15 +39,10 @@ _PACKAGES = {"rois": ("roifile", "export"), "zarr": ("zarr", "scale")}  # what i
 
 
 def export(
-    labels: np.ndarray,
-    stem: str | Path,
-    formats: str | Iterable[str] = ("tiff",),
-    *,
-    image: np.ndarray | None = None,
-    pixel_size: float | None = None,
-    measurements: pd.DataFrame | None = None,
-    maps: Maps | None = None,
-) -> dict[str, Path]:
+    labels: np.ndarray, stem: str | Path, formats: str | Iterable[str] = ("tiff",), *,
+    image: np.ndarray | None = None, pixel_size: float | None = None,
+    measurements: pd.DataFrame | None = None, maps: Maps | None = None,
+) -> dict[str, Path]:  # fmt: skip
     """Write a label map in one or more formats, beside each other.
 
     Parameters

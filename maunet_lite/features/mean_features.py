@@ -69,15 +69,9 @@ def layers(model: MAUNet) -> pd.DataFrame:
 
 
 def mean_features(
-    model: MAUNet,
-    samples: Iterable[Sample],
-    layer: str | Sequence[str] = HEAD_INPUT,
-    *,
-    window: int = 512,
-    overlap: int = 128,
-    device: str | torch.device = "auto",
-    progress: bool = False,
-) -> Features | dict[str, Features]:
+    model: MAUNet, samples: Iterable[Sample], layer: str | Sequence[str] = HEAD_INPUT, *, window: int = 512,
+    overlap: int = 128, device: str | torch.device = "auto", progress: bool = False,
+) -> Features | dict[str, Features]:  # fmt: skip
     """Return the mean feature vectors of background and cell interiors, image by image (paper 4.2).
 
     Parameters

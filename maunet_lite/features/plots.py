@@ -30,16 +30,10 @@ def modality_colors(modalities: Iterable[str]) -> dict[str, str]:
 
 
 def scatter(
-    plane: Plane,
-    ax: Axes | None = None,
-    title: str | None = None,
-    *,
-    components: tuple[int, int] = (1, 2),
-    rows: np.ndarray | None = None,
-    proxies: bool = True,
-    boundary: str | None = "logits",
+    plane: Plane, ax: Axes | None = None, title: str | None = None, *, components: tuple[int, int] = (1, 2),
+    rows: np.ndarray | None = None, proxies: bool = True, boundary: str | None = "logits",
     legend: bool = True,
-) -> Axes:
+) -> Axes:  # fmt: skip
     """Draw mean features by class (marker) and modality (colour), as in paper Fig. 6.
 
     Parameters

@@ -182,12 +182,9 @@ def pca(features: Features, n: int = 2, fit_on: np.ndarray | pd.Series | None = 
 
 
 def decision_boundary(
-    plane: Plane,
-    first: str = "background",
-    second: str = "interior",
-    method: str = "logits",
+    plane: Plane, first: str = "background", second: str = "interior", method: str = "logits",
     components: tuple[int, int] = (1, 2),
-) -> Boundary:
+) -> Boundary:  # fmt: skip
     """Return where in the plane two classes are equally likely (paper Fig. 6b).
 
     Parameters

@@ -13,17 +13,12 @@ MAX_SIDE = 1600  # pixels; larger arrays are thinned out before drawing
 
 def picture(pixels: np.ndarray, ax: Axes | None, title: str = "", **options: Any) -> Axes:
     """Show pixels without ticks, on new axes if there are none; `options` are those of ``imshow``."""
-    ax = own_axes(ax, pixels.shape)
+    (ax,) = picture_grid(1, 1, pixels.shape, ax)
     ax.imshow(pixels, **options)
     ax.set_axis_off()
     if title:
         ax.set_title(title, fontsize=9, pad=4)
     return ax
-
-
-def own_axes(ax: Axes | None, shape: tuple[int, ...]) -> Axes:
-    """Return `ax`, or axes on a new figure for one picture of `shape`."""
-    return picture_grid(1, 1, shape, None)[0] if ax is None else ax
 
 
 def line_width(ax: Axes, shape: tuple[int, ...]) -> int:

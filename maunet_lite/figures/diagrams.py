@@ -16,13 +16,9 @@ _SCORES = {"f1": "all", "f1_plain": "all, without\npost-processing"}
 
 
 def show_lines(
-    lines: Mapping[str, pd.Series] | pd.DataFrame,
-    ax: Axes | None = None,
-    *,
-    title: str = "",
-    ylabel: str = "",
-    strong: str = "",
-) -> Axes:
+    lines: Mapping[str, pd.Series] | pd.DataFrame, ax: Axes | None = None, *, title: str = "",
+    ylabel: str = "", strong: str = "",
+) -> Axes:  # fmt: skip
     """Draw one line per named series, or per column of a table, over its index.
 
     Parameters

@@ -14,18 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.ndimage import maximum_filter
 
-from maunet_lite.figures.canvas import legend, line_width, own_axes, picture, picture_grid, thin
-from maunet_lite.figures.colors import (
-    CLASS_COLORS,
-    CLASS_NAMES,
-    ERROR_COLORS,
-    blend,
-    outlines,
-    paint_cells,
-    random_colors,
-    rgb,
-    to_display,
-)
+from maunet_lite.figures import colors
+from maunet_lite.figures.canvas import legend, line_width, picture, picture_grid, thin
+from maunet_lite.figures.colors import ERROR_COLORS, blend, outlines, paint_cells, random_colors, to_display
 
 
 def show_image(image: np.ndarray, ax: Axes | None = None, title: str = "") -> Axes:
@@ -58,7 +49,7 @@ def overlay(
     """
     _check_sizes(image, labels)
     base, labels = to_display(thin(image)), thin(labels)
-    ax = own_axes(ax, labels.shape)
+    (ax,) = picture_grid(1, 1, labels.shape, ax)
     shade = 0.7 if base.mean() > 0.5 else 1  # light colours would be lost on a light image
     paint_cells(base, labels, fill, line_width(ax, labels.shape), shade)
     return picture(base, ax, title)
@@ -67,9 +58,10 @@ def overlay(
 def show_classes(classes: np.ndarray, ax: Axes | None = None, title: str = "", key: bool = True) -> Axes:
     """Show a map of semantic classes, (H, W) integers: 0 background, 1 interior, 2 boundary, 3 proxy."""
     classes = thin(classes)
-    ax = picture(np.stack([rgb(color) for color in CLASS_COLORS])[classes], ax, title)
+    ax = picture(np.stack([colors.rgb(color) for color in colors.CLASS_COLORS])[classes], ax, title)
     if key:
-        legend(ax, {CLASS_NAMES[k]: CLASS_COLORS[k] for k in range(max(3, int(classes.max()) + 1))})
+        names = colors.CLASS_NAMES[: max(3, int(classes.max()) + 1)]
+        legend(ax, dict(zip(names, colors.CLASS_COLORS, strict=False)))
     return ax
 
 
@@ -102,7 +94,7 @@ def show_maps(maps: Sequence[Any], image: np.ndarray | None = None, axes: Any = 
     axes : axes, optional
         One per picture.
     """
-    names = [f"P({name})" for name in CLASS_NAMES]
+    names = [f"P({name})" for name in colors.CLASS_NAMES]
     panels = {"image": image} | dict(zip(names, maps[0], strict=False)) | {"distance field": maps[1]}
     shown = {name: values for name, values in panels.items() if values is not None}
     places = picture_grid(len(shown), 3, maps[0][0].shape, axes, room=1.13)
@@ -134,14 +126,9 @@ def show_steps(steps: Mapping[str, np.ndarray], image: np.ndarray | None = None,
 
 
 def errors(
-    image: np.ndarray,
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    report: Any,
-    ax: Axes | None = None,
-    title: str = "",
-    key: bool = True,
-) -> Axes:
+    image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, report: Any, ax: Axes | None = None,
+    title: str = "", key: bool = True,
+) -> Axes:  # fmt: skip
     """Show which cells were missed, split, merged and invented, in four colours for any colour vision.
 
     Missed, split and merged cells are drawn as they truly are, invented ones as predicted; white lines are
@@ -161,7 +148,7 @@ def errors(
     for labels in (truth, prediction):
         _check_sizes(image, labels)
     base, truth, prediction = 0.75 * to_display(thin(image)), thin(truth), thin(prediction)
-    ax = own_axes(ax, truth.shape)
+    (ax,) = picture_grid(1, 1, truth.shape, ax)
     line = line_width(ax, truth.shape)
     blend(base, outlines(np.where(np.isin(truth, report.found), truth, 0), line), "#BBBBBB", 0.8)
     for kind, color in ERROR_COLORS.items():

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from maunet_lite.data import atomic_path
+from maunet_lite.data import atomic_path, write_text
 from maunet_lite.export import write_table
 from maunet_lite.network import MAUNet, save_model
 from maunet_lite.postprocessing import read_json
@@ -77,8 +77,7 @@ class Run:
             if changed := ", ".join(changed_settings(run_settings(folder), config)):
                 cure = "Resume with the same ones, or choose another --out"
                 raise ValueError(f"{folder} was started with other settings: {changed}. {cure}")
-        with atomic_path(folder / "config.json") as part:
-            part.write_text(json.dumps(config.to_dict(), indent=1) + "\n")
+        write_text(folder / "config.json", json.dumps(config.to_dict(), indent=1) + "\n")
         return cls(config)
 
     def restore(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -108,8 +108,7 @@ def delete(labels: np.ndarray, points: np.ndarray, radius: float = 0) -> np.ndar
     >>> delete(np.array([[1, 1, 0, 9]]), [(0, 0)])
     array([[0, 0, 0, 9]])
     """
-    cells = cells_in(labels, path(labels.shape, points))
-    return np.where(np.isin(labels, cells), 0, labels)
+    return np.where(np.isin(labels, labels[path(labels.shape, points)]), 0, labels)
 
 
 EDITS = {"paint": paint, "erase": erase, "new": new_cell, "split": split, "merge": merge, "delete": delete}

@@ -21,14 +21,9 @@ WELLS = {"control": ("B1", "B2", "B3"), "drug": ("C1", "C2", "C3")}
 
 
 def photograph(
-    rng: np.random.Generator,
-    shape: tuple[int, int] = (256, 320),
-    *,
-    diameter: float = 34,
-    density: float = 1.0,
-    light: float = 1.0,
-    defocus: float = 1.2,
-) -> Simulated:
+    rng: np.random.Generator, shape: tuple[int, int] = (256, 320), *, diameter: float = 34,
+    density: float = 1.0, light: float = 1.0, defocus: float = 1.2,
+) -> Simulated:  # fmt: skip
     """Take a picture of cells with a membrane dye.
 
     Parameters

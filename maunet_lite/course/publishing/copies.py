@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 
 from maunet_lite.course.publishing import sources
-from maunet_lite.data import atomic_path
+from maunet_lite.data import write_text
 
 FOLDER = "exercises"  # beside the published notebooks
 _ANSWERS = re.compile(r"<details><summary>(?:Solution|Answers)</summary>.*?</details>\s*", re.DOTALL)
@@ -104,8 +104,7 @@ def write_copies(
         if path.exists() and _worked_in(path):
             kept.append(path)
             continue
-        with atomic_path(path) as temporary:
-            nbformat.write(learners_copy(source, links_to), temporary)
+        write_text(path, nbformat.writes(learners_copy(source, links_to)) + "\n")
         written.append(path)
     return written, kept
 

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from maunet_lite.course.publishing.copies import fold_solutions
 from maunet_lite.course.publishing.sources import NotebookError, course_folder, has_tag, read_notebook
-from maunet_lite.data import atomic_path
+from maunet_lite.data import write_text
 from maunet_lite.export import for_link
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -48,8 +48,7 @@ def write_page(notebook: Any, page: str | Path, links: Sequence[tuple[str, str]]
     links : sequence of (str, str)
         Address and text of links to put above and below, such as to the pages before and after.
     """
-    with atomic_path(Path(page)) as temporary:
-        temporary.write_text(to_html(notebook, links), encoding="utf-8")
+    write_text(page, to_html(notebook, links))
 
 
 def to_html(notebook: Any, links: Sequence[tuple[str, str]] = ()) -> str:
@@ -177,7 +176,7 @@ def write_site(out: str | Path = "out/site", folder: str | Path | None = None) -
         summary = draw_formulas(html.escape(summary, quote=False))
         cards.append({"page": f"{name}.html", "title": title, "summary": summary, "figures": figures(page)})
     cover = out / "index.html"
-    cover.write_text(render("cover.html.j2", cards=cards), encoding="utf-8")
+    write_text(cover, render("cover.html.j2", cards=cards))
     return cover
 
 

@@ -20,7 +20,7 @@ from maunet_lite.course.publishing import sources
 from maunet_lite.course.publishing.copies import FOLDER, copy_problems, fold_solutions, write_copies
 from maunet_lite.course.publishing.pages import figures, without_widgets
 from maunet_lite.course.running.runner import run_notebooks
-from maunet_lite.data import atomic_path
+from maunet_lite.data import write_text
 
 MAX_KILOBYTES = 1000
 
@@ -29,12 +29,9 @@ _EMPTY_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=)[^>]*>")
 
 
 def publish_notebooks(
-    names: list[str] | None = None,
-    profile: str = "quick",
-    folder: str | Path | None = None,
-    force: bool = False,
-    jobs: int = 1,
-) -> list[Path]:
+    names: list[str] | None = None, profile: str = "quick", folder: str | Path | None = None,
+    force: bool = False, jobs: int = 1,
+) -> list[Path]:  # fmt: skip
     """Execute the notebooks whose published form is missing or stale, and put them beside their sources.
 
     Learners' copies are written anew, too; see `write_copies`.
@@ -73,8 +70,7 @@ def publish_notebooks(
     good = [run for run in report.runs if run.status == "ok"]
     for run in good:
         notebook = clean(nbformat.read(run.executed, as_version=4), run.source, hashes[run.source], profile)
-        with atomic_path(folder / f"{run.name}.ipynb") as temporary:
-            nbformat.write(notebook, temporary)
+        write_text(folder / f"{run.name}.ipynb", nbformat.writes(notebook) + "\n")
     if failures := [f"{run.name}: {run.failure()}" for run in report.runs if run.status != "ok"]:
         failures = ["not published:", *failures, f"see {report.folder / 'report.html'}"]
         raise sources.NotebookError("\n".join(failures))

@@ -31,8 +31,10 @@ _POLL_SECONDS = 0.2
 _GPU_SECONDS = 2  # torch gives memory of a GPU back late
 _GRACE_SECONDS = 20  # for a process whose kernel was ended: to save what there is
 
+Stop = Callable[[float], str | None]  # the seconds that a notebook had its cores, to why it must end
 
-def execute(run: NotebookRun, folder: Path, jobs: int, stop: Callable[[float], str | None]) -> NotebookRun:
+
+def execute(run: NotebookRun, folder: Path, jobs: int, stop: Stop) -> NotebookRun:
     """Run one notebook to its end and fill in what came of it.
 
     Parameters
@@ -71,9 +73,7 @@ def execute(run: NotebookRun, folder: Path, jobs: int, stop: Callable[[float], s
     return run
 
 
-def _watch(
-    process: subprocess.Popen, run: NotebookRun, stop: Callable[[float], str | None], threads: int
-) -> str | None:
+def _watch(process: subprocess.Popen, run: NotebookRun, stop: Stop, threads: int) -> str | None:
     """Measure time and memory until the process has ended; return why it was stopped, if it was."""
     started, stopped, deadline = time.monotonic(), None, float("inf")
     before, had, used, asked = started, 0.0, 0.0, 0.0

@@ -15,7 +15,7 @@ import psutil
 
 from maunet_lite import __version__
 from maunet_lite.course.publishing.pages import render
-from maunet_lite.data import atomic_path
+from maunet_lite.data import write_text
 
 _MARKS = {"ok": "✔", "failed": "✘", "died": "✘", "timeout": "⏱", "interrupted": "■", "not run": "–"}
 
@@ -114,8 +114,7 @@ def write_report(report: Report) -> None:
     text = json.dumps(data, indent=1, ensure_ascii=False, default=_to_text)
     page = render("report.html.j2", report=report, marks=_MARKS, machine=data["machine"])
     for name, content in (("report.json", text), ("report.html", page)):
-        with atomic_path(report.folder / name) as path:
-            path.write_text(content + "\n", encoding="utf-8")
+        write_text(report.folder / name, content + "\n")
 
 
 def _to_text(value: Path | datetime) -> str:

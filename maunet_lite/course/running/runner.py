@@ -23,15 +23,10 @@ from maunet_lite.course.running.report import NotebookRun, Report, write_report
 
 
 def run_notebooks(
-    names: list[str] | None = None,
-    profile: str = "quick",
-    parameters: dict[str, Any] | None = None,
-    out: str | Path = "out/notebooks",
-    jobs: int = 1,
-    timeout: float | None = None,
-    folder: str | Path | None = None,
-    progress: bool = True,
-) -> Report:
+    names: list[str] | None = None, profile: str = "quick", parameters: dict[str, Any] | None = None,
+    out: str | Path = "out/notebooks", jobs: int = 1, timeout: float | None = None,
+    folder: str | Path | None = None, progress: bool = True,
+) -> Report:  # fmt: skip
     """Execute notebooks headless and write a report.
 
     Parameters

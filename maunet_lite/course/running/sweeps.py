@@ -22,7 +22,7 @@ from maunet_lite import export
 from maunet_lite.course.publishing.sources import select, source_hash
 from maunet_lite.course.running.report import NotebookRun, machine
 from maunet_lite.course.running.runner import plan, run_notebooks
-from maunet_lite.data import atomic_path
+from maunet_lite.data import write_text
 from maunet_lite.postprocessing import read_json
 from maunet_lite.scale import one_run_in, open_pool
 
@@ -90,16 +90,9 @@ def _as_number(value: Any) -> Any:
 
 
 def run_sweep(
-    notebook: str | Path,
-    grid: Grid,
-    out: str | Path,
-    *,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    profile: str = "smoke",
-    timeout: float | None = None,
-    progress: bool = True,
-) -> pd.DataFrame:
+    notebook: str | Path, grid: Grid, out: str | Path, *, scheduler: str | None = None,
+    workers: int | None = None, profile: str = "smoke", timeout: float | None = None, progress: bool = True,
+) -> pd.DataFrame:  # fmt: skip
     """Run a notebook once for each combination of a grid, and put what it records into one table.
 
     Parameters
@@ -141,8 +134,7 @@ def run_sweep(
         about = {"notebook": source.name, "sha256": source_hash(source), "profile": profile}
         about |= {"machine": machine(), "combinations": list(combinations.values())}
         about["started"] = f"{datetime.now():%Y-%m-%d %H:%M}"
-        with atomic_path(out / "sweep.json") as path:
-            path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        write_text(out / "sweep.json", json.dumps(about, indent=1) + "\n")
         results = {key: known for key in combinations if (known := result_of(key, out))}
         ended_well = [key for key, run in results.items() if run.status == "ok"]
         tasks = [(key, values) for key, values in combinations.items() if key not in ended_well]

@@ -26,7 +26,7 @@ from maunet_lite.data.checks import DatasetError
 from maunet_lite.data.dataset.layouts import read_masks
 from maunet_lite.data.dataset.table import image_files, read_listing
 from maunet_lite.data.reading.images import read_image, read_labels
-from maunet_lite.data.writing import atomic_path, write_image, write_labels
+from maunet_lite.data.writing import atomic_path, write_image, write_labels, write_text
 
 TABLE = Path(__file__).with_name("cells.csv")
 Load = Callable[[str], AbstractContextManager[zipfile.ZipFile]]
@@ -102,8 +102,7 @@ def sum_of(image: np.ndarray, labels: np.ndarray) -> str:
 def _tell(folder: Path, table: pd.DataFrame, entry: Entry) -> int:
     """Write the licences, and the table of the images that are there; return how many they are."""
     there = table[[(folder / "labels" / label).exists() for label in table["label"]]]
-    with atomic_path(folder / "LICENCE.txt") as temporary:
-        temporary.write_text(f"{entry.about}\n\n{entry.licence}\n", encoding="utf-8")
+    write_text(folder / "LICENCE.txt", f"{entry.about}\n\n{entry.licence}\n")
     with atomic_path(folder / "metadata.csv") as temporary:
         there.drop(columns=["label", "origin", "sha256"]).to_csv(temporary, index=False, lineterminator="\n")
     return len(there)

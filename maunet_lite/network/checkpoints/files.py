@@ -15,7 +15,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from maunet_lite.data import atomic_path
+from maunet_lite.data import atomic_path, write_text
 from maunet_lite.postprocessing import parse_json, read_json
 
 logger = logging.getLogger(__name__)
@@ -90,8 +90,7 @@ def save_model(model: Any, path: str | Path, record: Mapping | None = None, half
         content = {**config, "record": record}
         if twin.exists() and not _architecture(read_json(twin)):
             raise CheckpointError(f"{twin} belongs to something else, such as a run: choose another folder")
-    with atomic_path(twin) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(twin, json.dumps(content, indent=2) + "\n")
     with atomic_path(path) as temporary:
         # save_file would make a file that nobody else may read
         temporary.write_bytes(save(weights, metadata={"format": "pt", "config": json.dumps(config)}))

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from maunet_lite.data import atomic_path
+from maunet_lite.data import write_text
 from maunet_lite.network.checkpoints import files
 from maunet_lite.network.checkpoints.card import model_card
 from maunet_lite.postprocessing import Options
@@ -129,9 +129,8 @@ class Pretrained(nn.Module):
         folder = Path(folder)
         path = files.save_model(self, folder / files.SHARED, record, half)
         parameters = sum(p.numel() for p in self.parameters())
-        with atomic_path(folder / "README.md") as temporary:
-            card = model_card(folder.name, parameters, files.read_record(path)["record"])
-            temporary.write_text(card, encoding="utf-8")
+        card = model_card(folder.name, parameters, files.read_record(path)["record"])
+        write_text(folder / "README.md", card)
         return folder
 
 

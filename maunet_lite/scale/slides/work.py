@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from maunet_lite.data import atomic_path, label_tags, require_zarr, shared, tiles_of
+from maunet_lite.data import atomic_path, label_tags, require_zarr, shared, tiles_of, write_text
 from maunet_lite.export import SMALLEST, add_level, describe_levels
 from maunet_lite.postprocessing import read_json
 from maunet_lite.scale.slides.blocks import BlockGrid, Part
@@ -57,8 +57,7 @@ class WorkFolder:
         """Begin a job: drop what another one has left, and write down what holds for all blocks."""
         if self.path.exists():
             shutil.rmtree(self.path)
-        with atomic_path(self.path / "journal.json") as temporary:
-            temporary.write_text(json.dumps(journal, indent=1), encoding="utf-8")
+        write_text(self.path / "journal.json", json.dumps(journal, indent=1))
 
     def drop_damaged(self) -> None:
         """Remove blocks that were not written to their end, as after a power cut: they are done again."""
