@@ -184,9 +184,7 @@ def build_encoder(name: str, imagenet: bool = False) -> nn.Module:
             raise ValueError("there are no ImageNet weights for the encoder 'lite': use imagenet=False")
         if "-" in cut:
             if not (found := re.fullmatch(r"([1-9]\d*(?:-[1-9]\d*)+)(?:x([1-9]\d*))?", cut)):
-                wanted = (
-                    "the channels of each stage and the residual blocks in each, such as 'lite:16-32-64x2'"
-                )
+                wanted = "the channels of each stage and the blocks in each, such as 'lite:16-32-64x2'"
                 raise ValueError(f"encoder {name!r}: expected {wanted}")
             return LiteEncoder(tuple(map(int, found[1].split("-"))), int(found[2] or 1))
         return LiteEncoder(LITE_CHANNELS[: _stages(name, cut, most=len(LITE_CHANNELS))])
