@@ -119,11 +119,10 @@ class TimmEncoder(nn.Module):
         try:
             import timm
         except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not fit torch
-            raise ImportError(
-                f"encoders named timm:NAME need the timm library ({error}). Install it with "
-                "`pip install -e '.[timm]'` beside a torchvision that matches the installed torch "
-                f"({torch.__version__}), or use {', '.join(VARIANTS)}, which need nothing"
-            ) from error
+            what = f"encoders named timm:NAME need the timm library ({error})"
+            beside = f"a torchvision that matches the installed torch ({torch.__version__})"
+            cure = f"Install it with `pip install -e '.[timm]'` beside {beside}"
+            raise ImportError(f"{what}. {cure}, or use {', '.join(VARIANTS)}, which need nothing") from error
         keep = {} if stages is None else {"out_indices": tuple(range(stages))}
         try:
             self.net = timm.create_model(name, pretrained=pretrained, features_only=True, in_chans=3, **keep)
