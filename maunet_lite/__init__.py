@@ -11,6 +11,7 @@ The names below are loaded on first use, so that importing the package takes mil
 (or ``maunet-lite --help``) does not wait for torch.
 """
 
+import sys
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -52,3 +53,10 @@ class Room(types.ModuleType):
         """Leave out what Python sets when it has imported a module of this room."""
         if not (isinstance(value, types.ModuleType) and name in self.__all__):
             super().__setattr__(name, value)
+
+
+def open_room(name: str, file: str) -> tuple[Any, Any, list[str]]:
+    """Make a module a `Room` whose public names, as its ``__init__.pyi`` lists them, load on first use."""
+    found = lazy_loader.attach_stub(name, file)
+    sys.modules[name].__class__ = Room
+    return found

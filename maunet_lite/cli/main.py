@@ -80,9 +80,7 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def options(
-    show_traceback: Annotated[
-        bool, Option("--traceback", envvar="MAUNET_TRACEBACK", help="Show where an error was raised.")
-    ] = False,
+    show_traceback: Annotated[bool, Option("--traceback", help="Show where an error was raised.")] = False,
     version: Annotated[
         bool, Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
     ] = False,

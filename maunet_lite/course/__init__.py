@@ -5,6 +5,6 @@ Paper: nothing. Notebooks: all. In one, ``show(fig, alt="…")`` displays a figu
 readers who cannot see it, and ``record("F1 on val", 0.83)`` puts a result into the report of a headless run.
 """
 
-import lazy_loader
+from maunet_lite import open_room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_room(__name__, __file__)

@@ -4,6 +4,6 @@ Comes in: files and folders. Goes out: images (H, W) or (H, W, C), label maps (H
 Paper: section 3.1. Notebooks: 00, 08.
 """
 
-import lazy_loader
+from maunet_lite import open_room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_room(__name__, __file__)

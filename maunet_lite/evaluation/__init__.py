@@ -4,11 +4,6 @@ Comes in: pairs of label maps, or a network and a dataset. Goes out: counts, sco
 Paper: sections 3.1 and 4, tables 4, 5 and 7. Notebook: 06.
 """
 
-import sys
+from maunet_lite import open_room
 
-import lazy_loader
-
-from maunet_lite import Room
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-sys.modules[__name__].__class__ = Room
+__getattr__, __dir__, __all__ = open_room(__name__, __file__)

@@ -46,18 +46,11 @@ Method = Callable[[CellDataset, int], Scored]  # of a dataset and the number of 
 
 
 def evaluate(
-    model: Model | Sequence[Model],
-    dataset: Data,
-    split: str = "val",
-    *,
-    postprocess: inference.Settings = "default",
-    scales: Sequence[float] | str = "auto",
-    diameter: float | None = None,
-    device: str = "auto",
-    rules: Rules = CHALLENGE,
-    progress: bool = True,
+    model: Model | Sequence[Model], dataset: Data, split: str = "val", *,
+    postprocess: inference.Settings = "default", scales: inference.Scales = "auto",
+    diameter: float | None = None, device: str = "auto", rules: Rules = CHALLENGE, progress: bool = True,
     **options: Any,
-) -> pd.DataFrame:
+) -> pd.DataFrame:  # fmt: skip
     """Segment and score every labelled image of a split.
 
     Parameters
@@ -110,8 +103,7 @@ def evaluate(
     inspect.signature(inference.predict).bind_partial(**options)  # refuses unknown ones at once
     target, models = inference.resolve_device(device), inference.as_models(model)
     config = inference.settings_of(models, postprocess)
-    if diameter is not None or scales != "auto":  # the same for all
-        inference.choose_size(models, lambda *part: None, (1, 1), scales, diameter)
+    inference.choose_size([], lambda *part: None, (1, 1), scales, diameter)  # refuses wrong ones at once
 
     def method(data: CellDataset, index: int) -> Scored:
         image = data.image(index)
@@ -179,10 +171,9 @@ def labelled_images(dataset: Data, split: str) -> CellDataset:
     whole = dataset if isinstance(dataset, CellDataset) else load_dataset(dataset)
     data = whole.split(split).labelled()
     if not len(data):
-        raise ValueError(
-            f"no image of split {split!r} of {data.name!r} has a label map, expected files such as "
-            f"{data.folder / 'labels'}/NAME_label.tiff: without a truth there is nothing to score"
-        )
+        files = f"{data.folder / 'labels'}/NAME_label.tiff: without a truth there is nothing to score"
+        where = f"no image of split {split!r} of {data.name!r} has a label map"
+        raise ValueError(f"{where}, expected files such as {files}")
     return data
 
 
@@ -216,12 +207,9 @@ def _table(dataset: Data, split: str, method: Method, rules: Rules, progress: bo
         names["image"] = for_terminal(names["image"])  # a name may hold bytes that are no UTF-8
         rows.append(names | _scores(truth, scored, rules, reason))
     if failed := [row for row in rows if row["error"]]:
-        warnings.warn(
-            f"{len(failed)} of {len(rows)} images failed and count as missed, first {failed[0]['image']}: "
-            f"{failed[0]['error']} (column `error` has all reasons)",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+        first = f"first {failed[0]['image']}: {failed[0]['error']} (column `error` has all reasons)"
+        text = f"{len(failed)} of {len(rows)} images failed and count as missed, {first}"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
     return pd.DataFrame(rows).astype({"within_tolerance": "boolean"})
 
 
@@ -238,12 +226,8 @@ def _scores(truth: np.ndarray, scored: Scored, rules: Rules, reason: str) -> dic
     tolerance = tolerance_seconds(*truth.shape)
     in_time = None if np.isnan(scored.seconds) else not reason and scored.seconds <= tolerance
     cells, cells_predicted = (np.count_nonzero(np.unique(labels)) for labels in (truth, scored.labels))
-    return {
-        **dict(zip(("height", "width"), truth.shape, strict=True)),
-        **{"tp": match.tp, "fp": match.fp, "fn": match.fn},
-        **scores,
-        **{"cells": cells, "cells_predicted": cells_predicted},
-        **{"diameter": scored.diameter, "scale": scored.scale},
-        **{"seconds": scored.seconds, "tolerance_s": tolerance, "within_tolerance": in_time},
-        "error": reason,
-    }
+    height, width = truth.shape
+    row = {"height": height, "width": width, "tp": match.tp, "fp": match.fp, "fn": match.fn, **scores}
+    row |= {"cells": cells, "cells_predicted": cells_predicted}
+    row |= {name: getattr(scored, name) for name in ("diameter", "scale", "seconds")}
+    return row | {"tolerance_s": tolerance, "within_tolerance": in_time, "error": reason}

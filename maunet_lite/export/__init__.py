@@ -4,6 +4,6 @@ Comes in: label maps; networks. Goes out: tables, records, polygons, TIFF, ROIs,
 Paper: nothing. Notebook: 08.
 """
 
-import lazy_loader
+from maunet_lite import open_room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_room(__name__, __file__)

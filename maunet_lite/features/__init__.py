@@ -4,11 +4,6 @@ Comes in: a network and samples. Goes out: tables of features, measures of separ
 Paper: section 4.2, figures 1, 6 and 7. Notebook: 03.
 """
 
-import sys
+from maunet_lite import open_room
 
-import lazy_loader
-
-from maunet_lite import Room
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-sys.modules[__name__].__class__ = Room
+__getattr__, __dir__, __all__ = open_room(__name__, __file__)

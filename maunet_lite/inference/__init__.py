@@ -4,11 +4,6 @@ Comes in: an image and networks. Goes out: `Maps` from `predict`, a label map (H
 Paper: section 4.1. Notebook: 07.
 """
 
-import sys
+from maunet_lite import open_room
 
-import lazy_loader
-
-from maunet_lite import Room
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-sys.modules[__name__].__class__ = Room
+__getattr__, __dir__, __all__ = open_room(__name__, __file__)

@@ -8,6 +8,7 @@ from .cells.doubt import looks_at as looks_at
 from .cells.score import evidence as evidence
 from .cells.score import mean_in_cells as mean_in_cells
 from .cells.score import score_cells as score_cells
+from .cells.segment import Scales as Scales
 from .cells.segment import Settings as Settings
 from .cells.segment import Sized as Sized
 from .cells.segment import advice as advice

@@ -26,12 +26,11 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         known = "'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'"
         raise ValueError(f"device {device!r} is not known: use {known}") from error
     count = {"cuda": n_cuda, "mps": n_mps}.get(resolved.type, 1)
-    if not count:
-        lack = f"torch {torch.__version__} sees no {resolved.type.upper()} device here"
-        raise ValueError(f"device {str(device)!r}: {lack}; use 'auto' or 'cpu'")
     if resolved.type != "cpu" and (resolved.index or 0) >= count:
-        known = ", ".join(f"'{resolved.type}:{index}'" for index in range(count))
-        raise ValueError(f"device {str(device)!r} is not there: torch sees {known} here")
+        known = [f"'{resolved.type}:{index}'" for index in range(count)]
+        seen = ", ".join(known) or f"no {resolved.type.upper()} device"
+        what = f"device {str(device)!r}: torch {torch.__version__} sees {seen} here"
+        raise ValueError(f"{what}; use 'auto' or 'cpu'")
     return resolved
 
 

@@ -61,10 +61,8 @@ class Heads(NamedTuple):
         """Count the heads of `models`; their target classes must agree."""
         counts = {model.n_classes for model in models}
         if len(counts) > 1:
-            raise ValueError(
-                "the models of an ensemble must have the same classes, but some have the boundary class and "
-                f"some have not ({[model.n_classes for model in models]} classes): use each group alone"
-            )
+            found = f"some lack the boundary class (numbers of classes: {[m.n_classes for m in models]})"
+            raise ValueError(f"an ensemble must have the same classes, but {found}: use each group alone")
         proxies, distances = (sum(getattr(m.config, head) for m in models) for head in ("proxy", "distance"))
         return cls(counts.pop(), proxies, distances, len(models))
 
@@ -98,10 +96,8 @@ class Heads(NamedTuple):
         """
         for rows in total.split(256, dim=1):  # no second copy of a large image
             if not rows.isfinite().all():
-                raise ValueError(
-                    "the network returns values that are infinite or no numbers: its weights are damaged or "
-                    "its training diverged"
-                )
+                cause = "its weights are damaged or its training diverged"
+                raise ValueError(f"the network returns values that are infinite or no numbers: {cause}")
             rows[: self.n_logits] = rows[: self.n_logits].softmax(dim=0)
         values = total.cpu().numpy()
         probabilities = values[: self.n_logits]

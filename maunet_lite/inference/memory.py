@@ -41,10 +41,8 @@ def left_for_maps(memory: float | None, models: Sequence[MAUNet], device: torch.
         copies = 2 if any(tensor.device.type == device.type for tensor in tensors) else 1
         weights += copies * sum(tensor.nbytes for tensor in tensors)
     if device.type != "cpu" and weights >= memory * 2**30:
-        raise ValueError(
-            f"{show_bytes(memory * 2**30)} of a GPU's memory do not hold the weights, which take "
-            f"{show_bytes(weights)}: give more"
-        )
+        given, taken = show_bytes(memory * 2**30), show_bytes(weights)
+        raise ValueError(f"{given} of a GPU's memory do not hold the weights, which take {taken}: give more")
     return memory - weights / 2**30
 
 

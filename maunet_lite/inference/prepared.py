@@ -38,7 +38,6 @@ class Prepared:
     """
 
     def __init__(self, model: MAUNet, device: torch.device, half: bool) -> None:
-        self.config, self.stride, self.n_classes = model.config, model.stride, model.n_classes
         self.device, self.half = device, half
         network = copy.deepcopy(model).eval().requires_grad_(False)
         for name, part in network.named_children():

@@ -4,11 +4,6 @@ Comes in: (B, 3, H, W). Goes out: logits (B, 4, H, W) and a distance (B, 1, H, W
 Paper: sections 2.2.1 to 2.2.3, tables 1 and 2. Notebook: 02.
 """
 
-import sys
+from maunet_lite import open_room
 
-import lazy_loader
-
-from maunet_lite import Room
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-sys.modules[__name__].__class__ = Room
+__getattr__, __dir__, __all__ = open_room(__name__, __file__)

@@ -119,11 +119,10 @@ class TimmEncoder(nn.Module):
         try:
             import timm
         except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not fit torch
-            raise ImportError(
-                f"encoders named timm:NAME need the timm library ({error}). Install it with "
-                "`pip install -e '.[timm]'` beside a torchvision that matches the installed torch "
-                f"({torch.__version__}), or use {', '.join(VARIANTS)}, which need nothing"
-            ) from error
+            what = f"encoders named timm:NAME need the timm library ({error})"
+            beside = f"a torchvision that matches the installed torch ({torch.__version__})"
+            cure = f"Install it with `pip install -e '.[timm]'` beside {beside}"
+            raise ImportError(f"{what}. {cure}, or use {', '.join(VARIANTS)}, which need nothing") from error
         keep = {} if stages is None else {"out_indices": tuple(range(stages))}
         try:
             self.net = timm.create_model(name, pretrained=pretrained, features_only=True, in_chans=3, **keep)
@@ -184,9 +183,7 @@ def build_encoder(name: str, imagenet: bool = False) -> nn.Module:
             raise ValueError("there are no ImageNet weights for the encoder 'lite': use imagenet=False")
         if "-" in cut:
             if not (found := re.fullmatch(r"([1-9]\d*(?:-[1-9]\d*)+)(?:x([1-9]\d*))?", cut)):
-                wanted = (
-                    "the channels of each stage and the residual blocks in each, such as 'lite:16-32-64x2'"
-                )
+                wanted = "the channels of each stage and the blocks in each, such as 'lite:16-32-64x2'"
                 raise ValueError(f"encoder {name!r}: expected {wanted}")
             return LiteEncoder(tuple(map(int, found[1].split("-"))), int(found[2] or 1))
         return LiteEncoder(LITE_CHANNELS[: _stages(name, cut, most=len(LITE_CHANNELS))])

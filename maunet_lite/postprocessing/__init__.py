@@ -4,11 +4,6 @@ Comes in: `Maps` (class probabilities, distance). Goes out: `Segmentation` (labe
 Paper: section 2.3, figure 4. Notebook: 05.
 """
 
-import sys
+from maunet_lite import open_room
 
-import lazy_loader
-
-from maunet_lite import Room
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-sys.modules[__name__].__class__ = Room
+__getattr__, __dir__, __all__ = open_room(__name__, __file__)

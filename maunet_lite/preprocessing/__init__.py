@@ -4,6 +4,6 @@ Comes in: images and label maps. Goes out: (H, W, 3) float32 in [0.01, 0.99], `T
 Paper: sections 2.1 and 3.2.2. Notebook: 01.
 """
 
-import lazy_loader
+from maunet_lite import open_room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_room(__name__, __file__)

@@ -4,6 +4,6 @@ Comes in: files of any size. Goes out: label maps and tables, complete or not at
 Paper: section 4.3, table 6. Notebook: 07.
 """
 
-import lazy_loader
+from maunet_lite import open_room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_room(__name__, __file__)

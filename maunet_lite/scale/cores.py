@@ -5,7 +5,6 @@ import os
 import psutil
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_LOOK = 0.2  # seconds in which the cores are watched
 
 
 def usable_cores() -> int:
@@ -13,7 +12,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def idle_cores(seconds: float | None = _LOOK) -> float:
+def idle_cores(seconds: float | None = 0.2) -> float:
     """Return how many cores nobody used during some seconds, or (None) since the last call.
 
     Examples

@@ -4,6 +4,6 @@ Comes in: a dataset and a `TrainConfig`. Goes out: a folder with weights, logs a
 Paper: sections 2.2.4, 2.2.5 and 3.2. Notebooks: 02, 04.
 """
 
-import lazy_loader
+from maunet_lite import open_room
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_room(__name__, __file__)

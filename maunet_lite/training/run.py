@@ -96,10 +96,9 @@ class Run:
                 optimizer.load_state_dict(state.pop("optimizer"))
                 vars(self).update({name: state[name] for name in _COUNTERS if name in state})
             except Exception as error:  # torch raises whatever it likes on damaged files
-                raise ValueError(
-                    f"{path} is damaged, or of another network ({type(error).__name__}): fine-tune from the "
-                    f"weights instead, with --from {self.folder / 'last.safetensors'} and another --out"
-                ) from error
+                what = f"{path} is damaged, or of another network ({type(error).__name__})"
+                how = f"--from {self.folder / 'last.safetensors'} and another --out"
+                raise ValueError(f"{what}: fine-tune from the weights instead, with {how}") from error
         for name in ("log.csv", "validation.csv"):
             self._write(name, [])
 

@@ -192,18 +192,15 @@ def advice(labels: np.ndarray, size: Size, models: Sequence[MAUNet]) -> str:
     known = known_sizes(models)
     if not areas.any():
         seen = ", ".join(f"{scale:.2g}" for scale in size.scales)
-        return (
-            f"no cells were found (seen at {seen} of the size of the image): give the diameter of the cells "
-            "(diameter=, --diameter), choose the channel that shows them, or try another model"
-        )
+        cure = "give the diameter of the cells (diameter=, --diameter), choose the channel that shows them"
+        return f"no cells were found (seen at {seen} of the size of the image): {cure}, or try another model"
     diameter = math.sqrt(4 / math.pi * float(np.median(areas[areas > 0])))
     least, most = (known[0] / FAR, known[1] * FAR) if known else (0, math.inf)
     if any(least <= diameter * scale <= most for scale in size.scales):
         return ""
-    return (
-        f"the cells found measure {diameter:.3g} pixels, but the network knows {known[0]:g} to {known[1]:g}: "
-        'look at the result; if it is wrong, give their diameter (diameter=, --diameter) or scales="auto"'
-    )
+    cure = 'if it is wrong, give their diameter (diameter=, --diameter) or scales="auto"'
+    sizes = f"the cells found measure {diameter:.3g} pixels, but the network knows"
+    return f"{sizes} {known[0]:g} to {known[1]:g}: look at the result; {cure}"
 
 
 def settings_of(models: Sequence[MAUNet], postprocess: Settings) -> PostprocessConfig:

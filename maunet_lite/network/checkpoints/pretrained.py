@@ -137,10 +137,9 @@ class Pretrained(nn.Module):
 def filled(model: Network, weights: Mapping[str, Tensor], source: str) -> Network:
     """Give a network copies of `weights` from a `source`, which fit it (see `mismatch`), in its precision."""
     if broken := next((key for key, value in weights.items() if not value.isfinite().all()), None):
-        raise files.CheckpointError(
-            f"{source} holds values in {broken} that are infinite or no numbers: its training diverged, or "
-            "it was changed. Take earlier weights, download it again, or train with a lower learning rate"
-        )
+        cause = f"{source} holds values in {broken} that are infinite or no numbers: its training diverged"
+        cure = "Take earlier weights, download it again, or train with a lower learning rate"
+        raise files.CheckpointError(f"{cause}, or it was changed. {cure}")
     own = {key: weights[key].to(value.dtype, copy=True) for key, value in model.state_dict().items()}
     model.load_state_dict(own, assign=True)
     return model

@@ -99,16 +99,12 @@ class RandSparsed(RandIntensityd):
         return {self.keys[0]: image} | targets
 
 
-@dataclass(eq=False)
 class ClipIntensityd(Step):
-    """Cut intensities off below `low` and above `high`."""
-
-    low: float = LOW
-    high: float = HIGH
+    """Cut intensities off below 0.01 and above 0.99, as `normalize` does."""
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the items with images in [low, high]."""
-        return dict(data) | {k: np.clip(data[k], self.low, self.high) for k in self.key_iterator(data)}
+        """Return the items with images in [0.01, 0.99]."""
+        return dict(data) | {key: np.clip(data[key], LOW, HIGH) for key in self.key_iterator(data)}
 
 
 def build_augmentation(
@@ -157,7 +153,7 @@ def build_augmentation(
         # Pixels; published: 1 to 2 along rows, 0.25 to 1.5 along columns.
         RandIntensityd(image, intensities.smooth, 0.5, 2, c.p_intensity),
         RandIntensityd(image, intensities.shift_histogram, 0, 1, c.p_intensity),  # place of the middle
-        ClipIntensityd(image, LOW, HIGH),
+        ClipIntensityd(image),
         RandIntensityd(image, domains.recolour, prob=c.p_colour),
         RandIntensityd(image, domains.invert, prob=c.p_polarity),
         RandIntensityd(image, domains.add_debris, prob=c.p_debris),

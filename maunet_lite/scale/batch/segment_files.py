@@ -89,13 +89,11 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
     >>> [path.name for path in label_paths([Path("a.png"), Path("a.tif"), Path("b.png")], "out")]
     ['a_png_label.tiff', 'a_tif_label.tiff', 'b_label.tiff']
     """
-    stems = Counter(stem_of(image.name) for image in images)
-    names = []
-    for image in images:
-        stem = stem_of(image.name)
-        ending = image.name[len(stem) :].lower().replace(".", "_")
-        names.append(stem if stems[stem] == 1 else stem + ending)
-    names = [for_terminal(name).replace("\\", "%") for name in names]
+    stems, names = [stem_of(image.name) for image in images], []
+    times = Counter(stems)
+    for image, stem in zip(images, stems, strict=True):
+        ending = image.name[len(stem) :].lower().replace(".", "_") if times[stem] > 1 else ""
+        names.append(for_terminal(stem + ending).replace("\\", "%"))
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         same = ", ".join(for_terminal(image) for k, image in enumerate(images) if names[k] == name)
@@ -179,8 +177,7 @@ def segment_files(
     if pixel_size is not None:
         pixel_size = validate_pixel_size(pixel_size)
     options |= {"scales": options.get("scales", "auto"), "diameter": in_pixels(diameter, pixel_size)}
-    if options["scales"] != "auto" or diameter is not None:  # the same for all
-        choose_size([], lambda *part: None, (1, 1), options["scales"], options["diameter"])
+    choose_size([], lambda *part: None, (1, 1), options["scales"], options["diameter"])  # refuses wrong ones
     if gpu_memory is not None:
         options["memory"] = parse_bytes(gpu_memory) / 2**30
     models = (model,) if isinstance(model, (MAUNet, str, Path)) else tuple(model or ())

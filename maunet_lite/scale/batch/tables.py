@@ -56,13 +56,11 @@ def _row(item: Outcome) -> dict[str, Any]:
     if item.status == "skipped" and item.file("cells").exists():
         with item.file("cells").open("rb") as file:
             cells = sum(1 for _ in file) - 1  # under the header
-    return {
-        "image": for_terminal(item.image.name), "status": item.status, "cells": cells, "height": item.height,
-        "width": item.width, "diameter": item.size and item.size.diameter,
-        "scale": item.size and item.size.scales[0], "score": item.score, "doubt": item.doubt,
-        "reason": item.reason, "labels": item.labels.name,
-        **{f"seconds_{stage}": seconds for stage, seconds in item.seconds.items()},
-    }  # fmt: skip
+    row = {name: getattr(item, name) for name in ("status", "height", "width", "score", "doubt", "reason")}
+    row |= {"image": for_terminal(item.image.name), "cells": cells, "labels": item.labels.name}
+    if item.size is not None:
+        row |= {"diameter": item.size.diameter, "scale": item.size.scales[0]}
+    return row | {f"seconds_{stage}": seconds for stage, seconds in item.seconds.items()}
 
 
 def merge(before: pd.DataFrame, now: pd.DataFrame, out: Path) -> pd.DataFrame:

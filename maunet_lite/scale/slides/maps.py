@@ -108,9 +108,8 @@ class SlideNetwork:
             if not is_empty(planes[:, :, here], self.empty):
                 places[key] = row, grid.columns[key[2]]._replace(source=here)
         self.computed += len(places)
-        found = []
+        found, windows = [], list(places.values())
         network = inference.prepare(grid.model, self.device, self.half)
-        windows = list(places.values())
         for _, output in run_windows(network, planes, windows, memory=self._left, flips=self.flips):
             shares = self.heads.share(output, grid.model, len(self.scales))
             if self.gpu_memory is not None:  # a line of results would not be counted
