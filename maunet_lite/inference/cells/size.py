@@ -10,7 +10,7 @@ cells. A slide is asked in the same way as an image in memory, so both give the 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -24,10 +24,8 @@ from maunet_lite.preprocessing import distance_field
 # Numbers measured with the shipped weights on the validation split: `python -m benchmarks.size` prints what
 # they bring. All are pixels of the network's input, unless they are shares or scales.
 TYPICAL = 28.0  # diameter of cells that it segments best
-KNOWN = (22.0, 50.0)  # of cells that it segments as well: the image stays as it is
-TOLERATED = (16.0, 56.0)  # the same, unless another look is surer by more than …
-MARGIN = 0.03  # … which looks that found known sizes are ahead, too
-TARGET = 38.0  # as TYPICAL, for estimates, which lean to the larger cells
+KNOWN = (18.0, 52.0)  # of cells that it segments about as well: the image stays as it is
+MARGIN = 0.03  # by which looks that found known sizes are ahead
 ZOOMS = (1 / 16, 3.0)  # no image is seen smaller or larger than this
 SCALES = {0.25: 0.5, 0.5: 0.45, 1.0: 0.35, 2.0: 0.3}  # of the looks: share of the image's side that each sees
 WINDOWS = (160, 320)  # least and largest side of a look
