@@ -93,9 +93,9 @@ def test_a_network_finds_cells_of_any_size(zoom, lite, nuclei):
     assert labels.dtype == np.int32
     assert match_cells(truth, labels).f1 > 0.75
     as_it_is = postprocess(predict(lite, image, device="cpu")).labels
-    if zoom != 1:
+    if zoom < 1:  # as it is, the cells are too small for the network
         assert match_cells(truth, as_it_is).f1 < match_cells(truth, labels).f1 - 0.1
-    else:
+    elif zoom == 1:
         np.testing.assert_array_equal(labels, as_it_is)
 
 

@@ -206,12 +206,13 @@ def test_step_1_thresholds_and_wants_every_piece_to_be_sure_once():
     background = np.array([[0.0, 0.1, 0.3, 0.2, 0.2, 0.0]])
     interior = np.array([[0.95, 0.8, 0.7, 0.75, 0.6, 0.9]])
     maps = Maps(np.stack([background, interior]).astype(np.float32), None)
-    foreground, inside = threshold_maps(maps, PostprocessConfig(sure_interior=0))
+    config = PostprocessConfig(foreground=0.3, interior=0.7, sure_interior=0)
+    foreground, inside = threshold_maps(maps, config)
     assert foreground.tolist() == [[True, True, False, True, True, True]]  # strictly below 0.3
     assert inside.tolist() == [[True, True, False, True, False, True]]  # strictly above 0.7
-    _, inside = threshold_maps(maps, PostprocessConfig(sure_interior=0.85))
+    _, inside = threshold_maps(maps, replace(config, sure_interior=0.85))
     assert inside.tolist() == [[True, True, False, False, False, True]]
-    _, inside = threshold_maps(maps, PostprocessConfig(sure_interior=0, min_interior=2))
+    _, inside = threshold_maps(maps, replace(config, min_interior=2))
     assert inside.tolist() == [[True, True, False, False, False, False]]
 
 
