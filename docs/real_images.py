@@ -29,7 +29,7 @@ def main() -> None:
         figures.overlay(image, before, ax=row[1], title=f"lite-plain, as it is: {before.max()} found")
         maps, size = predict_sized("lite", image)
         after = segment(maps).labels
-        title = f"lite, at {size.scales[0]:.2g} of the size: {after.max()} found"
+        title = f"lite, seen at {size.scales[0]:.2g} of its size: {after.max()} found"
         figures.overlay(image, after, ax=row[2], title=title)
     for ax in axes.ravel():
         ax.axis("off")

@@ -525,8 +525,8 @@ differing[differing.nunique(axis=1) > 1]
 #   and most cells come from peaks.
 # - `foreground`, `interior`: thresholds nearer to one half. Long and flat cells, of which the network is less
 #   sure, come apart less often.
-# - `blur`, `peak_height`, `peak_distance`: a rougher field, lower peaks and peaks too near to each other split
-#   cells, rods above all.
+# - `blur`, `peak_height`, `peak_distance`: a rougher field, lower peaks and peaks too near to each other
+#   split cells, rods above all.
 # - `keep_unmarked`: small cells without any marker got lost.
 # - `relief`: flat water cuts into large cells (section 4).
 #

@@ -25,6 +25,7 @@ from maunet_lite.preprocessing import distance_field
 # they bring. All are pixels of the network's input, unless they are shares or scales.
 TYPICAL = 28.0  # diameter of cells that it segments best
 KNOWN = (18.0, 52.0)  # of cells that it segments about as well: the image stays as it is
+LEAST = 0.1  # certainty of a look that is believed; without one the image stays as it is
 MARGIN = 0.03  # by which looks that found known sizes are ahead
 ZOOMS = (1 / 16, 3.0)  # no image is seen smaller or larger than this
 SCALES = {0.25: 0.5, 0.5: 0.45, 1.0: 0.35, 2.0: 0.3}  # of the looks: share of the image's side that each sees
@@ -159,8 +160,9 @@ def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
         if scale >= 1 and seen.certainty > 0 and seen.diameter * scale > FINE:
             break  # cells are large enough already
     best = max(looks, key=lambda seen: seen.certainty + MARGIN * (KNOWN[0] <= seen.diameter <= KNOWN[1]))
-    scale = 1.0 if math.isnan(best.diameter) else scale_for(best.diameter)
-    return Size(best.diameter, (scale,), tuple(looks))
+    if best.certainty < LEAST:
+        return Size(looks=tuple(looks))
+    return Size(best.diameter, (scale_for(best.diameter),), tuple(looks))
 
 
 def _side(shape: tuple[int, int], scale: float) -> int:
