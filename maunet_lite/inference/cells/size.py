@@ -139,7 +139,7 @@ def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
     >>> image = Tensor(np.kron(np.eye(4) > 0, np.ones((100, 100))))[None]
     >>> size = estimate_size(look, lambda rows, columns: image[:, rows, columns], (400, 400))
     >>> round(size.diameter), round(size.scales[0], 2)
-    (113, 0.29)
+    (113, 0.25)
     """
     looks: list[Seen] = []
     where: np.ndarray | None = None  # (row, column) around which a window is taken
