@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import cv2
 import numpy as np
 import pytest
@@ -134,3 +136,14 @@ def test_what_to_try_is_said(lite, nuclei):
     assert "measure 181 pixels, but the network knows 9 to 80" in advice(cell, Size(), [lite])
     assert advice(cell, Size(181.0, (0.2,)), [lite]) == ""
     assert advice(cell, Size(), [build_model("lite")]) == ""  # nobody knows what it knows
+
+
+def test_bright_rods_apart_are_found_whole(lite):
+    rng, labels = np.random.default_rng(0), np.zeros((400, 400), np.int32)
+    for number, (row, column) in enumerate(product(range(45, 400, 78), repeat=2), 1):
+        half = 25 * np.array([np.cos(angle := rng.uniform(0, np.pi)), np.sin(angle)])
+        ends = [tuple(np.round([column, row] + sign * half).astype(int).tolist()) for sign in (-1, 1)]
+        cv2.line(labels, *ends, number, thickness=10)
+    image = 20 + 150 * cv2.GaussianBlur((labels > 0).astype(np.float32), (0, 0), 1.2)
+    image = np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+    assert match_cells(labels, segment(image, lite, device="cpu")).f1 > 0.75
