@@ -61,7 +61,7 @@ WORKERS = 0  # processes that segment blocks in section 7; 0: this one alone
 
 # %%
 import contextlib
-import sys
+import io
 import warnings
 import tempfile
 from pathlib import Path
@@ -546,11 +546,12 @@ def stop_after_three(step):
         raise KeyboardInterrupt  # as Ctrl-C, or the stop button
 
 
-out = FOLDER / "again.tif"
+out, advice = FOLDER / "again.tif", io.StringIO()
 try:
-    with contextlib.redirect_stderr(sys.stdout):  # a notebook would show its advice in red
+    with contextlib.redirect_stderr(advice):
         segment_slide(path, out, model, watch=stop_after_three, **OPTIONS)
 except KeyboardInterrupt:
+    print(advice.getvalue().replace(f"{FOLDER}/", ""), end="")
     print("stopped;", *sorted(file.name for file in FOLDER.iterdir()))
     print("inside:", *sorted(file.name for file in (FOLDER / "again.tif.unfinished").iterdir()))
 
