@@ -175,5 +175,5 @@ def test_fine_tuning_is_measured_before_its_first_step(tmp_path, disks, capsys):
     assert table["step"].tolist() == [0, 1, 2]
     assert table["f1"][0] == result.start_score
     assert result.best_score == table["f1"].max()
-    assert "before the first step" in capsys.readouterr().err
+    assert "step 0: validation F1" in capsys.readouterr().out
     assert json.loads((result.folder / "config.json").read_text())["start_from"]
