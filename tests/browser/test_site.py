@@ -68,8 +68,9 @@ def test_solutions_are_folded_and_open_on_a_click(site: Path, browser: Browser, 
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.goto((site / "00_quickstart.html").as_uri())
     solution = page.locator("details", has_text="np.bincount(labels.ravel(), weights=").last
-    assert not solution.locator(".jp-Cell").is_visible()
+    code = solution.locator("pre").first
+    assert not code.is_visible()
     solution.locator("summary").click()
-    assert solution.locator(".jp-Cell").is_visible()
+    assert code.is_visible()
     page.screenshot(path=pictures / "site_solution.png")
     page.close()

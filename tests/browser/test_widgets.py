@@ -60,7 +60,7 @@ def test_targets_of_notebook_01_follow_slider_and_list(lab: Lab, browser: Browse
     ("name", "cell", "places", "choices"),
     [
         ("02_model_building", "one_pixel,", {"logit of the proxy": 0.9}, {}),
-        ("03_visualize_aap_features", "three_boards,", {"logit of the held proxy": 0.9}, {"proxy": "free"}),
+        ("03_visualize_aap_features", "two_boards,", {"logit of the held proxy": 0.9}, {"proxy": "free"}),
         (
             "04_cr_training",
             "rescue,",
@@ -104,9 +104,9 @@ def test_postprocessing_of_notebook_05_follows_every_control(
         figure = widget.locator("img.widget-image")
         notebook.photograph("1_start", widget)
 
-        notebook.changed(figure, lambda: notebook.drag_slider(widget, "foreground", 0.95))
+        notebook.changed(figure, lambda: notebook.drag_slider(widget, "interior", 0.98))
         assert chosen(widget, "settings") == "as the sliders stand"
-        notebook.photograph("2_foreground", widget)
+        notebook.photograph("2_interior", widget)
 
         notebook.changed(figure, lambda: notebook.choose(widget, "settings", "none"))
         notebook.changed(figure, lambda: notebook.choose(widget, "picture", "peanuts"))
@@ -160,7 +160,7 @@ def test_features_of_notebook_03_answer_hover_click_and_drag(
         notebook.wait_for(lambda: name in widget.inner_text(), 30, "caption changed")
         notebook.photograph("2_hover", widget)
         for card in (truth, prediction):
-            notebook.changed(card, lambda: mouse.move(*place_of(diagram, 30)))
+            notebook.changed(card, lambda: mouse.move(*place_of(diagram, 12)))
             mouse.move(*place_of(diagram, 7))
             notebook.wait_for(lambda: name in widget.inner_text(), 30, "caption changed back")
 
