@@ -18,7 +18,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from maunet_lite.postprocessing import Maps, Runs, segment
+from maunet_lite.postprocessing import Maps, PostprocessConfig, Runs, segment
 from maunet_lite.preprocessing import distance_field
 
 # Numbers measured with the shipped weights on the validation split: `python -m benchmarks.size` prints what
@@ -33,6 +33,7 @@ WINDOWS = (160, 320)  # least and largest side of a look
 SMALLEST = 96  # no image is reduced to less
 FINE = 24.0  # the least of known sizes at which no finer look is taken, …
 SURE = 0.65  # … if the network is as sure of them
+STRICT = PostprocessConfig(foreground=0.3, interior=0.7)  # the paper: what is surely a cell counts
 FEWEST_PIXELS = 12  # of a cell that counts
 UNSURE = (0.1, 0.9)  # probabilities of the foreground that are neither yes nor no
 
@@ -204,7 +205,7 @@ def _crowded(background: np.ndarray) -> np.ndarray:
 
 def _measured(maps: Maps, scale: float, whole: bool) -> Seen:
     """Measure the cells in the maps of a look, and how sure the network is of them."""
-    labels = segment(maps, keep_steps=False).labels
+    labels = segment(maps, STRICT, keep_steps=False).labels
     areas = Runs.of(labels).areas(int(labels.max()))[1:].astype(float)
     areas = areas[areas >= FEWEST_PIXELS]
     kept = maps if whole else None
