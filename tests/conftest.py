@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 # Before numpy, torch and matplotlib are imported: small arrays gain nothing from many threads.
@@ -60,6 +62,24 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table.append({"image": f"{i}.png", "modality": modality, "split": "val" if i > 3 else "train"})
     pd.DataFrame(table).to_csv(folder / "metadata.csv", index=False)
     return folder
+
+
+@pytest.fixture
+def stop_after() -> Callable[[pytest.MonkeyPatch, int], None]:
+    """Return a function that sends this process Ctrl-C when a training run has done so many steps."""
+    from maunet_lite.training.loop import _Loop
+
+    def patched(patch: pytest.MonkeyPatch, step: int) -> None:
+        take_step = _Loop._step
+
+        def interrupt(loop: _Loop, batch: dict) -> None:
+            take_step(loop, batch)
+            if loop.run.step == step:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        patch.setattr(_Loop, "_step", interrupt)
+
+    return patched
 
 
 @pytest.fixture(autouse=True)

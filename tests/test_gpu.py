@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from maunet_lite.network import build_model, load_model
 from maunet_lite.network.maunet import PRESETS
 from maunet_lite.scale.batch.segment_files import segment_files
 from maunet_lite.scale.slides.segment import segment_slide
-from maunet_lite.training.loop import _Loop, train
+from maunet_lite.training.loop import train
 from maunet_lite.training.losses import supervised_loss
 from maunet_lite.training.recipes import TrainConfig
 
@@ -90,7 +89,12 @@ def test_training(method: dict, disks: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("first", "then"), [(DEVICE, DEVICE), (DEVICE, "cpu"), ("cpu", DEVICE)])
 def test_a_run_goes_on_where_it_was_stopped_here_or_there(
-    first: str, then: str, disks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: str,
+    then: str,
+    disks: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_after: Callable[[pytest.MonkeyPatch, int], None],
 ) -> None:
     whole = train(run_of_seconds(disks, tmp_path / "whole"), progress=False)
     with monkeypatch.context() as patch:
@@ -101,18 +105,6 @@ def test_a_run_goes_on_where_it_was_stopped_here_or_there(
     assert resumed.steps == 4
     one, two = (load_model(run.folder / "last.safetensors").state_dict() for run in (whole, resumed))
     assert max((one[name] - two[name]).abs().max() for name in one if one[name].is_floating_point()) < 0.02
-
-
-def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
-    """Send this process Ctrl-C when a run has done `step` steps."""
-    take_step = _Loop._step
-
-    def interrupt(loop: _Loop, batch: dict[str, torch.Tensor]) -> None:
-        take_step(loop, batch)
-        if loop.run.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    patch.setattr(_Loop, "_step", interrupt)
 
 
 def test_files(disks: Path, tmp_path: Path) -> None:

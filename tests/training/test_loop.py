@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import types
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -89,7 +90,9 @@ def test_training_learns_bright_disks(disks: Path, tmp_path: Path) -> None:
     assert log["loss"][-5:].mean() < 0.7 * log["loss"][:5].mean()
 
 
-def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(disks: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(
+    disks: Path, tmp_path: Path, stop_after: Callable[[pytest.MonkeyPatch, int], None]
+) -> None:
     whole = train(small(disks, tmp_path / "whole"), progress=False)
     train(small(disks, tmp_path / "parts", steps=2), progress=False)
     # The cosine schedule knows its end: take up a run whose *budget* was cut short with the budget of the
@@ -104,18 +107,6 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(disks: Path, tm
     one, two = weights(whole.folder), weights(second.folder)
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert list(pd.read_csv(second.folder / "log.csv")["step"]) == [1, 2, 3, 4]
-
-
-def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
-    """Send this process Ctrl-C when a run has done `step` steps."""
-    take_step = _Loop._step
-
-    def interrupt(loop: _Loop, batch: dict[str, torch.Tensor]) -> None:
-        take_step(loop, batch)
-        if loop.run.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    patch.setattr(_Loop, "_step", interrupt)
 
 
 def test_a_killed_run_forgets_what_was_not_saved_and_goes_on(disks: Path, tmp_path: Path) -> None:
