@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that only a GPU can show, in two calls of at most ten minutes each, at the top of a checkout:
 #
-#   bash benchmarks/gpu_check.sh 1     doctor, the tests marked `gpu`, networks beside their peers
-#   bash benchmarks/gpu_check.sh 2     the course with the profile `gpu`; the paper's recipe at Table 6's sizes
+#   bash benchmarks/gpu_check.sh 1     doctor, networks beside their peers, Table 6's sizes, the tests marked `gpu`
+#   bash benchmarks/gpu_check.sh 2     the course with the profile `gpu`
 #
 # Each step has a limit of its own and does not stop the next one; their outputs land in $OUT (small files).
 # Where the kit is not installed, wheels of what is missing may lie in $WHEELS: no package index is asked.
@@ -30,17 +30,17 @@ nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader ||
 case "${1:-1}" in
 1)
   step 60 doctor "$PYTHON" -m maunet_lite.cli doctor
-  # Named files: collecting all would import what only other tests need.
-  step 240 tests "$PYTHON" -m pytest -q -m gpu -p no:cacheprovider -W default --durations=10 \
-    tests/test_gpu.py tests/inference/test_predict.py
-  step 180 network "$PYTHON" -m benchmarks.network --device cuda --no-memory --size 1024 --repeat 5 \
+  step 120 network "$PYTHON" -m benchmarks.network --device cuda --no-memory --size 1024 --repeat 5 \
     --recipe-size 2048 --only inference --only training --only recipe
-  ;;
-2)
-  step 380 course "$PYTHON" -m maunet_lite.cli notebooks run --profile gpu --jobs 4 --out "$WORK/course"
-  cp "$WORK"/course/latest/report.{html,json} "$OUT"
   step 200 scale "$PYTHON" -m benchmarks.scale --device cuda --recipes paper --repeat 1 --out "$WORK/scale"
   cp "$WORK/scale/scale.csv" "$OUT"
+  # Named files: collecting all would import what only other tests need.
+  step 200 tests "$PYTHON" -m pytest -q -m gpu -p no:cacheprovider -W default --durations=10 \
+    tests/test_gpu.py tests/inference/test_predict.py
+  ;;
+2)
+  step 540 course "$PYTHON" -m maunet_lite.cli notebooks run --profile gpu --jobs 4 --out "$WORK/course"
+  cp "$WORK"/course/latest/report.{html,json} "$OUT"
   ;;
 *)
   echo "1 or 2, got $1"

@@ -122,7 +122,7 @@ def run_one(
     from maunet_lite.scale import needs_blocks
 
     target = resolve_device(device)
-    models, stand_in = _models(recipe, networks)
+    models, stand_in = _models(recipe, networks, Path(image))
     scales = PUBLISHED_SCALES if recipe == "paper" else (1.0,)
     for model in models:
         prepare(model, target, target.type == "cuda")  # as a long-running program would have it
@@ -145,15 +145,26 @@ def run_one(
     }
 
 
-def _models(recipe: str, networks: list[str]) -> tuple[list[Any], Any]:
+def _models(recipe: str, networks: list[str], image: Path) -> tuple[list[Any], Any]:
     """Return the networks, and one for the maps that follow if the networks have no trained weights."""
-    from maunet_lite.network import build_model, load_model
+    from maunet_lite.network import load_model
 
     if recipe == "lite":
         return [load_model("lite")], None
     if networks:
         return [load_model(path) for path in networks], None
-    return [build_model(preset).eval() for preset in ("paper-r50", "paper-wr50")], load_model("lite")
+    return [load_model(path) for path in untrained(image.parent)], load_model("lite")
+
+
+def untrained(folder: Path) -> list[Path]:
+    """Write the paper's networks with random weights, unless they are there: read as trained ones are."""
+    from maunet_lite.network import build_model, save_model
+
+    paths = [folder / f"{preset}.safetensors" for preset in ("paper-r50", "paper-wr50")]
+    for path in paths:
+        if not path.exists():
+            save_model(build_model(path.stem), path)
+    return paths
 
 
 def _whole(
@@ -269,6 +280,8 @@ def measure(
         With the end of its error output, if a process fails.
     """
     out = image.with_name("result.tif")
+    if recipe == "paper" and not networks:
+        untrained(image.parent)
     runs = []
     for _ in range(repeat):
         spec = {

@@ -1,7 +1,10 @@
-"""Consistency regularization against supervised training, at an equal budget of minutes, in one table.
+"""Consistency regularization against supervised training, at an equal budget, in one table.
 
-    python -m benchmarks.semi_supervised --data FOLDER [--minutes 10]
+    python -m benchmarks.semi_supervised --data FOLDER [--minutes 10 | --steps 400]
         [--labelled-fractions 0.1 …] [--seeds 0 …] [--results CSV]
+
+The budget is minutes, or steps of CR. Supervised training, which passes each patch through one network
+instead of two, then takes twice as many, so that both pass equally many patches through networks.
 
 All methods see the same labelled images; "cr" and "cr*" see all others without their labels. Beside F1 on the
 validation split stands how many pseudo labels were right at the end, modality by modality, averaged over
@@ -45,25 +48,29 @@ def main() -> None:
     parser = training_parser(__doc__, RESULTS, "runs/semi")
     parser.add_argument("--labelled-fractions", type=float, nargs="+", default=[0.1])
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--steps", type=int, help="of CR, instead of minutes; supervised takes twice as many")
     parser.add_argument("--methods", nargs="+", default=["supervised", "cr"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
     if options.quick:
-        options.minutes, options.labelled_fractions = 0.05, [0.5]
+        options.minutes, options.steps, options.labelled_fractions = 0.05, None, [0.5]
         use_temporary_folder(options)
     refuse_other_data(options, RESULTS)
     rows, courses = [], []
     for fraction, seed, method in product(options.labelled_fractions, options.seeds, options.methods):
         folder = options.out / f"{method.replace('*', '-star')}-{fraction:g}-{seed}"
+        steps = options.steps and options.steps * (2 if method == "supervised" else 1)
+        budget = {"steps": steps} if steps else {"minutes": options.minutes}
         config = RECIPES["lite"].override(
-            data=options.data, method=method, labelled_fraction=fraction, minutes=options.minutes,
+            data=options.data, method=method, labelled_fraction=fraction, **budget,
             device=options.device, precision=options.precision, seed=seed,
             validate_every=0, validation_images=1, out=str(folder),
         )  # fmt: skip
         weights = trained(config)
         scores = summary(evaluate(weights, options.data, "val", device=options.device, progress=False))
         course = pseudo_label_accuracy(folder)
-        run = {"method": method, "labelled_fraction": fraction, "seed": seed, "minutes": options.minutes}
+        minutes = round(pd.read_csv(folder / "log.csv")["minutes"].iloc[-1], 1) if steps else options.minutes
+        run = {"method": method, "labelled_fraction": fraction, "seed": seed, "minutes": minutes}
         at_the_end = course.filter(like="pseudo_").iloc[-1].round(3).to_dict()
         f1 = scores["mean_f1"].round(3).add_prefix("f1_").to_dict()
         rows.append(run | {"steps": int(course.index[-1])} | f1 | {"commit": commit()} | at_the_end)

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import timedelta
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwargs
@@ -46,6 +48,19 @@ def learning_rate(config: TrainConfig, step: int, epoch: float, progress: float)
     if config.schedule == "step":
         return config.learning_rate * warm * 0.95 ** (epoch // 10)
     return config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def loader_processes() -> BaseContext:
+    """Return the way to start loader processes: from a server that has imported all they need, or spawned.
+
+    Processes forked from this one would hang on OpenCV's threads. The server has none. It imports torch and
+    MONAI once, for all workers and all trainings of this process; on Windows each worker does.
+    """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["maunet_lite.preprocessing.patches"])
+    return context
 
 
 def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> TrainResult:
@@ -162,8 +177,7 @@ class _Loop:
         left, on_gpu = range(self.run.step * size, draws), self.accelerator.device.type == "cuda"
         if workers is None:
             workers = max(0, min(12, usable_cores() - 2, len(left) // DRAWS_PER_WORKER)) if on_gpu else 0
-        # spawned: forked workers hang on OpenCV's threads
-        how = {"persistent_workers": True, "multiprocessing_context": "spawn"} if workers else {}
+        how = {"persistent_workers": True, "multiprocessing_context": loader_processes()} if workers else {}
         rest = Subset(self.method.patches(draws), left)
         loader = DataLoader(rest, size, num_workers=workers, drop_last=True, pin_memory=on_gpu, **how)
         iterator = iter(self.accelerator.prepare(loader))

@@ -49,7 +49,7 @@ class TrainConfig(Options):
     Machine
         device : ``"auto"``, ``"cpu"`` or ``"cuda"``; workers : loader processes, None
         chooses: none without a GPU, where they would take cores away, and else more the longer the run is;
-        they are spawned, so scripts need ``if __name__ == "__main__":``; precision : ``"float32"``,
+        they are new processes, so scripts need ``if __name__ == "__main__":``; precision : ``"float32"``,
         ``"bfloat16"`` (mixed: weights stay float32), or ``"auto"``: bfloat16 on GPUs that compute in it,
         float32 elsewhere. Some CPUs (AVX-512 BF16, AMX) train much faster in bfloat16, others emulate it
         slowly: measure with ``python -m benchmarks.training``; compile : let ``torch.compile`` make kernels

@@ -174,13 +174,13 @@ def test_a_draw_depends_on_seed_and_number_alone(data: CellDataset, tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with a single core
-@pytest.mark.parametrize("method", ["spawn"])  # forked workers hang where OpenCV has threads
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])  # forked ones hang on OpenCV's threads
 def test_workers_draw_the_same_patches(data: CellDataset, tmp_path: Path, method: str) -> None:
     if method not in torch.multiprocessing.get_all_start_methods():
         pytest.skip(f"this system has no {method}")
     items = PatchDataset(data, 8, SMALL, cache=tmp_path / "cache")
     expected = torch.utils.data.default_collate([items[k] for k in range(2, 8)])
-    workers = 2 if method == "fork" else 1  # a spawned one imports torch anew
+    workers = 2 if method == "forkserver" else 1  # a spawned one imports torch anew
     loader = DataLoader(Subset(items, range(2, 8)), 2, num_workers=workers, multiprocessing_context=method)
     batches = list(loader)
     for part in ("image", "classes", "distance", "index"):

@@ -12,6 +12,7 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +29,14 @@ from maunet_lite.data import DatasetError, load_dataset, read_labels, write_labe
 from maunet_lite.data.checks import LabelError
 from maunet_lite.network import load_model, read_record, save_model
 from maunet_lite.network.maunet import build_model
-from maunet_lite.training.loop import _accelerator, _Loop, learning_rate, train, training_method
+from maunet_lite.training.loop import (
+    _accelerator,
+    _Loop,
+    learning_rate,
+    loader_processes,
+    train,
+    training_method,
+)
 from maunet_lite.training.methods import build_network, with_network_of_weights
 from maunet_lite.training.recipes import TrainConfig, recipe
 from maunet_lite.training.run import Run, StopRequest, interruptible
@@ -361,7 +369,16 @@ def test_loader_processes_are_started_beside_a_gpu_where_they_pay(
     (loader,) = loaders
     assert (loader.num_workers, loader.pin_memory) == (expected, True)
     # A process that was forked after CUDA was used cannot use it, and OpenCV's threads hang there.
-    assert expected == 0 or loader.multiprocessing_context.get_start_method() == "spawn"
+    assert expected == 0 or loader.multiprocessing_context.get_start_method() in ("forkserver", "spawn")
+
+
+@pytest.mark.skipif("forkserver" not in torch.multiprocessing.get_all_start_methods(), reason="Windows")
+def test_loader_processes_find_their_imports_done() -> None:
+    """torch and MONAI, imported once by the server, not by each worker of each training."""
+    with ProcessPoolExecutor(1, mp_context=loader_processes()) as pool:
+        # a built-in function: unpickling one of this module would import all that it needs
+        imported = pool.submit(eval, "set(__import__('sys').modules)").result()
+    assert {"torch", "monai", "maunet_lite.preprocessing.patches"} <= imported
 
 
 def test_a_signal_that_is_passed_on_is_no_second_request(monkeypatch: pytest.MonkeyPatch) -> None:
