@@ -95,15 +95,18 @@ def postprocessing() -> pd.DataFrame:
     )  # those with names
 
 
-def scale() -> pd.DataFrame:
+def scale(file: str = "scale.csv") -> pd.DataFrame:
     """Seconds and memory at the sizes of the paper's Table 6."""
     from benchmarks.scale import PAPER
 
-    table = pd.read_csv(RESULTS / "scale.csv", index_col="size")
+    table = pd.read_csv(RESULTS / file, index_col="size")
     stages = ["start", "read", "network", "postprocessing", "write", "total"]
-    table = table[["cells", *stages, "ram_mib"]].rename(columns={name: f"{name} / s" for name in stages})
+    memory = {"ram_mib": "RAM / MiB"} | ({"gpu_mib": "GPU / MiB"} if table["gpu_mib"].notna().all() else {})
+    table = table[["cells", *stages, *memory]].rename(columns={name: f"{name} / s" for name in stages})
     table["paper / s"] = [PAPER[size][0] for size in table.index]
-    return table.rename(columns={"ram_mib": "RAM / MiB"})
+    if "gpu_mib" in memory:
+        table["paper GPU / MiB"] = [PAPER[size][1] for size in table.index]
+    return table.rename(columns=memory)
 
 
 def curve(table: str) -> pd.DataFrame:
@@ -193,6 +196,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "curve": lambda: curve("curve"),
     "budget": lambda: curve("budget"),
     "scale": scale,
+    "scale-gpu": lambda: scale("scale_gpu.csv"),
     "peers": peers,
     "scores": scores,
     "differences": differences,

@@ -137,7 +137,8 @@ def main() -> None:
     if len(rows) < len(options.sizes) * len(options.recipes):
         raise SystemExit("not everything could be measured; see above")
     if options.save:
-        pd.DataFrame(rows).to_csv(RESULTS / "scale.csv", index=False)
+        name = "scale.csv" if options.device == "cpu" else "scale_gpu.csv"
+        pd.DataFrame(rows).to_csv(RESULTS / name, index=False)
     print(f"table: {table}")
 
 

@@ -20,6 +20,7 @@ from .dataset.layouts import export_folder as export_folder
 from .dataset.layouts import import_folder as import_folder
 from .dataset.problems import check_folder as check_folder
 from .dataset.table import files_in as files_in
+from .dataset.table import listed as listed
 from .dataset.table import stem_of as stem_of
 from .reading.calibration import validate_pixel_size as validate_pixel_size
 from .reading.images import IMAGE_SUFFIXES as IMAGE_SUFFIXES

@@ -216,7 +216,7 @@ def _limits(plane: np.ndarray, robust: bool) -> Limits:
         inside = content(plane)
         if 0 < np.count_nonzero(inside) < SPARSE * plane.size:  # percentiles would lie in the noise around
             values = plane[inside & (plane != 0)]
-    values = np.sort(values, axis=None)
+    values = np.sort(values, axis=None, kind="stable" if values.dtype.itemsize <= 2 else None)  # radix sort
     if not values.size:
         return 0.0, 0.0
     low, high = _at(values, 0.01), _at(values, 0.99)

@@ -483,6 +483,24 @@ def test_pixel_size_of_the_file_goes_into_every_export_and_table(tmp_path, netwo
     assert "rois" in record["files"]
 
 
+def test_images_of_a_dataset_are_read_as_its_table_says(tmp_path, network):
+    stack = np.full((3, 2, 60, 100), 20, np.uint8)
+    stack[1, 1, 10:22, 5:17] = 200
+    image, table = tmp_path / "set" / "images" / "a.tif", tmp_path / "set" / "metadata.csv"
+    image.parent.mkdir(parents=True)
+    tifffile.imwrite(image, stack, imagej=True, metadata={"axes": "ZCYX"})
+    table.write_text("image,channel,plane,pixel_size\na.tif,2,2,0.5\n", encoding="utf-8")
+    assert segment_one(tmp_path / "set", tmp_path / "out").cells == 1
+    assert segment_one(image, tmp_path / "out").status == "skipped"
+    assert provenance.read_record(tmp_path / "out" / "a_label.tiff")["pixel_size"] == 0.5
+    assert segment_one(image, tmp_path / "out", channel=1).cells == 0, "what is asked for counts before"
+    table.write_text("image,channel,plane\na.tif,2,1\n", encoding="utf-8")
+    assert segment_one(image, tmp_path / "out").reason.startswith("made anew: changed since (options)")
+    table.write_text("image,channel,plane,pixel_size\na.tif,2,2,-1\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"pixel_size is -1.0; expected micrometres"):
+        segment_one(image, tmp_path / "out")
+
+
 def test_channel_and_plane_are_chosen_and_remembered(tmp_path, network):
     dark, stack = np.full((60, 100), 20, np.uint8), np.full((3, 2, 60, 100), 20, np.uint8)
     stack[1, 1, 10:22, 5:17] = 200

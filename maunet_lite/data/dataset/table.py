@@ -7,7 +7,7 @@ with the reason.
 
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 import pandas as pd
 
 from maunet_lite.data.checks import DatasetError
+from maunet_lite.data.reading.calibration import validate_pixel_size
 from maunet_lite.data.reading.images import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test", "unlabelled")
 READING = ("channel", "plane", "project")  # columns that say how an image is read
-_TEXT = {"image", "modality", "source", "split", "licence", *READING}  # columns that stay text
+_TEXT = {"image", "modality", "source", "split", "licence", "pixel_size", *READING}  # that stay text
 UNASSIGNED = "unassigned"  # split of images for which the table names none
 LABEL_SUFFIXES = (".tiff", ".tif", ".png", ".bmp")
 LABEL_ENDINGS = ("_label", "_labels", "_mask", "_masks", "_cp_masks", "")  # the first that is there counts
@@ -95,6 +96,24 @@ def read_table(folder: Path) -> pd.DataFrame:
 def reading_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of `read_image` that a row of a table gives."""
     return {name: row[name] for name in READING if name in row and row[name] not in ("", None)}
+
+
+def listed(images: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return what the tables of their datasets say of image files: channel, plane, project, pixel_size.
+
+    {} for an image that is in no dataset, or in one whose table says nothing of it.
+    """
+    rows: dict[Path, dict[str, Any]] = {}
+    for folder in {image.parent for image in images if image.parent.name == "images"}:
+        with suppress(DatasetError):  # a table of something else
+            for row in read_listing(folder.parent).to_dict("records"):
+                rows.setdefault(folder / row["image"], row)
+    described = []
+    for row in (rows.get(image, {}) for image in images):
+        size = row.get("pixel_size")
+        known = {"pixel_size": validate_pixel_size(float(size))} if size else {}
+        described.append(reading_of(row) | known)
+    return described
 
 
 def stem_of(name: str | Path) -> str:

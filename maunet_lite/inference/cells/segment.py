@@ -168,14 +168,15 @@ def choose_size(
 
 
 def in_pixels(diameter: float | None, pixel_size: float | None) -> float | None:
-    """Return a diameter in pixels, given in pixels or, if the size of a pixel is known, in µm.
+    """Return a diameter in pixels, given in pixels or, if the size of a pixel is known, in µm; check both.
 
     Examples
     --------
     >>> in_pixels(12, 0.5), in_pixels(12, None), in_pixels(None, 0.5)
-    (24.0, 12, None)
+    (24.0, 12.0, None)
     """
-    return diameter if None in (diameter, pixel_size) else diameter / validate_pixel_size(pixel_size)
+    size = 1 if pixel_size is None else validate_pixel_size(pixel_size)
+    return None if diameter is None else diameter / size
 
 
 def known_sizes(models: Sequence[MAUNet]) -> tuple[float, float] | None:

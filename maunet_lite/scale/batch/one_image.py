@@ -34,6 +34,8 @@ class Outcome:
     ----------
     image, labels : Path
         The image, and its label map.
+    listed : dict
+        What the table of its dataset says of it, from `data.listed`.
     status : str
         "segmented", "skipped" (all its files were there), "completed" (its label map was there, and what was
         missing has been written) or "failed"; empty until it is done.
@@ -63,6 +65,7 @@ class Outcome:
 
     image: Path
     labels: Path
+    listed: dict[str, Any] = field(default_factory=dict, repr=False)
     status: str = ""
     cells: int = 0
     reason: str = ""
@@ -126,8 +129,17 @@ class Plan:
     reading: dict[str, Any] = field(default_factory=dict)  # for `read_image`
 
     def size_of(self, item: Outcome) -> float | None:
-        """Return micrometres per pixel of an image: what the user says, else what the file says."""
-        return self.pixel_size or pixel_size(item.image)
+        """Return micrometres per pixel: what the user says, else its dataset's table, else the file."""
+        return self.pixel_size or item.listed.get("pixel_size") or pixel_size(item.image)
+
+    def reading_of(self, item: Outcome) -> dict[str, Any]:
+        """Return how an image is read: as the user says, else as its dataset's table does."""
+        said = {name: value for name, value in self.reading.items() if value is not None}
+        return {name: value for name, value in item.listed.items() if name != "pixel_size"} | said
+
+    def made_of(self, item: Outcome) -> dict[str, Any]:
+        """Return `made` with how this image is read."""
+        return self.made | {"options": self.reading_of(item) | self.made["options"]}
 
     def check(self, item: Outcome) -> None:
         """Find out which kinds of files are missing, and what the user must know about it.
@@ -150,7 +162,7 @@ class Plan:
             item.missing = wanted | others
             return
         item.digest, (item.height, item.width) = provenance.pixels_of(item.labels)
-        changed = provenance.difference(record, item.image, self.made) if record else ""
+        changed = provenance.difference(record, item.image, self.made_of(item)) if record else ""
         fresh = bool(item.digest) and (record is None or record.get("pixels") != item.digest)
         item.corrected = fresh or record is None or record.get("corrected", False)
         if item.corrected and "image" in changed.split(", "):
@@ -175,7 +187,7 @@ def read(item: Outcome, plan: Plan) -> None:
     """Read the pixels."""
     with item.timed("read"):
         item.source = provenance.describe_image(item.image)
-        item.pixels = read_image(item.image, **plan.reading)
+        item.pixels = read_image(item.image, **plan.reading_of(item))
         item.height, item.width = item.pixels.shape[:2]
 
 
@@ -215,7 +227,7 @@ def write(item: Outcome, plan: Plan, labels: np.ndarray) -> None:
         clear(item)
         digest = provenance.digest_of(labels.shape, [labels])
         scores = inference.score_cells(plan.models, inference.evidence(item.maps, labels))
-        record = provenance.to_text(item.source, plan.made, kinds, size, digest, scores)
+        record = provenance.to_text(item.source, plan.made_of(item), kinds, size, digest, scores)
         write_labels(item.labels, labels, pixel_size=size, description=record)
     if "doubt" in kinds:
         write_maps(item.file("doubt"), {"doubt": item.disagreement}, size)
@@ -237,7 +249,7 @@ def write(item: Outcome, plan: Plan, labels: np.ndarray) -> None:
             write_labels(item.labels, labels, pixel_size=size, description=json.dumps(record))
         changed = {"pixel_size": size} if kinds & MEASURED else {}
         changed |= {"pixels": item.digest, "corrected": item.corrected} if item.digest else {}
-        new = json.loads(provenance.to_text(item.source, plan.made, (), size))
+        new = json.loads(provenance.to_text(item.source, plan.made_of(item), (), size))
         provenance.update_record(item.labels, kinds, new, **changed)
     item.cells = int(np.count_nonzero(np.unique(labels))) if table is None else len(table)
 

@@ -95,8 +95,8 @@ def in_blocks(item: Outcome, plan: Plan, pool: Pool | None) -> None:
             result = segment_slide(
                 item.image, item.labels, list(plan.models), memory=plan.memory or "4GiB",
                 gpu_memory=plan.gpu_memory, postprocess=plan.config, resume=not plan.overwrite, pool=pool,
-                progress=False, description=provenance.to_text(source, plan.made, ["tiff"], size),
-                pixel_size=size, **plan.reading, **how,
+                progress=False, description=provenance.to_text(source, plan.made_of(item), ["tiff"], size),
+                pixel_size=size, **plan.reading_of(item), **how,
             )  # fmt: skip
         item.cells, item.status = result.cells, "segmented"
         item.size = Size(result.diameter, (result.scale,))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from maunet_lite.data import IMAGE_SUFFIXES, files_in, is_zarr, parse_bytes, stem_of, validate_pixel_size
+from maunet_lite.data import IMAGE_SUFFIXES, files_in, is_zarr, listed, parse_bytes, stem_of
 from maunet_lite.export import FORMATS, for_terminal, parse_formats
 from maunet_lite.inference import Settings, as_models, choose_size, in_pixels, settings_of
 from maunet_lite.network import MAUNet
@@ -141,7 +141,8 @@ def segment_files(
         other files the missing ones are written. A label map without such a record, as after corrections by
         hand, is kept.
     pixel_size : float, optional
-        Micrometres per pixel, for measurements and exports, instead of what each file says.
+        Micrometres per pixel, for measurements and exports, instead of what each file says. Of images of a
+        dataset the column `pixel_size` of its ``metadata.csv`` counts before the file.
     memory : str or int, optional
         Such as ``"4GiB"``. Larger images are segmented in blocks (`scale.segment_slide`), and no more
         images are held at a time than it allows. By default all are taken whole.
@@ -152,7 +153,7 @@ def segment_files(
     diameter : float, optional
         Diameter of the cells in pixels or, if `pixel_size` is given, in µm; estimated by default.
     channel, plane, project
-        How images are read, see `data.read_image`.
+        How images are read, see `data.read_image`; by default as ``metadata.csv`` of a dataset says.
     progress : bool
         Show a progress bar.
     **options
@@ -173,9 +174,7 @@ def segment_files(
         numbers; before anything is done.
     """
     images = find_images(inputs, out)
-    items = [Outcome(*pair) for pair in zip(images, label_paths(images, out), strict=True)]
-    if pixel_size is not None:
-        pixel_size = validate_pixel_size(pixel_size)
+    items = [Outcome(*item) for item in zip(images, label_paths(images, out), listed(images), strict=True)]
     options |= {"scales": options.get("scales", "auto"), "diameter": in_pixels(diameter, pixel_size)}
     choose_size([], lambda *part: None, (1, 1), options["scales"], options["diameter"])  # refuses wrong ones
     if gpu_memory is not None:
