@@ -493,9 +493,10 @@ def test_images_of_a_dataset_are_read_as_its_table_says(tmp_path, network):
     assert segment_one(tmp_path / "set", tmp_path / "out").cells == 1
     assert segment_one(image, tmp_path / "out").status == "skipped"
     assert provenance.read_record(tmp_path / "out" / "a_label.tiff")["pixel_size"] == 0.5
-    assert segment_one(image, tmp_path / "out", channel=1).cells == 0, "what is asked for counts before"
     table.write_text("image,channel,plane\na.tif,2,1\n", encoding="utf-8")
     assert segment_one(image, tmp_path / "out").reason.startswith("made anew: changed since (options)")
+    table.write_text("image,channel,plane\na.tif,2,2\n", encoding="utf-8")
+    assert segment_one(image, tmp_path / "out", channel=1).cells == 0, "what is asked for counts before"
     table.write_text("image,channel,plane,pixel_size\na.tif,2,2,-1\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"pixel_size is -1.0; expected micrometres"):
         segment_one(image, tmp_path / "out")
