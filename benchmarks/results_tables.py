@@ -80,12 +80,17 @@ def finetuning() -> pd.DataFrame:
 
 
 def semi_supervised() -> pd.DataFrame:
-    """Consistency regularization against supervised training."""
-    table = pd.read_csv(RESULTS / "semi_supervised.csv", index_col="method")
-    columns = {
-        name: name.removeprefix("f1_") for name in table if name.startswith("f1_") and name != "f1_all"
-    }
-    return table[["steps", "f1_all", *columns]].rename(columns={"f1_all": "F1", **columns})
+    """Consistency regularization against supervised training, at several shares of labels."""
+    table = pd.read_csv(RESULTS / "semi_supervised.csv").rename(columns=lambda name: name.removeprefix("f1_"))
+    groups = table.groupby(["labelled_fraction", "method"])
+    shown = groups["steps"].first().to_frame()
+    f1 = groups["all"].agg(["mean", "std"]).to_numpy(dtype=float)
+    shown["F1"] = [ablation.plus_minus(*pair) for pair in f1]
+    shown["least"] = groups["all"].min()
+    for modality in ("brightfield", "dic", "fluorescence", "phase-contrast"):
+        shown[modality] = groups[modality].mean()
+    shown["seeds"] = groups.size().map(str)
+    return shown.set_axis([f"{method}, {share:.0%} of the labels" for share, method in shown.index])
 
 
 def postprocessing() -> pd.DataFrame:

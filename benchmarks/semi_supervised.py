@@ -9,8 +9,8 @@ instead of two, then takes twice as many, so that both pass equally many patches
 All methods see the same labelled images; "cr" and "cr*" see all others without their labels. Beside F1 on the
 validation split stands how many pseudo labels were right at the end, modality by modality, averaged over
 classes (`maunet_lite.training.pseudo_accuracy`); no loss ever sees that. The table goes to
-``benchmarks/results/semi_supervised.csv`` (one fraction, one seed; name another file for more), and what the
-logs say of pseudo labels over time beside it, to a file ``…_over_time.csv``. What is done is not done again.
+``benchmarks/results/semi_supervised.csv``, and what the logs say of pseudo labels over time beside it, to a
+file ``…_over_time.csv``. What is done is not done again.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def main() -> None:
         course = pseudo_label_accuracy(folder)
         minutes = round(pd.read_csv(folder / "log.csv")["minutes"].iloc[-1], 1) if steps else options.minutes
         run = {"method": method, "labelled_fraction": fraction, "seed": seed, "minutes": minutes}
+        run["device"] = options.device
         at_the_end = course.filter(like="pseudo_").iloc[-1].round(3).to_dict()
         f1 = scores["mean_f1"].round(3).add_prefix("f1_").to_dict()
         rows.append(run | {"steps": int(course.index[-1])} | f1 | {"commit": commit()} | at_the_end)
