@@ -1,0 +1,47 @@
+"""The budgets of the two methods that are compared."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks import semi_supervised
+from maunet_lite.training import TrainConfig
+
+
+@pytest.mark.parametrize(
+    ("budget", "steps", "minutes"), [(["--steps", "40"], [80, 40], None), (["--minutes", "3"], None, 3.0)]
+)
+def test_both_pass_as_many_patches_through_networks(
+    budget: list[str], steps: list[int] | None, minutes: float | None,
+    disks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    asked: list[TrainConfig] = []
+
+    def trained(config: TrainConfig) -> Path:
+        asked.append(config)
+        Path(config.out).mkdir(parents=True)
+        log = {
+            "step": [config.steps or 7],
+            "minutes": [0.25],
+            "agreement": [0.9],
+            "pseudo_accuracy_dic": [0.5],
+        }
+        pd.DataFrame(log).to_csv(Path(config.out) / "log.csv", index=False)
+        return Path(config.out) / "last.safetensors"
+
+    monkeypatch.setattr(semi_supervised, "trained", trained)
+    monkeypatch.setattr(semi_supervised, "evaluate", lambda *_, **__: None)
+    scores = pd.DataFrame({"mean_f1": [0.5]}, index=["all"])
+    monkeypatch.setattr(semi_supervised, "summary", lambda _: scores)
+    where = ["--data", str(disks), "--out", str(tmp_path / "runs"), "--results", str(tmp_path / "all.csv")]
+    monkeypatch.setattr(sys, "argv", ["semi_supervised", *where, *budget])
+    semi_supervised.main()
+    assert [config.method for config in asked] == ["supervised", "cr"]
+    assert [config.steps for config in asked] == (steps or [None, None])
+    assert [config.minutes for config in asked] == [minutes, minutes]
+    table = pd.read_csv(tmp_path / "all.csv")
+    assert table["minutes"].tolist() == [minutes or 0.2] * 2  # those that it took, if steps were asked for
