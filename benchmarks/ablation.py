@@ -241,13 +241,18 @@ def shipped(options: argparse.Namespace) -> None:
 
 
 def collect(out: Path, results: Path) -> pd.DataFrame:
-    """Join all that is done into one CSV."""
-    parts = [pd.read_csv(path) for path in sorted(out.glob("*.csv"))]
+    """Join all that is done into one CSV; what else stands in it, from another folder, stays."""
+    types = {"table": str, "commit": str}
+    parts = [pd.read_csv(path, dtype=types) for path in sorted(out.glob("*.csv"))]
     parts = [part for part in parts if not set(part["variant"]) <= {"A", "B"}]  # scored again in ensembles
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if len(table):
-        table["table"] = table["table"].astype(str)
-        table = table.sort_values(["table", "variant", "seed"], kind="stable")
+        keys = ["table", "variant", "seed"]
+        if results.exists():
+            before = pd.read_csv(results, dtype=types)
+            ours = pd.MultiIndex.from_frame(before[keys]).isin(pd.MultiIndex.from_frame(table[keys]))
+            table = pd.concat([before[~ours], table], ignore_index=True)
+        table = table.sort_values(keys, kind="stable")
         write_table(table, results)
     return table
 

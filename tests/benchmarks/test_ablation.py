@@ -90,6 +90,14 @@ def test_results_are_joined_without_the_rows_that_are_scored_again(tmp_path: Pat
         frame.to_csv(tmp_path / f"{table}-{variant}.csv", index=False)
     ablation.collect(tmp_path, results)
     assert list(pd.read_csv(results)["variant"]) == ["base", "A, one scale"]
+    other = pd.DataFrame({"table": ["7"], "variant": ["shipped lite"], "seed": [0], "modality": ["all"]})
+    (tmp_path / "other").mkdir()
+    for score in (0.5, 0.6):  # the second time anew
+        other.assign(mean_f1=score).to_csv(tmp_path / "other" / "shipped.csv", index=False)
+        ablation.collect(tmp_path / "other", results)
+    table = pd.read_csv(results).set_index("variant")
+    assert list(table.index) == ["base", "A, one scale", "shipped lite"]
+    assert table.loc["shipped lite", "mean_f1"] == 0.6
 
 
 @pytest.mark.parametrize("name", CANDIDATES)

@@ -16,7 +16,7 @@ from maunet_lite.inference.cells.segment import (
     predict_sized,
     segment,
 )
-from maunet_lite.inference.cells.size import KNOWN, Size, estimate_size, scale_for
+from maunet_lite.inference.cells.size import KNOWN, TYPICAL, Size, estimate_size, scale_for
 from maunet_lite.inference.predict import predict
 from maunet_lite.network import load_model
 from maunet_lite.network.maunet import build_model
@@ -103,8 +103,8 @@ def test_a_network_finds_cells_of_any_size(zoom, lite, nuclei):
 
 def test_a_diameter_replaces_the_estimate(lite, nuclei):
     _, size = predict_sized(lite, nuclei.image, diameter=93.4, device="cpu")
-    assert size == Size(93.4, (28 / 93.4,))
-    by_hand = predict(lite, nuclei.image, (28 / 93.4,), device="cpu")
+    assert size == Size(93.4, (TYPICAL / 93.4,))
+    by_hand = predict(lite, nuclei.image, (TYPICAL / 93.4,), device="cpu")
     np.testing.assert_array_equal(
         segment(nuclei.image, lite, "cpu", diameter=46.7, pixel_size=0.5),
         postprocess(by_hand).labels,
@@ -124,7 +124,7 @@ def test_only_networks_that_say_so_are_shown_another_size(nuclei):
     assert paper.settings == {}
     _, size = predict_sized([paper, load_model("lite")], image, device="cpu")
     assert size == Size()  # all of an ensemble must say so
-    assert scale_for(104) == pytest.approx(28 / 104)
+    assert scale_for(104) == pytest.approx(TYPICAL / 104)
 
 
 def test_what_to_try_is_said(lite, nuclei):

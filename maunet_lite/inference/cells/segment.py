@@ -143,8 +143,8 @@ def choose_size(
 
     Examples
     --------
-    >>> choose_size([], lambda rows, columns: None, (90, 70), diameter=56.0).scales
-    (0.5,)
+    >>> choose_size([], lambda rows, columns: None, (90, 70), diameter=100.0).scales
+    (0.25,)
     """
     if diameter is not None and scales != "auto":
         raise ValueError(f'diameter sets the scale: leave out scales={scales}, or say scales="auto"')
