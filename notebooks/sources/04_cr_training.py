@@ -835,10 +835,14 @@ curve = measured[(measured["table"] == "curve") & (measured["modality"] == "all"
 curve = curve.assign(labelled=curve["variant"].str.extract(r"(\d+)").astype(int)[0])
 curve = curve.groupby("labelled")["mean_f1"].agg(["mean", "min", "max", "size"])
 over_time = pd.read_csv(ablation.results("semi_supervised_over_time.csv"))
+over_time = over_time.filter(regex="^(pseudo_|step$|labelled_fraction$)")
+pseudo = over_time.groupby(["labelled_fraction", "step"]).mean().mean(axis=1).unstack(0)
+images = by_run.index.get_level_values("labelled_fraction") * curve.index.max()
+
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="compressed")
 ax = axes[0]
 ax.plot(curve.index, curve["mean"], color="0.5", marker=".", label="supervised, 600 steps")
-images = by_run.index.get_level_values("labelled_fraction") * curve.index.max()
 for method, marker in (("supervised", "o"), ("cr", "x")):
     steps = shares.loc[shares["method"] == method, "steps"].iloc[0]
     ax.scatter(images, by_run[method], marker=marker, zorder=3, label=f"{method}, {steps} steps, each seed")
@@ -848,8 +852,7 @@ ax.set(
 ax.set_xticks(curve.index, curve.index)
 ax.minorticks_off()
 ax.legend(frameon=False, fontsize=8)
-pseudo = over_time.filter(regex="^(pseudo_|step$|labelled_fraction$)").groupby(["labelled_fraction", "step"])
-for share, table in pseudo.mean().mean(axis=1).unstack(0).items():
+for share, table in pseudo.items():
     axes[1].plot(table.index, table, label=f"{share:.0%} labelled")
 axes[1].axhline(1 / 3, color="0.5", lw=1, ls=":")
 axes[1].set(xlabel="step", ylim=(0, 1), title="accuracy of CR's pseudo labels, mean")

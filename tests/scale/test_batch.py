@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 
+import cv2
 import imageio.v3 as imageio
 import numpy as np
 import pandas as pd
@@ -710,7 +711,7 @@ def test_doubt_is_added_to_what_was_done(images, tmp_path, looks):
 
 def test_images_in_blocks_have_scores_and_no_maps(tmp_path):
     image = np.full((300, 280), 20, np.uint8)
-    image[100:130, 100:130] = 200
+    cv2.circle(image, (115, 115), 15, 200, -1)
     tifffile.imwrite(tmp_path / "slide.tif", image, tile=(128, 128), compression="zlib")
     options = {"model": load_model("lite"), "device": "cpu", "memory": "6GiB", "scales": (1.0,)}
     with pytest.MonkeyPatch.context() as patch:

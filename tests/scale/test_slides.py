@@ -87,7 +87,7 @@ def test_blocks_equal_the_whole(
 
 @pytest.mark.parametrize(("zoom", "block"), [(0.3, 80), (5, 450)])
 def test_the_size_is_that_of_the_whole(zoom: float, block: int, image: np.ndarray, tmp_path: Path) -> None:
-    part = image[:150, :200] if zoom > 1 else image
+    part = image[100:250, :200] if zoom > 1 else image
     seen = cv2.resize(part, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
     maps, size = predict_sized("lite", seen, window=256, device="cpu")
     assert (size.scales[0] > 1) == (zoom < 1)

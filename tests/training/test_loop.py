@@ -12,7 +12,6 @@ import sys
 import time
 import types
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -33,7 +32,6 @@ from maunet_lite.training.loop import (
     _accelerator,
     _Loop,
     learning_rate,
-    loader_processes,
     train,
     training_method,
 )
@@ -375,10 +373,15 @@ def test_loader_processes_are_started_beside_a_gpu_where_they_pay(
 @pytest.mark.skipif("forkserver" not in torch.multiprocessing.get_all_start_methods(), reason="Windows")
 def test_loader_processes_find_their_imports_done() -> None:
     """torch and MONAI, imported once by the server, not by each worker of each training."""
-    with ProcessPoolExecutor(1, mp_context=loader_processes()) as pool:
-        # a built-in function: unpickling one of this module would import all that it needs
-        imported = pool.submit(eval, "set(__import__('sys').modules)").result()
-    assert {"torch", "monai", "maunet_lite.preprocessing.patches"} <= imported
+    code = """
+from concurrent.futures import ProcessPoolExecutor
+from maunet_lite.training.loop import loader_processes
+with ProcessPoolExecutor(1, mp_context=loader_processes()) as pool:
+    # a built-in function: unpickling another would import all that it needs
+    print(*pool.submit(eval, "list(__import__('sys').modules)").result())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"torch", "monai", "maunet_lite.preprocessing.patches"} <= set(done.stdout.split())
 
 
 def test_a_signal_that_is_passed_on_is_no_second_request(monkeypatch: pytest.MonkeyPatch) -> None:
