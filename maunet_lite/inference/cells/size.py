@@ -25,7 +25,7 @@ from maunet_lite.preprocessing import distance_field
 # they bring. All are pixels of the network's input, unless they are shares or scales.
 TYPICAL = 25.0  # diameter of cells that it segments best
 KNOWN = (18.0, 52.0)  # of cells that it segments about as well: the image stays as it is
-LEAST = 0.1  # certainty of a look that is believed; without one the image stays as it is
+LEAST = 0.2  # certainty of a look that is believed; without one the image stays as it is
 MARGIN = 0.03  # by which looks that found known sizes are ahead
 ZOOMS = (1 / 16, 3.0)  # no image is seen smaller or larger than this
 SCALES = {0.25: 0.5, 0.5: 0.45, 1.0: 0.35, 2.0: 0.22}  # of the looks: share of the side that each sees
