@@ -14,7 +14,7 @@ import pytest
 import tifffile
 import torch
 
-from maunet_lite.data import open_slide, pixel_size, read_image, read_labels, write_labels
+from maunet_lite.data import DatasetError, open_slide, pixel_size, read_image, read_labels, write_labels
 from maunet_lite.export.measure import measure_cells
 from maunet_lite.inference import Size, Sized
 from maunet_lite.network import load_model
@@ -498,9 +498,10 @@ def test_images_of_a_dataset_are_read_as_its_table_says(tmp_path, network):
     assert segment_one(image, tmp_path / "out").reason.startswith("made anew: changed since (options)")
     table.write_text("image,channel,plane\na.tif,2,2\n", encoding="utf-8")
     assert segment_one(image, tmp_path / "out", channel=1).cells == 0, "what is asked for counts before"
-    table.write_text("image,channel,plane,pixel_size\na.tif,2,2,-1\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"pixel_size is -1.0; expected micrometres"):
-        segment_one(image, tmp_path / "out")
+    for size, what in (("-1", "pixel_size is -1.0; expected micrometres"), ("big", "float: 'big'")):
+        table.write_text(f"image,channel,plane,pixel_size\na.tif,2,2,{size}\n", encoding="utf-8")
+        with pytest.raises(DatasetError, match=f"metadata.csv, a.tif: .*{what}"):
+            segment_one(image, tmp_path / "out")
 
 
 def test_channel_and_plane_are_chosen_and_remembered(tmp_path, network):

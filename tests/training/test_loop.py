@@ -28,13 +28,7 @@ from maunet_lite.data import DatasetError, load_dataset, read_labels, write_labe
 from maunet_lite.data.checks import LabelError
 from maunet_lite.network import load_model, read_record, save_model
 from maunet_lite.network.maunet import build_model
-from maunet_lite.training.loop import (
-    _accelerator,
-    _Loop,
-    learning_rate,
-    train,
-    training_method,
-)
+from maunet_lite.training.loop import _accelerator, _Loop, learning_rate, train, training_method
 from maunet_lite.training.methods import build_network, with_network_of_weights
 from maunet_lite.training.recipes import TrainConfig, recipe
 from maunet_lite.training.run import Run, StopRequest, interruptible

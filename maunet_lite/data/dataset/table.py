@@ -102,6 +102,11 @@ def listed(images: Sequence[Path]) -> list[dict[str, Any]]:
     """Return what the tables of their datasets say of image files: channel, plane, project, pixel_size.
 
     {} for an image that is in no dataset, or in one whose table says nothing of it.
+
+    Raises
+    ------
+    DatasetError
+        If a pixel_size is no positive number; the image is named.
     """
     rows: dict[Path, dict[str, Any]] = {}
     for folder in {image.parent for image in images if image.parent.name == "images"}:
@@ -111,7 +116,10 @@ def listed(images: Sequence[Path]) -> list[dict[str, Any]]:
     described = []
     for row in (rows.get(image, {}) for image in images):
         size = row.get("pixel_size")
-        known = {"pixel_size": validate_pixel_size(float(size))} if size else {}
+        try:
+            known = {"pixel_size": validate_pixel_size(float(size))} if size else {}
+        except ValueError as error:
+            raise DatasetError(f"metadata.csv, {row['image']}: {error}; mend or empty the field") from error
         described.append(reading_of(row) | known)
     return described
 
