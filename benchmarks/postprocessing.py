@@ -3,14 +3,17 @@
     python -m benchmarks.postprocessing                   # 0.3 to 17 megapixels, about two minutes
     python -m benchmarks.postprocessing --full            # up to 100 megapixels; needs 8 GB
     python -m benchmarks.postprocessing --sizes 4 17 --repeat 5
+    python -m benchmarks.postprocessing --scenes sparse crowded packed sheet --sizes 4
 
 - **kit**: ``segment(maps, keep_steps=False)``, the default settings.
 - **kit, authors**: the same with the settings of the published code.
 - **skimage**: the kit's steps and default settings, with scikit-image's watershed on the whole image.
 - **opencv**: the published steps by the straight way, three floods of a flat relief on the whole image.
 
-All get the same maps: ellipses, many of which touch, made into what a network would say (soft classes, noise,
-holes in the boundaries, specks), the same tile repeated. Each runs in a process of its own, so that the peak
+All get the same maps: cells, made into what a network would say (soft classes, noise, holes in the
+boundaries, specks), the same tile repeated. `--scenes` says how dense they are: ``crowded``, the default, are
+ellipses, many of which touch, ``sparse`` a few of these, ``packed`` discs that all touch, and in a ``sheet``
+there is no background. Each runs in a process of its own, so that the peak
 of its memory can be read from the operating system (Linux only): OpenCV's and NumPy's share, beside the maps
 and the labels returned. Ratios, not seconds,
 travel to other machines; on a busy machine only those of the CPU seconds (all threads together) are steady.
@@ -26,10 +29,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from maunet_lite.evaluation import match_cells
 from maunet_lite.postprocessing import Maps, segment, steps
@@ -69,6 +74,37 @@ def ellipses(edge: int = TILE, cells: int = 700, seed: int = 0) -> np.ndarray:
         if in_one_piece and free.sum() > 0.7 * stamp.sum():
             crop[free] = label
     return labels
+
+
+def packed(edge: int = TILE, diameter: int = 16) -> np.ndarray:
+    """Return discs in a honeycomb, each of which touches six others, (edge, edge) int32."""
+    labels = np.zeros((edge, edge), dtype=np.int32)
+    step = diameter * np.sqrt(3) / 2
+    for row in range(int((edge - diameter) / step)):
+        for column in range((edge - 2 * diameter) // diameter):
+            x = diameter * (column + 1 + row % 2 / 2)
+            centre = round(16 * x), round(16 * (step * row + diameter))
+            cv2.circle(labels, centre, 8 * diameter - 8, int(labels.max()) + 1, -1, cv2.LINE_8, 4)
+    return labels
+
+
+def sheet(edge: int = TILE, diameter: float = 24, seed: int = 0) -> np.ndarray:
+    """Return polygons without background between them, (edge, edge) int32."""
+    points = np.random.default_rng(seed).uniform(0, edge, (round(edge**2 / diameter**2), 2))
+    pixels = np.stack(np.indices((edge, edge)), axis=-1).reshape(-1, 2)
+    for _ in range(3):  # to the middle of their pixels
+        cell = cKDTree(points).query(pixels)[1]
+        n = np.maximum(np.bincount(cell, minlength=len(points)), 1)
+        points = np.stack([np.bincount(cell, axis, len(points)) / n for axis in pixels.T], axis=1)
+    return cell.reshape(edge, edge).astype(np.int32) + 1
+
+
+SCENES: dict[str, Callable[[], np.ndarray]] = {
+    "sparse": lambda: ellipses(cells=100),
+    "crowded": ellipses,
+    "packed": packed,
+    "sheet": sheet,
+}
 
 
 def network_like(labels: np.ndarray, noise: float = 1.2, seed: int = 0) -> Maps:
@@ -177,10 +213,10 @@ METHODS: dict[str, Callable[[Maps], np.ndarray]] = {
 # --- measuring ----------------------------------------------------------------------------------------------
 
 
-def measure(method: str, size: float, repeat: int) -> dict[str, float]:
-    """Run one method on one size in this process."""
+def measure(method: str, scene: str, size: float, repeat: int) -> dict[str, float]:
+    """Run one method on one scene and size in this process."""
     run, shape = METHODS[method], SIZES[size]
-    tile = ellipses()
+    tile = SCENES[scene]()
     maps = network_like(tile)
     run(Maps(*(np.ascontiguousarray(m[..., :256, :256]) for m in maps)))  # libraries load, caches fill
     maps = Maps(*(tiled(m, shape) for m in maps))
@@ -222,33 +258,37 @@ def main() -> None:
     parser.add_argument("--sizes", type=float, nargs="+", choices=SIZES, default=QUICK, help="megapixels")
     parser.add_argument("--full", action="store_true", help="all sizes, up to 100 megapixels")
     parser.add_argument("--repeat", type=int, default=3, help="runs, of which the fastest counts")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # method and size: run in this process
+    parser.add_argument(
+        "--scenes", nargs="+", choices=SCENES, default=["crowded"], help="how dense cells are"
+    )
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)  # method, scene, size: run in this process
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(options.one[0], float(options.one[1]), options.repeat)))
+        method, scene, size = options.one
+        print(json.dumps(measure(method, scene, float(size), options.repeat)))
         return
     print(f"{os.cpu_count()} cores, OpenCV {cv2.__version__}, NumPy {np.__version__}\n")
-    columns = ("megapixels", "method", "cells", "seconds", "/ opencv", "CPU seconds", "/ opencv")
+    columns = ("scene", "megapixels", "method", "cells", "seconds", "/ opencv", "CPU seconds", "/ opencv")
     columns += ("CPU seconds per MP", "bytes per pixel", "F1")
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
-    for size in SIZES if options.full else options.sizes:
-        rows = {method: _in_own_process(method, size, options.repeat) for method in METHODS}
+    for scene, size in product(options.scenes, SIZES if options.full else options.sizes):
+        rows = {method: _in_own_process(method, scene, size, options.repeat) for method in METHODS}
         megapixels = SIZES[size][0] * SIZES[size][1] / 1e6
         for method, row in rows.items():
             ratio, cpu_ratio = (row[kind] / rows["opencv"][kind] for kind in ("seconds", "cpu"))
             print(
-                f"| {megapixels:.1f} | {method} | {row['cells']:,} | {row['seconds']:.3f} | {ratio:.2f} "
-                f"| {row['cpu']:.3f} | {cpu_ratio:.2f} | {row['cpu'] / megapixels:.3f} "
+                f"| {scene} | {megapixels:.1f} | {method} | {row['cells']:,} | {row['seconds']:.3f} "
+                f"| {ratio:.2f} | {row['cpu']:.3f} | {cpu_ratio:.2f} | {row['cpu'] / megapixels:.3f} "
                 f"| {row['bytes']:.0f} | {row['f1']:.3f} |",
                 flush=True,
             )
 
 
-def _in_own_process(method: str, size: float, repeat: int) -> dict[str, float]:
+def _in_own_process(method: str, scene: str, size: float, repeat: int) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.postprocessing", "--repeat", str(repeat)]
-    done = subprocess.run([*command, "--one", method, str(size)], capture_output=True, text=True)
+    done = subprocess.run([*command, "--one", method, scene, str(size)], capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{method} on {size} megapixels failed:\n{done.stderr}")
+        raise RuntimeError(f"{method} on {scene}, {size} megapixels failed:\n{done.stderr}")
     return json.loads(done.stdout)
 
 

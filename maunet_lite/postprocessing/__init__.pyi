@@ -17,4 +17,5 @@ from .segment import segment as segment
 from .steps import blur_distance as blur_distance
 from .steps import mean_cell_width as mean_cell_width
 from .steps import threshold_maps as threshold_maps
+from .steps import width_by_depth as width_by_depth
 from .watershed import flood as flood

@@ -49,6 +49,9 @@ class PostprocessConfig(Options):
         specks.
     min_interior : int
         Step 1: a piece of the interior counts if it has this many pixels at least.
+    widest : float
+        Width is at most this many times that of discs as deep as the interior, lest cells that are joined
+        count as a huge one; 0 is no limit.
     blur : float
         Step 2: side of the Gaussian window in widths; its sigma is 0.15 sides + 0.35 pixels (OpenCV's rule).
     skeleton : float
@@ -79,6 +82,7 @@ class PostprocessConfig(Options):
     interior: Share = 0.6  # measured; paper 0.7, authors too
     sure_interior: Share = 0.9  # ours, measured: the one addition to the paper's method; 0 is none
     min_interior: Annotated[int, NOT_NEGATIVE] = 0  # paper; authors 16
+    widest: Amount = 1.5  # ours, for sheets of cells; paper and authors 0
     blur: Amount = 1.25  # measured; authors 1.0, the paper says "adaptively"
     skeleton: Amount = 0.85  # measured; paper 0.8, authors 0.85 of the maximum
     skeleton_relative: bool = False  # paper
@@ -101,8 +105,8 @@ class PostprocessConfig(Options):
         if name.endswith(".json"):
             return cls.from_dict(read_json(Path(name)))
         published = {
-            "foreground": 0.3, "interior": 0.7, "sure_interior": 0, "blur": 1.0, "peak_distance": 0.25,
-            "peak_height": 0.6, "keep_unmarked": False, "relief": "flat",
+            "foreground": 0.3, "interior": 0.7, "sure_interior": 0, "widest": 0, "blur": 1.0,
+            "peak_distance": 0.25, "peak_height": 0.6, "keep_unmarked": False, "relief": "flat",
         }  # fmt: skip
         settings: dict[str, dict[str, Any]] = {
             "default": {},

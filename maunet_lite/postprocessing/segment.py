@@ -88,7 +88,7 @@ def segment(
     maps = check_maps(maps)
     foreground, interior = kept(steps.threshold_maps(maps, config))
     pieces, _ = label_components(interior)
-    own = (steps.mean_cell_width(pieces), None, None, None)
+    own = (steps.mean_cell_width(pieces, config.widest), None, None, None)
     width, highest, highest_blurred, mean_area = yardstick or own
     distance = interior_distance(pieces) if maps.distance is None else maps.distance
     relief = steps.make_relief(distance, config, highest)

@@ -136,8 +136,10 @@ def mark_peaks(
     highest = blurred.max() if highest is None else np.float32(highest)
     peaks &= candidates > config.peak_height * max(highest, 0)
     del candidates
-    markers = _without_ties(number_in_reading_order(label_components(peaks)[0]), reach)
-    del peaks
+    markers = number_in_reading_order(label_components(peaks)[0])
+    rank = markers.astype(np.float32)  # only peaks of equal height are within each other's reach
+    markers = np.where(rank == _largest_around(rank, reach), markers, 0)
+    del peaks, rank
     p2 = flood(markers, uncovered, relief, adopt=config.keep_unmarked)
     np.add(p2, p1.max(), out=p2, where=p2 > 0)
     return Peaks(markers, p2)
@@ -176,13 +178,15 @@ def grow_cells(
 # --- what the steps need ----------------------------------------------------------------------------------
 
 
-def mean_cell_width(pieces: np.ndarray) -> float:
+def mean_cell_width(pieces: np.ndarray, widest: float = 0.0) -> float:
     """Square root of the mean area of the pieces of the interior, in pixels: the scale of steps 2 and 3.
 
     Parameters
     ----------
     pieces : numpy.ndarray
         (H, W) int32, the connected components 1 … N of the interior.
+    widest : float
+        The result is at most this many times the `width_by_depth`; 0 is no limit.
 
     Returns
     -------
@@ -194,7 +198,26 @@ def mean_cell_width(pieces: np.ndarray) -> float:
     >>> mean_cell_width(np.array([[1, 1, 0, 2, 2, 2], [1, 1, 0, 0, 0, 2]]))
     2.0
     """
-    return math.sqrt(np.count_nonzero(pieces) / max(pieces.max(), 1))
+    width = math.sqrt(np.count_nonzero(pieces) / max(pieces.max(), 1))
+    return min(width, widest * width_by_depth(pieces)) if widest else width
+
+
+def width_by_depth(pieces: np.ndarray) -> float:
+    """Square root of the area of discs whose pixels lie as far from their edge, in the mean, as the interior.
+
+    Where cells are joined to one piece, its area tells nothing of theirs, but its depth still does. A mask
+    without an edge is immensely deep.
+
+    Examples
+    --------
+    >>> square = np.zeros((40, 40), dtype=np.int32)
+    >>> square[10:30, 10:30] = 1
+    >>> round(width_by_depth(square))
+    20
+    """
+    mask = (pieces > 0).view(np.uint8)
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_3).sum(where=mask > 0, dtype=np.float64)
+    return 3 * math.sqrt(math.pi) * float(depth) / max(1, np.count_nonzero(mask))
 
 
 def blur_distance(distance: np.ndarray, width: float, config: PostprocessConfig) -> np.ndarray:
@@ -245,16 +268,10 @@ def make_relief(
     top = float(distance.max()) if highest is None else highest
     if config.relief == "flat" or top <= 0:
         return None
-    relief = cv2.convertScaleAbs(np.clip(distance, 0, top), alpha=-254 / top, beta=254)
-    return np.minimum(relief, 254, out=relief)  # rounding
+    heights = np.clip(distance, 0, top)
+    return np.minimum(cv2.convertScaleAbs(heights, alpha=-254 / top, beta=254), 254)  # 255 by rounding
 
 
 def _largest_around(values: np.ndarray, reach: int) -> np.ndarray:
     """Largest value in the square of pixels up to `reach` rows and columns away."""
     return cv2.dilate(values, np.ones((2 * reach + 1, 2 * reach + 1), dtype=np.uint8))
-
-
-def _without_ties(markers: np.ndarray, reach: int) -> np.ndarray:
-    """Drop all but one of the peaks within each other's reach: only peaks of equal height are that near."""
-    rank = markers.astype(np.float32)
-    return np.where(rank == _largest_around(rank, reach), markers, 0)

@@ -14,7 +14,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from skimage.segmentation import relabel_sequential
 from torch.utils.data import Dataset, get_worker_info
 
 from maunet_lite.data import CellDataset, DatasetError, atomic_path, data_home, read_image, read_labels
@@ -110,7 +109,6 @@ class PreparedImage:
             sizes = f"{shape} pixels (height, width), but its label map {self.label.name} is {labels.shape}"
             raise DatasetError(f"{self.image.name} is {sizes}; `maunet-lite data check` lists all of these")
         if self.labels:
-            labels = relabel_sequential(labels, 256)[0]  # no window of it passes for a 0/1 or 0/255 mask
             return labels & 0xFFFF, labels >> 16, median_diameter(labels)
         return *make_targets(labels, boundary=c.boundary, center=c.center, beta=c.beta), np.nan
 

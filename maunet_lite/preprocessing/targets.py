@@ -47,8 +47,9 @@ class TargetConfig(Options):
 
 
 def make_targets(
-    labels: np.ndarray, *, boundary: str = "paper", center: str = "paper", beta: float = 1.0
-) -> Targets:
+    labels: np.ndarray, *, boundary: str = "paper", center: str = "paper", beta: float = 1.0,
+    part: bool = False,
+) -> Targets:  # fmt: skip
     """Class map and distance field of a label map (paper, section 2.1).
 
     Parameters
@@ -61,6 +62,9 @@ def make_targets(
         The `center` of :func:`distance_field`.
     beta : float
         The `beta` of :func:`distance_field`.
+    part : bool
+        `labels` is a window of a label map. It may hold nothing but parts of one cell, which in a whole one
+        would be taken for a mask of foreground.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def make_targets(
     array([[0.  , 0.  , 0.  , 0.  ],
            [0.  , 0.63, 1.  , 0.63]], dtype=float32)
     """
-    return _draw(labels, boundary, center, beta)
+    return _draw(labels, boundary, center, beta, part=part)
 
 
 def class_map(labels: np.ndarray, thickness: str | Callable[[int], float] = "paper") -> np.ndarray:
@@ -176,12 +180,12 @@ def distance_field(labels: np.ndarray, center: str = "paper", beta: float = 1.0)
 
 def _draw(
     labels: np.ndarray, boundary: str | Callable[[int], float] = "paper", center: str = "paper",
-    beta: float = 1.0, parts: Sequence[str] = Targets._fields,
+    beta: float = 1.0, parts: Sequence[str] = Targets._fields, part: bool = False,
 ) -> Targets:  # fmt: skip
     """Draw the named parts of all cells; the others stay zero."""
     # Refuses what is unknown.
     TargetConfig(boundary="paper" if callable(boundary) else boundary, center=center, beta=beta)
-    labels = validate_labels(labels)
+    labels = validate_labels(labels, masks=part)
     targets = Targets(np.zeros(labels.shape, dtype=np.uint8), np.zeros(labels.shape, dtype=np.float32))
     for cell in _cells(labels):
         if "classes" in parts:

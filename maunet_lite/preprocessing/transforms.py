@@ -53,6 +53,7 @@ class CellTargetsd(MapTransform):
     """Add what MAUNet learns from a label map (1, H, W): `make_targets`.
 
     ``"classes"`` is (1, H, W) uint8, 0 background, 1 interior, 2 boundary; ``"distance"`` (1, H, W) float32.
+    Comes before cuts: a window that holds parts of a single cell would be refused as a mask of foreground.
 
     Examples
     --------

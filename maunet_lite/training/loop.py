@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
-from maunet_lite.data import CellDataset, load_dataset
+from maunet_lite.data import load_dataset
 from maunet_lite.inference import resolve_device
 from maunet_lite.network import MAUNet
 from maunet_lite.scale import one_run_in, usable_cores
@@ -95,12 +95,6 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
         return _Loop(with_network_of_weights(config), resume, progress).run_to_end()
 
 
-def training_method(config: TrainConfig, data: CellDataset) -> Supervised:
-    """Return the method that `config` asks for, on the training images of `data` that it asks for."""
-    method = Supervised if config.method == "supervised" else Consistency
-    return method(config, data.split("train").without(config.leave_out))
-
-
 class _Loop:
     """One training: what it works with, where it stands, how fast it goes."""
 
@@ -108,7 +102,8 @@ class _Loop:
         self.config, self.accelerator = config, _accelerator(config)
         with self.accelerator.main_process_first():  # the other processes find data that it made
             self.data = load_dataset(config.data, **config.reading)
-            self.method = training_method(config, self.data)
+            method = Supervised if config.method == "supervised" else Consistency
+            self.method: Supervised = method(config, self.data.split("train").without(config.leave_out))
         if self.method.draws_per_step % self.accelerator.num_processes:
             shared = f"{self.method.draws_per_step} draws by {self.accelerator.num_processes} processes"
             cure = "choose a batch_size that is a multiple (with cr: twice a multiple) of their number"

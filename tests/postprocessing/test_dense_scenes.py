@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from maunet_lite.evaluation.metrics import match_cells
+from maunet_lite.postprocessing.config import PostprocessConfig
 from maunet_lite.postprocessing.maps import Maps
+from maunet_lite.postprocessing.run_lengths import label_components
 from maunet_lite.postprocessing.segment import segment
+from maunet_lite.postprocessing.steps import mean_cell_width, threshold_maps
 from maunet_lite.preprocessing.targets import make_targets
+from maunet_lite.scale.slides.survey import measure_sample
 
 SIDE = 160
 TURN = np.linspace(0, 2 * np.pi, 32)
@@ -79,6 +83,36 @@ def test_strewn_cells_are_found(shape, diameter, share, seed):
 @pytest.mark.parametrize("diameter", [10, 24, 40])
 def test_cells_of_a_sheet_are_found(diameter):
     assert share_found(sheet(diameter, seed=1)) >= 0.99
+
+
+def torn(diameter: float = 20) -> tuple[np.ndarray, Maps]:
+    """A sheet and its maps with holes in the boundaries, through which all interiors are one piece."""
+    labels = sheet(diameter, seed=3)
+    classes, distance = make_targets(labels)
+    field = cv2.GaussianBlur(np.random.default_rng(0).standard_normal(labels.shape), (0, 0), 1.5)
+    classes[(field > field.std()) & (classes == 2)] = 1
+    assert label_components(classes == 1)[1] < labels.max() / 10
+    return labels, Maps(np.stack([classes == k for k in range(3)]).astype(np.float32), distance)
+
+
+def test_cells_that_are_joined_do_not_count_as_a_huge_one():
+    labels, maps = torn()
+    limited, blind = (segment(maps, PostprocessConfig(widest=w)).labels for w in (1.5, 0))
+    assert match_cells(labels, limited, border=0).recall > 0.35
+    assert match_cells(labels, blind, border=0).recall < 0.05, "nearly all are lost without the limit"
+
+
+def test_the_width_of_a_slide_has_the_same_limit():
+    maps, config = torn()[1], PostprocessConfig()
+    yardstick = measure_sample([maps], config, whole=True).yardstick
+    pieces = label_components(threshold_maps(maps, config).interior)[0]
+    assert yardstick.width == mean_cell_width(pieces, config.widest) < 40 < mean_cell_width(pieces)
+    np.testing.assert_array_equal(
+        segment(maps, yardstick=yardstick).labels, segment(maps).labels, "a slide in one block"
+    )
+    # a window without cells says nothing of theirs
+    empty = Maps(np.stack([np.ones((64, 64)), np.zeros((64, 64)), np.zeros((64, 64))]).astype("f4"), None)
+    assert measure_sample([empty, maps], config, whole=False).yardstick.width <= 1.01 * yardstick.width
 
 
 def test_crowded_rods_are_many():

@@ -14,7 +14,8 @@ from skimage.draw import disk
 from skimage.measure import label, regionprops
 from skimage.segmentation import clear_border
 
-from maunet_lite.data import load_dataset, write_image, write_labels
+from maunet_lite.data import LabelError, load_dataset, write_image, write_labels
+from maunet_lite.data.checks import scattered_ids
 from maunet_lite.preprocessing import (
     AugmentationConfig,
     PatchDataset,
@@ -133,6 +134,18 @@ def test_cells_that_the_window_cuts_have_their_true_centres() -> None:
     for seed in range(10):
         patch = chain.set_random_state(seed=seed)(item(labels))["distance"][0]
         assert cv2.matchTemplate(whole, patch, cv2.TM_SQDIFF).min() < 1e-3, "a piece of the whole field"
+
+
+@pytest.mark.parametrize("number", [1, 255, 302])
+def test_a_window_may_hold_parts_of_one_cell_far_apart(number: int) -> None:
+    labels = np.zeros((64, 64), np.int32)
+    labels[20:24, 2:6] = labels[20:24, 58:62] = number  # the ends of a long cell that bends out of sight
+    assert scattered_ids(labels) == [number]
+    chain = build_augmentation(replace(SIZED, patch=64, sizes=(9, 9), zoom=(1, 1)))
+    patch = chain.set_random_state(seed=0)(item(labels))
+    assert patch["classes"].any()
+    with pytest.raises(LabelError, match=f"holds no id but {number}, in 2 pieces: a mask"):
+        make_targets(labels)
 
 
 # --- changes of pixels --------------------------------------------------------------------------------

@@ -186,11 +186,10 @@ def unseen(frame: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         One row per (domain, seed) for which both were trained; columns proxy, no proxy, gain.
     """
-    found = frame[frame["table"] == "7"]
-    pattern = r"^(?P<domain>(?:without )?(?P<left_out>.+)), (?P<kind>proxy|no proxy)$"
-    parts = found["variant"].astype(str).str.extract(pattern)
-    scored = parts["left_out"].where(parts["domain"].str.startswith("without ", na=False), "all")
-    found = found.join(parts)[found["modality"] == scored]
+    found = frame[(frame["table"] == "7") & frame["variant"].str.endswith("proxy", na=False)]
+    domain, kind = (found["variant"].str.rsplit(", ", n=1).str[k] for k in (0, 1))
+    scored = domain.str.removeprefix("without ").where(domain.str.startswith("without "), "all")
+    found = found.assign(domain=domain, kind=kind)[found["modality"] == scored]
     pairs = found.pivot_table(index=["domain", "seed"], columns="kind", values="mean_f1", sort=False)
     pairs = pairs.reindex(columns=["proxy", "no proxy"]).dropna().rename_axis(columns=None)
     return pairs.assign(gain=pairs["proxy"] - pairs["no proxy"])

@@ -45,7 +45,7 @@ def evidence(maps: Maps, labels: np.ndarray, part: tuple[slice, slice] = np.s_[:
     >>> evidence(Maps(np.stack([1 - interior, interior]), None), labels).tolist()
     [[4.0, 3.2, 0.0]]
     """
-    targets = make_targets(labels)
+    targets = make_targets(labels, part=True)
     classes = np.minimum(targets.classes, len(maps.probabilities) - 1).astype(np.intp)
     said = np.take_along_axis(maps.probabilities, classes[None], axis=0)[0]
     differs = 0 * said if maps.distance is None else np.abs(maps.distance.clip(0, 1) - targets.distance)

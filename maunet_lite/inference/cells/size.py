@@ -31,7 +31,7 @@ ZOOMS = (1 / 16, 3.0)  # no image is seen smaller or larger than this
 SCALES = {0.25: 0.5, 0.5: 0.45, 1.0: 0.35, 2.0: 0.22}  # of the looks: share of the side that each sees
 WINDOWS = (160, 320)  # least and largest side of a look
 SMALLEST = 96  # no image is reduced to less
-FINE = 24.0  # the least of known sizes at which no finer look is taken, …
+FINE = 24.0  # the least size at which no finer look than a coarse one is taken, …
 SURE = 0.65  # … if the network is as sure of them
 STRICT = PostprocessConfig(foreground=0.3, interior=0.7)  # the paper: what is surely a cell counts
 FEWEST_PIXELS = 12  # of a cell that counts
@@ -156,9 +156,8 @@ def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
         where = np.array([rows.start, columns.start]) + shares * part.shape[1:]
         seen = _measured(maps, scale, whole=scale == 1 and max(shape) <= side)
         looks.append(seen)
-        if seen.certainty > SURE and FINE <= seen.diameter <= KNOWN[1]:
-            break
-        if scale >= 1 and seen.certainty > 0 and seen.diameter * scale > FINE:
+        plain = seen.certainty > SURE and FINE <= seen.diameter <= KNOWN[1]
+        if plain or (scale >= 1 and seen.certainty > 0 and seen.diameter * scale > KNOWN[0]):
             break  # cells are large enough already
     best = max(looks, key=lambda seen: seen.certainty + MARGIN * (KNOWN[0] <= seen.diameter <= KNOWN[1]))
     if best.certainty < LEAST:

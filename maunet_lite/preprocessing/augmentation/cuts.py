@@ -52,8 +52,7 @@ class RandCellSized(RandZoomWindowd):
 
     Takes ``"image"`` (C, H, W), ``"labels"`` (2, H, W), the low and high 16 bit of a label map, and
     ``"diameter"``, the median of the image's cells in pixels (NaN: unknown); ``"classes"`` (1, P, P) uint8
-    and ``"distance"`` (1, P, P) float32 take the place of the latter two. Ids are neither 1 nor 255, for a
-    window may hold pieces of one cell, which would pass for a mask. As they are made after the zoom,
+    and ``"distance"`` (1, P, P) float32 take the place of the latter two. As they are made after the zoom,
     boundaries stay one pixel thick at least, however small the cells become. Only the pixels of the window,
     and a cell's width around it, are read: cells that the window cuts have their true centres.
     """
@@ -64,8 +63,7 @@ class RandCellSized(RandZoomWindowd):
         """Return the items as patches."""
         d, c, t = dict(data), self.config, self.targets
         packed, diameter = d.pop("labels"), d.pop("diameter")
-        around = self.R.random() < c.around_cell
-        centre = random_cell_pixel(packed[0], self.R) if around else None
+        centre = random_cell_pixel(packed[0], self.R) if self.R.random() < c.around_cell else None
         centre = centre or tuple(map(self.R.randint, packed.shape[1:]))
         rows, columns, zoom = random_window(packed.shape[1:], c, self.R, centre, diameter)
         side = max(rows.stop - rows.start, columns.stop - columns.start)
@@ -75,7 +73,7 @@ class RandCellSized(RandZoomWindowd):
         labels = packed[0] + (packed[1].astype(np.int32) << 16)
         size = [max(part.stop, round(n * zoom)) for part, n in zip(inner, labels.shape, strict=True)][::-1]
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
-        made = make_targets(labels, boundary=t.boundary, center=t.center, beta=t.beta)
+        made = make_targets(labels, boundary=t.boundary, center=t.center, beta=t.beta, part=True)
         way = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
         image = np.stack([cv2.resize(plane, size, interpolation=way) for plane in image])
         parts = zip(self.keys, (image, made.classes[None], made.distance[None]), strict=True)
