@@ -525,6 +525,8 @@ differing[differing.nunique(axis=1) > 1]
 #   and most cells come from peaks.
 # - `foreground`, `interior`: thresholds nearer to one half. Long and flat cells, of which the network is less
 #   sure, come apart less often.
+# - `widest`: cells that are joined count as one in the mean area of step 2, and a sheet of joined cells as
+#   one huge cell, whose blur would level every hill. How *deep* the interior is does not grow that much.
 # - `blur`, `peak_height`, `peak_distance`: a rougher field, lower peaks and peaks too near to each other
 #   split cells, rods above all.
 # - `keep_unmarked`: small cells without any marker got lost.

@@ -71,6 +71,14 @@ def test_squares_are_measured_and_brought_to_a_known_size(side):
     assert sum(h * w * scale**2 for scale, (h, w) in seen) < image.size  # less than a pass
 
 
+@pytest.mark.parametrize(("side", "finest"), [(17, 1), (12, 2)])
+def test_cells_of_a_known_size_need_no_finer_look(side, finest):
+    image, seen = squares(side, (640, 700)), []
+    plane = torch.from_numpy(image)[None]
+    estimate_size(ideal_look((11, 26), seen), lambda *part: plane[(slice(None), *part)], image.shape)
+    assert max(scale for scale, _ in seen) == finest
+
+
 def test_cells_in_a_corner_of_a_large_image_are_found():
     image = np.zeros((4000, 3000), np.float32)
     image[2800:, 2000:] = squares(20, (1200, 1000))
