@@ -82,10 +82,6 @@ def rows(seeds: list[int], only: list[str], train: CellDataset) -> list[Row]:
     }
     five = {"A": {}, "B": {"network": ENCODER_B}}
     seven = {
-        f"without {modality}, {name}": {"leave_out": (modality,), "proxy": proxy}
-        for modality in ("phase-contrast", "brightfield")
-        for name, proxy in (("proxy", True), ("no proxy", False))
-    } | {
         f"simulated to real, {name}": {"data": "simulated", "proxy": proxy}
         for name, proxy in (("proxy", True), ("no proxy", False))
     }
@@ -112,7 +108,7 @@ def labelled_images(train: CellDataset, share: float) -> str:
 
 def configuration(row: Row, options: argparse.Namespace) -> TrainConfig:
     """Return the recipe of a row."""
-    base = RECIPES["lite"].override(
+    base = RECIPES["lite-plain"].override(
         data=options.data, steps=options.steps, patch=192, device=options.device, precision=options.precision,
         validate_every=0, validation_images=4, seed=row.seed, out=str(options.out / row.folder),
     )  # fmt: skip
