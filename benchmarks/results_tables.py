@@ -181,14 +181,14 @@ def differences() -> pd.DataFrame:
 
 
 def unseen() -> pd.DataFrame:
-    """F1 on a kind of image that was not trained on, with and without the proxy."""
+    """F1 on real images after training on simulated ones alone, with and without the proxy."""
     pairs = ablation.unseen(ablation.load())
     shown = pd.DataFrame()
-    for domain, part in pairs.groupby(level="domain", sort=False):
+    for modality, part in pairs.groupby(level="modality", sort=False):
         for name in ("proxy", "no proxy"):
-            shown.loc[domain, name] = ablation.plus_minus(part[name].mean(), part[name].std())
-        shown.loc[domain, "gain"] = f"{part['gain'].mean():+.3f}, {ablation.verdict(part['gain'])}"
-        shown.loc[domain, "seeds"] = str(len(part))
+            shown.loc[modality, name] = ablation.plus_minus(part[name].mean(), part[name].std())
+        shown.loc[modality, "gain"] = f"{part['gain'].mean():+.3f}, {ablation.verdict(part['gain'])}"
+        shown.loc[modality, "seeds"] = str(len(part))
     return shown
 
 

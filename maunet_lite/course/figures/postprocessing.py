@@ -25,7 +25,8 @@ STEPS = (
 INPUTS = ("image", "truth", "P(interior)", "P(boundary)", "distance field")
 PRESETS = ("default", "paper", "authors", "none")
 SLIDERS = "as the sliders stand"
-RANGES = {"blur": (0.0, 3.0, 0.25), "min_interior": (0, 60, 1), "relief": ("distance", "flat")}
+_WIDTHS = (0.0, 3.0, 0.25)
+RANGES = {"blur": _WIDTHS, "widest": _WIDTHS, "min_interior": (0, 60, 1), "relief": ("distance", "flat")}
 
 
 class Case(NamedTuple):

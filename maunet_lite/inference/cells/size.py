@@ -33,6 +33,7 @@ WINDOWS = (160, 320)  # least and largest side of a look
 SMALLEST = 96  # no image is reduced to less
 FINE = 24.0  # the least size at which no finer look than a coarse one is taken, …
 SURE = 0.65  # … if the network is as sure of them
+LARGE = 30.0  # the size from which no finer look is taken if it is not
 STRICT = PostprocessConfig(foreground=0.3, interior=0.7)  # the paper: what is surely a cell counts
 FEWEST_PIXELS = 12  # of a cell that counts
 UNSURE = (0.1, 0.9)  # probabilities of the foreground that are neither yes nor no
@@ -152,12 +153,12 @@ def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
         rows, columns = (_around(at, side, n) for at, n in zip(where, shape, strict=True))
         part = region(rows, columns)
         maps = look(part, scale)
-        shares = _crowded(maps.probabilities[0])
-        where = np.array([rows.start, columns.start]) + shares * part.shape[1:]
+        where = np.array([rows.start, columns.start]) + _crowded(maps.probabilities[0]) * part.shape[1:]
         seen = _measured(maps, scale, whole=scale == 1 and max(shape) <= side)
         looks.append(seen)
         plain = seen.certainty > SURE and FINE <= seen.diameter <= KNOWN[1]
-        if plain or (scale >= 1 and seen.certainty > 0 and seen.diameter * scale > KNOWN[0]):
+        enough = KNOWN[0] if seen.certainty > SURE else LARGE
+        if plain or (scale >= 1 and seen.certainty > 0 and seen.diameter * scale > enough):
             break  # cells are large enough already
     best = max(looks, key=lambda seen: seen.certainty + MARGIN * (KNOWN[0] <= seen.diameter <= KNOWN[1]))
     if best.certainty < LEAST:
