@@ -24,11 +24,11 @@ import tifffile
 import torch
 from accelerate.utils import LoggerType
 
-from maunet_lite.data import DatasetError, load_dataset, read_labels, write_labels
+from maunet_lite.data import DatasetError, read_labels, write_labels
 from maunet_lite.data.checks import LabelError
 from maunet_lite.network import load_model, read_record, save_model
 from maunet_lite.network.maunet import build_model
-from maunet_lite.training.loop import _accelerator, _Loop, learning_rate, train, training_method
+from maunet_lite.training.loop import _accelerator, _Loop, learning_rate, train
 from maunet_lite.training.methods import build_network, with_network_of_weights
 from maunet_lite.training.recipes import TrainConfig, recipe
 from maunet_lite.training.run import Run, StopRequest, interruptible
@@ -187,7 +187,7 @@ def test_what_is_left_out_is_not_trained_on(disks: Path, tmp_path: Path) -> None
     config = small(disks, tmp_path / "run", steps=1, leave_out="brightfield")
     config = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))  # as --resume reads it
     assert config.leave_out == ("brightfield",)
-    assert training_method(config, load_dataset(disks)).labelled.modalities == ["fluorescence"]
+    assert _Loop(config, False, False).method.labelled.modalities == ["fluorescence"]
     with pytest.raises(ValueError, match="without brightfield, fluorescence no image"):
         train(config.override(leave_out=["brightfield", "fluorescence"]), progress=False)
 
