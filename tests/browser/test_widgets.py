@@ -154,14 +154,14 @@ def test_features_of_notebook_03_answer_hover_click_and_drag(
         notebook.photograph("1_start", widget)
 
         # Hover: the pictures beside the diagram are of the image under the mouse.
-        notebook.changed(image, lambda: mouse.move(*place_of(diagram, 7)))
+        notebook.changed(image, lambda: mouse.move(*place_of(diagram, 7), steps=5))
         diagram.locator(".hoverlayer .hovertext").first.wait_for(state="visible")
         name = diagram.evaluate("node => node.data[0].customdata[7][0]")
         notebook.wait_for(lambda: name in widget.inner_text(), 30, "caption changed")
         notebook.photograph("2_hover", widget)
         for card in (truth, prediction):
-            notebook.changed(card, lambda: mouse.move(*place_of(diagram, 12)))
-            mouse.move(*place_of(diagram, 7))
+            notebook.changed(card, lambda: mouse.move(*place_of(diagram, 12), steps=5))
+            mouse.move(*place_of(diagram, 7), steps=5)
             notebook.wait_for(lambda: name in widget.inner_text(), 30, "caption changed back")
 
         # Click: the bars of the other images fade.
