@@ -268,8 +268,8 @@ def make_relief(
     top = float(distance.max()) if highest is None else highest
     if config.relief == "flat" or top <= 0:
         return None
-    heights = np.clip(distance, 0, top)
-    return np.minimum(cv2.convertScaleAbs(heights, alpha=-254 / top, beta=254), 254)  # 255 by rounding
+    # rounding could make it 255
+    return np.minimum(cv2.convertScaleAbs(np.clip(distance, 0, top), alpha=-254 / top, beta=254), 254)
 
 
 def _largest_around(values: np.ndarray, reach: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from skimage.segmentation import relabel_sequential
 from torch.utils.data import Dataset, get_worker_info
 
 from maunet_lite.data import CellDataset, DatasetError, atomic_path, data_home, read_image, read_labels
@@ -109,6 +110,7 @@ class PreparedImage:
             sizes = f"{shape} pixels (height, width), but its label map {self.label.name} is {labels.shape}"
             raise DatasetError(f"{self.image.name} is {sizes}; `maunet-lite data check` lists all of these")
         if self.labels:
+            labels = relabel_sequential(labels)[0]  # ids may be as large as 2³¹, and their low halves 0
             return labels & 0xFFFF, labels >> 16, median_diameter(labels)
         return *make_targets(labels, boundary=c.boundary, center=c.center, beta=c.beta), np.nan
 

@@ -282,6 +282,16 @@ def test_patches_of_label_maps_are_drawn_by_number(folder: Path, tmp_path: Path)
     assert {item["index"] for item in items} == {0, 1, 2}
 
 
+def test_ids_of_any_size_are_kept_as_cells(tmp_path: Path) -> None:
+    labels = np.zeros((40, 40), np.int32)
+    labels[5:15, 5:15], labels[20:35, 20:35] = 3 << 16, 2**31 - 1  # the low half of the first id is 0
+    write_image(tmp_path / "images" / "a.png", (labels > 0).astype(np.uint8) * 200)
+    write_labels(tmp_path / "labels" / "a_label.tiff", labels)
+    kept = PatchDataset(load_dataset(tmp_path), 1, SIZED, cache=tmp_path / "cache").images[0].open()
+    np.testing.assert_array_equal(kept["labels"][0] > 0, labels > 0, "cells are looked for there")
+    assert 11 < kept["diameter"] < 17
+
+
 def test_what_is_kept_of_a_label_map(folder: Path, tmp_path: Path) -> None:
     data = load_dataset(folder)
     items = PatchDataset(data, 1, SIZED, cache=tmp_path / "cache")

@@ -55,9 +55,8 @@ def measure_sample(maps: Sequence[Maps], config: PostprocessConfig, whole: bool)
     yardstick = Yardstick(0.0, 0.0, 0.0, 0.0)
     if config.refine:
         interiors = [post.label_components(post.threshold_maps(m, config).interior)[0] for m in maps]
-        width = math.sqrt(_mean_area(interiors, whole))
-        if config.widest:
-            width = min(width, config.widest * max(map(post.width_by_depth, interiors), default=0))
+        limit = config.widest * max(map(post.width_by_depth, interiors), default=0) or math.inf
+        width = min(math.sqrt(_mean_area(interiors, whole)), limit)
         distances = [m.distance for m in maps if m.distance is not None]
         highest = max((float(d.max()) for d in distances), default=1.0)
         blurred = max((float(post.blur_distance(d, width, config).max()) for d in distances), default=1.0)
