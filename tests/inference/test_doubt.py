@@ -110,6 +110,13 @@ def test_maps_that_are_the_targets_are_the_best_evidence():
     np.testing.assert_allclose(differs / area, [0.25, 0.25], atol=0.02)
 
 
+def test_a_block_may_hold_parts_of_one_cell():
+    labels = np.zeros((8, 64), dtype=np.int32)
+    labels[2:6, 2:6] = labels[2:6, 58:62] = 1
+    empty = Maps(np.full((3, *labels.shape), 1 / 3, dtype=np.float32), None)
+    np.testing.assert_allclose(evidence(empty, labels), [[32, 32 / 3, 0]], rtol=1e-6)
+
+
 def test_evidence_of_a_part_is_that_of_its_pixels():
     """Halves of an image add up to the whole, as blocks of a slide must."""
     rng = np.random.default_rng(0)
