@@ -12,6 +12,11 @@ Variants:
 - ``lite-NAME``: without one change, such as ``lite-polarity``; NAME is size, colour, polarity, debris, light,
   sparse, focus or noise. ``--switched-off`` adds all of them.
 - any of these with ``-noproxy``
+- ``simulated``: nothing but simulated pictures, with ``--base-steps``
+
+``--base-steps N`` begins with N steps of ``lite-plain`` on the simulated pictures of ``simulated-extra``
+alone, once, and every training goes on from there: it has seen no source of the folders either, and few steps
+more are enough to tell designs apart.
 
 What is done is not done again, and a training that was interrupted goes on: with ``--minutes`` no further
 one is begun after that time, and the same command goes on later. ``--folds`` leaves out that many groups of
@@ -110,6 +115,16 @@ def rows(data: CellDataset, options: argparse.Namespace) -> Iterator[Row]:
                     yield Row(variant, sources, seed)
 
 
+def base(row: Row, options: argparse.Namespace) -> Path:
+    """Return the weights that a row goes on from, trained when first asked for."""
+    proxy = not row.variant.endswith("-noproxy")
+    return trained(RECIPES["lite-plain"].override(
+        data=EXTRA, out=str(options.out / ("base" if proxy else "base-noproxy")), steps=options.base_steps,
+        patch=options.patch, device=options.device, precision=options.precision, validate_every=0,
+        validation_images=1, proxy=proxy,
+    ))  # fmt: skip
+
+
 def configuration(row: Row, data: CellDataset, options: argparse.Namespace) -> TrainConfig:
     """Return the recipe of a row.
 
@@ -120,10 +135,13 @@ def configuration(row: Row, data: CellDataset, options: argparse.Namespace) -> T
     """
     kind, *without = row.variant.removesuffix("-noproxy").split("-")
     if kind not in ("paper", "lite", "lite+extra") or set(without) - set(CHANGES if kind != "paper" else ()):
-        raise SystemExit(f"variant {row.variant!r} is not known; see `python -m benchmarks.unseen --help`")
+        cure = "needs --base-steps" if kind == "simulated" else "is not known; see --help"
+        raise SystemExit(f"variant {row.variant!r} {cure}")
     changes: dict[str, Any] = dict(CHANGES[name] for name in without)
     trained_on = set(data.split("train").table["source"])  # a source may have other images only
     changes["leave_out"] = tuple(name for name in row.sources if name in trained_on)
+    if options.base_steps:
+        changes["start_from"] = str(base(row, options))
     if kind == "lite+extra":
         data = joined([*options.data, EXTRA], options.out / "data+extra")
     return RECIPES["lite-plain" if kind == "paper" else "lite"].override(
@@ -165,9 +183,11 @@ def run(row: Row, data: CellDataset, options: argparse.Namespace) -> None:
     if done.exists():
         return
     print(f"{row.variant} without {', '.join(row.sources)}, seed {row.seed}", flush=True)
-    weights = trained(configuration(row, data, options))
+    alone = row.variant.removesuffix("-noproxy") == "simulated" and options.base_steps
+    weights = base(row, options) if alone else trained(configuration(row, data, options))
     minutes = pd.read_csv(weights.parent / "log.csv")["minutes"].iloc[-1]
-    about = {"steps": options.steps, "minutes": round(minutes, 1)}
+    about = {"base_steps": options.base_steps, "steps": 0 if alone else options.steps}
+    about["minutes"] = round(minutes, 1)
     about |= machine_and_commit(argparse.Namespace(**vars(options) | {"data": str(data.folder)}))
     about["data"] = "+".join(Path(name).name for name in options.data)
     write_table(pd.DataFrame([found | about for found in scores(weights, row, data, options)]), done)
@@ -186,6 +206,7 @@ def keep_to_one_budget(options: argparse.Namespace) -> None:
     """Refuse a folder whose trainings had another budget: they would count as done."""
     path, data = options.out / "options.json", [Path(name).name for name in options.data]
     mine = {"data": data, "steps": options.steps, "patch": options.patch, "folds": options.folds}
+    mine["base_steps"] = options.base_steps
     options.out.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         with atomic_path(path) as part:
@@ -203,6 +224,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sources", nargs="+", help="leave out only these; by default all, in turn")
     parser.add_argument("--folds", type=int, help="leave out so many groups of sources, not each alone")
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--base-steps", type=int, default=0, help="first so many on simulated pictures alone")
     parser.add_argument("--patch", type=int, default=192)
     parser.add_argument("--images", type=int, default=24, help="at most so many are scored of a source")
     parser.add_argument("--minutes", type=float, help="begin no further training after so many")
@@ -213,6 +235,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         use_temporary_folder(options)
         options.steps, options.patch, options.images, options.folds = 2, 64, 1, 2
         options.variants = options.variants[:2]
+        options.base_steps = min(options.base_steps, 2)
     return options
 
 

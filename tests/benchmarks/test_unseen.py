@@ -11,7 +11,7 @@ import pytest
 from benchmarks import unseen
 from benchmarks.unseen import CHANGES, Row, configuration, groups, joined, parsed, rows
 from maunet_lite.data import CellDataset, write_image, write_labels
-from maunet_lite.training import RECIPES
+from maunet_lite.training import RECIPES, TrainConfig
 
 
 def folder(path: Path, sources: dict[str, int]) -> Path:
@@ -75,6 +75,38 @@ def test_variants_differ_in_what_they_say(data: CellDataset, tmp_path: Path) -> 
     for wrong in ("wild", "lite-weather", "paper-size"):
         with pytest.raises(SystemExit, match="is not known"):
             made(wrong)
+    with pytest.raises(SystemExit, match="needs --base-steps"):
+        made("simulated")
+
+
+def test_all_go_on_from_simulated_pictures(
+    data: CellDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = parsed(["--out", str(tmp_path / "runs"), "--base-steps", "40"])
+    options.results = tmp_path / "unseen.csv"
+    configurations: dict[str, TrainConfig] = {}
+
+    def train(config: TrainConfig) -> Path:
+        configurations[Path(config.out).name] = config
+        Path(config.out).mkdir(parents=True, exist_ok=True)
+        (Path(config.out) / "log.csv").write_text("step,minutes\n40,1.5\n")
+        return Path(config.out) / "last.safetensors"
+
+    monkeypatch.setattr(unseen, "trained", train)
+    monkeypatch.setattr(unseen, "evaluate", lambda *_, **__: pd.DataFrame({"f1": [0.5]}))
+    for variant in ("lite", "paper-noproxy", "simulated"):
+        unseen.run(Row(variant, ("a",), 1), data, options)
+    assert set(configurations) == {"base", "lite-without-a-1", "base-noproxy", "paper-noproxy-without-a-1"}
+    first = configurations["base"]
+    assert (first.data, first.steps, first.start_from) == ("simulated-extra", 40, None)
+    assert first.augmentation.sizes is None, "as the paper does"
+    lite = configurations["lite-without-a-1"]
+    assert lite.start_from == str(options.out / "base" / "last.safetensors")
+    assert (lite.leave_out, lite.steps) == (("a",), 600)
+    assert not configurations["base-noproxy"].proxy
+    table = unseen.collect(options).set_index("variant")
+    assert table["steps"].to_dict() == {"lite": 600, "paper-noproxy": 600, "simulated": 0}
+    assert set(table["base_steps"]) == {40}
 
 
 def test_what_is_done_is_not_done_again(
