@@ -192,12 +192,43 @@ def unseen() -> pd.DataFrame:
     return shown
 
 
+def left_out() -> pd.DataFrame:
+    """F1 on sources that were not trained on, in the mean over them, for every way to train."""
+    groups = _left_out().groupby("variant")
+    table = groups[["f1", "f1_auto", "f1_val"]].mean().astype(float)
+    shown = pd.DataFrame({"steps": groups["steps"].first().map("{:,}".format)}).join(table)
+    shown = shown.sort_values("f1_auto", ascending=False).rename_axis(None)
+    names = {"f1": "F1", "f1_auto": "F1, size estimated", "f1_val": "F1 on validation images of the others"}
+    return shown.rename(columns=names)
+
+
+def left_out_sources() -> pd.DataFrame:
+    """F1 on each source of networks that were not trained on it, the size of its cells estimated."""
+    table = _left_out()
+    table = table[~table["variant"].str.contains("lite without ")]
+    shown = table.pivot_table(index="source", columns="variant", values="f1_auto")
+    shown.insert(0, "images", table.groupby("source")["images"].first().map(str))
+    return shown.rename_axis(index=None, columns=None)
+
+
+def _left_out() -> pd.DataFrame:
+    """Read what `benchmarks.unseen` wrote, with the variants' names spelled out."""
+    after, alone = (RESULTS / name for name in ("unseen.csv", "unseen_from_nothing.csv"))
+    tables = [pd.read_csv(after), pd.read_csv(alone).assign(start=", from nothing")]
+    table = pd.concat(tables, ignore_index=True).fillna({"start": ""})
+    names = table["variant"].replace({"lite+extra": "lite and simulated", "simulated": "simulated alone"})
+    names = names.replace(r"^lite-(?!noproxy)(\w+)", r"lite without \1", regex=True)
+    return table.assign(variant=names.str.replace("-noproxy", ", no proxy") + table["start"])
+
+
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "4": lambda: ablation.table4(ablation.load()),
     "verdicts": lambda: ablation.verdicts(ablation.load(), "4"),
     "5": lambda: ablation.table5(ablation.load()),
     "7": lambda: ablation.table7(ablation.load()),
     "unseen": unseen,
+    "left-out": left_out,
+    "left-out-sources": left_out_sources,
     "curve": lambda: curve("curve"),
     "budget": lambda: curve("budget"),
     "scale": scale,

@@ -23,8 +23,8 @@ from maunet_lite.preprocessing import distance_field
 
 # Numbers measured with the shipped weights on the validation split: `python -m benchmarks.size` prints what
 # they bring. All are pixels of the network's input, unless they are shares or scales.
-TYPICAL = 25.0  # diameter of cells that it segments best
-KNOWN = (18.0, 52.0)  # of cells that it segments about as well: the image stays as it is
+TYPICAL = 26.0  # diameter of cells that it segments best
+KNOWN = (22.0, 52.0)  # of cells that it segments about as well: the image stays as it is
 LEAST = 0.2  # certainty of a look that is believed; without one the image stays as it is
 MARGIN = 0.03  # by which looks that found known sizes are ahead
 ZOOMS = (1 / 16, 3.0)  # no image is seen smaller or larger than this
@@ -105,7 +105,7 @@ def scale_for(diameter: float) -> float:
     Examples
     --------
     >>> [round(scale_for(d), 2) for d in (104, 30, 13)]
-    [0.24, 1.0, 1.92]
+    [0.25, 1.0, 2.0]
     """
     if not 0 < diameter < math.inf:
         raise ValueError(f"diameter is {diameter}; expected that of the cells in pixels, a positive number")
@@ -141,7 +141,7 @@ def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
     >>> image = Tensor(np.kron(np.eye(4) > 0, np.ones((100, 100))))[None]
     >>> size = estimate_size(look, lambda rows, columns: image[:, rows, columns], (400, 400))
     >>> round(size.diameter), round(size.scales[0], 2)
-    (113, 0.22)
+    (113, 0.23)
     """
     looks: list[Seen] = []
     where: np.ndarray | None = None  # (row, column) around which a window is taken
