@@ -79,6 +79,17 @@ def test_cells_of_a_known_size_need_no_finer_look(side, finest):
     assert max(scale for scale, _ in seen) == finest
 
 
+@pytest.mark.parametrize(("certainty", "belief"), [(0.9, 1), (0.1, 0.5), (-0.19, 1 / 60), (-0.2, 0), (-1, 0)])
+def test_an_unsure_estimate_changes_the_image_less(certainty, belief, monkeypatch):
+    image = squares(60, (640, 700))
+    plane = torch.from_numpy(image)[None]
+    monkeypatch.setattr("maunet_lite.inference.cells.size._certainty", lambda *_: certainty)
+    size = estimate_size(ideal_look((11, 26), []), lambda *part: plane[(slice(None), *part)], image.shape)
+    assert size.scales[0] == pytest.approx(scale_for(60 * np.sqrt(4 / np.pi)) ** belief, rel=0.1)
+    assert size.scales[0] < 1 if belief else size.scales == (1.0,)
+    assert np.isnan(size.diameter) == (belief == 0)
+
+
 def test_cells_in_a_corner_of_a_large_image_are_found():
     image = np.zeros((4000, 3000), np.float32)
     image[2800:, 2000:] = squares(20, (1200, 1000))

@@ -3,7 +3,7 @@
 A network knows cells of some sizes best. It looks at windows of the image at several scales, an octave apart.
 At the right one it is sure of itself: pixels belong clearly to cells or to the background, and the distance
 field is that of the cells which the post-processing finds. Where cells are too large or too small it is not.
-The surest look measures the cells (:func:`estimate_size`).
+The surest look measures the cells (:func:`estimate_size`); the less sure it is, the less the image changes.
 
 The looks cost little: a coarse one has few pixels, and a fine one is taken where the coarse ones saw most
 cells. A slide is asked in the same way as an image in memory, so both give the same size.
@@ -25,7 +25,7 @@ from maunet_lite.preprocessing import distance_field
 # they bring. All are pixels of the network's input, unless they are shares or scales.
 TYPICAL = 26.0  # diameter of cells that it segments best
 KNOWN = (22.0, 52.0)  # of cells that it segments about as well: the image stays as it is
-LEAST = 0.2  # certainty of a look that is believed; without one the image stays as it is
+BELIEVED = (-0.2, 0.4)  # certainty from which a look counts, and counts in full; between, it counts in part
 MARGIN = 0.03  # by which looks that found known sizes are ahead
 ZOOMS = (1 / 16, 3.0)  # no image is seen smaller or larger than this
 SCALES = {0.25: 0.5, 0.5: 0.45, 1.0: 0.35, 2.0: 0.22}  # of the looks: share of the side that each sees
@@ -83,8 +83,7 @@ class Size(NamedTuple):
     @property
     def maps(self) -> Maps | None:
         """Maps of the whole image, if one of the looks made those that are asked for."""
-        found = (seen.maps for seen in self.looks if seen.maps is not None)
-        return next(found, None) if self.scales == (1.0,) else None
+        return next((seen.maps for seen in self.looks if seen.maps), None) if self.scales == (1.0,) else None
 
     def sentence(self) -> str:
         """Say in one line what was found and chosen.
@@ -161,9 +160,10 @@ def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
         if plain or (scale >= 1 and seen.certainty > 0 and seen.diameter * scale > enough):
             break  # cells are large enough already
     best = max(looks, key=lambda seen: seen.certainty + MARGIN * (KNOWN[0] <= seen.diameter <= KNOWN[1]))
-    if best.certainty < LEAST:
+    if best.certainty <= BELIEVED[0]:
         return Size(looks=tuple(looks))
-    return Size(best.diameter, (scale_for(best.diameter),), tuple(looks))
+    belief = min(1.0, (best.certainty - BELIEVED[0]) / (BELIEVED[1] - BELIEVED[0]))
+    return Size(best.diameter, (scale_for(best.diameter) ** belief,), tuple(looks))
 
 
 def _side(shape: tuple[int, int], scale: float) -> int:
