@@ -43,3 +43,17 @@ def test_a_table_without_rows_says_so() -> None:
 def test_an_unknown_table_is_refused() -> None:
     with pytest.raises(KeyError, match="nothing"):
         fill("<!-- table:nothing -->\n<!-- /table -->")
+
+
+def test_left_out_sources_are_told_apart_from_those_that_were_there(tmp_path, monkeypatch):
+    rows = [("lite", "a", 0, 0.2, 0.4, 0.8), ("lite", "b", 0, 0.4, 0.8, 0.8), ("lite", "c", 0, 0.6, 0.6, 0.6)]
+    rows += [("lite-size", "a", 0, 0.1, 0.1, 0.9), ("lite", "a", 1, 0.3, 0.3, 0.7)]
+    columns = ["variant", "source", "seed", "f1", "f1_auto", "f1_val"]
+    table = pd.DataFrame(rows, columns=columns).assign(steps=1450, images=12)
+    table.to_csv(tmp_path / "unseen.csv")
+    table[:1].replace("lite", "paper").to_csv(tmp_path / "unseen_from_nothing.csv")
+    monkeypatch.setattr(results_tables, "RESULTS", tmp_path)
+    shown = results_tables.left_out()
+    assert shown.index.tolist() == ["lite", "paper, from nothing", "lite, another seed", "lite without size"]
+    assert shown.loc["lite"].tolist() == pytest.approx(["1,450", 0.4, 0.6, 0.7]), "of two trainings .8 and .6"
+    assert results_tables.left_out_sources().columns.tolist() == ["images", "lite", "paper, from nothing"]
