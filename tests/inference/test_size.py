@@ -90,6 +90,22 @@ def test_an_unsure_estimate_changes_the_image_less(certainty, belief, monkeypatc
     assert np.isnan(size.diameter) == (belief == 0)
 
 
+def test_texture_is_not_taken_for_large_cells():
+    """It looks like cells of the same size at every scale, surest at the coarsest; at 2 two looks agree."""
+
+    def texture(part: torch.Tensor, scale: float) -> Maps:
+        side = 24 if scale < 2 else 36
+        shape = [round(n * scale) for n in part.shape[1:]]
+        sure = {0.25: 0.99, 0.5: 0.95, 1: 0.92, 2: 0.91}[scale]
+        interior = np.where(squares(side, shape) > 0, np.float32(sure), np.float32(0.15))
+        return Maps(np.stack([1 - interior, interior]), None)
+
+    plane = torch.zeros((1, 1000, 1000))
+    size = estimate_size(texture, lambda *part: plane[(slice(None), *part)], (1000, 1000))
+    assert [round(seen.diameter * seen.scale) for seen in size.looks] == [27, 27, 27, 41]
+    assert size.scales == (1.0,), "of 27 and 20 pixels, not of 108"
+
+
 def test_cells_in_a_corner_of_a_large_image_are_found():
     image = np.zeros((4000, 3000), np.float32)
     image[2800:, 2000:] = squares(20, (1200, 1000))

@@ -4,6 +4,8 @@ A network knows cells of some sizes best. It looks at windows of the image at se
 At the right one it is sure of itself: pixels belong clearly to cells or to the background, and the distance
 field is that of the cells which the post-processing finds. Where cells are too large or too small it is not.
 The surest look measures the cells (:func:`estimate_size`); the less sure it is, the less the image changes.
+Texture looks like cells at every scale, always of the same size in the network's pixels: a look is believed
+if the one beside it finds cells of about the same size in the image's.
 
 The looks cost little: a coarse one has few pixels, and a fine one is taken where the coarse ones saw most
 cells. A slide is asked in the same way as an image in memory, so both give the same size.
@@ -27,6 +29,7 @@ TYPICAL = 26.0  # diameter of cells that it segments best
 KNOWN = (22.0, 52.0)  # of cells that it segments about as well: the image stays as it is
 BELIEVED = (-0.2, 0.4)  # certainty from which a look counts, and counts in full; between, it counts in part
 MARGIN = 0.03  # by which looks that found known sizes are ahead
+ALIKE = 0.85  # octaves: sizes that two looks, an octave apart, find of the same cells differ by less
 ZOOMS = (1 / 16, 3.0)  # no image is seen smaller or larger than this
 SCALES = {0.25: 0.5, 0.5: 0.45, 1.0: 0.35, 2.0: 0.22}  # of the looks: share of the side that each sees
 WINDOWS = (160, 320)  # least and largest side of a look
@@ -36,7 +39,7 @@ SURE = 0.65  # … if the network is as sure of them
 LARGE = 30.0  # the size from which no finer look is taken if it is not
 STRICT = PostprocessConfig(foreground=0.3, interior=0.7)  # the paper: what is surely a cell counts
 FEWEST_PIXELS = 12  # of a cell that counts
-UNSURE = (0.1, 0.9)  # probabilities of the foreground that are neither yes nor no
+UNSURE = 0.4  # probabilities of the background within this of a half are neither yes nor no
 
 Region = Callable[[slice, slice], Tensor]  # rows, columns → (C, h, w), normalised
 Look = Callable[[Tensor, float], Maps]  # (C, h, w), scale → maps of the size at which the network saw it
@@ -153,13 +156,16 @@ def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
         part = region(rows, columns)
         maps = look(part, scale)
         where = np.array([rows.start, columns.start]) + _crowded(maps.probabilities[0]) * part.shape[1:]
-        seen = _measured(maps, scale, whole=scale == 1 and max(shape) <= side)
+        seen = _measured(maps, scale, maps if scale == 1 and max(shape) <= side else None)
         looks.append(seen)
         plain = seen.certainty > SURE and FINE <= seen.diameter <= KNOWN[1]
         enough = KNOWN[0] if seen.certainty > SURE else LARGE
         if plain or (scale >= 1 and seen.certainty > 0 and seen.diameter * scale > enough):
             break  # cells are large enough already
-    best = max(looks, key=lambda seen: seen.certainty + MARGIN * (KNOWN[0] <= seen.diameter <= KNOWN[1]))
+    apart = np.abs(np.diff(np.log2([seen.diameter for seen in looks])))
+    alone = np.fmin(np.append(apart, np.nan), np.append(np.nan, apart)) > ALIKE  # no look beside agrees
+    rank = [seen.certainty + MARGIN * (KNOWN[0] <= seen.diameter <= KNOWN[1]) for seen in looks]
+    best = looks[int(np.argmax(rank - alone.astype(float)))]
     if best.certainty <= BELIEVED[0]:
         return Size(looks=tuple(looks))
     belief = min(1.0, (best.certainty - BELIEVED[0]) / (BELIEVED[1] - BELIEVED[0]))
@@ -182,9 +188,7 @@ def _around(middle: float, side: int, length: int) -> slice:
 
 def _busiest(region: Region, shape: tuple[int, int], side: int) -> np.ndarray:
     """Return the middle of the window with most contrast, of up to 3 × 3 spread over the image."""
-    axes = [
-        np.linspace(side / 2, n - side / 2, min(3, -(-n // side))) if n > side else [n / 2] for n in shape
-    ]
+    axes = [np.linspace(side / 2, n - side / 2, min(3, -(-n // side))) for n in shape]
     places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
     if len(places) == 1:
         return places[0]
@@ -203,12 +207,11 @@ def _crowded(background: np.ndarray) -> np.ndarray:
     return (np.array(np.unravel_index(crowd.argmax(), crowd.shape)) + 0.5) / crowd.shape
 
 
-def _measured(maps: Maps, scale: float, whole: bool) -> Seen:
+def _measured(maps: Maps, scale: float, kept: Maps | None) -> Seen:
     """Measure the cells in the maps of a look, and how sure the network is of them."""
     labels = segment(maps, STRICT, keep_steps=False).labels
     areas = Runs.of(labels).areas(int(labels.max()))[1:].astype(float)
     areas = areas[areas >= FEWEST_PIXELS]
-    kept = maps if whole else None
     if not areas.size:
         return Seen(scale, math.nan, -math.inf, kept)
     area = math.sqrt(np.median(areas) * (areas**2).sum() / areas.sum())
@@ -217,9 +220,8 @@ def _measured(maps: Maps, scale: float, whole: bool) -> Seen:
 
 def _certainty(maps: Maps, labels: np.ndarray) -> float:
     """Tell how sure the network is of the cells that it sees."""
-    cells, foreground = labels > 0, 1 - maps.probabilities[0]
-    certainty = maps.probabilities[1:3].sum(axis=0)[cells].mean()
-    certainty -= ((foreground > UNSURE[0]) & (foreground < UNSURE[1])).mean()
+    certainty = maps.probabilities[1:3].sum(axis=0)[labels > 0].mean()
+    certainty -= (np.abs(maps.probabilities[0] - 0.5) < UNSURE).mean()
     if maps.distance is not None:
-        certainty -= np.abs(maps.distance.clip(0, 1) - distance_field(labels))[cells].mean()
+        certainty -= np.abs(maps.distance.clip(0, 1) - distance_field(labels))[labels > 0].mean()
     return float(certainty)
