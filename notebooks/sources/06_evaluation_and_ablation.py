@@ -901,6 +901,7 @@ without = without.rename(lambda name: name.removeprefix("lite-"))
 seeds = means.loc["lite", 1] - means.loc["lite", 0]
 print(f"domain randomization with another seed: {seeds:+.3f}")
 
+# %%
 fig, (by_source, by_change) = plt.subplots(1, 2, figsize=(9, 3.6), layout="compressed")
 first = unseen[(unseen["seed"] == 0) & unseen["variant"].isin(ways)].replace({"variant": ways})
 marks = {"errorbar": None, "linestyle": "none", "markers": ["o", "D", "s"]}

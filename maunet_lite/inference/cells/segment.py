@@ -144,7 +144,7 @@ def choose_size(
     Examples
     --------
     >>> choose_size([], lambda rows, columns: None, (90, 70), diameter=100.0).scales
-    (0.25,)
+    (0.26,)
     """
     if diameter is not None and scales != "auto":
         raise ValueError(f'diameter sets the scale: leave out scales={scales}, or say scales="auto"')
