@@ -110,6 +110,7 @@ def train(
         typer.echo(f"{result.steps} steps; {best}; weights: {result.best}")
         if result.interrupted:
             typer.echo(f"interrupted; go on with: maunet-lite train --out {out} --resume")
+    PartialState().destroy_process_group()  # else a process may abort while it ends, after all is done
     options.fail_if(result.interrupted, options.INTERRUPTED)
 
 

@@ -97,8 +97,7 @@ class Size(NamedTuple):
         'cells of about 104 pixels: seen at 0.25 of the size of the image'
         """
         cells = "cells" if math.isnan(self.diameter) else f"cells of about {self.diameter:.3g} pixels"
-        scales = ", ".join(f"{scale:.2g}" for scale in self.scales)
-        return f"{cells}: seen at {scales} of the size of the image"
+        return f"{cells}: seen at {', '.join(f'{s:.2g}' for s in self.scales)} of the size of the image"
 
 
 def scale_for(diameter: float) -> float:
