@@ -125,8 +125,10 @@ def base(row: Row, options: argparse.Namespace) -> Path:
     ))  # fmt: skip
 
 
-def configuration(row: Row, data: CellDataset, options: argparse.Namespace) -> TrainConfig:
-    """Return the recipe of a row.
+def configuration(
+    row: Row, data: CellDataset, options: argparse.Namespace, start: Path | None = None
+) -> TrainConfig:
+    """Return the recipe of a row, from nothing or from the weights `start`.
 
     Raises
     ------
@@ -140,8 +142,7 @@ def configuration(row: Row, data: CellDataset, options: argparse.Namespace) -> T
     changes: dict[str, Any] = dict(CHANGES[name] for name in without)
     trained_on = set(data.split("train").table["source"])  # a source may have other images only
     changes["leave_out"] = tuple(name for name in row.sources if name in trained_on)
-    if options.base_steps:
-        changes["start_from"] = str(base(row, options))
+    changes["start_from"] = str(start) if start else None
     if kind == "lite+extra":
         data = joined([*options.data, EXTRA], options.out / "data+extra")
     return RECIPES["lite-plain" if kind == "paper" else "lite"].override(
@@ -183,8 +184,9 @@ def run(row: Row, data: CellDataset, options: argparse.Namespace) -> None:
     if done.exists():
         return
     print(f"{row.variant} without {', '.join(row.sources)}, seed {row.seed}", flush=True)
-    alone = row.variant.removesuffix("-noproxy") == "simulated" and options.base_steps
-    weights = base(row, options) if alone else trained(configuration(row, data, options))
+    start = base(row, options) if options.base_steps else None
+    alone = start is not None and row.variant.removesuffix("-noproxy") == "simulated"
+    weights = start if alone else trained(configuration(row, data, options, start))
     minutes = pd.read_csv(weights.parent / "log.csv")["minutes"].iloc[-1]
     about = {"base_steps": options.base_steps, "steps": 0 if alone else options.steps}
     about["minutes"] = round(minutes, 1)

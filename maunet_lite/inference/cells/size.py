@@ -24,7 +24,8 @@ from maunet_lite.postprocessing import Maps, PostprocessConfig, Runs, segment
 from maunet_lite.preprocessing import distance_field
 
 # Numbers measured with the shipped weights on the validation split: `python -m benchmarks.size` prints what
-# they bring. All are pixels of the network's input, unless they are shares or scales.
+# they bring. BELIEVED and ALIKE were chosen on sources that were not trained on (`benchmarks.unseen`).
+# All are pixels of the network's input, unless they are shares or scales.
 TYPICAL = 26.0  # diameter of cells that it segments best
 KNOWN = (22.0, 52.0)  # of cells that it segments about as well: the image stays as it is
 BELIEVED = (-0.2, 0.4)  # certainty from which a look counts, and counts in full; between, it counts in part
