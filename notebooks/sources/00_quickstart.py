@@ -128,11 +128,11 @@ record("found in real images", counts)
 
 # %% [markdown]
 # The cell is one object, found or not, at either size: `ml.segment` estimates how wide cells are and brings
-# the image to a size that the network knows. Tissue is harder. Count with your eyes: many outlines follow
-# blue nuclei, others divide up the brown glands, which are no nuclei at all. Nothing in the numbers says
-# which is which. So look, and ask two questions of an image of your own: how wide are its cells in pixels
-# (`diameter=`), and which channel shows them (`channel=`)? Both often do more than any training. Notebook 08
-# is about your own images.
+# the image to a size that the network knows. Tissue is harder. Left to itself the network takes brown glands
+# for cells. Told how wide nuclei are, some outlines follow blue nuclei, and in the blue dye alone more do;
+# others still lie on glands. Nothing in the numbers says which is which. So look, and ask two questions of
+# an image of your own: how wide are its cells in pixels (`diameter=`), and which channel shows them
+# (`channel=`)? Both often do more than any training. Notebook 08 is about your own images.
 #
 # ## 2 · Reading a label map
 #
