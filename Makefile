@@ -78,8 +78,8 @@ clean:  ## remove the environment, caches and reports (trained models in runs/ a
 
 # A venv that was copied from elsewhere or made by a Python that is gone is made anew.
 $(READY): pyproject.toml $(CONSTRAINTS)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
-	  echo "This kit needs Python 3.10 or newer, but '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 || true)"; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "This kit needs Python 3.11 or newer, but '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 || true)"; \
 	  echo "Install a newer Python and name it, for example:  make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PY) -c '' 2>/dev/null || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); } || { \
 	  echo "'$(PYTHON) -m venv' failed: on Debian and Ubuntu install the package python3-venv first"; exit 1; }

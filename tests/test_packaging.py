@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -18,8 +19,6 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import maunet_lite
-
-tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no reader for TOML")
 
 REPOSITORY = Path(__file__).parent.parent
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -57,7 +56,7 @@ def test_constraints_are_exact_public_versions():
     assert str(torch.specifier) == "==2.13.0"
 
 
-@pytest.mark.parametrize("python", ["3.10", "3.11", "3.13"])
+@pytest.mark.parametrize("python", ["3.11", "3.13"])
 def test_every_direct_dependency_has_one_exact_version_within_its_range(python):
     pins = {}
     for pin in constraints():
@@ -186,7 +185,7 @@ def test_makefile_names_a_python_that_is_too_old(tmp_path):
         capture_output=True, text=True, cwd=REPOSITORY,
     )  # fmt: skip
     assert out.returncode != 0
-    assert "needs Python 3.10 or newer" in out.stdout + out.stderr
+    assert "needs Python 3.11 or newer" in out.stdout + out.stderr
     assert "Python 2.7.18" in out.stdout + out.stderr
 
 
