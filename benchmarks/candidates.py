@@ -3,7 +3,7 @@
     python -m benchmarks.candidates --data FOLDER [--minutes 3] [--out runs/candidates]
 
 Each candidate tries one idea: depth, widths, where full resolution begins, normalisation, blocks per stage;
-where an idea costs parameters, channels make room for it. All train with the same recipe for the same
+where an idea costs parameters, channels make room for it. All train by the recipe `lite-plain` for the same
 wall-clock time, one after another, on the same cores (nothing else should run), and are scored on the
 validation split. The table goes to ``benchmarks/results/lite_candidates.csv``. What is done is not done
 again.
@@ -84,7 +84,7 @@ def train_candidate(name: str, options: argparse.Namespace) -> pd.DataFrame:
         return pd.read_csv(done)
     what, fields = CANDIDATES[name]
     seconds = training_seconds(fields)
-    config = RECIPES["lite"].override(
+    config = RECIPES["lite-plain"].override(
         data=options.data, minutes=options.minutes, network=fields, device=options.device, validate_every=0,
         validation_images=1, precision=options.precision, seed=options.seed, out=str(options.out / name),
     )  # fmt: skip

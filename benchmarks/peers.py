@@ -11,11 +11,11 @@ once and name their interpreters:
     python -m venv peer-instanseg && peer-instanseg/bin/pip install instanseg-torch
 
 StarDist is trained from scratch for ``--minutes`` on the training images, as `lite` is, each on one and the
-same CPU core; its thresholds are looked up on the validation images, as `lite`'s post-processing was. With
-``--published`` the weights that the makers offer (``2D_versatile_fluo``, ``cpsam``,
-``fluorescence_nuclei_and_cells``) are scored too: the packages download them, ``cpsam`` is a gigabyte. The
-last two are not trained: Cellpose's network is too slow for minutes on a CPU to be fair, and InstanSeg has no
-trainer for a folder of images. What cannot be had is named below the table, with the reason.
+same CPU core, `lite` by the recipe `lite-plain`; its thresholds are looked up on the validation images, as
+`lite`'s post-processing was. With ``--published`` the weights that the makers offer (``2D_versatile_fluo``,
+``cpsam``, ``fluorescence_nuclei_and_cells``) are scored too: the packages download them, ``cpsam`` is a
+gigabyte. The last two are not trained: Cellpose's network is too slow for minutes on a CPU to be fair, and
+InstanSeg has no trainer for a folder of images. What cannot be had is named below the table, with the reason.
 
 A peer that is not at hand is left out, and the report says so. The table goes to
 ``benchmarks/results/peers.csv``.
@@ -77,7 +77,7 @@ def train_lite(options: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, Any
     """Train `lite` from scratch for the same minutes, and score it."""
     run = options.out / f"lite-{options.minutes:g}-minutes"
     if not (run / "last.json").exists():
-        command = [sys.executable, "-m", "maunet_lite.cli", "train", "--preset", "lite"]
+        command = [sys.executable, "-m", "maunet_lite.cli", "train", "--preset", "lite-plain"]
         command += ["--data", options.data]
         command += ["--minutes", options.minutes, "--device", options.device, "--out", run]
         for setting in (f"precision={options.precision}", "validate_every=0", "validation_images=1"):

@@ -246,6 +246,8 @@ def main() -> None:
     options = parsed()
     keep_to_one_budget(options)
     data = joined(options.data, options.out / "data")
+    if options.results == RESULTS and set(data.table["source"]) != set(pd.read_csv(RESULTS)["source"]):
+        raise SystemExit(f"{RESULTS.name} is of other sources than {options.data}: name another --results")
     started = time.monotonic()
     for row in rows(data, options):
         if options.minutes and time.monotonic() - started > 60 * options.minutes:
