@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from maunet_lite.course.figures import ablation
@@ -195,22 +194,44 @@ def unseen() -> pd.DataFrame:
 
 def left_out() -> pd.DataFrame:
     """F1 on sources that were not trained on, in the mean over them, for every way to train."""
-    groups = _left_out().groupby("variant")
-    table = groups[["f1", "f1_auto"]].mean()
-    table["f1_val"] = groups["f1_val"].agg(lambda values: values.drop_duplicates().mean())  # one per training
-    shown = pd.DataFrame({"steps": groups["steps"].first().map("{:,}".format)}).join(table)
-    shown = shown.sort_values("f1_auto", ascending=False).rename_axis(None)
-    names = {"f1": "F1", "f1_auto": "F1, size estimated", "f1_val": "F1 on validation images of the others"}
-    return shown.rename(columns=names)
+    means, about = _means_left_out(), _left_out().groupby("variant")
+    shown = pd.DataFrame({"steps": about["steps"].first().map("{:,}".format)})
+    for score, name in LEFT_OUT.items():
+        runs = means[score].groupby("variant")
+        shown[name] = [ablation.plus_minus(run.mean(), run.std()) for _, run in runs]
+    shown["seeds"] = about["seed"].nunique().map(str)
+    order = means["f1_auto"].groupby("variant").mean().sort_values(ascending=False).index
+    return shown.loc[order].rename_axis(None)
+
+
+def left_out_gains() -> pd.DataFrame:
+    """What each way to train that has several seeds gains over `lite`, seed by seed, and what that shows."""
+    means, shown = _means_left_out(), {}
+    for score, name in LEFT_OUT.items():
+        runs = means[score].unstack("variant")
+        gains = runs.sub(runs["lite"], axis=0).drop(columns="lite").dropna(axis=1, thresh=2)
+        shown[name] = {way: f"{gains[way].mean():+.3f}, {ablation.verdict(gains[way])}" for way in gains}
+    return pd.DataFrame(shown)
 
 
 def left_out_sources() -> pd.DataFrame:
     """F1 on each source of networks that were not trained on it, the size of its cells estimated."""
     table = _left_out()
-    table = table[~table["variant"].str.contains("lite without |another seed")]
+    table = table[~table["variant"].str.contains("lite without ")]
     shown = table.pivot_table(index="source", columns="variant", values="f1_auto")
     shown.insert(0, "images", table.groupby("source")["images"].first().map(str))
     return shown.rename_axis(index=None, columns=None)
+
+
+LEFT_OUT = {"f1": "F1", "f1_auto": "F1, size estimated", "f1_val": "F1 on validation images of the others"}
+
+
+def _means_left_out() -> pd.DataFrame:
+    """Return the mean scores over the sources, by variant and seed."""
+    groups = _left_out().groupby(["variant", "seed"])
+    table = groups[["f1", "f1_auto"]].mean()
+    table["f1_val"] = groups["f1_val"].agg(lambda values: values.drop_duplicates().mean())  # one per training
+    return table
 
 
 def _left_out() -> pd.DataFrame:
@@ -219,8 +240,7 @@ def _left_out() -> pd.DataFrame:
     tables = [pd.read_csv(after), pd.read_csv(alone).assign(start=", from nothing")]
     table = pd.concat(tables, ignore_index=True).fillna({"start": ""})
     names = table["variant"].replace({"lite+extra": "lite and simulated", "simulated": "simulated alone"})
-    names = names.replace(r"^lite-(?!noproxy)(\w+)", r"lite without \1", regex=True)
-    names += table["start"] + np.where(table["seed"] > 0, ", another seed", "")
+    names = names.replace(r"^lite-(?!noproxy)(\w+)", r"lite without \1", regex=True) + table["start"]
     return table.assign(variant=names.str.replace("-noproxy", ", no proxy"))
 
 
@@ -231,6 +251,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "7": lambda: ablation.table7(ablation.load()),
     "unseen": unseen,
     "left-out": left_out,
+    "left-out-gains": left_out_gains,
     "left-out-sources": left_out_sources,
     "curve": lambda: curve("curve"),
     "budget": lambda: curve("budget"),

@@ -15,8 +15,8 @@ Variants:
 - ``simulated``: nothing but simulated pictures, with ``--base-steps``
 
 ``--base-steps N`` begins with N steps of ``lite-plain`` on the simulated pictures of ``simulated-extra``
-alone, once, and every training goes on from there: it has seen no source of the folders either, and few steps
-more are enough to tell designs apart.
+alone, once (``--base-seed``), and every training goes on from there: it has seen no source of the folders
+either, and few steps more are enough to tell designs apart.
 
 What is done is not done again, and a training that was interrupted goes on: with ``--minutes`` no further
 one is begun after that time, and the same command goes on later. ``--folds`` leaves out that many groups of
@@ -121,7 +121,7 @@ def base(row: Row, options: argparse.Namespace) -> Path:
     return trained(RECIPES["lite-plain"].override(
         data=EXTRA, out=str(options.out / ("base" if proxy else "base-noproxy")), steps=options.base_steps,
         patch=options.patch, device=options.device, precision=options.precision, validate_every=0,
-        validation_images=1, proxy=proxy,
+        validation_images=1, seed=options.base_seed, proxy=proxy,
     ))  # fmt: skip
 
 
@@ -188,7 +188,11 @@ def run(row: Row, data: CellDataset, options: argparse.Namespace) -> None:
     alone = start is not None and row.variant.removesuffix("-noproxy") == "simulated"
     weights = start if alone else trained(configuration(row, data, options, start))
     minutes = pd.read_csv(weights.parent / "log.csv")["minutes"].iloc[-1]
-    about = {"base_steps": options.base_steps, "steps": 0 if alone else options.steps}
+    about = {
+        "base_steps": options.base_steps,
+        "base_seed": options.base_seed,
+        "steps": 0 if alone else options.steps,
+    }
     about["minutes"] = round(minutes, 1)
     about |= machine_and_commit(argparse.Namespace(**vars(options) | {"data": str(data.folder)}))
     about["data"] = "+".join(Path(name).name for name in options.data)
@@ -208,13 +212,19 @@ def keep_to_one_budget(options: argparse.Namespace) -> None:
     """Refuse a folder whose trainings had another budget: they would count as done."""
     path, data = options.out / "options.json", [Path(name).name for name in options.data]
     mine = {"data": data, "steps": options.steps, "patch": options.patch, "folds": options.folds}
-    mine["base_steps"] = options.base_steps
+    mine |= {"base_steps": options.base_steps, "base_seed": options.base_seed}
     options.out.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         with atomic_path(path) as part:
             part.write_text(json.dumps(mine), encoding="utf-8")
     if (theirs := json.loads(path.read_text(encoding="utf-8"))) != mine:
         raise SystemExit(f"{options.out} holds trainings with {theirs}, not {mine}: name another --out")
+
+
+def refuse_other_sources(data: CellDataset, options: argparse.Namespace) -> None:
+    """Keep the table that the documentation shows: it is of certain sources."""
+    if options.results == RESULTS and set(data.table["source"]) != set(pd.read_csv(RESULTS)["source"]):
+        raise SystemExit(f"{RESULTS.name} is of other sources than {options.data}: name another --results")
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -227,6 +237,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--folds", type=int, help="leave out so many groups of sources, not each alone")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--base-steps", type=int, default=0, help="first so many on simulated pictures alone")
+    parser.add_argument("--base-seed", type=int, default=RECIPES["lite-plain"].seed)
     parser.add_argument("--patch", type=int, default=192)
     parser.add_argument("--images", type=int, default=24, help="at most so many are scored of a source")
     parser.add_argument("--minutes", type=float, help="begin no further training after so many")
@@ -246,8 +257,7 @@ def main() -> None:
     options = parsed()
     keep_to_one_budget(options)
     data = joined(options.data, options.out / "data")
-    if options.results == RESULTS and set(data.table["source"]) != set(pd.read_csv(RESULTS)["source"]):
-        raise SystemExit(f"{RESULTS.name} is of other sources than {options.data}: name another --results")
+    refuse_other_sources(data, options)
     started = time.monotonic()
     for row in rows(data, options):
         if options.minutes and time.monotonic() - started > 60 * options.minutes:

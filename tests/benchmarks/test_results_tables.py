@@ -48,12 +48,21 @@ def test_an_unknown_table_is_refused() -> None:
 def test_left_out_sources_are_told_apart_from_those_that_were_there(tmp_path, monkeypatch):
     rows = [("lite", "a", 0, 0.2, 0.4, 0.8), ("lite", "b", 0, 0.4, 0.8, 0.8), ("lite", "c", 0, 0.6, 0.6, 0.6)]
     rows += [("lite-size", "a", 0, 0.1, 0.1, 0.9), ("lite", "a", 1, 0.3, 0.3, 0.7)]
+    rows += [("lite-noproxy", "a", 0, 0.41, 0.4, 0.7), ("lite-noproxy", "a", 1, 0.31, 0.5, 0.7)]
     columns = ["variant", "source", "seed", "f1", "f1_auto", "f1_val"]
     table = pd.DataFrame(rows, columns=columns).assign(steps=1450, images=12)
     table.to_csv(tmp_path / "unseen.csv")
     table[:1].replace("lite", "paper").to_csv(tmp_path / "unseen_from_nothing.csv")
     monkeypatch.setattr(results_tables, "RESULTS", tmp_path)
     shown = results_tables.left_out()
-    assert shown.index.tolist() == ["lite", "paper, from nothing", "lite, another seed", "lite without size"]
-    assert shown.loc["lite"].tolist() == pytest.approx(["1,450", 0.4, 0.6, 0.7]), "of two trainings .8 and .6"
-    assert results_tables.left_out_sources().columns.tolist() == ["images", "lite", "paper, from nothing"]
+    order = ["lite", "lite, no proxy", "paper, from nothing", "lite without size"]
+    assert sorted(shown.index) == sorted(order) and shown.index[-2:].tolist() == order[-2:]
+    of_two_trainings = ".700 ± .000"  # .8 and .6 with the first seed
+    assert shown.loc["lite"].tolist() == ["1,450", ".350 ± .071", ".450 ± .212", of_two_trainings, "2"]
+    assert shown.loc["lite without size"].tolist() == ["1,450", ".100", ".100", ".900", "1"]
+    gains = results_tables.left_out_gains()
+    assert gains.index.tolist() == ["lite, no proxy"], "one seed is no comparison"
+    assert gains.loc["lite, no proxy"].tolist()[:2] == ["+0.010, better", "+0.000, not shown"]
+    sources = results_tables.left_out_sources()
+    assert sources.columns.tolist() == ["images", "lite", "lite, no proxy", "paper, from nothing"]
+    assert sources.loc["a", "lite"] == pytest.approx(0.35)

@@ -82,7 +82,7 @@ def test_variants_differ_in_what_they_say(data: CellDataset, tmp_path: Path) -> 
 def test_all_go_on_from_simulated_pictures(
     data: CellDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = parsed(["--out", str(tmp_path / "runs"), "--base-steps", "40"])
+    options = parsed(["--out", str(tmp_path / "runs"), "--base-steps", "40", "--base-seed", "7"])
     options.results = tmp_path / "unseen.csv"
     configurations: dict[str, TrainConfig] = {}
 
@@ -98,7 +98,7 @@ def test_all_go_on_from_simulated_pictures(
         unseen.run(Row(variant, ("a",), 1), data, options)
     assert set(configurations) == {"base", "lite-without-a-1", "base-noproxy", "paper-noproxy-without-a-1"}
     first = configurations["base"]
-    assert (first.data, first.steps, first.start_from) == ("simulated-extra", 40, None)
+    assert (first.data, first.steps, first.seed, first.start_from) == ("simulated-extra", 40, 7, None)
     assert first.augmentation.sizes is None, "as the paper does"
     lite = configurations["lite-without-a-1"]
     assert lite.start_from == str(options.out / "base" / "last.safetensors")
@@ -107,6 +107,12 @@ def test_all_go_on_from_simulated_pictures(
     table = unseen.collect(options).set_index("variant")
     assert table["steps"].to_dict() == {"lite": 600, "paper-noproxy": 600, "simulated": 0}
     assert set(table["base_steps"]) == {40}
+
+
+def test_the_shipped_table_is_kept(data: CellDataset, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"unseen\.csv is of other sources than .*name another --results"):
+        unseen.refuse_other_sources(data, parsed([]))
+    unseen.refuse_other_sources(data, parsed(["--results", str(tmp_path / "mine.csv")]))
 
 
 def test_what_is_done_is_not_done_again(
