@@ -131,10 +131,8 @@ def write_maps(path: str | Path, maps: Mapping[str, np.ndarray], pixel_size: flo
     about = {"axes": "CYX", "Channel": {"Name": list(maps)}}
     if pixel_size is not None:
         about |= {f"PhysicalSize{axis}": validate_pixel_size(pixel_size) for axis in "XY"}  # µm by default
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(
-            temporary, values, ome=True, photometric="minisblack", compression="zlib", metadata=about
-        )
+    with atomic_path(path) as file:
+        tifffile.imwrite(file, values, ome=True, photometric="minisblack", compression="zlib", metadata=about)
 
 
 def parse_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
@@ -160,10 +158,8 @@ def parse_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
     names = [name.strip().lower() for name in names if name.strip()]
     for name in names:
         if name not in FORMATS:
-            raise ValueError(
-                f"no export format {name!r}: there are tiff, rois (Fiji), geojson (QuPath), zarr (napari) "
-                "and maps (what the network says); several are joined by commas"
-            )
+            known = "tiff, rois (Fiji), geojson (QuPath), zarr (napari) and maps (what the network says)"
+            raise ValueError(f"no export format {name!r}: there are {known}; several are joined by commas")
         package, extra = _PACKAGES.get(name, (None, None))
         if package and importlib.util.find_spec(package) is None:
             raise ImportError(f"{package} is needed to write {name}: pip install -e '.[{extra}]'")

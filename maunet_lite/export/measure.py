@@ -34,7 +34,7 @@ def measure_cells(
         (H, W) or (H, W, C): the pixels as the camera counted them, not normalised, of the same size. NaN
         counts as 0.
     pixel_size : float, optional
-        Micrometres per pixel: adds columns that end in ``_um`` and ``_um2``.
+        Micrometres per pixel, which is taken for a square: adds columns that end in ``_um`` and ``_um2``.
 
     Returns
     -------

@@ -71,7 +71,7 @@ def write_ome_zarr(
             planes = image if image.ndim == 2 else np.moveaxis(image, -1, 0)  # (H, W, C) → (C, H, W)
             _write_levels(group, planes, _halve_by_mean)
             describe_levels(group, name, pixel_size)
-            model = "greyscale" if image.ndim == 2 else "color"
+            model = "color" if image.shape[2:] > (1,) else "greyscale"
             group.attrs["omero"] = {"channels": _channels(image), "rdefs": {"model": model}}
             group, name = group.create_group("labels"), "cells"
             group.attrs["labels"] = [name]
@@ -130,10 +130,11 @@ def _halve_by_mean(level: np.ndarray) -> np.ndarray:
 
 def _channels(image: np.ndarray) -> list[dict[str, Any]]:
     """Colour and range of each channel: white for one, red, green and blue for more."""
-    colors = ("FF0000", "00FF00", "0000FF", "FFFFFF") if image.ndim == 3 else ("FFFFFF",)
+    colors = ("FF0000", "00FF00", "0000FF", "FFFFFF") if image.shape[2:] > (1,) else ("FFFFFF",)
     channels = []
     for n, plane in enumerate(np.moveaxis(np.atleast_3d(image), -1, 0)):
-        low, high = (0, 255) if image.dtype == np.uint8 else (np.nanmin(plane), np.nanmax(plane))
+        known = plane[np.isfinite(plane)]  # JSON has no NaN
+        low, high = (0, 255) if image.dtype == np.uint8 or not known.size else (known.min(), known.max())
         window = {"min": float(low), "max": float(high), "start": float(low), "end": float(high)}
         channels.append({"label": f"channel {n}", "color": colors[n], "window": window, "active": True})
     return channels

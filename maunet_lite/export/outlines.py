@@ -50,10 +50,8 @@ def write_geojson(
     """
     rows = measurements.set_index("label").select_dtypes(["number", "bool"]).astype(float).to_dict("index")
     if missing := sorted(polygons.keys() - rows):
-        raise ValueError(
-            f"the measurements lack {len(missing)} of {len(polygons)} cells, first {missing[0]}: "
-            "measure the same label map that you export"
-        )
+        lack = f"the measurements lack {len(missing)} of {len(polygons)} cells, first {missing[0]}"
+        raise ValueError(f"{lack}: measure the same label map that you export")
     features = []
     for cell, parts in polygons.items():
         rings = [[[*ring.tolist(), ring[0].tolist()] for ring in (part.shell, *part.holes)] for part in parts]
@@ -98,10 +96,8 @@ def write_rois(path: str | Path, polygons: dict[int, list[Polygon]]) -> None:
     ['3.roi', '5.roi']
     """
     digits = len(str(max(polygons, default=0)))  # leading zeros: programs sort names as text
-    with (
-        atomic_path(path) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-    ):
+    how = {"compression": zipfile.ZIP_DEFLATED, "compresslevel": 1}
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", **how) as archive:
         for cell, parts in polygons.items():
             name = f"{cell:0{digits}d}"
             archive.writestr(f"{name}.roi", _roi(name, parts).tobytes())

@@ -3,6 +3,7 @@
 from .config import PostprocessConfig as PostprocessConfig
 from .config import Yardstick as Yardstick
 from .maps import Maps as Maps
+from .maps import interior_distance as interior_distance
 from .options import NOT_NEGATIVE as NOT_NEGATIVE
 from .options import POSITIVE as POSITIVE
 from .options import SHARE as SHARE

@@ -115,6 +115,15 @@ def difference(record: dict[str, Any], image: Path, made: dict[str, Any]) -> str
     return ", ".join(changes)
 
 
+def is_made_from(labels: Path, image: Path) -> bool | None:
+    """Tell whether a label map was made from an image, be its content another now; None without a record."""
+    record = read_record(labels)
+    if record and record["image"]["name"] == image.name:
+        with suppress(OSError, ValueError):  # the image cannot be read, or is one of another folder
+            return difference(record, image, {}) in ("", "image")
+    return None if record is None else False
+
+
 def digest_of(shape: tuple[int, int], bands: Iterable[np.ndarray]) -> str:
     """Return a digest of a label map (H, W), given as bands of rows: the same for all types of integers."""
     digest = hashlib.sha256(repr(tuple(map(int, shape))).encode())
@@ -124,15 +133,18 @@ def digest_of(shape: tuple[int, int], bands: Iterable[np.ndarray]) -> str:
     return digest.hexdigest()[:32]
 
 
-def pixels_of(labels: Path) -> tuple[str, tuple[int | None, int | None]]:
+def pixels_of(labels: Path) -> tuple[str, tuple[int, int]]:
     """Return `digest_of` a label map in a TIFF, whatever its strips, tiles and compression, and (H, W).
 
-    Of a file that cannot be read, nothing: an empty text, and no sizes.
+    Raises
+    ------
+    ValueError
+        If the file cannot be read.
     """
     with suppress(Exception), tifffile.TiffFile(labels) as file:  # decoders raise whatever they like
         page = file.pages[0]
         return digest_of(page.shape[:2], _bands(page)), page.shape[:2]
-    return "", (None, None)
+    raise ValueError(f"{labels.name} cannot be read: replace it with --overwrite, or move it away")
 
 
 def _bands(page: tifffile.TiffPage) -> Iterator[np.ndarray]:
@@ -173,7 +185,10 @@ def to_text(
 
 
 def seal(labels: Path, scores: np.ndarray) -> None:
-    """Note the digest of its pixels, and scores, in the record of a map that was written piece by piece."""
+    """Note the digest of its pixels, and scores, in the record of a map that was written piece by piece.
+
+    A map without a record stays as it is.
+    """
     if record := _described(labels):
         known = {"pixels": pixels_of(labels)[0], "scores": np.round(scores, 3).tolist()}
         tifffile.tiffcomment(labels, json.dumps(record | known))

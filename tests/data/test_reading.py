@@ -154,7 +154,8 @@ def test_ome_zarr(version: str, tmp_path: Path) -> None:
     path = tmp_path / "i.zarr"
     write_ome(PLANES[None, :, None], str(path), axes="tczyx", fmt=format_from_version(version))
     check(path, RGB16)
-    assert needs_blocks(path)
+    assert not needs_blocks(path)
+    assert needs_blocks(path, 2**29)
 
 
 def test_what_is_no_single_image(tmp_path: Path) -> None:

@@ -41,6 +41,22 @@ def test_zarr_holds_image_and_labels_as_pyramids(tmp_path, channels):
     models.v04.ImageLabel.from_zarr(root["labels/cells"])
 
 
+def test_one_channel_is_white_and_what_is_no_number_has_a_range(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    image = np.stack([IMAGE, IMAGE, IMAGE]).astype(np.float32).transpose(1, 2, 0)
+    image[..., 1], image[0, 0, 2], image[0, 1, 2] = np.nan, np.nan, np.inf
+    write_ome_zarr(tmp_path / "a.ome.zarr", LABELS, IMAGE[..., None])
+    write_ome_zarr(tmp_path / "b.ome.zarr", LABELS, image)
+    one, three = (zarr.open_group(tmp_path / f"{name}.ome.zarr", mode="r").attrs["omero"] for name in "ab")
+    assert one["rdefs"]["model"] == "greyscale"
+    assert [channel["color"] for channel in one["channels"]] == ["FFFFFF"]
+    assert three["rdefs"]["model"] == "color"
+    assert [channel["color"] for channel in three["channels"]] == ["FF0000", "00FF00", "0000FF"]
+    ranges = [(channel["window"]["min"], channel["window"]["max"]) for channel in three["channels"]]
+    assert ranges == [(0, 5300), (0, 255), (200, 5300)]
+    assert "NaN" not in (tmp_path / "b.ome.zarr" / ".zattrs").read_text()
+
+
 def test_zarr_is_opened_by_ome_zarr(tmp_path):
     pytest.importorskip("ome_zarr")
     from ome_zarr.io import parse_url

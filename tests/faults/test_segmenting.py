@@ -104,6 +104,59 @@ def test_a_correction_of_a_label_map_in_tiles_is_seen(tmp_path, monkeypatch):
     assert (outcome.status, outcome.cells) == ("completed", 1)
 
 
+@pytest.mark.parametrize("left", [0, 100, -200])
+def test_a_damaged_label_map_is_said(images, tmp_path, left, bright_cells):
+    out = tmp_path / "out"
+    run(images, out)
+    path = out / "2_label.tiff"
+    damaged = path.read_bytes()[:left]
+    path.write_bytes(damaged)
+    bright_cells.clear()
+    for table in (True, False):
+        outcomes = run(images, out, table=table)
+        assert [o.status for o in outcomes] == ["skipped", "failed", "skipped"]
+        assert outcomes[1].reason.startswith("2_label.tiff cannot be read: replace it with --overwrite")
+    assert set(pd.read_csv(out / "cells.csv")["image"]) == {"1.png", "3.png"}
+    assert path.read_bytes() == damaged, "nothing is replaced unasked"
+    assert not bright_cells
+    assert run(images / "2.png", out, overwrite=True)[0].status == "segmented"
+    assert told(out, "2") == (2, 2, 2)
+
+
+def correct(path: Path) -> None:
+    """Remove the second cell of a label map, as another program would that keeps no description."""
+    labels = tifffile.imread(path)
+    tifffile.imwrite(path, np.where(labels == 2, 0, labels), metadata=None)
+
+
+def test_a_correction_stays_when_an_image_of_the_same_stem_comes_or_goes(images, tmp_path, bright_cells):
+    out = tmp_path / "out"
+    run(images, out)
+    correct(out / "3_label.tiff")
+    run(images, out)
+    tifffile.imwrite(images / "3.tif", imageio.imread(images / "1.png"))
+    names = {}
+    for _ in range(2):
+        names = {o.image.name: (o.labels.name, o.status) for o in run(images, out)}
+    assert names["3.png"] == ("3_label.tiff", "skipped")
+    assert names["3.tif"] == ("3_tif_label.tiff", "skipped")
+    assert told(out, "3") == (2, 2, 2)
+    (images / "3.png").unlink()
+    assert [o.labels.name for o in run(images, out)][-1] == "3_tif_label.tiff"
+    imageio.imwrite(images / "3.png", imageio.imread(images / "2.png"))
+    changed = run(images, out)[2]
+    assert (changed.status, "corrected by hand" in changed.reason) == ("failed", True)
+
+
+def test_a_name_in_another_folder_of_images_takes_no_label_map(images, tmp_path):
+    tifffile.imwrite(images / "3.tif", imageio.imread(images / "1.png"))
+    run(images, tmp_path / "out")
+    (tmp_path / "b").mkdir()
+    imageio.imwrite(tmp_path / "b" / "3.png", imageio.imread(images / "2.png"))
+    (other,) = run(tmp_path / "b", tmp_path / "out")
+    assert (other.status, other.cells, other.labels.name) == ("segmented", 2, "3_label.tiff")
+
+
 # names
 
 
@@ -135,6 +188,13 @@ def test_an_image_that_was_replaced_by_a_damaged_file_has_no_cells(images, tmp_p
     (images / "3.png").write_bytes(b"\x89PNG no more")
     assert run(images, tmp_path / "out")[2].status == "failed"
     assert set(pd.read_csv(tmp_path / "out" / "cells.csv")["image"]) == {"1.png", "2.png"}
+
+
+def test_the_only_image_that_was_replaced_by_a_damaged_file_has_no_cells(images, tmp_path):
+    run(images / "3.png", tmp_path / "out")
+    (images / "3.png").write_bytes(b"\x89PNG no more")
+    assert run(images / "3.png", tmp_path / "out")[0].status == "failed"
+    assert not (tmp_path / "out" / "cells.csv").exists()
 
 
 def test_litter_is_no_image_and_a_dangling_link_is_named(images, tmp_path):

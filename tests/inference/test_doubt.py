@@ -104,6 +104,13 @@ def test_maps_that_are_the_targets_are_the_best_evidence():
     targets = make_targets(labels)
     maps = Maps(np.eye(3, dtype=np.float32)[targets.classes].transpose(2, 0, 1), targets.distance)
     assert evidence(maps, labels).tolist() == [[1, 1, 0], [150, 150, 0]]
+    wide = np.zeros((30, 40), dtype=np.int32)
+    wide[4:16, 4:16] = 1
+    sure = (wide > 0).astype(np.float32)
+    none = np.zeros_like(sure)
+    for classes in ([1 - sure, sure], [1 - sure, sure, none, none]):  # a proxy, and no boundary before it
+        assert evidence(Maps(np.stack(classes), None), wide).tolist() == [[144, 144, 0]]
+    assert evidence(Maps(np.stack([1 - sure, sure, none]), None), wide).tolist() == [[144, 100, 0]]
     wrong = Maps(np.roll(maps.probabilities, 1, axis=0), targets.distance - 0.25)
     area, said, differs = evidence(wrong, labels).T
     assert said.tolist() == [0, 0]

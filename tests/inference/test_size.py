@@ -136,6 +136,12 @@ def test_a_network_finds_cells_of_any_size(zoom, lite, nuclei):
         np.testing.assert_array_equal(labels, as_it_is)
 
 
+@pytest.mark.parametrize("shape", [(1, 700), (3, 700), (700, 2)])
+def test_a_line_of_pixels_is_an_image(lite, shape):
+    image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    assert predict_sized(lite, image, device="cpu").maps.probabilities.shape[1:] == shape
+
+
 def test_a_diameter_replaces_the_estimate(lite, nuclei):
     _, size = predict_sized(lite, nuclei.image, diameter=93.4, device="cpu")
     assert size == Size(93.4, (TYPICAL / 93.4,))

@@ -24,6 +24,8 @@ from maunet_lite.preprocessing import make_targets
 from maunet_lite.scale import provenance
 from maunet_lite.scale.batch import one_image, pipeline
 from maunet_lite.scale.batch.segment_files import find_images, is_result, label_paths, segment_files
+from maunet_lite.scale.slides import job, survey
+from maunet_lite.scale.slides.work import WorkFolder
 
 
 @pytest.fixture
@@ -453,6 +455,36 @@ def test_another_pixel_size_measures_again_without_the_network(images, tmp_path,
     assert not network
 
 
+def test_another_pixel_size_reaches_the_label_map_alone(images, tmp_path, network):
+    out, image = tmp_path / "out", images / "2.png"
+    segment_one(image, out)
+    before, asked = read_labels(out / "2_label.tiff"), len(network)
+    assert segment_one(image, out, pixel_size=0.5).status == "completed"
+    assert pixel_size(out / "2_label.tiff") == 0.5
+    np.testing.assert_array_equal(read_labels(out / "2_label.tiff"), before)
+    record = provenance.read_record(out / "2_label.tiff")
+    assert (record["pixel_size"], record["files"]) == (0.5, ["tiff"])
+    assert segment_one(image, out, pixel_size=0.5).status == "skipped"
+    assert segment_one(image, out, table=True, pixel_size=0.5).status == "completed"
+    assert segment_one(image, out, pixel_size=2.0).status == "completed", "the tables follow"
+    cells = pd.read_csv(out / "cells" / "2.csv")
+    np.testing.assert_allclose(cells["area_um2"], 4 * cells["area"])
+    assert segment_one(image, out, scales=(2,), pixel_size=0.5).reason.startswith("made anew")
+    assert len(network) == asked + 1
+
+
+def test_another_pixel_size_of_a_correction_is_noted_once(images, tmp_path, network):
+    out, image = tmp_path / "out", images / "2.png"
+    segment_one(image, out, table=True)
+    tifffile.imwrite(out / "2_label.tiff", read_labels(out / "2_label.tiff") % 2, metadata=None)
+    assert segment_one(image, out, table=True).status == "completed"
+    content = (out / "2_label.tiff").read_bytes()
+    assert segment_one(image, out, pixel_size=0.5).status == "completed"
+    assert segment_one(image, out, pixel_size=0.5).status == "skipped"
+    assert (out / "2_label.tiff").read_bytes() == content, "a person's file stays as it is"
+    assert len(network) == 1
+
+
 def test_pixel_size_of_the_file_goes_into_every_export_and_table(tmp_path, network):
     pytest.importorskip("roifile")
     zarr = pytest.importorskip("zarr")
@@ -577,6 +609,83 @@ def test_large_image_keeps_a_record_too(tmp_path):
     assert outcome.size.scales == (1.5,)
     record = provenance.read_record(tmp_path / "out" / "slide_label.tiff")
     assert record["files"] == ["cells", "tiff"]
+
+
+@pytest.fixture
+def slide(tmp_path):
+    """A tiled image with cells, and how it is segmented."""
+    image = np.full((300, 280), 20, np.uint8)
+    for row, column in ((40, 50), (115, 115), (200, 220)):
+        cv2.circle(image, (column, row), 15, 200, -1)
+    tifffile.imwrite(tmp_path / "slide.tif", image, tile=(128, 128), compression="zlib")
+    how = {"model": load_model("lite"), "device": "cpu", "memory": "6GiB", "scales": (1.0,)}
+    return tmp_path / "slide.tif", how
+
+
+@pytest.fixture
+def blocks(monkeypatch):
+    """Every image is taken for too large; blocks are small."""
+    monkeypatch.setattr(pipeline, "needs_blocks", lambda path, memory="4GiB": True)
+    monkeypatch.setattr(survey, "BLOCKS", (64, 100))
+
+
+def test_an_image_in_blocks_made_anew_is_no_correction(slide, blocks, tmp_path):
+    image, how = slide
+    assert segment_one(image, tmp_path / "out", table=True, **how).cells > 0
+    other = how | {"postprocess": {"foreground": 0.2}}
+    assert segment_one(image, tmp_path / "out", table=True, **other).reason.startswith("made anew")
+    again = segment_one(image, tmp_path / "out", table=True, **other)
+    assert (again.status, again.reason, again.corrected) == ("skipped", "", False)
+
+
+def test_a_slide_goes_on_although_it_is_to_be_overwritten(slide, blocks, tmp_path, monkeypatch):
+    image, how = slide
+    finish, calls = job.Blocks.finish, []
+
+    def stopped(self, task):
+        calls.append(task[0].index)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return finish(self, task)
+
+    monkeypatch.setattr(job.Blocks, "finish", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        segment_one(image, tmp_path / "out", overwrite=True, **how)
+    before = WorkFolder(tmp_path / "out" / "slide_label.tiff").finished()
+    assert len(before) >= 3
+    begun = len(calls)
+    outcome = segment_one(image, tmp_path / "out", overwrite=True, **how)
+    assert outcome.status == "segmented"
+    assert before.isdisjoint(calls[begun:]), "done, and not done again"
+
+
+def test_options_that_blocks_do_not_know_are_said(slide, blocks, tmp_path):
+    image, how = slide
+    outcome = segment_one(image, tmp_path / "out", overlap=0.25, single_scale_above=9, **how)
+    assert outcome.reason == "overlap, single_scale_above not used: the image was segmented in blocks"
+
+
+def test_a_small_zarr_is_taken_whole(tmp_path, looks, network):
+    zarr = pytest.importorskip("zarr")
+    image = np.full((60, 100), 20, np.uint8)
+    image[10:22, 5:17] = 200
+    zarr.open_group(tmp_path / "a.zarr", mode="w").create_array("0", data=image)
+    for memory, out in ((None, "out"), ("4GiB", "again")):
+        options = {"export": "maps", "doubt": True, "memory": memory}
+        outcome = segment_one(tmp_path / "a.zarr", tmp_path / out, **options)
+        assert (outcome.status, outcome.cells, outcome.reason) == ("segmented", 1, "")
+        assert (tmp_path / out / "a_maps.ome.tif").exists()
+        assert (tmp_path / out / "a_doubt.tiff").exists()
+
+
+def test_a_large_zarr_goes_in_blocks_also_without_a_limit(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    group.create_array("0", shape=(20_000, 20_000), chunks=(512, 512), dtype="u1")
+    item = one_image.Outcome(tmp_path / "a.zarr", tmp_path / "a_label.tiff")
+    for memory in (None, 4 * 2**30):
+        plan = one_image.Plan((), None, {}, ("tiff",), False, None, memory, None, {})
+        assert pipeline.way(item, plan, None) == "blocks"
 
 
 # results beside the images

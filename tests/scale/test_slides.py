@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,15 @@ from maunet_lite.data import open_slide, parse_bytes, simulate
 from maunet_lite.inference.cells.score import evidence, score_cells
 from maunet_lite.inference.cells.segment import predict_sized, segment
 from maunet_lite.inference.predict import predict
+from maunet_lite.postprocessing import Maps, PostprocessConfig
 from maunet_lite.postprocessing.segment import segment as postprocess
 from maunet_lite.scale.pool import Pool, open_pool
-from maunet_lite.scale.slides import maps
+from maunet_lite.scale.slides import maps, survey
 from maunet_lite.scale.slides.blocks import BlockGrid
 from maunet_lite.scale.slides.intensity import slide_scaling
 from maunet_lite.scale.slides.maps import SlideNetwork
 from maunet_lite.scale.slides.segment import Step, segment_slide
-from maunet_lite.scale.slides.survey import choose_block
+from maunet_lite.scale.slides.survey import choose_block, measure_sample
 from maunet_lite.scale.slides.work import WorkFolder
 
 OPTIONS: dict[str, Any] = {"window": 256, "device": "cpu", "progress": False}
@@ -249,6 +251,50 @@ def test_ctrl_c_says_how_to_go_on(
     with pytest.raises(KeyboardInterrupt):
         segment_slide(slide_file, out, block=240, watch=stop, **OPTIONS)
     assert segment_slide(slide_file, out, **OPTIONS).block == 240  # not asked for: as in the journal
+
+
+@pytest.mark.parametrize("entry", ["known", "missing"])
+def test_less_memory_begins_anew(
+    slide_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    """Of a job that was begun with more, and that had chosen its blocks for it."""
+
+    def stop(step: Step) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(survey, "BLOCKS", (64, 200))
+    work = WorkFolder(tmp_path / "cells.tif")
+    with pytest.raises(KeyboardInterrupt):
+        segment_slide(slide_file, work.out, memory="16GiB", watch=stop, **OPTIONS)
+    journal = work.journal()
+    assert journal["memory"] == 2**34
+    if entry == "missing":  # as older versions wrote it
+        del journal["memory"]
+        work.begin(journal)
+    for memory in ("16GiB", "20GiB", "8GiB"):
+        with pytest.raises(KeyboardInterrupt):
+            segment_slide(slide_file, work.out, memory=memory, watch=stop, **OPTIONS)
+        same = entry == "missing" or memory != "8GiB"
+        assert (work.journal()["id"] == journal["id"]) == same
+    if entry == "known":
+        with pytest.raises(ValueError, match="too little for this image"):
+            segment_slide(slide_file, work.out, memory="0.1GiB", **OPTIONS)
+        assert work.journal()["memory"] == 2**33
+
+
+@pytest.mark.parametrize("name", ["default", "paper", "authors"])
+def test_without_a_distance_field_blocks_have_the_yardstick_of_the_whole(name: str) -> None:
+    """Pairs of discs that touch: how high the field of their interior is decides whether they are cut."""
+    interior = np.zeros((200, 200), np.uint8)
+    for row, column in product(range(20, 190, 25), range(20, 180, 40)):
+        cv2.circle(interior, (column, row), 8, 1, -1)
+        cv2.circle(interior, (column + 15, row), 8, 1, -1)
+    sure = interior * np.float32(0.98) + np.float32(0.01)
+    maps, config = Maps(np.stack([1 - sure, sure]), None), PostprocessConfig.named(name)
+    yardstick = measure_sample([maps], config, whole=True).yardstick
+    whole = postprocess(maps, config)
+    assert yardstick.highest_blurred == whole.steps["blurred_distance"].max()
+    np.testing.assert_array_equal(postprocess(maps, config, yardstick=yardstick).labels, whole.labels)
 
 
 class Travelling(Pool):

@@ -133,8 +133,7 @@ def looks_at(
     if by == "networks" and len(models) > 1:
         yield from (predict(model, planes, scales, **options) for model in models)
     elif by == "scales":
-        for zoom in ZOOMS:
-            yield predict(models, planes, [scale * zoom for scale in scales], **options)
+        yield from (predict(models, planes, [s * zoom for s in scales], **options) for zoom in ZOOMS)
     elif by == "symmetries":
         for way in SYMMETRIES:
             seen = predict(models, turned(planes, *way), scales, **options)

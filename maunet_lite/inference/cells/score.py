@@ -46,7 +46,8 @@ def evidence(maps: Maps, labels: np.ndarray, part: tuple[slice, slice] = np.s_[:
     [[4.0, 3.2, 0.0]]
     """
     targets = make_targets(labels, part=True)
-    classes = np.minimum(targets.classes, len(maps.probabilities) - 1).astype(np.intp)
+    n, boundary = len(maps.probabilities), maps.probabilities[2:3]  # with a proxy it may be there and empty
+    classes = np.minimum(targets.classes, 2 if n == 3 or boundary.any() else 1).astype(np.intp)
     said = np.take_along_axis(maps.probabilities, classes[None], axis=0)[0]
     differs = 0 * said if maps.distance is None else np.abs(maps.distance.clip(0, 1) - targets.distance)
     return sums_in_cells(labels[part], said[part], differs[part])

@@ -195,7 +195,8 @@ def _busiest(region: Region, shape: tuple[int, int], side: int) -> np.ndarray:
 
     def contrast(place: np.ndarray) -> float:
         part = region(*(_around(at, side, n) for at, n in zip(place, shape, strict=True)))
-        return float(F.avg_pool2d(part, 4).std())  # means: cells differ, noise cancels out
+        # Of means: cells differ, noise cancels out.
+        return float(F.avg_pool2d(part, min(4, *part.shape[-2:])).std())
 
     return max(places, key=contrast)
 

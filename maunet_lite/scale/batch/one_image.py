@@ -21,7 +21,8 @@ from maunet_lite.inference import Size, advice, as_models, predict_sized
 from maunet_lite.postprocessing import Maps, PostprocessConfig, segment
 from maunet_lite.scale import provenance
 
-MEASURED = {"cells", "geojson", "zarr", "maps", "doubt"}  # files in which the size of a pixel stands
+# what the size of a pixel stands in; "pixel_size": in the label map, whose pixels stay
+MEASURED = {"pixel_size", "cells", "geojson", "zarr", "maps", "doubt"}
 SEEN = {"tiff", "maps", "doubt"}  # kinds that need the network
 BESIDE = {"overlay": "_overlay.png", "doubt": "_doubt.tiff"}  # what names end in of files that are no format
 
@@ -50,7 +51,8 @@ class Outcome:
     seconds : dict of str to float
         What each stage took.
     missing : set of str
-        Kinds of files still to be written; "tiff" means: all from new labels.
+        Kinds of files still to be written; "tiff" means: all from new labels, "pixel_size": the label map,
+        whose pixels stay as they are.
     source : dict
         From `provenance.describe_image`.
     digest : str
@@ -163,8 +165,8 @@ class Plan:
             return
         item.digest, (item.height, item.width) = provenance.pixels_of(item.labels)
         changed = provenance.difference(record, item.image, self.made_of(item)) if record else ""
-        fresh = bool(item.digest) and (record is None or record.get("pixels") != item.digest)
-        item.corrected = fresh or record is None or record.get("corrected", False)
+        fresh = record is None or record.get("pixels") != item.digest
+        item.corrected = fresh or record.get("corrected", False)
         if item.corrected and "image" in changed.split(", "):
             what = f"{item.labels.name} was corrected by hand, and the image has changed since: it is kept"
             raise ValueError(f"{what}; replace it with --overwrite, or move it away")
@@ -176,8 +178,8 @@ class Plan:
             item.missing, item.reason = wanted | others, f"made anew: changed since ({changed})"
         if fresh:
             item.missing |= (wanted | others) - SEEN
-        elif record and record["pixel_size"] != self.size_of(item) and MEASURED & wanted:
-            item.missing |= MEASURED & (wanted | others)
+        if record and record["pixel_size"] != self.size_of(item) and "tiff" not in item.missing:
+            item.missing |= MEASURED & {"pixel_size", *wanted, *others}
         if "doubt" in item.missing:  # goes into the tables, too
             item.missing |= {"cells", "geojson"} & wanted
         item.status = "" if item.missing else "skipped"
@@ -244,13 +246,12 @@ def write(item: Outcome, plan: Plan, labels: np.ndarray) -> None:
         table.insert(0, "image", for_terminal(item.image.name))
         write_table(item.file("cells"), table, "%.7g")
     if "tiff" not in kinds:
-        record = None if item.corrected else provenance.read_record(item.labels)
-        if record and kinds & MEASURED and record["pixel_size"] != size:  # the map says it, too
-            write_labels(item.labels, labels, pixel_size=size, description=json.dumps(record))
-        changed = {"pixel_size": size} if kinds & MEASURED else {}
-        changed |= {"pixels": item.digest, "corrected": item.corrected} if item.digest else {}
+        changed = {"pixels": item.digest, "corrected": True} if item.corrected else {}
+        if "pixel_size" in kinds and not item.corrected:
+            record = json.dumps(provenance.read_record(item.labels))
+            write_labels(item.labels, labels, pixel_size=size, description=record)
         new = json.loads(provenance.to_text(item.source, plan.made_of(item), (), size))
-        provenance.update_record(item.labels, kinds, new, **changed)
+        provenance.update_record(item.labels, kinds - {"pixel_size"}, new, pixel_size=size, **changed)
     item.cells = int(np.count_nonzero(np.unique(labels))) if table is None else len(table)
 
 

@@ -59,7 +59,7 @@ def _attempt(function: Callable[..., Any], item: Outcome, *arguments: Any) -> Ou
 def way(item: Outcome, plan: Plan, pool: Pool | None) -> str:
     """Tell whether an image is done "together" with others, leaves no room for them, or needs "blocks"."""
     if plan.memory is None:
-        return "blocks" if item.image.is_dir() else "together"
+        return "blocks" if item.image.is_dir() and needs_blocks(item.image) else "together"
     if needs_blocks(item.image, plan.memory // (1 if pool is None else pool.n_workers)):
         return "blocks"
     share = max(plan.memory - _PROCESS, 0) // 6 + _PROCESS  # six images are in memory at once
@@ -89,17 +89,19 @@ def in_blocks(item: Outcome, plan: Plan, pool: Pool | None) -> None:
     if "tiff" in item.missing:
         one_image.clear(item)
         source, size = provenance.describe_image(item.image), plan.size_of(item)
-        passed = ("scales", "diameter", "device", "window", "flips")
-        how = {name: plan.options[name] for name in passed if name in plan.options}
+        passed = {"scales", "diameter", "device", "window", "flips"}
+        how = {name: plan.options[name] for name in passed & plan.options.keys()}
         with item.timed("network"):
             result = segment_slide(
                 item.image, item.labels, list(plan.models), memory=plan.memory or "4GiB",
-                gpu_memory=plan.gpu_memory, postprocess=plan.config, resume=not plan.overwrite, pool=pool,
-                progress=False, description=provenance.to_text(source, plan.made_of(item), ["tiff"], size),
+                gpu_memory=plan.gpu_memory, postprocess=plan.config, pool=pool, progress=False,
+                description=provenance.to_text(source, plan.made_of(item), ["tiff"], size),
                 pixel_size=size, **plan.reading_of(item), **how,
             )  # fmt: skip
         item.cells, item.status = result.cells, "segmented"
         item.size = Size(result.diameter, (result.scale,))
+        if unused := {"overlap", "half", "single_scale_above"} & plan.options.keys():
+            item.note(f"{', '.join(sorted(unused))} not used: the image was segmented in blocks")
         if not result.cells:
             item.note(advice(np.zeros((1, 1), np.int32), item.size, ()))
         item.missing.remove("tiff")

@@ -20,7 +20,7 @@ from maunet_lite.scale.batch.pipeline import run
 from maunet_lite.scale.batch.tables import write_tables
 from maunet_lite.scale.lock import one_run_in
 from maunet_lite.scale.pool import Pool
-from maunet_lite.scale.provenance import made_by
+from maunet_lite.scale.provenance import is_made_from, made_by
 
 
 def find_images(inputs: Iterable[str | Path], out: str | Path | None = None) -> list[Path]:
@@ -75,7 +75,8 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
     """Return where the label map of each image goes: ``NAME_label.tiff`` in `out`.
 
     Images that differ only in their suffix keep it in the name: ``a.png`` and ``a.tif`` become
-    ``a_png_label.tiff`` and ``a_tif_label.tiff``.
+    ``a_png_label.tiff`` and ``a_tif_label.tiff``. A label map that was made from the image under its other
+    name, before ``a.tif`` came or went, stays where it is: somebody may have corrected it.
 
     Results have names that every program can write down: what is no Unicode in an image's is escaped.
 
@@ -89,16 +90,19 @@ def label_paths(images: Sequence[Path], out: str | Path) -> list[Path]:
     >>> [path.name for path in label_paths([Path("a.png"), Path("a.tif"), Path("b.png")], "out")]
     ['a_png_label.tiff', 'a_tif_label.tiff', 'b_label.tiff']
     """
-    stems, names = [stem_of(image.name) for image in images], []
+    stems, paths = [stem_of(image.name) for image in images], []
     times = Counter(stems)
     for image, stem in zip(images, stems, strict=True):
-        ending = image.name[len(stem) :].lower().replace(".", "_") if times[stem] > 1 else ""
-        names.append(for_terminal(stem + ending).replace("\\", "%"))
-    name, count = Counter(names).most_common(1)[0]
+        ending = image.name[len(stem) :].lower().replace(".", "_")
+        names = (stem, stem + ending) if times[stem] == 1 else (stem + ending, stem)
+        usual, other = (Path(out) / (for_terminal(n).replace("\\", "%") + "_label.tiff") for n in names)
+        kept = usual.exists() and is_made_from(usual, image) is not False
+        paths.append(other if is_made_from(other, image) and not kept else usual)
+    path, count = Counter(paths).most_common(1)[0]
     if count > 1:
-        same = ", ".join(for_terminal(image) for k, image in enumerate(images) if names[k] == name)
-        raise ValueError(f"{same} would all become {name}_label.tiff: segment them into different folders")
-    return [Path(out) / f"{name}_label.tiff" for name in names]
+        same = ", ".join(for_terminal(image) for k, image in enumerate(images) if paths[k] == path)
+        raise ValueError(f"{same} would all become {path.name}: segment them into different folders")
+    return paths
 
 
 def segment_files(
@@ -136,16 +140,16 @@ def segment_files(
         ``cells.csv`` (one row per cell: `export.measure_cells` and score). They cover what was done before in
         this folder. Each image's cells also lie in ``cells/NAME.csv``.
     overwrite : bool
-        Do again what is done. Otherwise an image is not segmented again whose label map was made from the
-        same content, by the same networks and settings: the label map's TIFF description says so. Of its
-        other files the missing ones are written. A label map without such a record, as after corrections by
-        hand, is kept.
+        Do again what is done; of a slide that was stopped the finished blocks stay. Otherwise an image is not
+        segmented again whose label map was made from the same content, by the same networks and settings: the
+        label map's TIFF description says so. Of its other files the missing ones are written. A label map
+        without such a record, as after corrections by hand, is kept.
     pixel_size : float, optional
         Micrometres per pixel, for measurements and exports, instead of what each file says. Of images of a
         dataset the column `pixel_size` of its ``metadata.csv`` counts before the file.
     memory : str or int, optional
         Such as ``"4GiB"``. Larger images are segmented in blocks (`scale.segment_slide`), and no more
-        images are held at a time than it allows. By default all are taken whole.
+        images are held at a time than it allows. By default all are taken whole, but Zarrs beyond 4 GiB.
     gpu_memory : str or int, optional
         The same for a GPU.
     pool : Pool, optional
@@ -157,7 +161,8 @@ def segment_files(
     progress : bool
         Show a progress bar.
     **options
-        For `inference.predict_sized`: ``scales``, ``window``, ``device`` …
+        For `inference.predict_sized`: ``scales``, ``window``, ``device`` … Of an image in blocks ``overlap``,
+        ``half`` and ``single_scale_above`` are not used, and its outcome says so.
 
     Returns
     -------

@@ -48,14 +48,15 @@ def begin(
     -------
     dict
         asked (digest of the job), id, scaling, diameter (NaN: unknown), scales, yardstick, overlap, halo,
-        block.
+        block, memory (for which the block was chosen).
     """
     work, asked = WorkFolder(job.out), fingerprint(job, slide)
     known = work.journal() if resume else None
     wanted = {"block": block, "overlap": overlap}
     if known and known.get("asked") == asked and all(n in (None, known[key]) for key, n in wanted.items()):
-        work.drop_damaged()
-        return known
+        if block is not None or job.memory >= known.get("memory", 0):  # else its blocks may be too large
+            work.drop_damaged()
+            return known
     networks, looks = as_models(job.model), job.looks
     scaling = slide_scaling(slide, intensity_of(networks), progress)
     how = {name: looks[name] for name in ("window", "device", "flips")} | {"memory": looks["gpu_memory"]}
@@ -68,11 +69,11 @@ def begin(
     if overlap < 1:
         raise ValueError(f"overlap is {overlap}; give at least 1 pixel: the size of the largest cells")
     halo = survey.choose_halo(overlap, yardstick.width, job.config)
-    if block is None:
-        block = survey.choose_block(job.memory, slide, halo, network.heads.n_maps)
+    block = survey.choose_block(job.memory, slide, halo, network.heads.n_maps) if block is None else block
     work.begin(
         {"asked": asked, "id": secrets.token_hex(8), "scaling": scaling, "diameter": size.diameter,
-         "scales": size.scales, "yardstick": yardstick, "overlap": overlap, "halo": halo, "block": block}
+         "scales": size.scales, "yardstick": yardstick, "overlap": overlap, "halo": halo, "block": block,
+         "memory": job.memory}
     )  # fmt: skip
     return work.journal()  # as another run would read it
 
@@ -98,8 +99,7 @@ class Blocks:
         self.grid = BlockGrid(slide.shape, journal["block"], journal["halo"])
         self.yardstick = Yardstick(*journal["yardstick"])
         looks = {"keep": int(job.memory * survey.KEPT), "scales": journal["scales"], **job.looks}
-        scaling = Scaling(*journal["scaling"])
-        self.network = SlideNetwork(slide, job.model, scaling, **looks)
+        self.network = SlideNetwork(slide, job.model, Scaling(*journal["scaling"]), **looks)
 
     def todo(self) -> list[Block]:
         """Return the blocks that are not finished."""
@@ -150,8 +150,7 @@ class Blocks:
         bar = tqdm(places, desc="writing", unit="tile", disable=not progress, leave=False)
         tiles = ((place, self.work.labels(self.grid, tables, place)) for place in bar)
         write_slide_labels(target, self.grid.shape, cells, tiles, about, pixel_size)
-        if about:
-            provenance.seal(target, scores)
+        provenance.seal(target, scores)
         self.work.deliver()
         return scores, len(self.grid.blocks) - len(tables)
 

@@ -117,7 +117,7 @@ def segment_slide(
         Diameter of the cells in pixels, instead of an estimate.
     memory : str or int
         What this process may take in all, such as ``"4GiB"``; with a pool, all workers together. It decides
-        on the size of the blocks.
+        on the size of the blocks: with less for each process than it began with, a run begins anew.
     gpu_memory : str or int, optional
         What weights, maps and a batch of windows may take on a GPU; one window is computed whatever it
         takes. By default a batch may take half of what is free.

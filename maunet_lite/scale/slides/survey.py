@@ -9,7 +9,7 @@ finds all of it in the journal.
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, starmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,9 +57,10 @@ def measure_sample(maps: Sequence[Maps], config: PostprocessConfig, whole: bool)
         interiors = [post.label_components(post.threshold_maps(m, config).interior)[0] for m in maps]
         limit = config.widest * max(map(post.width_by_depth, interiors), default=0) or math.inf
         width = min(math.sqrt(_mean_area(interiors, whole)), limit)
-        distances = [m.distance for m in maps if m.distance is not None]
-        highest = max((float(d.max()) for d in distances), default=1.0)
-        blurred = max((float(post.blur_distance(d, width, config).max()) for d in distances), default=1.0)
+        seen = zip(maps, interiors, strict=True)
+        distances = [post.interior_distance(i) if m.distance is None else m.distance for m, i in seen]
+        highest = max((float(d.max()) for d in distances), default=0.0)
+        blurred = max((float(post.blur_distance(d, width, config).max()) for d in distances), default=0.0)
         yardstick = Yardstick(width, highest, blurred, 0.0)
     labels = [segment(m, config, keep_steps=False, yardstick=yardstick).labels for m in maps]
     yardstick = yardstick._replace(mean_area=_mean_area(labels, whole))
@@ -131,13 +132,12 @@ def choose_block(memory: int, slide: Slide, halo: int, n_maps: int, base: int | 
     windows = 1.5 * 4 * n_maps * 1024  # a line of windows of 1024 pixels, per pixel of the block's side
     # largest side s with per_pixel·s² + windows·s ≤ room
     side = (math.sqrt(windows**2 + 4 * per_pixel * max(room, 0)) - windows) / (2 * per_pixel)
-    block = int(side) - 2 * halo
+    block = min(int(side) - 2 * halo, BLOCKS[1])
     if block < BLOCKS[0]:
         side = BLOCKS[0] + 2 * halo
         needed = (per_pixel * side**2 + windows * side + taken) / (_IN_USE - KEPT)
         given, least = show_bytes(memory), show_bytes(1.05 * needed)
         raise ValueError(f"memory is {given}, too little for this image and network: give at least {least}")
-    block = min(block, BLOCKS[1])
     return block // 512 * 512 if block >= 512 else block  # whole tiles of the result
 
 
@@ -146,9 +146,8 @@ def take_sample(network: SlideNetwork, config: PostprocessConfig) -> Sample:
     height, width = network.slide.shape
     whole = height * width <= 4_000_000
     regions = [(slice(0, height), slice(0, width))] if whole else _spread(network)
-    seen = (network.maps(*region) for region in regions)
-    found = list(islice((maps for maps in seen if maps is not None), 8))
-    return measure_sample(found, config, whole)
+    seen = filter(None, starmap(network.maps, regions))  # None: nothing is there
+    return measure_sample(list(islice(seen, 8)), config, whole)
 
 
 def _spread(network: SlideNetwork) -> Iterator[Region]:
