@@ -9,8 +9,9 @@ left out. They are checked on validation images, by modality, and on simulated i
 the expected calibration error (ECE, mean distance between score and share of right cells in ten bins) and the
 area under the ROC curve (AUC), beside those of the mean probability, which is the score without them.
 
-``--write`` stores the numbers in the record beside the model's weights, whose file stays as it is, and draws
-``docs/calibration.png``. ``--quick`` fits to a few simulated images and stores nothing.
+``--write`` stores the numbers in the record beside the model's weights, whose file stays as it is, and for a
+model of the kit draws ``docs/calibration.png``. ``--quick`` fits to a few simulated images and stores
+nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from maunet_lite.data import CellDataset, atomic_path, load_dataset
 from maunet_lite.evaluation import errors
 from maunet_lite.figures import SERIES, tidy
 from maunet_lite.inference import evidence, predict_sized, score_cells
-from maunet_lite.network import MAUNet, find_checkpoint, load_model
+from maunet_lite.network import MAUNet, find_checkpoint, load_model, shipped_models
+from maunet_lite.network.checkpoints.files import record_paths
 from maunet_lite.postprocessing import segment
 
 FIGURE = Path(__file__).parents[1] / "docs" / "calibration.png"
@@ -120,7 +122,7 @@ def draw(parts: dict[str, pd.DataFrame], model: MAUNet) -> Figure:
 
 def store(model: str, numbers: list[float]) -> Path:
     """Write the numbers into the record beside the weights, and leave the weights alone."""
-    path = find_checkpoint(model).with_name("config.json")
+    path = next(path for path in record_paths(find_checkpoint(model)) if path.exists())
     content = json.loads(path.read_text(encoding="utf-8"))
     content["record"].setdefault("settings", {})["score"] = numbers
     with atomic_path(path) as temporary:
@@ -154,8 +156,10 @@ def main() -> None:
     if options.csv:
         parts["validation"].to_csv(options.csv, index=False)
     if options.write and not options.quick:
-        print(f"\nstored in {store(options.model, numbers)}, drawn in {FIGURE}")
-        draw(parts, model).savefig(FIGURE, dpi=110)
+        print(f"\nstored in {store(options.model, numbers)}")
+        if options.model in shipped_models():
+            draw(parts, model).savefig(FIGURE, dpi=110)
+            print(f"drawn in {FIGURE}")
 
 
 if __name__ == "__main__":

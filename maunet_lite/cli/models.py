@@ -176,14 +176,19 @@ def tune(
     out: Annotated[Path, Option(help="Folder for the network with its settings.")],
     model: Annotated[str, Option(help="Name, file or run folder.")] = "lite",
     split: Annotated[str, Option(help="train, val, test or all.")] = "val",
+    channel: options.Channel = None, plane: options.Plane = None, project: options.Project = None,
     device: options.Device = "auto",
-) -> None:
+) -> None:  # fmt: skip
     """Look up settings of the post-processing that fit your images, and store them with the network."""
+    from maunet_lite.data import load_dataset
     from maunet_lite.evaluation import tune as look_up
     from maunet_lite.network import load_model, read_record
+    from maunet_lite.training import holds_run
 
-    network = load_model(model)
-    settings, before, after = look_up(network, data, split, device)
+    if holds_run(out):
+        raise FileExistsError(f"{out} holds a run, which stays as it is: give another --out")
+    network, images = load_model(model), load_dataset(data, channel=channel, plane=plane, project=project)
+    settings, before, after = look_up(network, images, split, device)
     typer.echo(f"F1 on {split} of {data}: {before:.3f} before, {after:.3f} with {settings or 'the default'}")
     network.settings = network.settings | {"postprocess": settings}
     network.save_pretrained(out, read_record(model)["record"])

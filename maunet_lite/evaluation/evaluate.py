@@ -214,13 +214,13 @@ def _table(dataset: Data, split: str, method: Method, rules: Rules, progress: bo
 
 
 def _scores(truth: np.ndarray, scored: Scored, rules: Rules, reason: str) -> dict[str, Any]:
-    match = match_cells(truth, scored.labels, *rules)
-    classes = class_map(scored.labels) if scored.classes is None else scored.classes
-    scores = {score: getattr(match, score) for score in ("f1", "precision", "recall", "pq")} | {
-        "f1_plain": np.nan if scored.plain is None else match_cells(truth, scored.plain, *rules).f1,
-        "dice": dice(truth, scored.labels),
-        "class_dice": mean_dice(np.minimum(class_map(truth), scored.n_classes - 1), classes),
-    }
+    # Masks were refused when the maps were read: what is here numbers cells.
+    match = match_cells(truth, scored.labels, *rules, masks=True)
+    plain = np.nan if scored.plain is None else match_cells(truth, scored.plain, *rules, masks=True).f1
+    classes = class_map(scored.labels, part=True) if scored.classes is None else scored.classes
+    class_dice = mean_dice(np.minimum(class_map(truth, part=True), scored.n_classes - 1), classes)
+    scores = {score: getattr(match, score) for score in ("f1", "precision", "recall", "pq")}
+    scores |= {"f1_plain": plain, "dice": dice(truth, scored.labels), "class_dice": class_dice}
     if reason:  # even where there was nothing to find
         scores = dict.fromkeys(scores, 0.0)
     tolerance = tolerance_seconds(*truth.shape)

@@ -138,9 +138,9 @@ def check_shapes(truth: np.ndarray, prediction: np.ndarray) -> None:
         raise ValueError(f"{shapes}: are they of the same image, and is one of them transposed or resized?")
 
 
-def valid_pair(truth: np.ndarray, prediction: np.ndarray) -> Pair:
+def valid_pair(truth: np.ndarray, prediction: np.ndarray, masks: bool = False) -> Pair:
     """Return both label maps as int32, or raise if one is no label map or the shapes differ."""
-    truth, prediction = validate_labels(truth), validate_labels(prediction)
+    truth, prediction = (validate_labels(labels, masks=masks) for labels in (truth, prediction))
     check_shapes(truth, prediction)
     return truth, prediction
 

@@ -33,7 +33,7 @@ CHALLENGE = Rules()
 def match_cells(
     truth: np.ndarray, prediction: np.ndarray, iou: float = 0.5, border: int = 2,
     challenge_compatible: bool = False, block: int | None = CHALLENGE.block,
-    blocks_from: int = CHALLENGE.blocks_from,
+    blocks_from: int = CHALLENGE.blocks_from, *, masks: bool = False,
 ) -> Match:  # fmt: skip
     """Count the cells that were found, by the rules of the NeurIPS 2022 challenge.
 
@@ -66,6 +66,8 @@ def match_cells(
         Edge of the blocks in pixels; None never splits.
     blocks_from : int, default 25,000,000
         Number of pixels from which on an image is split.
+    masks : bool, default False
+        See `data.validate_labels`: true where both maps are known to number cells.
 
     Returns
     -------
@@ -89,12 +91,13 @@ def match_cells(
     0.5
     """
     rules = Rules(iou, border, challenge_compatible, block, blocks_from)
-    return match_curve(truth, prediction, (iou,), rules)[0]
+    return match_curve(truth, prediction, (iou,), rules, masks=masks)[0]
 
 
 def match_curve(
-    truth: np.ndarray, prediction: np.ndarray, ious: Sequence[float] = IOUS, rules: Rules = CHALLENGE
-) -> list[Match]:
+    truth: np.ndarray, prediction: np.ndarray, ious: Sequence[float] = IOUS, rules: Rules = CHALLENGE, *,
+    masks: bool = False,
+) -> list[Match]:  # fmt: skip
     """Do :func:`match_cells` at several IoUs for the price of one.
 
     Returns
@@ -103,7 +106,7 @@ def match_curve(
         One per entry of `ious`, in their order; the IoU of the `rules` is not used.
     """
     _, border, challenge_compatible, block, blocks_from = rules
-    truth, prediction = valid_pair(truth, prediction)
+    truth, prediction = valid_pair(truth, prediction, masks)
     if border < 0:
         raise ValueError(f"border is {border}, expected a width in pixels of 0 (keep all cells) or more")
     if wrong := [iou for iou in ious if not 0 < iou <= 1]:

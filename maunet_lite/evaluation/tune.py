@@ -54,8 +54,8 @@ def tune(model: inference.Model, dataset: Data, split: str = "val", device: str 
     cases = [(s.labels, inference.predict_sized(models, s.image, device=device).maps) for s in data]
 
     def score(config: PostprocessConfig) -> float:
-        found = [segment(maps, config, keep_steps=False).labels for _, maps in cases]
-        return float(np.mean([match_cells(c[0], labels).f1 for c, labels in zip(cases, found, strict=True)]))
+        pairs = ((truth, segment(maps, config, keep_steps=False).labels) for truth, maps in cases)
+        return float(np.mean([match_cells(*pair, masks=True).f1 for pair in pairs]))
 
     best = inference.settings_of(models, "default")
     before = highest = score(best)

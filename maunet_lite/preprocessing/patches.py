@@ -112,7 +112,8 @@ class PreparedImage:
         if self.labels:
             labels = relabel_sequential(labels)[0]  # ids may be as large as 2³¹, and their low halves 0
             return labels & 0xFFFF, labels >> 16, median_diameter(labels)
-        return *make_targets(labels, boundary=c.boundary, center=c.center, beta=c.beta), np.nan
+        # `read_labels` has refused what is a mask
+        return *make_targets(labels, boundary=c.boundary, center=c.center, beta=c.beta, part=True), np.nan
 
 
 def _write(path: Path, image: np.ndarray, first: np.ndarray, second: np.ndarray, diameter: float) -> None:
@@ -155,6 +156,9 @@ class PatchDataset(Dataset):
     cache : Path, optional
         Folder for prepared images; ``data_home()/cache`` by default. It takes 6 bytes per pixel of a grey
         image and 10 of a coloured one. Nothing removes old files from it; it may be deleted at any time.
+    blind : bool
+        Choose patches as if no image had a label map: none is centred on a cell, and the size of the cells is
+        unknown. Targets come with them all the same, to measure by.
 
     Notes
     -----
@@ -171,11 +175,14 @@ class PatchDataset(Dataset):
     def __init__(
         self, dataset: CellDataset, n_draws: int, augmentation: AugmentationConfig | None = None,
         targets: TargetConfig | None = None, seed: int = 0, balance: float = 0.5, cache: Path | None = None,
+        *, blind: bool = False,
     ) -> None:  # fmt: skip
         if not len(dataset):
             raise DatasetError(f"dataset {dataset.name!r} holds no images to draw patches from")
         self.n_draws, self.seed = n_draws, seed
         augmentation, targets = augmentation or AugmentationConfig(), targets or TargetConfig()
+        augmentation = augmentation.override(around_cell=0.0) if blind else augmentation
+        self._unknown = {"diameter": np.nan} if blind else {}
         self.augmentation = build_augmentation(augmentation, targets)
         folder, labels = cache or data_home() / "cache", augmentation.sizes is not None
         files = [(dataset.image_path(i), dataset.label_path(i)) for i in range(len(dataset))]
@@ -194,7 +201,7 @@ class PatchDataset(Dataset):
         self.augmentation.set_random_state((self.seed, k))
         place = self.augmentation.R.random() * self._up_to[-1]
         index = int(np.searchsorted(self._up_to, place, side="right"))
-        patch = self.augmentation(self.images[index].open())
+        patch = self.augmentation(self.images[index].open() | self._unknown)
         colour = np.broadcast_to(patch["image"], (3, *patch["image"].shape[1:]))
         image, classes = np.array(colour, order="C"), patch["classes"][0].astype(np.int64)
         parts = {"image": image, "classes": classes, "distance": patch["distance"]}

@@ -19,6 +19,7 @@ from maunet_lite.postprocessing import POSITIVE, Options
 from maunet_lite.preprocessing.intensity import ScalingMethod
 
 BACKGROUND, INTERIOR, BOUNDARY = 0, 1, 2
+Thickness = str | Callable[[int], float]  # of boundaries, see `class_map`
 
 
 class Targets(NamedTuple):
@@ -63,8 +64,8 @@ def make_targets(
     beta : float
         The `beta` of :func:`distance_field`.
     part : bool
-        `labels` is a window of a label map. It may hold nothing but parts of one cell, which in a whole one
-        would be taken for a mask of foreground.
+        `labels` is a window of a label map, or a map that is known to number cells. It may hold nothing but
+        parts of one cell, which otherwise would be taken for a mask of foreground.
 
     Returns
     -------
@@ -91,7 +92,7 @@ def make_targets(
     return _draw(labels, boundary, center, beta, part=part)
 
 
-def class_map(labels: np.ndarray, thickness: str | Callable[[int], float] = "paper") -> np.ndarray:
+def class_map(labels: np.ndarray, thickness: Thickness = "paper", *, part: bool = False) -> np.ndarray:
     """Background, interior and boundary of every cell (paper, section 2.1).
 
     A cell of S pixels gets a boundary of thickness t = sqrt(S) / 20: thick around large cells, thin around
@@ -109,6 +110,8 @@ def class_map(labels: np.ndarray, thickness: str | Callable[[int], float] = "pap
         ceil(sqrt(S) / 40), which spills into the background. Unlike there, it never covers another cell, so
         that the order of the ids does not matter.
         A function takes S and returns t, the rest is as for ``"paper"``.
+    part : bool
+        See :func:`make_targets`.
 
     Returns
     -------
@@ -135,7 +138,7 @@ def class_map(labels: np.ndarray, thickness: str | Callable[[int], float] = "pap
            [0, 2, 2, 2, 2, 0],
            [0, 0, 0, 0, 0, 0]], dtype=uint8)
     """
-    return _draw(labels, boundary=thickness, parts=("classes",)).classes
+    return _draw(labels, boundary=thickness, parts=("classes",), part=part).classes
 
 
 def distance_field(labels: np.ndarray, center: str = "paper", beta: float = 1.0) -> np.ndarray:
@@ -179,7 +182,7 @@ def distance_field(labels: np.ndarray, center: str = "paper", beta: float = 1.0)
 
 
 def _draw(
-    labels: np.ndarray, boundary: str | Callable[[int], float] = "paper", center: str = "paper",
+    labels: np.ndarray, boundary: Thickness = "paper", center: str = "paper",
     beta: float = 1.0, parts: Sequence[str] = Targets._fields, part: bool = False,
 ) -> Targets:  # fmt: skip
     """Draw the named parts of all cells; the others stay zero."""
@@ -229,7 +232,7 @@ def _edt(inside: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform(inside.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def _draw_classes(cell: _Cell, thickness: str | Callable[[int], float], classes: np.ndarray) -> None:
+def _draw_classes(cell: _Cell, thickness: Thickness, classes: np.ndarray) -> None:
     """Draw one cell into the class map."""
     view, depth = classes[cell.window], _edt(cell.mask)
     if thickness == "authors":

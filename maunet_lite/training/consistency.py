@@ -37,8 +37,8 @@ class PairedPatches(Dataset):
     """Item k holds a labelled patch and, under ``"unlabelled_image"``, an unlabelled one.
 
     Where the truth of an "unlabelled" image is known after all (a labelled fraction was asked for), it is
-    passed on as ``"hidden_classes"``. It is never trained on: it only measures how good the pseudo labels
-    are.
+    passed on as ``"hidden_classes"``. It is never trained on and does not choose the patches: it only
+    measures how good the pseudo labels are.
     """
 
     def __init__(self, labelled: PatchDataset, unlabelled: PatchDataset) -> None:
@@ -59,16 +59,18 @@ class Consistency(Supervised):
     """The semi-supervised protocol (paper Table 3) as a method of `training.train`.
 
     Half of each batch is labelled, half is not. The training images are a labelled fraction of one dataset
-    and its rest, or all labelled images of one dataset and a further folder of images without labels.
+    and its rest, or all labelled images of one dataset and a further folder of images without labels: but
+    those that are for validation or test in there, or left out.
     """
 
     def __init__(self, config: TrainConfig, train: CellDataset) -> None:
         super().__init__(config, train)
         if config.unlabelled:
-            self.rest = load_dataset(config.unlabelled, **config.reading)
+            rest = load_dataset(config.unlabelled, **config.reading)
+            apart = rest.table[["split", "modality", "source"]].isin(["val", "test", *config.leave_out])
+            self.rest = rest.select(~apart.any(axis=1))
         if not len(self.rest):
-            way = "give a labelled_fraction below 1 or an unlabelled folder"
-            raise ValueError(f"{config.method!r} needs images without labels; {train.name!r} has none: {way}")
+            raise ValueError(f"{config.method!r} needs images without labels; {self.rest.name!r} has none")
         if config.batch_size % 2:
             raise ValueError(f"batch_size={config.batch_size} must be even: half of the images lack labels")
         self.draws_per_step = config.batch_size // 2  # pairs
@@ -86,7 +88,7 @@ class Consistency(Supervised):
 
     def patches(self, n_draws: int) -> Dataset:
         """Return labelled and unlabelled patches in pairs."""
-        unlabelled = self.draw(self.rest, n_draws, self.config.seed + 1_000_003)
+        unlabelled = self.draw(self.rest, n_draws, self.config.seed + 1_000_003, blind=True)
         return PairedPatches(super().patches(n_draws), unlabelled)
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:

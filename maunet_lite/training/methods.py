@@ -43,10 +43,10 @@ class Supervised:
         """Return the patches to draw, in order."""
         return self.draw(self.labelled, n_draws, self.config.seed)
 
-    def draw(self, images: CellDataset, n_draws: int, seed: int) -> PatchDataset:
-        """Return random patches of `images`, as the configuration says."""
+    def draw(self, images: CellDataset, n_draws: int, seed: int, blind: bool = False) -> PatchDataset:
+        """Return random patches of `images`, as the configuration says; `blind`: see `PatchDataset`."""
         c = self.config
-        return PatchDataset(images, n_draws, c.augmentation, c.targets, seed, c.balance)
+        return PatchDataset(images, n_draws, c.augmentation, c.targets, seed, c.balance, blind=blind)
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the parts of the loss by name; ``"loss"``, their sum, is minimised."""

@@ -26,8 +26,9 @@ class TrainConfig(Options):
     Data
         data : dataset name or folder; channel, plane, project : how its images are read, see
         `data.read_image`; out : folder of the run; labelled_fraction : share of the labelled
-        training images to use (with ``method="cr"`` the rest is used without labels); unlabelled : a further
-        folder of images without labels (``"cr"`` only); leave_out : modalities or sources that are not
+        training images to use (with ``method="cr"`` the rest is used without labels); unlabelled : instead
+        of that rest, a further folder of images without labels (``"cr"`` only; none of its splits "val" and
+        "test"); leave_out : modalities or sources that are not
         trained on, to see how a network does on what it never saw; balance : see
         `preprocessing.source_weights`.
     Network
@@ -104,8 +105,10 @@ class TrainConfig(Options):
             raise ValueError(f"network holds {heads[0]!r}, which is a field of its own: set {heads[0]}")
         if self.labelled_fraction == 0:
             raise ValueError("labelled_fraction=0 leaves nothing to learn from; give a share in (0, 1]")
-        if self.method != "supervised" and self.labelled_fraction == 1 and not self.unlabelled:
-            cure = "give a labelled_fraction below 1 or an unlabelled folder"
+        if self.method == "supervised" and self.unlabelled:
+            raise ValueError(f"unlabelled={self.unlabelled!r} is of no use without method='cr' or 'cr*'")
+        if self.method != "supervised" and (self.labelled_fraction < 1) == bool(self.unlabelled):
+            cure = "give a labelled_fraction below 1 or an unlabelled folder, one of both"
             raise ValueError(f"method={self.method!r} needs images without labels: {cure}")
 
     @property

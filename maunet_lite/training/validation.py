@@ -9,7 +9,7 @@ import pandas as pd
 from maunet_lite.data import CellDataset, DatasetError, atomic_path, doubt_of_labels
 from maunet_lite.evaluation import evaluate
 from maunet_lite.export import for_terminal
-from maunet_lite.inference import predict
+from maunet_lite.inference import predict_sized, settings_of
 from maunet_lite.network import MAUNet
 from maunet_lite.postprocessing import segment
 from maunet_lite.training.recipes import TrainConfig
@@ -98,11 +98,12 @@ def draw_samples(network: MAUNet, val: CellDataset, path: Path, device: str) -> 
 
     from maunet_lite.figures import overlay
 
+    settings = settings_of([network], "default")  # as for the scores
     first = [int(np.flatnonzero(val.table["modality"] == m)[0]) for m in val.modalities]
     figure, axes = plt.subplots(2, len(first), figsize=(3 * len(first), 6), squeeze=False)
     for column, index in enumerate(first):
         sample = val[index]
-        labels = segment(predict(network, sample.image, device=device)).labels
+        labels = segment(predict_sized(network, sample.image, device=device).maps, settings).labels
         for row, (what, shown) in enumerate((("truth", sample.labels), ("prediction", labels))):
             title = f"{sample.modality}: {what}, {np.count_nonzero(np.unique(shown))} cells"
             overlay(sample.image, shown, axes[row, column]).set_title(title, fontsize=8)

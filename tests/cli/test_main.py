@@ -83,11 +83,14 @@ def test_what_is_done_is_skipped_unless_asked(images, model, tmp_path):
     out = tmp_path / "out"
     arguments = ["segment", images / "dot.png", images / "black.png", "--out", out, "--model", model]
     assert run(*arguments).exit_code == 0
+    assert "0 segmented with 0 cells, 2 done before" in run(*arguments).stdout
     target = out / "black_label.tiff"
-    target.write_bytes(b"kept as it is")
+    target.write_bytes(b"no label map")
     result = run(*arguments)
-    assert "0 segmented with 0 cells, 2 done before" in result.stdout
-    assert target.read_bytes() == b"kept as it is"
+    assert result.exit_code == 1
+    assert "0 segmented with 0 cells, 1 done before, 1 failed" in result.stdout
+    assert "black_label.tiff cannot be read: replace it with --overwrite" in result.output
+    assert target.read_bytes() == b"no label map"
     assert run(*arguments, "--overwrite").exit_code == 0
     assert read_labels(target).shape == (40, 40)
 

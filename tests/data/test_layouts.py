@@ -144,6 +144,51 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
         import_folder(tmp_path / "theirs", tmp_path / "ours")
 
 
+def roboflow(folder: Path, **others: str) -> None:
+    """Write the same names in each split, beside a JSON of its own that names a cell at another place."""
+    for k, split in enumerate(("train", "valid")):
+        (folder / split).mkdir(parents=True)
+        iio.imwrite(folder / split / "1.png", np.roll(LABELS == 1, 9 * k, axis=1) * np.uint8(200))
+        x = 3 + 9 * k
+        ring = [[x, 2, x + 9, 2, x + 9, 9, x, 9]]
+        about = {"id": 0, "file_name": others.get(split, "1.png"), "height": 30, "width": 40}
+        cell = {"id": 0, "image_id": 0, "category_id": 1, "segmentation": ring}
+        said = json.dumps({"images": [about], "annotations": [cell]})
+        (folder / split / "_annotations.coco.json").write_text(said)
+
+
+def test_annotations_speak_of_the_image_beside_them(tmp_path: Path) -> None:
+    roboflow(tmp_path / "theirs")
+    data = load_dataset(import_folder(tmp_path / "theirs", tmp_path / "ours"))
+    assert sorted(data.table["split"]) == ["train", "val"]
+    for sample in data:
+        np.testing.assert_array_equal(sample.labels > 0, sample.image > 0)
+    roboflow(tmp_path / "unclear", valid="pictures/1.png")
+    with pytest.raises(DatasetError, match=r"speaks of 1\.png: .* has 2 files of this name, none where"):
+        import_folder(tmp_path / "unclear", tmp_path / "mine")
+
+
+@pytest.mark.parametrize("stem", ["i0", "0", "00001"])
+@pytest.mark.parametrize("layout", ["cellpose", "stardist", "dsb", "coco"])
+def test_images_with_one_cell_or_none_are_written_and_read_again(
+    layout: str, stem: str, tmp_path: Path
+) -> None:
+    split = LABELS * (LABELS == 2)  # one cell, in two pieces
+    split[25:28, 2:5] = 2
+    maps = {stem: LABELS * (LABELS == 1), "none": 0 * LABELS, "pieces": split, "several": LABELS}
+    for name, labels in maps.items():
+        write_image(tmp_path / "ours" / "images" / f"{name}.png", IMAGE)
+        write_labels(tmp_path / "ours" / "labels" / f"{name}_label.tiff", labels)
+    export_folder(tmp_path / "ours", tmp_path / "theirs", layout)
+    back = load_dataset(import_folder(tmp_path / "theirs", tmp_path / "back"))
+    assert back.table["labelled"].all()
+    assert len(back) == len(maps)
+    for name, labels in maps.items():
+        got = read_labels(tmp_path / "back" / "labels" / f"{name}_label.tiff")
+        np.testing.assert_array_equal(got > 0, labels > 0)
+        assert len(np.unique(got)) == len(np.unique(labels))
+
+
 @pytest.mark.parametrize("layout", ["cellpose", "stardist", "dsb", "coco"])
 def test_what_is_written_is_read_again(layout: str, tmp_path: Path) -> None:
     ours = tmp_path / "ours"

@@ -134,6 +134,15 @@ def test_no_labels_at_all_is_one_problem(tmp_path: Path) -> None:
     assert check_folder(tmp_path) == [], "said to be unlabelled: nothing is missing"
 
 
+def test_a_stack_is_chosen_from_by_the_table(tmp_path: Path) -> None:
+    add(tmp_path, "a")
+    tifffile.imwrite(tmp_path / "images" / "b.tif", np.stack([IMAGE] * 3), metadata={"axes": "ZYX"})
+    write_labels(tmp_path / "labels" / "b_label.tiff", CELLS)
+    assert "by columns of metadata.csv" in found(tmp_path)["images/b.tif"]
+    (tmp_path / "metadata.csv").write_text("image,plane,split\na.png,,train\nb.tif,2,val\n")
+    assert check_folder(tmp_path) == []
+
+
 def test_images_said_to_be_unlabelled_lack_nothing(tmp_path: Path) -> None:
     add(add(tmp_path, "a"), "b", labels=None)
     (tmp_path / "metadata.csv").write_text("image,split\na.png,train\nb.png,unlabelled\n")

@@ -229,7 +229,7 @@ def test_twelve_bit_camera() -> None:
         ({"shape": (64.5, 64)}, "whole pixels"),
         ({"n_cells": -1}, "n_cells is -1"),
         ({"n_cells": 2.5}, "n_cells is 2.5"),
-        ({"cell_diameter": 2}, "cell_diameter is 2; expected pixels between 4 and 64"),
+        ({"cell_diameter": 2}, "cell_diameter is 2; expected 4 to 64 pixels"),
         ({"cell_diameter": 65}, "cell_diameter is 65"),
         ({"clustering": 1.5}, "clustering is 1.5"),
         ({"dtype": "float32"}, "unknown dtype 'float32'; expected one of uint8, uint16"),

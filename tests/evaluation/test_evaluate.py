@@ -107,6 +107,20 @@ def test_a_perfect_model_scores_one_everywhere(dataset, ideal_network):
     assert ideal_network[0]["window"] == 256
 
 
+def test_a_lone_cell_in_pieces_is_scored_as_the_kit_reads_it(dataset, ideal_network, tmp_path):
+    pieces = np.zeros((60, 80), dtype=np.int32)
+    pieces[10:25, 10:30] = pieces[10:25, 50:70] = 1
+    write_labels(dataset / "labels" / "a_label.tiff", pieces)
+    write_labels(tmp_path / "found" / "a_label.tiff", pieces)
+    data = load_dataset(dataset).labelled().select([0])
+    folder = evaluate_folder(tmp_path / "found", data, "all", progress=False)
+    assert folder[["f1", "class_dice", "error"]].to_numpy().tolist() == [[1, 1, ""]]
+    network = evaluate([NETWORK], data, "all", progress=False)  # sees two cells
+    assert network[["tp", "fp", "fn", "error"]].to_numpy().tolist() == [[1, 1, 0, ""]]
+    with pytest.raises(LabelError, match="holds no id but 1, in 2 pieces"):
+        match_cells(pieces, pieces)
+
+
 def test_a_failing_image_counts_as_missed_and_says_why(dataset, monkeypatch):
     def predict(models, image, **options):
         if len(np.unique(image)) == 5:

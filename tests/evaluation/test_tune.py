@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from typer.testing import CliRunner
 
 from maunet_lite.cli.main import app
 from maunet_lite.data.dataset.folder import load_dataset
-from maunet_lite.data.reading.images import read_labels
+from maunet_lite.data.reading.images import read_image, read_labels
 from maunet_lite.evaluation import tune as module_or_function
 from maunet_lite.evaluation.tune import TRIED, tune
 from maunet_lite.inference.cells.segment import segment, settings_of
@@ -81,8 +83,6 @@ def test_the_commands_take_settings_and_store_them(disks, tmp_path):
     image = disks / "images" / "4.png"
     done = run("segment", image, "--out", tmp_path / "a", "--set", "refine=false", "--no-table")
     assert done.exit_code == 0, done.output
-    from maunet_lite.data import read_image
-
     expected = segment(read_image(image), postprocess={"refine": False}, device="cpu")
     np.testing.assert_array_equal(read_labels(tmp_path / "a" / "4_label.tiff"), expected)
     done = run("segment", image, "--out", tmp_path / "b", "--set", "refin=false")
@@ -93,6 +93,24 @@ def test_the_commands_take_settings_and_store_them(disks, tmp_path):
     network = load_model(tmp_path / "mine")
     assert network.settings["sizes"] == load_model("lite").settings["sizes"]
     assert set(network.settings["postprocess"]) <= set(TRIED)
+
+
+def test_the_command_reads_stacks_and_spares_runs(disks, tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / "stack" / part).mkdir(parents=True)
+    image = read_image(disks / "images" / "4.png")
+    stack = np.stack([0 * image, image])
+    tifffile.imwrite(tmp_path / "stack" / "images" / "4.tif", stack, metadata={"axes": "ZYX"})
+    shutil.copy(disks / "labels" / "4_label.tiff", tmp_path / "stack" / "labels")
+    arguments = ["tune", "--data", tmp_path / "stack", "--split", "all", "--device", "cpu"]
+    done = run(*arguments, "--out", tmp_path / "mine")
+    assert (done.exit_code, "holds 2 planes" in done.output) == (2, True)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.csv").write_text("step\n")
+    done = run(*arguments, "--plane", 2, "--out", tmp_path / "run")
+    assert (done.exit_code, "holds a run, which stays as it is" in done.output) == (2, True)
+    done = run(*arguments, "--plane", 2, "--out", tmp_path / "mine")
+    assert done.exit_code == 0, done.output
 
 
 def test_the_command_says_the_size(disks, tmp_path):

@@ -344,6 +344,18 @@ def test_a_cache_that_cannot_be_written_is_said(data: CellDataset, tmp_path: Pat
         items[0]
 
 
+@pytest.mark.parametrize("sizes", [None, (9, 80)])
+def test_a_lone_cell_in_pieces_is_trained_on_as_the_kit_reads_it(
+    tmp_path: Path, sizes: tuple[int, int] | None
+) -> None:
+    pieces = np.zeros((60, 80), np.int32)
+    pieces[10:25, 10:30] = pieces[10:25, 50:70] = 1
+    add(tmp_path / "data", "a", pieces.astype(np.uint8), pieces)
+    config = AugmentationConfig(patch=64, sizes=sizes)
+    patches = PatchDataset(load_dataset(tmp_path / "data"), 9, config, cache=tmp_path / "cache")
+    assert any(patches[k]["classes"].any() for k in range(9))
+
+
 def test_a_size_mismatch_names_both_files(tmp_path: Path) -> None:
     add(tmp_path, "a", np.zeros((3, 4), dtype=np.uint8), np.zeros((4, 3), dtype=np.int32))
     items = PatchDataset(load_dataset(tmp_path), 1, PLAIN, cache=tmp_path / "cache")

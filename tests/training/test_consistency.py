@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from maunet_lite.data import load_dataset
+from maunet_lite.data import CellDataset, load_dataset, read_labels, write_labels
 from maunet_lite.network import save_model
 from maunet_lite.network.maunet import Output, build_model
 from maunet_lite.training.consistency import (
@@ -19,7 +20,7 @@ from maunet_lite.training.consistency import (
 )
 from maunet_lite.training.loop import train
 from maunet_lite.training.losses import classification_consistency, consistency_loss, pseudo_labels
-from maunet_lite.training.recipes import TrainConfig
+from maunet_lite.training.recipes import TrainConfig, recipe
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +66,7 @@ def test_pseudo_accuracy_counts_classes_alike() -> None:
 def cr(folder: Path, out: Path, **changes: object) -> TrainConfig:
     """A short semi-supervised run."""
     options = {"method": "cr", "labelled_fraction": 0.5, "batch_size": 4, "steps": 3} | changes
-    base = TrainConfig(data=str(folder), out=str(out), device="cpu", workers=0, unlabelled=None, **options)
+    base = TrainConfig(data=str(folder), out=str(out), device="cpu", workers=0, **options)
     return base.override(patch=32, validate_every=0, save_every=1, log_every=1, warmup=1)
 
 
@@ -119,6 +120,46 @@ def test_hidden_labels_never_reach_the_loss(disks: Path, tmp_path: Path) -> None
     loss = method.loss(twins, batch)["loss"]
     batch["hidden_classes"] = torch.zeros_like(batch["hidden_classes"])
     assert method.loss(twins, batch)["loss"] == loss
+
+
+@pytest.mark.parametrize("name", ["lite", "lite-plain"])
+def test_hidden_labels_do_not_choose_the_patches(disks: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(disks, tmp_path / "other")
+    for path in (tmp_path / "other" / "labels").iterdir():  # another cell, at another place, of another size
+        labels = read_labels(path)
+        write_labels(path, np.where(np.indices(labels.shape).sum(axis=0) < 30, 1, 0))
+    config = recipe(name).override(data=str(disks), method="cr", labelled_fraction=0.5, steps=9, patch=32)
+    method = Consistency(config, load_dataset(disks).split("train"))
+    rest = method.rest
+    table = rest.table.assign(label=None, labelled=False)
+    pairs = []
+    for method.rest in (
+        rest,
+        CellDataset(rest.folder, "none", table),
+        CellDataset(tmp_path / "other", "other", rest.table),
+    ):
+        pairs.append([method.patches(12)[k] for k in range(12)])
+    for known, unknown, other in zip(*pairs, strict=True):
+        assert torch.equal(known["unlabelled_image"], unknown["unlabelled_image"])
+        assert torch.equal(known["unlabelled_image"], other["unlabelled_image"])
+        assert (unknown["hidden_classes"] == -1).all()
+    assert any((pair["hidden_classes"] > 0).any() for pair in pairs[0]), "there to measure by"
+    assert not all(
+        torch.equal(a["hidden_classes"], b["hidden_classes"]) for a, b in zip(*pairs[::2], strict=True)
+    )
+
+
+def test_a_folder_without_labels_lends_no_images_for_validation_test_or_left_out(
+    disks: Path, tmp_path: Path
+) -> None:
+    config = cr(
+        disks, tmp_path / "run", labelled_fraction=1.0, unlabelled=str(disks), leave_out=["brightfield"]
+    )
+    train_images = load_dataset(disks).split("train").without(config.leave_out)
+    assert list(Consistency(config, train_images).rest.table["image"]) == ["1.png", "3.png"]
+    config = config.override(leave_out=["brightfield", "fluorescence", "elsewhere"])
+    with pytest.raises(ValueError, match="'cr' needs images without labels; '.*' has none"):
+        Consistency(config, train_images)
 
 
 def test_an_odd_batch_and_missing_unlabelled_images_are_refused(disks: Path, tmp_path: Path) -> None:

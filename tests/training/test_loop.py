@@ -17,22 +17,25 @@ from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 import torch
 from accelerate.utils import LoggerType
+from matplotlib.axes import Axes
 
-from maunet_lite.data import DatasetError, read_labels, write_labels
+from maunet_lite.data import CellDataset, DatasetError, load_dataset, read_labels, write_labels
 from maunet_lite.data.checks import LabelError
+from maunet_lite.inference import segment
 from maunet_lite.network import load_model, read_record, save_model
 from maunet_lite.network.maunet import build_model
 from maunet_lite.training.loop import _accelerator, _Loop, learning_rate, train
 from maunet_lite.training.methods import build_network, with_network_of_weights
 from maunet_lite.training.recipes import TrainConfig, recipe
 from maunet_lite.training.run import Run, StopRequest, interruptible
-from maunet_lite.training.validation import in_words, summary
+from maunet_lite.training.validation import draw_samples, in_words, summary, validation_images
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +85,26 @@ def test_a_run_leaves_weights_record_and_logs(disks: Path, tmp_path: Path) -> No
     assert list(pd.read_csv(tmp_path / "run" / "validation.csv")["step"]) == [4]
     for name in ("curve.png", "samples.png", "config.json"):
         assert (tmp_path / "run" / name).stat().st_size > 0
+
+
+def test_samples_are_drawn_as_they_are_scored(
+    disks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = load_model("lite")
+    network.settings = network.settings | {"postprocess": {"foreground": 0.7}}
+    drawn = []
+
+    def overlay(image: np.ndarray, labels: np.ndarray, axes: Axes) -> Axes:
+        drawn.append(labels)
+        return axes
+
+    monkeypatch.setattr("maunet_lite.figures.overlay", overlay)
+    val = validation_images(load_dataset(disks), 9)
+    val = val.select([0])
+    large = cv2.resize(val.image(0), None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
+    monkeypatch.setattr(CellDataset, "image", lambda self, index: large)
+    draw_samples(network, val, tmp_path / "samples.png", "cpu")
+    np.testing.assert_array_equal(drawn[1], segment(large, network, "cpu"))
 
 
 def test_training_learns_bright_disks(disks: Path, tmp_path: Path) -> None:

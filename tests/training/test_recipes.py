@@ -104,6 +104,8 @@ def test_budget_is_the_first_limit() -> None:
         ({"labelled_fraction": 0}, "nothing to learn from"),
         ({"lerning_rate": 1}, "learning_rate"),
         ({"method": "cr"}, "labelled_fraction below 1"),
+        ({"method": "cr", "labelled_fraction": 0.5, "unlabelled": "more"}, "one of both"),
+        ({"unlabelled": "more"}, "unlabelled='more' is of no use without method='cr'"),
         ({"validation_images": 0}, "must be a whole number above 0"),
         ({"workers": -1}, "workers=-1 must be a whole number of at least 0"),
         ({"steps": "abc"}, "steps='abc' must be a whole number above 0 or none"),

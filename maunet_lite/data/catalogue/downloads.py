@@ -72,9 +72,7 @@ def get(
     if (folder / "images").is_dir():
         return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DatasetError(
-            f"{folder} holds something else than dataset {name!r}: choose another folder, or empty it"
-        )
+        raise DatasetError(f"{folder} holds something else than {name!r}: choose another folder, or empty it")
     if entry.restricted and not accept_licence:
         raise DatasetError(
             f"the licence of {name} is {entry.licence}. To accept it, pass accept_licence=True "
@@ -154,9 +152,7 @@ def _unpack(archive: zipfile.ZipFile, part: Part, folder: Path, progress: bool) 
     labels = dict(_members(archive, part.labels, LABEL_SUFFIXES)) if part.labels else {}
     if not images:
         folders = sorted({str(PurePosixPath(name).parent) for name in archive.namelist()})
-        raise DatasetError(
-            f"{archive.filename} holds no images {part.images}; its folders are {', '.join(folders[:8])}"
-        )
+        raise DatasetError(f"{archive.filename} holds no images {part.images}, only {', '.join(folders[:8])}")
     splits = with_validation([stem for stem, _ in images]) if labels and part.split == "train" else {}
     rows = []
     for stem, member in tqdm(images, desc=f"unpacking {part.source}", unit="image", disable=not progress):

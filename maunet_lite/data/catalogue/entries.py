@@ -113,9 +113,7 @@ def catalogued_folder(name: str) -> Path:
         If the name is unknown or the dataset is not here.
     """
     if name not in CATALOGUE:
-        raise DatasetError(
-            f"{name!r} is neither a folder nor a dataset that the kit knows: there are {', '.join(CATALOGUE)}"
-        )
+        raise DatasetError(f"{name!r} is neither a folder nor a dataset known here: {', '.join(CATALOGUE)}")
     folder = find_folder(name)
     if name.startswith("simulated") and not (folder / "metadata.csv").exists():
         from maunet_lite.data.simulation.folder import simulate_dataset, simulate_extra_dataset

@@ -9,7 +9,8 @@ dsb      NAME/images/NAME.png, NAME/masks/*.png          the same, a mask per ce
 coco     a JSON with polygons or run lengths             images/NAME.tif, annotations.json
 ======== =============================================== ===========================================
 
-A folder called train, val or test above an image names its split.
+A folder called train, val or test above an image names its split. An empty folder ``NAME/masks`` means that
+there are no cells. Where files of a COCO dataset share a name, ``file_name`` must lead there from the JSON.
 """
 
 import json
@@ -105,18 +106,21 @@ def _beside(source: Path) -> Iterator[Found]:
             near = [folder / f"{stem}{end}{suffix}" for end in _ENDINGS for suffix in LABEL_SUFFIXES]
             near += [path for path in parts if stem_of(path) in (stem, *(stem + end for end in _ENDINGS))]
             near = [path for path in (*near, folder / f"{stem}_seg.npy") if path.exists()]
-            masks = near[:1] or (parts if len(files) == 1 and folder.name == "images" else [])
-            yield image, partial(read_masks, masks, image) if masks else None
+            alone = len(files) == 1 and folder.name == "images"  # a folder of masks may be empty: no cells
+            masks = near[:1] or (parts if alone else [])
+            known = masks or (alone and (folder.parent / "masks").is_dir())
+            yield image, partial(read_masks, masks, image) if known else None
 
 
 def read_masks(paths: list[Path], image: Path) -> np.ndarray:
-    """Return the label map in one file, or of files with one cell each."""
-    if paths[0].suffix == ".npy":
+    """Return the label map in one file, or of files with one cell each, which may be none."""
+    if any(path.suffix == ".npy" for path in paths):
         raise LabelError(
             f"{paths[0]}: a pickle, which can run code, and is not opened. In Cellpose, save masks as PNG or "
             "TIFF (File menu, or --save_tif); they lie beside the image then"
         )
-    if len(paths) == 1 and stem_of(paths[0]).startswith(stem_of(image)):
+    stem, only = stem_of(image), stem_of(paths[0]) if len(paths) == 1 else ""
+    if only.startswith(stem) and not only.removeprefix(stem)[1:].isdecimal():  # `export_folder` numbers cells
         return read_labels(paths[0])
     labels = np.zeros(image_size(image), np.int32)
     for cell, path in enumerate(paths, start=1):
@@ -130,6 +134,7 @@ def read_masks(paths: list[Path], image: Path) -> np.ndarray:
 
 def _coco(source: Path) -> Iterator[Found]:
     """Find the images that COCO annotations speak of."""
+    files = [(file.name, file) for file in _visible(source) if file.is_file()]
     for path in (path for path in _visible(source) if path.suffix == ".json"):
         try:
             said = json.loads(path.read_text(encoding="utf-8"))
@@ -137,14 +142,16 @@ def _coco(source: Path) -> Iterator[Found]:
             continue
         if not (isinstance(said, dict) and {"images", "annotations"} <= said.keys()):
             continue
-        images = {file.name: file for file in reversed(_visible(source)) if file.is_file()}
         for about in said["images"]:
-            name = Path(about["file_name"]).name
-            if name not in images:
-                raise DatasetError(f"{path} speaks of {name}, which is not in {source}")
+            named, place = Path(about["file_name"]).name, (path.parent / about["file_name"]).resolve()
+            there = [file for name, file in files if name == named]
+            found = [file for file in there if file.resolve() == place] or there
+            if len(found) != 1:
+                what = f"{source} has {len(found)} files of this name, none where file_name says"
+                raise DatasetError(f"{path} speaks of {named}: {what}")
             cells = [one for one in said["annotations"] if one["image_id"] == about["id"]]
             shape = about["height"], about["width"]
-            yield images[name], partial(_draw_coco, cells, shape)
+            yield found[0], partial(_draw_coco, cells, shape)
 
 
 def _draw_coco(cells: Iterable[dict[str, Any]], shape: tuple[int, int]) -> np.ndarray:
@@ -211,6 +218,7 @@ def export_folder(dataset: str | Path, out: str | Path, layout: str) -> Path:
                 name = f"{stem}_masks.tif" if layout == "cellpose" else f"masks/{stem}.tif"
                 write_labels(folder / name, labels)
             elif layout == "dsb":
+                (folder / "masks").mkdir()
                 for cell in np.unique(labels[labels > 0]):
                     write_image(folder / f"masks/{stem}_{cell:05d}.png", (labels == cell) * np.uint8(255))
             else:

@@ -57,12 +57,11 @@ def tiff_pixel_size(file: TiffFile, page: TiffPage) -> float | None:
         return found
     lengths = (page.tags.valueof(tag, (0, 1)) for tag in (282, 283))  # fractions of pixels per unit
     x, y = (below / above if above and below else None for above, below in lengths)
-    unit = (file.imagej_metadata or {}).get("unit") if file.is_imagej else None
-    if _plain(unit) in _UNITS:
-        return micrometres([x, y], [unit] * 2)
-    unit = {2: "inch", 3: "cm", 4: "mm", 5: "µm"}.get(page.tags.valueof(296))
+    unit = _plain((file.imagej_metadata or {}).get("unit")) if file.is_imagej else ""
+    if unit not in _UNITS:
+        unit = {2: "inch", 3: "cm", 4: "mm", 5: "µm"}.get(page.tags.valueof(296))
     found = micrometres([x, y], [unit] * 2)
-    return None if found is None or (unit == "inch" and found > _PRINT) else found
+    return None if found is None or (unit in ("inch", "in") and found > _PRINT) else found
 
 
 def _pixels(file: TiffFile) -> ElementTree.Element:

@@ -58,7 +58,7 @@ def pick_channels(channel: Channel, count: int, names: Sequence[str], file: str)
     if not 1 <= len(found) <= MOST_CHANNELS:
         raise ImageError(
             f"{file}: the image has {len(found)} channels; expected 1 to {MOST_CHANNELS}. Choose some of "
-            f"{there} with channel= (--channel), for example channel=1 or channel=[1, 3]"
+            f"{there} with channel= (--channel), such as 1 or 1,3; in a dataset by a column of metadata.csv"
         )
     return found
 
@@ -95,8 +95,8 @@ def pick_planes(
     if not 1 <= number <= count:
         advice = (
             "and one image is expected. Choose one with plane=1 (--plane), or join them with project='max' "
-            f"or 'mean' (--project){'; if they are channels, with channel=1 (--channel)' * nameless}. Or "
-            "save one as its own file, for example from tifffile.imread(path, key=0)"
+            f"or 'mean' (--project){'; if they are channels, with channel=1 (--channel)' * nameless}; in a "
+            "dataset by columns of metadata.csv. Or save tifffile.imread(path, key=0) as a file of its own"
         )
         if plane is not None:
             advice = f"and there is no plane {plane!r}: planes are counted from 1 to {count}"

@@ -140,9 +140,8 @@ def _other_files(file: TiffFile, series: TiffPageSeries) -> str:
 def _colours(page: TiffPage) -> dict[str, Any]:
     """Return how values become what a viewer shows; a file that does not say it is grey, 0 black."""
     kind = page.photometric if 262 in page.tags else _MIN_IS_BLACK
-    if kind not in (_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE, _YCBCR) or (
-        kind == _YCBCR and page.compression not in _CONVERTED
-    ):
+    converted = kind == _YCBCR and page.compression in _CONVERTED
+    if kind not in (_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE) and not converted:
         stored = getattr(kind, "name", kind)
         raise ImageError(f"colours are stored as {stored}; expected grey, RGB or a palette. Save it as RGB")
     if kind == _PALETTE and page.colormap is not None:

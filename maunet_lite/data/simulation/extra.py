@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 
 from maunet_lite.data.simulation import pictures
-from maunet_lite.data.simulation.layout.crowds import pack_rods, tile_cells
+from maunet_lite.data.simulation.layout.crowds import Shape, pack_rods, tile_cells
 from maunet_lite.data.simulation.layout.scene import Outline, Scene, place_cells
 from maunet_lite.data.simulation.light import views
 from maunet_lite.data.simulation.pictures import Simulated, log_uniform, round_cells, spread_cells
@@ -38,12 +38,12 @@ class Kind(NamedTuple):
     """
 
     modality: str
-    layout: Callable[[tuple[int, int], Generator], Scene]
+    layout: Callable[[Shape, Generator], Scene]
     light: Callable[[Scene, Generator], np.ndarray]
     photons: Range = (1_000, 20_000)
 
 
-def _rods(shape: tuple[int, int], rng: Generator) -> Scene:
+def _rods(shape: Shape, rng: Generator) -> Scene:
     """Lay out rods, a few to as many as find room: in colonies, or each by itself."""
     diameter = log_uniform(rng, (9, 30))
     room = shape[0] * shape[1] / (np.pi / 4 * diameter**2)
@@ -54,7 +54,7 @@ def _rods(shape: tuple[int, int], rng: Generator) -> Scene:
     return pack_rods(shape, rng, n_cells=n_cells, diameter=diameter, colonies=colonies, **how)
 
 
-def _sheet(diameters: Range, gaps: float, least: float, shape: tuple[int, int], rng: Generator) -> Scene:
+def _sheet(diameters: Range, gaps: float, least: float, shape: Shape, rng: Generator) -> Scene:
     """Lay out a sheet that covers a share of `least` to all of the picture."""
     return tile_cells(
         shape, rng, diameter=log_uniform(rng, diameters), regularity=rng.uniform(0.1, 0.7),
@@ -62,9 +62,7 @@ def _sheet(diameters: Range, gaps: float, least: float, shape: tuple[int, int], 
     )  # fmt: skip
 
 
-def _strewn(
-    population: Population, diameters: Range, coverage: Range, shape: tuple[int, int], rng: Generator
-) -> Scene:
+def _strewn(population: Population, diameters: Range, coverage: Range, shape: Shape, rng: Generator) -> Scene:
     """Lay out cells alone and in groups."""
     diameter = log_uniform(rng, diameters)
     n_cells = max(1, round(rng.uniform(*coverage) * shape[0] * shape[1] / (np.pi / 4 * diameter**2)))
@@ -99,7 +97,7 @@ EXTRA_KINDS: dict[str, Kind] = {
 }
 
 
-def simulate_extra(kind: str, shape: tuple[int, int] = (384, 384), *, rng: Generator) -> Simulated:
+def simulate_extra(kind: str, shape: Shape = (384, 384), *, rng: Generator) -> Simulated:
     """Simulate a picture of one of the `EXTRA_KINDS` and its exact labels.
 
     Parameters

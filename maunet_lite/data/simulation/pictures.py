@@ -75,21 +75,24 @@ def _spindles(rng: Generator) -> Outline:
 
 
 _DIM = (60, 3_000)  # photons per pixel
-_ROUND = partial(round_cells, 1.5, 0.06, 0.2)
+
+
+def _rounds(*limits: float) -> Callable[[Generator], Outline]:
+    """Return a population of round cells within limits, see `round_cells`."""
+    return partial(round_cells, *limits)
+
+
+_ROUND = _rounds(1.5, 0.06, 0.2)
 RECIPES: dict[tuple[str, str], Recipe] = {
-    ("brightfield", "stained"): Recipe(
-        partial(round_cells, 3.5, 0.12, 0.4), (14, 40), (0.08, 0.45), (0, 0.9)
-    ),
-    ("brightfield", "unstained"): Recipe(partial(round_cells, 1.6, 0.06, 0.2), (18, 60), (0.05, 0.4)),
-    ("fluorescence", "nuclei"): Recipe(
-        partial(round_cells, 2.2, 0.08, 0.3), (10, 60), (0.05, 0.4), photons=_DIM
-    ),
+    ("brightfield", "stained"): Recipe(_rounds(3.5, 0.12, 0.4), (14, 40), (0.08, 0.45), (0, 0.9)),
+    ("brightfield", "unstained"): Recipe(_rounds(1.6, 0.06, 0.2), (18, 60), (0.05, 0.4)),
+    ("fluorescence", "nuclei"): Recipe(_rounds(2.2, 0.08, 0.3), (10, 60), (0.05, 0.4), photons=_DIM),
     ("fluorescence", "cells"): Recipe(spread_cells, (35, 80), (0.15, 0.5), photons=_DIM),
     ("phase-contrast", "spread"): Recipe(spread_cells, (18, 55), (0.08, 0.4)),
     ("phase-contrast", "spindle"): Recipe(_spindles, (16, 45), (0.08, 0.35), alignment=(0, 0.7)),
     ("phase-contrast", "round"): Recipe(_ROUND, (16, 50), (0.05, 0.45)),
     ("dic", "round"): Recipe(_ROUND, (18, 50), (0.03, 0.4)),
-    ("dic", "discs"): Recipe(partial(round_cells, 1.5, 0.03, 0.1), (40, 80), (0.15, 0.45)),
+    ("dic", "discs"): Recipe(_rounds(1.5, 0.03, 0.1), (40, 80), (0.15, 0.45)),
     ("dic", "spread"): Recipe(spread_cells, (35, 80), (0.1, 0.4)),
 }
 MODALITIES = tuple(dict.fromkeys(modality for modality, _ in RECIPES))
@@ -208,11 +211,8 @@ def check_numbers(
         raise ValueError(f"shape is {shape}; expected (height, width) in whole pixels, each at least 32")
     if n_cells is not None and (int(n_cells) != n_cells or n_cells < 0):
         raise ValueError(f"n_cells is {n_cells}; expected a whole number, 0 or more")
-    side = min(shape)
-    if diameter is not None and not 4 <= diameter <= side:
-        raise ValueError(
-            f"cell_diameter is {diameter}; expected pixels between 4 and {side}, the shorter side"
-        )
+    if diameter is not None and not 4 <= diameter <= min(shape):
+        raise ValueError(f"cell_diameter is {diameter}; expected 4 to {min(shape)} pixels, the shorter side")
     if clustering is not None and not 0 <= clustering <= 1:
         raise ValueError(f"clustering is {clustering}; expected a share between 0 and 1")
 

@@ -28,8 +28,7 @@ class RandZoomWindowd(Randomizable, Step):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the items as patches."""
         d, c = dict(data), self.config
-        around = self.R.random() < c.around_cell
-        centre = random_cell_pixel(d["classes"][0], self.R) if around else None
+        centre = random_cell_pixel(d["classes"][0], self.R) if self.R.random() < c.around_cell else None
         rows, columns, zoom = random_window(d[self.keys[0]].shape[1:], c, self.R, centre)
         windows = {key: np.asarray(d[key][:, rows, columns]) for key in self.key_iterator(d)}
         return d | self.fitted(windows, zoom)

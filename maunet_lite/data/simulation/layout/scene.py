@@ -11,6 +11,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 from numpy.random import Generator
+from scipy import ndimage
 from skimage.measure import label as label_pieces
 from skimage.segmentation import find_boundaries
 
@@ -65,9 +66,7 @@ class Scene:
     @cached_property
     def radii(self) -> np.ndarray:
         """Radius of the largest disk inside each cell in pixels, (N,) float32."""
-        deepest = np.zeros(self.n_cells + 1, np.float32)
-        np.maximum.at(deepest, self.labels, self.distance)
-        return deepest[1:]
+        return ndimage.maximum(self.distance, self.labels, np.arange(1, self.n_cells + 1))
 
     @cached_property
     def depth(self) -> np.ndarray:

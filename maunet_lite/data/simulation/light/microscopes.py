@@ -159,11 +159,10 @@ def zernike(phase: np.ndarray, scene: Scene, rng: Generator) -> np.ndarray:
     phase = blur(phase, rng.uniform(0.6, 1.1))
     halo, ring, narrow = rng.uniform(1.2, 3) + 0.03 * diameter, rng.uniform(0.4, 0.7), rng.uniform(0.85, 1)
     real, imaginary = np.cos(phase), np.sin(phase)
-    straight_real = narrow * blur(real, halo) + (1 - narrow) * blur(real, diameter)
-    straight_imaginary = narrow * blur(imaginary, halo) + (1 - narrow) * blur(imaginary, diameter)
+    straight = [narrow * blur(part, halo) + (1 - narrow) * blur(part, diameter) for part in (real, imaginary)]
     # scattered light + ring × straight light × (−i)
-    light = (real - straight_real + ring * straight_imaginary) ** 2
-    light += (imaginary - straight_imaginary - ring * straight_real) ** 2
+    light = (real - straight[0] + ring * straight[1]) ** 2
+    light += (imaginary - straight[1] - ring * straight[0]) ** 2
     return (rng.uniform(0.3, 0.45) * light / ring**2 * illumination(shape, rng, 0.15)).astype(np.float32)
 
 

@@ -165,8 +165,7 @@ def blood_smear(scene: Scene, rng: Generator) -> np.ndarray:
 
 def stains(scene: Scene, rng: Generator) -> np.ndarray:
     """Nuclei in tissue: any of several nuclear dyes with any counterstain, pale to dark, sharp to blurred."""
-    nuclear_dyes = ["haematoxylin", "haematoxylin", "violet", "green", "blue", "red", "dab", "black"]
-    nuclear = str(rng.choice(nuclear_dyes))
+    nuclear = rng.choice(["haematoxylin", "haematoxylin", "violet", "green", "blue", "red", "dab", "black"])
     counter = str(rng.choice([name for name in DYES if name != nuclear]))
     tissue = specimens.immunostain(scene, rng) if rng.random() < 0.35 else specimens.stroma(scene, rng)
     nuclei = rng.uniform(0.3, 1) * specimens.chromatin(scene, rng) * (scene.labels > 0)
