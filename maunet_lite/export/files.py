@@ -162,5 +162,5 @@ def parse_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
             raise ValueError(f"no export format {name!r}: there are {known}; several are joined by commas")
         package, extra = _PACKAGES.get(name, (None, None))
         if package and importlib.util.find_spec(package) is None:
-            raise ImportError(f"{package} is needed to write {name}: pip install -e '.[{extra}]'")
+            raise ImportError(f'{package} is needed to write {name}: pip install -e ".[{extra}]"')
     return tuple(dict.fromkeys(names))

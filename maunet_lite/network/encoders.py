@@ -121,7 +121,7 @@ class TimmEncoder(nn.Module):
         except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not fit torch
             what = f"encoders named timm:NAME need the timm library ({error})"
             beside = f"a torchvision that matches the installed torch ({torch.__version__})"
-            cure = f"Install it with `pip install -e '.[timm]'` beside {beside}"
+            cure = f'Install it with `pip install -e ".[timm]"` beside {beside}'
             raise ImportError(f"{what}. {cure}, or use {', '.join(VARIANTS)}, which need nothing") from error
         keep = {} if stages is None else {"out_indices": tuple(range(stages))}
         try:

@@ -21,7 +21,7 @@ from maunet_lite.scale.cores import THREADS
 Results = Iterator[tuple[int, Any]]
 
 PER_WORKER = 3  # items in flight per worker: one at work, and the next ones ready
-INSTALL = "pip install -e '.[scale]'"
+INSTALL = 'pip install -e ".[scale]"'
 DEATHS = 3  # as many workers may die over an item before it counts as the cause
 CONNECT_SECONDS = 20
 _DEVICES = "MAUNET_LITE_GPUS"

@@ -321,7 +321,7 @@ def test_course_without_jupyter_says_how_to_get_it(arguments):
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
     assert done.returncode == 2
-    assert "error: the course needs Jupyter: pip install -e '.[course]' (missing: papermill)" in done.stderr
+    assert 'error: the course needs Jupyter: pip install -e ".[course]" (missing: papermill)' in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -53,7 +53,7 @@ def test_maps_are_channels_with_names(tmp_path):
 ])  # fmt: skip
 def test_missing_package_is_named_before_anything_is_written(tmp_path, monkeypatch, formats, package, extra):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == package else name)
-    with pytest.raises(ImportError, match=rf"pip install -e '\.\[{extra}\]'"):
+    with pytest.raises(ImportError, match=rf'pip install -e "\.\[{extra}\]"'):
         export(LABELS, tmp_path / "a", f"tiff,{formats}")
     assert list(tmp_path.iterdir()) == []
 

@@ -94,7 +94,7 @@ def test_unknown_formats_and_missing_packages_are_explained(tmp_path, monkeypatc
     with pytest.raises(ValueError, match=f"'caffe' is not known; choose one of {', '.join(MODEL_FORMATS)}"):
         export_model("lite", "caffe", tmp_path)
     monkeypatch.setitem(sys.modules, "bioimageio.core", None)
-    with pytest.raises(ImportError, match=r"bioimageio needs bioimageio.core: pip install -e '.\[share\]'"):
+    with pytest.raises(ImportError, match=r'bioimageio needs bioimageio.core: pip install -e ".\[share\]"'):
         export_model("lite", "bioimageio", tmp_path)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"onnxruntime is needed to run ONNX: pip install"):

@@ -233,7 +233,7 @@ def test_timm_errors_are_explained(stand_in):
 
 def test_without_timm_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)  # import raises ImportError
-    with pytest.raises(ImportError, match=r"pip install -e '\.\[timm\]'"):
+    with pytest.raises(ImportError, match=r'pip install -e "\.\[timm\]"'):
         build_encoder("timm:convnext_tiny")
 
 

@@ -169,7 +169,7 @@ def test_nothing_of_dask_is_imported_without_workers():
 
 def test_missing_dask_is_said_with_the_line_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ImportError, match=r"pip install -e '\.\[scale\]'"):
+    with pytest.raises(ImportError, match=r'pip install -e "\.\[scale\]"'):
         with open_pool(workers=2):
             pass
 

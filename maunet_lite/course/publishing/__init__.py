@@ -4,4 +4,5 @@ from importlib.util import find_spec
 
 _NEEDED = ("ipykernel", "jinja2", "jupytext", "nbconvert", "nbformat", "papermill")
 if _absent := [name for name in _NEEDED if find_spec(name) is None]:
-    raise ImportError(f"the course needs Jupyter: pip install -e '.[course]' (missing: {', '.join(_absent)})")
+    lacks = ", ".join(_absent)
+    raise ImportError(f'the course needs Jupyter: pip install -e ".[course]" (missing: {lacks})')

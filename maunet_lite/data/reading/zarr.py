@@ -24,7 +24,7 @@ def require_zarr() -> Any:
     try:
         import zarr
     except ImportError as error:
-        raise ImportError("Zarr is not installed: pip install -e '.[scale]' (from Python 3.11)") from error
+        raise ImportError('Zarr is not installed: pip install -e ".[scale]"') from error
     return zarr
 
 

@@ -66,7 +66,7 @@ def export_model(name_or_path: str | Path, kind: str, out: str | Path) -> tuple[
                 else:
                     run = write_maps(maps, kind, temporary)
     except ImportError as error:
-        raise ImportError(f"{kind} needs {error.name}: pip install -e '.[share]'") from error
+        raise ImportError(f'{kind} needs {error.name}: pip install -e ".[share]"') from error
     stride = maps.network.stride
     image = np.random.default_rng(0).uniform(0.01, 0.99, (1, 3, 3 * stride, 4 * stride)).astype(np.float32)
     return path, float(np.abs(run(image) - torch_run(maps)(image)).max())

@@ -47,7 +47,7 @@ def onnx_segment(
     try:
         from onnxruntime import InferenceSession
     except ImportError as error:
-        raise ImportError("onnxruntime is needed to run ONNX: pip install -e '.[share]'") from error
+        raise ImportError('onnxruntime is needed to run ONNX: pip install -e ".[share]"') from error
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file {path}: maunet-lite export-model lite --format onnx writes one")
     session = InferenceSession(str(path), providers=["CPUExecutionProvider"])
