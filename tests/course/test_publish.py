@@ -215,6 +215,19 @@ def test_few_colours_survive_unchanged():
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png)).convert("RGB")), pixels)
 
 
+def test_rare_hues_stay_near_their_own():
+    """A few blue squares in 900 shades of brown: stored as a PNG, they are blue, and the browns are near."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers((150, 60, 0), (256, 140, 60), (30, 30, 3)).astype(np.uint8)
+    pixels[12:16, 12:16] = rng.integers((0, 0, 120), (90, 110, 256), (4, 4, 3))
+    pixels = pixels.repeat(8, axis=0).repeat(8, axis=1)
+    notebook = executed(picture("Blue in brown.", pixels))
+    shrink_figures(notebook)
+    png = base64.b64decode(notebook.cells[1].outputs[0].data["image/png"])
+    stored = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    assert np.abs(stored.astype(int) - pixels).max() <= 20
+
+
 def test_addresses_widgets_and_progress_bars_are_left_out(tmp_path):
     widget = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "IntSlider()"}
     notebook = executed(
