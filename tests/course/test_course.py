@@ -196,12 +196,19 @@ def check_links(text: str, folder: Path) -> None:
         if target.startswith(("http://", "https://", "mailto:")):
             continue
         path, _, anchor = target.partition("#")
-        found = (folder / path) if path else None
-        assert found is None or found.exists(), f"{target} leads nowhere"
-        if anchor and found is not None and found.suffix == ".md":
-            assert anchor in anchors(found.read_text(encoding="utf-8")), f"{target} has no such heading"
+        found = folder / path
+        assert found.exists(), f"{target} leads nowhere"
+        if anchor and (not path or found.suffix == ".md"):
+            page = found.read_text(encoding="utf-8") if path else text
+            assert anchor in anchors(page), f"{target} has no such heading"
 
 
-def test_check_links_finds_a_broken_one(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="leads nowhere"):
-        check_links("see [this](nothing.md)", tmp_path)
+@pytest.mark.parametrize(
+    ("link", "complaint"),
+    [("nothing.md", "leads nowhere"), ("page.md#b", "no such heading"), ("#b", "no such heading")],
+)
+def test_check_links_finds_a_broken_one(tmp_path: Path, link: str, complaint: str) -> None:
+    (tmp_path / "page.md").write_text("# A\n", encoding="utf-8")
+    check_links("# B\n\nsee [this](page.md), [its heading](page.md#a) and [above](#b)", tmp_path)
+    with pytest.raises(AssertionError, match=complaint):
+        check_links(f"# C\n\nsee [this]({link})", tmp_path)

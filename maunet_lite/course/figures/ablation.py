@@ -33,9 +33,7 @@ def results(name: str) -> Path:
     False
     """
     path = Path(__file__).parents[3] / "benchmarks" / "results" / name
-    if path.exists():
-        return path
-    files = metadata.files("maunet-lite") or ()  # no checkout, as on Colab
+    files = () if path.exists() else metadata.files("maunet-lite") or ()  # no checkout, as on Colab
     return Path(next((file.locate() for file in files if file.name == name), path))
 
 

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from maunet_lite.data import open_slide
 from maunet_lite.scale import find_images
 
 WELL = r"^([A-Z]\d+)"
@@ -39,6 +40,8 @@ class Plate:
         Regular expression that finds the well in a picture's name: its first group, or all of it.
     treatment : dict
         Pattern of wells (``"B*"``) → treatment; empty: all are "mine".
+    reading : dict
+        ``channel`` and ``plane``, see `data.read_image`; tried on the first picture.
 
     Raises
     ------
@@ -54,12 +57,25 @@ class Plate:
     rejected: Sequence[str] = ()
     well: str = WELL
     treatment: Mapping[str, str] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         pictures = find_images([self.folder])
         names, self.folder = [path.name for path in pictures], pictures[0].parent
-        self._check_numbers()
+        for name, value, least, expected in (
+            ("PIXEL_SIZE", self.pixel_size, 1e-9, "micrometres per pixel, above 0"),
+            ("CAMERA_OFFSET", self.camera_offset, 0, "counts in the dark, 0 if they have been taken off"),
+        ):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not least <= value < math.inf:
+                raise ValueError(
+                    f"{name} is {value!r}: for an experiment of yours expected {expected}; set it in the "
+                    "cell of parameters"
+                )
         self._check_names(names)
+        with open_slide(pictures[0], memory=None, **self.reading) as slide:
+            if slide.channels > 1 and not (slide.colours or self.reading.get("channel")):
+                raise ValueError(f"{slide.name}: CHANNEL is None: which of {slide.channels} has the cells?")
 
     def well_of(self, name: str) -> str:
         """Return the well of a picture.
@@ -86,9 +102,8 @@ class Plate:
         ValueError
             If no pattern fits the well, or two that say different things.
         """
-        if not self.treatment:
-            return "mine"
-        found = {name for pattern, name in self.treatment.items() if fnmatchcase(well, pattern)}
+        treatments = self.treatment or {"*": "mine"}
+        found = {name for pattern, name in treatments.items() if fnmatchcase(well, pattern)}
         if len(found) != 1:
             raise ValueError(
                 f"TREATMENT is {self.treatment} and says {' and '.join(sorted(found)) or 'nothing'} of well "
@@ -97,19 +112,6 @@ class Plate:
                 "pictures into REJECTED)"
             )
         return found.pop()
-
-    def _check_numbers(self) -> None:
-        offset = "the counts of your camera in the dark, 0 if they have been taken off already"
-        for name, value, least, expected in (
-            ("PIXEL_SIZE", self.pixel_size, 1e-9, "micrometres per pixel, above 0"),
-            ("CAMERA_OFFSET", self.camera_offset, 0, offset),
-        ):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not least <= value < math.inf:
-                raise ValueError(
-                    f"{name} is {value!r}: for an experiment of yours expected {expected}; set it in the "
-                    "cell of parameters"
-                )
 
     def _check_names(self, names: list[str]) -> None:
         for name in set(self.rejected) - set(names):
@@ -147,7 +149,7 @@ def describe_plate(folder: str | Path, *, simulated: bool = False, **known: Any)
     simulated : bool
         The folder is `own_images.photograph_experiment`'s: what is None or empty is taken from `SIMULATED`.
     **known
-        What `Plate` takes: pixel_size, camera_offset, rejected, well, treatment.
+        What `Plate` takes: pixel_size, camera_offset, rejected, well, treatment, reading.
 
     Examples
     --------

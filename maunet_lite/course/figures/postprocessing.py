@@ -91,6 +91,8 @@ def scan(
 def draw_result(case: Case, config: PostprocessConfig, shown: str = "final", note: str = "") -> Figure:
     """Draw what settings make of a case: errors in colours, beside them one map or step.
 
+    Cells at the border are left out of the errors, as they are of the F1.
+
     Parameters
     ----------
     case : Case
@@ -102,7 +104,7 @@ def draw_result(case: Case, config: PostprocessConfig, shown: str = "final", not
         Stands beside the F1.
     """
     labels, steps = segment(case.maps, config)
-    found, f1 = find_errors(case.truth, labels), match_cells(case.truth, labels).f1
+    found, f1 = find_errors(case.truth, labels, border=2), match_cells(case.truth, labels).f1
     figure = Figure(figsize=(8, 0.65 + 4 * float(np.clip(labels.shape[0] / labels.shape[1], 0.5, 1.2))))
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.005, right=0.995, top=0.93, bottom=0.07, wspace=0.02)
@@ -120,6 +122,8 @@ def draw_result(case: Case, config: PostprocessConfig, shown: str = "final", not
 def draw_gallery(cases: Mapping[str, Case], side: int, config: PostprocessConfig | None = None) -> Figure:
     """Draw the middle of several cases in a row, wrong cells in colour, with what went wrong in all of each.
 
+    Cells at the border are left out of the errors, as they are of the F1.
+
     Parameters
     ----------
     cases : dict
@@ -132,7 +136,7 @@ def draw_gallery(cases: Mapping[str, Case], side: int, config: PostprocessConfig
     figure = Figure(figsize=(8, 0.5 + 7.7 / len(cases)), layout="compressed")
     for ax, (name, case) in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases.items(), strict=True):
         labels = segment(case.maps, config).labels
-        found = find_errors(case.truth, labels)
+        found = find_errors(case.truth, labels, border=2)
         wrong = [f"{n} {kind}" for kind, n in found.counts().items() if n and kind != "found"]
         lines = [", ".join(wrong[k : k + 2]) for k in range(0, len(wrong), 2)] or ["no error"]
         title = "\n".join([f"{name}: F1 {match_cells(case.truth, labels).f1:.2f}", *lines])

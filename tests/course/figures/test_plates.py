@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +13,8 @@ import tifffile
 
 from maunet_lite.course.figures.own_images import WELLS, photograph_experiment
 from maunet_lite.course.figures.plates import SIMULATED, describe_plate
+from maunet_lite.course.publishing.sources import find_sources, load
+from maunet_lite.data.reading.images import read_image
 from maunet_lite.export.measure import measure_cells
 
 
@@ -89,6 +95,48 @@ def test_pictures_in_a_dataset_folder_are_found(mine):
 def test_what_does_not_fit_the_pictures_is_refused(mine, changed, said):
     with pytest.raises(ValueError, match=said):
         described(mine, **changed)
+
+
+@pytest.mark.parametrize(("reading", "value"), [({"channel": 2}, 9), ({"plane": 2}, 9), ({"plane": 1}, 4)])
+def test_pictures_are_read_as_the_plate_says(tmp_path, reading, value):
+    axes = "CYX" if "channel" in reading else "ZYX"
+    pixels = np.stack([np.full((8, 9), 4, np.uint8), np.full((8, 9), 9, np.uint8)])
+    tifffile.imwrite(tmp_path / "B1.tif", pixels, imagej=True, metadata={"axes": axes})
+    chosen = {"channel": None, "plane": None} | reading
+    plate = describe_plate(tmp_path, pixel_size=0.3, camera_offset=0, reading=chosen)
+    image = read_image(tmp_path / "B1.tif", **plate.reading)
+    np.testing.assert_array_equal(image, np.full((8, 9), value))
+
+
+@pytest.mark.parametrize(
+    ("axes", "reading", "said"),
+    [
+        ("CYX", {"channel": None, "plane": None}, r"B1.tif: CHANNEL is None: which of 2 has the cells"),
+        ("CYX", {"channel": 3}, r"B1.tif: there is no channel '3'"),
+        ("ZYX", {"channel": None, "plane": None}, r"B1.tif: the file holds 2 planes .*plane=1"),
+        ("ZYX", {"plane": 3}, r"B1.tif: .* there is no plane 3"),
+    ],
+)
+def test_channel_or_plane_that_is_wrong_or_missing_is_refused(tmp_path, axes, reading, said):
+    pixels = np.arange(144, dtype=np.uint8).reshape(2, 8, 9)
+    tifffile.imwrite(tmp_path / "B1.tif", pixels, imagej=True, metadata={"axes": axes})
+    with pytest.raises(ValueError, match=said):
+        describe_plate(tmp_path, pixel_size=0.3, camera_offset=0, reading=reading)
+
+
+def test_notebook_reads_the_experiment_as_the_plate_says():
+    source = find_sources(Path(__file__).parents[3] / "notebooks")[8]
+    code = "\n".join(cell.source for cell in load(source).cells if cell.cell_type == "code")
+    calls = [ast.unparse(node) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    read = re.compile(r"(?:ml\.)?(?:read_image|segment_files|correct)\(.*(?:\bexperiment\b|plate\.folder)")
+    of_experiment = [call for call in calls if read.match(call)]
+    assert len(of_experiment) == 5
+    assert [text for text in of_experiment if "**plate.reading" not in text] == []
+
+
+def test_colours_of_a_picture_need_no_choice(tmp_path):
+    tifffile.imwrite(tmp_path / "B1.tif", np.zeros((8, 9, 3), np.uint8), photometric="rgb")
+    assert describe_plate(tmp_path, pixel_size=0.3, camera_offset=0).reading == {}
 
 
 def test_nothing_but_rejected_pictures_is_refused(mine):

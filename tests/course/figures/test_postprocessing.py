@@ -139,6 +139,15 @@ def test_explorer_gives_its_settings_back_as_code(live, capsys):
     assert eval(live.code.value) == PostprocessConfig.named("authors")
 
 
+def test_errors_leave_out_what_the_score_leaves_out():
+    both = disks([(4, 12), (30, 44)])  # the border cuts the first, and the maps do not show it
+    case = perfect(both)._replace(maps=perfect(np.where(both == 2, 1, 0)).maps)
+    assert draw_gallery({"cut": case}, 48).axes[0].get_title() == "cut: F1 1.00\nno error"
+    legend = draw_result(case, PostprocessConfig()).axes[0].get_legend()
+    counts = [text.get_text() for text in legend.get_texts()]
+    assert counts == ["1 found", "0 missed", "0 split", "0 merged", "0 invented"]
+
+
 def test_gallery_shows_the_middle_and_counts_all():
     figure = draw_gallery({"apart": APART, "glued": glued()}, 32, PostprocessConfig(refine=False))
     titles = [ax.get_title() for ax in figure.axes]
