@@ -236,8 +236,10 @@ def _means_left_out() -> pd.DataFrame:
 
 def _left_out() -> pd.DataFrame:
     """Read what `benchmarks.unseen` wrote, with the variants' names spelled out."""
-    after, alone = (RESULTS / name for name in ("unseen.csv", "unseen_from_nothing.csv"))
-    tables = [pd.read_csv(after), pd.read_csv(alone).assign(start=", from nothing")]
+    names = ("unseen", "unseen_other_start", "unseen_from_nothing")
+    tables = [pd.read_csv(RESULTS / f"{name}.csv") for name in names]
+    tables[1]["seed"] += 10  # the same seeds, from another start
+    tables[2]["start"] = ", from nothing"
     table = pd.concat(tables, ignore_index=True).fillna({"start": ""})
     names = table["variant"].replace({"lite+extra": "lite and simulated", "simulated": "simulated alone"})
     names = names.replace(r"^lite-(?!noproxy)(\w+)", r"lite without \1", regex=True) + table["start"]

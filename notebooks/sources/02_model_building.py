@@ -24,9 +24,9 @@ show(
 )
 
 # %% [markdown]
-# *The `lite` network of this kit, drawn from the model itself. It has the parts of the paper's Fig. 2. Two
-# things differ: its layers have fewer channels, and it uses batch norm where the paper uses instance norm
-# (section 3).*
+# *The `lite` network of this kit, drawn from the model itself. It has the parts of the paper's Fig. 2, and is
+# smaller: an encoder of its own, fewer channels, decoders that stop at half resolution (section 1), and batch
+# norm where the paper's skips and decoders have instance norm (section 3).*
 #
 # **You will**
 #
@@ -889,15 +889,17 @@ print(f"at the end: {end['found']:.0f} cells found, {end['merged']:.0f} merged, 
 # first steps one class wins everywhere, by chance. Then background is known first: most pixels belong to it,
 # so it pays at once. The thin boundary comes last, and it is what keeps neighbours apart.
 #
-# Now the last checkpoint and the shipped weights on the real micrograph. Ours has seen several hundred
-# simulated patches and no real image.
+# Now the last checkpoint and the shipped weights on the real micrograph, in the way of section 1: the maps at
+# the image's own size, and the cells of these. (With the shipped weights `ml.segment` first estimates how
+# wide cells are and scales the image; it finds others.) Ours has seen several hundred simulated patches and
+# no real image.
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.7), layout="compressed")
 for ax, (name, network) in zip(
     axes, {"trained above": snapshots[LOOP_STEPS], "shipped": model}.items(), strict=True
 ):
-    found = ml.segment(micrograph, model=network)
+    found = cells_from(ml.predict(network, micrograph)).labels
     figures.overlay(micrograph, found, ax, f"{name}: {len(np.unique(found)) - 1} cells")
 show(
     fig,
@@ -906,6 +908,10 @@ show(
 )
 
 # %% [markdown]
+# Neither is good on this tissue: both miss blue nuclei, join neighbours, and outline pieces of brown gland.
+# The two counts are close, and they decide nothing, since a count does not ask whether a cell is right. A
+# score against the truth does; it stands at the end of the next section.
+#
 # From here on the notebooks use the shipped weights, so that their figures say something about the method and
 # not about a minute of training.
 #

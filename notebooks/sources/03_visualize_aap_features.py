@@ -464,11 +464,12 @@ print(closest.round(2).to_string())
 gap, noise = closest["distance"].diff().iloc[1], np.hypot(*closest["error"].iloc[:2])
 print(f"\nclosest: {closest.index[0]}, by {gap:.2f} before the next; standard error of that {noise:.2f}:")
 print("it stands out" if gap > 2 * noise else "no modality stands out")
+print(f"dots left of the dashed line: {np.count_nonzero(mf.margins(found) < 0)}")
 
 # %% [markdown]
-# The modality on top is the one that Fig. 1(b) of the paper warns of: "domains close to the decision
-# boundary". A dot left of the dashed line is an image whose background, on average, looks like cells to this
-# network, or the other way round.
+# Fig. 1(b) of the paper warns of "domains close to the decision boundary". If one modality stood out, it
+# would be such a domain; here none does. A dot left of the dashed line would be an image whose background, on
+# average, looks like cells to this network, or the other way round; here there is none.
 #
 # ## 5 · Where is the proxy?
 #
@@ -703,17 +704,22 @@ rows = rows.replace({"variant": {"base": "without", "AAP": "with"}}).rename(colu
 rows = rows.sort_values("network", ascending=False).rename(columns=ablation.NAMES)  # "without" comes first
 everything = rows[rows["modality"] == "all"]
 print(ablation.budget(measured, "4"))
+measures = ["mean Dice", "F1_ori", "F1", "median F1"]
 show(
-    measure_lines(everything, measures=["mean Dice", "F1_ori", "F1", "median F1"]),
+    measure_lines(everything, measures=measures),
     alt="Four small diagrams, one per score: a line per seed from the network without to the one with the "
     "proxy. A black bar marks the mean.",
     dpi=120,
 )
+by_seed = everything.pivot_table(index="seed", columns="network", values=measures)
+for measure in measures:
+    won = (by_seed[measure, "with"] > by_seed[measure, "without"]).sum()
+    print(f"{measure:9s} the proxy wins with {won} of {len(by_seed)} seeds")
 
 # %% [markdown]
-# The gain of a seed is *with minus without*. Its mean over n seeds is uncertain by a standard error. With
-# three seeds, a mean has to lie 4.3 standard errors away from zero before chance is an unlikely reason
-# (Student's t, 95 %; two standard errors would do for many seeds).
+# In none of them. And what of the means? The gain of a seed is *with minus without*. Its mean over n seeds is
+# uncertain by a standard error. With three seeds, a mean has to lie 4.3 standard errors away from zero before
+# chance is an unlikely reason (Student's t, 95 %; two standard errors would do for many seeds).
 
 # %%
 from scipy.stats import t as student
@@ -758,15 +764,41 @@ print(f"The verdict at these budgets, with the proxy against without, over all i
 unseen.groupby(level="modality", sort=False).mean().round(3)
 
 # %% [markdown]
-# The seeds differ among themselves by more than the proxy changes: whatever it does for images unlike the
-# training is smaller than three pairs can show. The kit's networks keep the proxy, because it costs almost
-# nothing and belongs to the paper's network.
+# The seeds differ among themselves by more than the proxy changes. Real images after simulated ones are one
+# way to be new. A second is closer to the paper's: pairs that trained on real images of some sources, by the
+# recipe of the shipped network, and were scored on sources that had been left out (notebook 06 has the rest).
+
+# %%
+ends = ["", "_other_start"]  # all but one of the pairs go on from the same simulated pictures
+tables = [pd.read_csv(ablation.results(f"unseen{end}.csv")).assign(start=end) for end in ends]
+runs = (
+    pd.concat(tables)
+    .groupby(["variant", "start", "seed"])
+    .agg(
+        **{"left out": ("f1", "mean"), "left out, size estimated": ("f1_auto", "mean")},
+        there=("f1_val", lambda values: values.drop_duplicates().mean()),  # one per training
+    )
+)
+pairs = (runs.loc["lite"] - runs.loc["lite-noproxy"]).dropna()
+for what, gain in pairs.items():
+    wins = f"the proxy wins with {(gain > 0).sum()} of {len(gain)}"
+    print(f"F1 on sources that were {what}: {gain.mean():+.3f}, {wins}; {ablation.verdict(gain)}")
+    record(f"verdict on the proxy, sources {what}", ablation.verdict(gain))
+
+# %% [markdown]
+# This is as near as the kit comes to the paper's claim: ahead on what was never seen, by two hundredths at
+# the images' own size, and the pairs still do not show it. A little behind on what was there, and that they
+# do. So the verdict stays open, with a leaning: look for the proxy's use where images are new, not where
+# they are like the training's. The kit's networks keep it, because it costs almost nothing and belongs to
+# the paper's network.
 #
 # ### A light leak
 #
 # The paper's Fig. 7 shows one image with "bright light pollution" on which the network without the proxy
 # fails and the one with it does not. A single picture can be luck, in either direction. The simulator can
-# spill light over *the same cells*, so we can ask for the loss in F1 image by image.
+# spill light over *the same cells*, so we can compare image by image. Two questions are easily taken for one:
+# which network finds more under the leak, and which loses less to it? A network that finds little in a clear
+# picture has little to lose.
 
 
 # %%
@@ -787,27 +819,35 @@ for modality in MODALITIES:
         for name, network in networks.items():
             case = {"modality": modality, "seed": seed, "network": name}
             rows.append(case | {"clean": f1(network, clean), "leak": f1(network, leaking)})
+
+# %%
 leaks = pd.DataFrame(rows).assign(lost=lambda t: t["clean"] - t["leak"])
-lost = leaks.pivot_table(index=["modality", "seed"], columns="network", values="lost")
-saved = lost["without proxy"] - lost["with proxy"]  # positive: the proxy saved cells
-limit = student.ppf(0.975, len(saved) - 1) * saved.sem()
-verdict = "more than chance" if abs(saved.mean()) > limit else "not more than chance"
-print(f"the proxy saves {saved.mean():+.3f} F1 a picture, limit {limit:.3f}: {verdict}")
-record("F1 that the proxy saves under a light leak", round(float(saved.mean()), 3))
+by_image = leaks.pivot_table(index=["modality", "seed"], columns="network", values=["clean", "leak", "lost"])
+for part in ("clean", "leak", "lost"):
+    without, with_proxy = by_image[part, "without proxy"], by_image[part, "with proxy"]
+    gain = with_proxy - without
+    limit = student.ppf(0.975, len(gain) - 1) * gain.sem()
+    verdict = "more than chance" if abs(gain.mean()) > limit else "not more than chance"
+    print(f"F1, {part:5s}: without the proxy {without.mean():.3f}, with it {with_proxy.mean():.3f}: ", end="")
+    print(f"{gain.mean():+.3f}, limit {limit:.3f}, {verdict}")
+gain = by_image["leak", "with proxy"] - by_image["leak", "without proxy"]
+record("F1 under a light leak, with the proxy minus without", round(float(gain.mean()), 3))
 leaks.groupby(["modality", "network"], sort=False)[["clean", "leak", "lost"]].mean().round(2)
 
 # %% [markdown]
 # *Lost* is what the leak costs; below zero, the leak has helped, which with a handful of images is chance as
-# easily as not. What would a figure of **one** image show? We pick, on purpose, what is so easily picked by
-# accident: the image on which the proxy saves most, and the one on which it costs most. Titles give F1
-# without → with the leak.
+# easily as not. The network with the proxy loses a little less, and had less to lose: it finds less in the
+# clear pictures, and less under the leak. None of it is more than chance.
+#
+# What would a figure of **one** image show? We pick, on purpose, what is so easily picked by accident: the
+# image on which the network with the proxy is farthest ahead under the leak, and the one on which it is
+# farthest behind. Titles give F1 without → with the leak.
 
 # %%
 fig, axes = plt.subplots(2, 3, figsize=(9.5, 6.6), layout="compressed")
-for row, (modality, seed) in zip(axes, (saved.idxmax(), saved.idxmin()), strict=True):
+for row, (modality, seed) in zip(axes, (gain.idxmax(), gain.idxmin()), strict=True):
     clean, leaking = clean_and_leaking(modality, seed)
-    word = "saves" if saved[modality, seed] > 0 else "costs"
-    title = f"{modality}, truth: the proxy {word} {abs(saved[modality, seed]):.2f}"
+    title = f"{modality}, truth; with the proxy {gain[modality, seed]:+.2f}"
     figures.overlay(leaking.image, leaking.labels, row[0], title, fill=0.1)
     for ax, (name, network) in zip(row[1:], networks.items(), strict=True):
         cells = ml.segment(leaking.image, network, postprocess="none")
@@ -816,7 +856,7 @@ for row, (modality, seed) in zip(axes, (saved.idxmax(), saved.idxmin()), strict=
 show(
     fig,
     alt="Two simulated images with a light leak, the true cells and those of both networks: above the one "
-    "on which the proxy saves most, below the one on which it costs most.",
+    "on which the network with the proxy is farthest ahead, below the one on which it is farthest behind.",
     dpi=100,
 )
 
@@ -912,13 +952,15 @@ table.insert(0, "Otsu + watershed", pd.DataFrame(otsu).groupby(0)[1].mean())
 table.loc["all"] = table.mean()
 for name, value in table.loc["all"].items():
     record(f"F1 {name}", round(float(value), 2))
-below = [name for name in NETWORKS if table.loc["all", name] <= table.loc["all", "Otsu + watershed"]]
-print("below the baseline:", ", ".join(below) or "none of the networks")
+for name in NETWORKS:
+    below = table.index[table[name] <= table["Otsu + watershed"]]
+    print(f"{name}: below the baseline in {', '.join(below) or 'no row'}")
 table.round(2)
 
 # %% [markdown]
-# Features of a network below the baseline say something about its *training*, and little about cells. (The
-# scores here are F1_ori, without the post-processing, on simulated images.)
+# The mean over modalities hides the rows in which a threshold is the better method. Features of a network
+# below the baseline say something about its *training*, and little about cells. (The scores here are F1_ori,
+# without the post-processing, on simulated images.)
 #
 # ## Recap
 #
@@ -927,7 +969,7 @@ table.round(2)
 # 1. seen on a blackboard that a held proxy pushes features apart, and that a free one leaves,
 # 2. averaged features over masks by hand, and with hooks for any layer and image size,
 # 3. seen modalities blend and classes part along the network, in pictures and in shares of scatter,
-# 4. drawn the boundary from the head's own weights, and measured which modality lies closest,
+# 4. drawn the boundary from the head's own weights, and measured whether a modality lies closest to it,
 # 5. found the proxy far behind every class, in all dimensions, and watched it go,
 # 6. turned a word, "discriminable", into six numbers, and tested them against many shuffles,
 # 7. judged the claim by pairs over seeds, on new modalities and under a light leak, with chance in view,

@@ -50,8 +50,9 @@ show(
 #
 # **You need** notebook 00; 05 and 06 help. No GPU, no download, no images of your own: the folder is
 # simulated. To use yours, put their folders into `DATA` and `EXPERIMENT` below, and beside them what no
-# picture tells: `PIXEL_SIZE`, `CAMERA_OFFSET`, where a name says its `WELL`, which wells got which
-# `TREATMENT`, and later the pictures that you have `REJECTED`.
+# picture tells: of several channels or planes the `CHANNEL` and `PLANE` with the cells, `PIXEL_SIZE`,
+# `CAMERA_OFFSET`, where a name says its `WELL`, which wells got which `TREATMENT`, and later the pictures
+# that you have `REJECTED`.
 #
 # **Time** 45 minutes with the exercises; a minute or two to run on two CPU cores, less on a GPU.
 
@@ -59,7 +60,9 @@ show(
 PROFILE = "quick"
 SEED = 0
 DATA = ""  # a folder of yours with images/ and labels/; empty: a simulated one
-EXPERIMENT = ""  # a folder of yours with images without labels; empty: simulated, and so the next five
+EXPERIMENT = ""  # a folder of yours with images without labels; empty: simulated, and so the next seven
+CHANNEL = None  # the channel with your experiment's cells, such as 2 or "DAPI"; it is measured, too
+PLANE = None  # of a stack: its number, from 1
 PIXEL_SIZE = None  # micrometres per pixel of your experiment
 CAMERA_OFFSET = None  # counts of your camera in the dark; 0 if they have been taken off already
 REJECTED = []  # names of pictures to leave out, such as "B2_s1.tif"; see Quality control
@@ -95,6 +98,7 @@ MESSY = leave_folder(WORK / "from the microscope", SEED, wells=5)
 plate = describe_plate(  # your values are looked at now, not after the training
     EXPERIMENT or photograph_experiment(WORK / "experiment", SEED, SITES), simulated=not EXPERIMENT,
     pixel_size=PIXEL_SIZE, camera_offset=CAMERA_OFFSET, rejected=REJECTED, well=WELL, treatment=TREATMENT,
+    reading={"channel": CHANNEL, "plane": PLANE},
 )  # fmt: skip
 
 # %% [markdown]
@@ -183,8 +187,8 @@ def list_problems(folder):
 list_problems(MESSY)
 
 # %% [markdown]
-# One problem only? The check stops where it cannot go on. Three others stood in the list: a picture twice as
-# large as the rest, one half as large, and one without a row in the table. The kit's layout is that of the
+# One problem only? The check stops where it cannot go on. Three others stood in the list: a picture is twice
+# as large as the rest, one half as large, and two have no row in the table. The kit's layout is that of the
 # challenge: `images/NAME.tif` and `labels/NAME_label.tiff` (endings such as `_mask` are understood too), and
 # a table `metadata.csv` if you have one. Work on a *copy*: what a microscope wrote is never changed.
 
@@ -249,7 +253,8 @@ show(fig, alt="Transmitted light, and the dye; the counts of the first are far h
 # %% [markdown]
 # One acquisition has two planes: transmitted light and the dye. The kit does not guess whether they are
 # channels, depths or times; only you know that here the second is meant. `plane=2` says so to `read_image`,
-# `--plane 2` to a command, and a column `plane` in `metadata.csv` to a dataset, as we do now.
+# `--plane 2` to a command, and a column `plane` in `metadata.csv` to a dataset, as we do now. For pictures
+# that are no dataset, as those of `EXPERIMENT`, it is `PLANE` and `CHANNEL` at the top.
 #
 # ```
 # maunet-lite segment FOLDER --out cells --channel 2          # or its name, such as DAPI
@@ -452,7 +457,7 @@ show(fig, alt="Hand-drawn cells; what the shipped weights find; what the fine-tu
 from maunet_lite.course import correct
 
 network = runs[SHARES[-1]].folder / "last.safetensors"
-tool = correct(plate.folder, out=WORK / "corrected", model=network)
+tool = correct(plate.folder, out=WORK / "corrected", model=network, **plate.reading)
 opened = tool.session.picture
 ax = figures.overlay(tool.session.pixels, opened.draft.labels, title=f"{opened.path.name}, to be corrected")
 show(ax, alt="The first picture of the experiment, with outlines around what was found.", dpi=80)
@@ -468,7 +473,7 @@ tool
 #
 # ```
 # maunet-lite segment experiment --model runs/mine --out results \
-#     --export tiff,rois,geojson,zarr --pixel-size 0.65
+#     --export tiff,rois,geojson,zarr --pixel-size 0.65            # and --channel 2, --plane 2
 # ```
 
 # %%
@@ -476,8 +481,9 @@ if bool(DATA) != bool(EXPERIMENT):
     print("DATA or EXPERIMENT is empty: the network was not fine-tuned on pictures like these; set both")
 experiment, results, formats = plate.folder, WORK / "results", "tiff,rois,geojson,zarr"
 outcomes = segment_files(
-    [experiment], results, tuned, table=True, export=formats, pixel_size=plate.pixel_size, progress=False
-)
+    [experiment], results, tuned, table=True, export=formats, pixel_size=plate.pixel_size, progress=False,
+    **plate.reading,
+)  # fmt: skip
 print(*(f"{o.image.name} was left out: {o.reason}\n" for o in outcomes if o.status == "failed"), end="")
 summary = pd.read_csv(results / "summary.csv", dtype={"image": str}).query("status != 'failed'")
 assert summary["cells"].sum(), f"no cell in any picture of {experiment}: look at the fine-tuning (section 4)"
@@ -500,7 +506,7 @@ summary[
 
 # %%
 def confidence(path):
-    maps = ml.predict(tuned, ml.read_image(experiment / path))
+    maps = ml.predict(tuned, ml.read_image(experiment / path, **plate.reading))
     labels = ml.read_labels(results / f"{Path(path).stem}_label.tiff")
     return float((1 - maps.probabilities[0])[labels > 0].mean()) if labels.any() else 0.0
 
@@ -568,7 +574,7 @@ fig, axes = plt.subplots(1, len(chosen), figsize=(2 * len(chosen), 1.9), layout=
 for ax, name in zip(axes[0], chosen, strict=True):
     found = ml.read_labels(results / f"{Path(name).stem}_label.tiff")
     title = f"{Path(name).stem}: suspicion {worst.loc[name, 'suspicion']:.1f}"
-    figures.overlay(ml.read_image(experiment / name), found, ax, title)
+    figures.overlay(ml.read_image(experiment / name, **plate.reading), found, ax, title)
 show(
     fig,
     alt="The three most suspicious pictures, among them a blurred and an empty one, and a good one.",
@@ -606,7 +612,7 @@ else:
 cells = cells[~cells["image"].isin(rejected)].copy()
 cells["well"] = cells["image"].map(plate.well_of)
 cells["treatment"] = cells["well"].map(plate.treatment_of)
-raw = cells.filter(regex="^intensity_mean").iloc[:, 0]  # of the first channel, in counts
+raw = cells.filter(regex="^intensity_mean").iloc[:, 0]  # of CHANNEL, or the first of several, in counts
 assert raw.min() > 0.9 * plate.camera_offset, "a cell is darker than the dark: CAMERA_OFFSET is wrong"
 cells["dye"] = raw - plate.camera_offset
 good = cells[~cells["touches_border"]]
@@ -724,7 +730,7 @@ import zarr
 from maunet_lite.export import Polygon, fill
 
 last = worst.index[worst["cells"] > 0][-1]  # the least suspicious picture with cells
-name, picture = Path(last).stem, ml.read_image(experiment / last)
+name, picture = Path(last).stem, ml.read_image(experiment / last, **plate.reading)
 labels = ml.read_labels(results / f"{name}_label.tiff")
 features = json.loads((results / f"{name}.geojson").read_text())["features"]
 rois = roifile.roiread(results / f"{name}_rois.zip")
