@@ -817,13 +817,12 @@ ablation.by_modality(frame, "4").reindex(four.index).round(2) if len(four) else 
 
 # %% [markdown]
 # How to read it. First the spread: it says which differences deserve a second look. Then the verdicts, seed
-# against seed, score by score. By F1, AAP stays ahead of the base and both CRs behind it, as in the paper,
-# but three seeds show none of these gaps, and CR and CR* change places. Two things they do show: without the
-# distance loss F1_ori falls, and CR costs mean Dice, because it loses the boundary (notebook 04 shows how).
-# (CR and CR* were measured while the hidden labels still steered which patches were cut of the images without
-# labels, a help for them; patches are drawn blindly now.)
+# against seed, score by score. By F1 the order is the paper's, but of its gaps three seeds show one, that
+# of CR to the base. Two more things they do show: without the distance loss F1_ori falls, and CR* costs
+# mean Dice, as it loses the boundary (notebook 04 shows how); CR costs as much, but its seeds differ more.
 # Then the modalities: the paper blames CR's loss on "unusual domains", which a mean over all images cannot
-# show, and this table can. Here CR loses most on DIC, of which only five images are validated.
+# show, and this table can. Here CR loses most on brightfield, mostly stained tissue, and gains on phase
+# contrast, of which only seven images are validated.
 #
 # **Table 5** asks for two encoders, each alone and together, and for test-time augmentation: the image is
 # also shown enlarged by 1.25 and 1.5. Encoder A is the one of `lite`; B has fewer and wider stages, as the
