@@ -23,6 +23,7 @@ from maunet_lite.data import atomic_path
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 DEFAULTS = "the kit's defaults"
+LEFT_OUT = {"f1": "F1", "f1_auto": "F1, size estimated", "f1_val": "F1 on validation images of the others"}
 CURVES = ROOT / "docs" / "learning_curves.png"
 PAGES = ("README.md", "docs/results.md", "docs/differences.md")
 MARKED = re.compile(r"(<!-- table:([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -221,9 +222,6 @@ def left_out_sources() -> pd.DataFrame:
     shown = table.pivot_table(index="source", columns="variant", values="f1_auto")
     shown.insert(0, "images", table.groupby("source")["images"].first().map(str))
     return shown.rename_axis(index=None, columns=None)
-
-
-LEFT_OUT = {"f1": "F1", "f1_auto": "F1, size estimated", "f1_val": "F1 on validation images of the others"}
 
 
 def _means_left_out() -> pd.DataFrame:
