@@ -167,7 +167,7 @@ def to_planes(image: np.ndarray, intensity: str = "robust", scaling: Scaling | N
 def add_window(total: Tensor, values: Tensor, row: AxisWindow, column: AxisWindow) -> None:
     """Add the (C, window, window) result of a window, resized and weighted, to where it belongs."""
     restored = resample(resample(values, row.restore, -2), column.restore, -1).to(total.device)
-    weight = torch.from_numpy(np.outer(row.weight, column.weight)).to(total.device)
+    weight = torch.outer(*(torch.from_numpy(axis.weight).to(total.device) for axis in (row, column)))
     total[:, row.target, column.target].addcmul_(restored, weight)
 
 
