@@ -39,6 +39,7 @@ class Prepared:
 
     def __init__(self, model: MAUNet, device: torch.device, half: bool) -> None:
         self.device, self.half = device, half
+        self.taken: dict[tuple, int] = {}  # bytes that a window took on CUDA, by its kind
         network = copy.deepcopy(model).eval().requires_grad_(False)
         for name, part in network.named_children():
             # timm has normalisations with an activation inside, and networks that normalise first.
@@ -87,18 +88,19 @@ def run_windows(
     places : sequence of (row, column)
         Windows of one size.
     batch_size : int, optional
-        Windows computed at once. By default 1 on the CPU; on CUDA the first window goes alone, and its peak
-        tells how many fit into `memory`. Where memory runs out nevertheless, batches are halved.
+        Windows computed at once. By default 1 on the CPU; on CUDA the first window of its size goes alone,
+        and its peak tells how many fit into `memory`. Where memory runs out nevertheless, batches are halved.
     memory : float, optional
         GiB that a batch may take on CUDA; by default half of what is free.
     flips : bool
         Show every window in its eight symmetries, one after another, and yield the means.
     """
-    done, size = 0, batch_size or 1
+    done, automatic = 0, batch_size is None and network.device.type == "cuda"
+    kind = (flips, network.half, *(axis.sample.index.shape[1] for axis in places[0])) if places else ()
+    size = _fitting(network, kind, memory) if automatic and kind in network.taken else batch_size or 1
     while done < len(places):
         batch = places[done : done + size]
-        measured = batch_size is None and done == 0 and network.device.type == "cuda"
-        if measured:
+        if measured := automatic and kind not in network.taken:
             torch.cuda.reset_peak_memory_stats(network.device)
             before = torch.cuda.memory_allocated(network.device)
         try:
@@ -110,7 +112,8 @@ def run_windows(
             size //= 2  # torch itself gives back what it keeps before it gives up
             continue
         if measured:
-            size = _fitting(network.device, before, memory)
+            network.taken[kind] = max(1, torch.cuda.max_memory_allocated(network.device) - before)
+            size = _fitting(network, kind, memory)
         yield batch, output
         done += len(batch)
 
@@ -147,8 +150,7 @@ def _cut(planes: Tensor, row: AxisWindow, column: AxisWindow, device: torch.devi
     return resample(resample(crop, row.sample, -2), column.sample, -1).expand(3, -1, -1)
 
 
-def _fitting(device: torch.device, before: int, memory: float | None) -> int:
-    """Return how many windows fit into `memory` GiB; one took what came after `before` bytes."""
-    window = max(1, torch.cuda.max_memory_allocated(device) - before)
-    budget = free_memory(device) // 2 if memory is None else int(memory * 2**30)
-    return max(1, min(32, budget // window))  # more in one batch bring nothing
+def _fitting(network: Prepared, kind: tuple, memory: float | None) -> int:
+    """Return how many windows of a kind fit into `memory` GiB."""
+    budget = free_memory(network.device) // 2 if memory is None else int(memory * 2**30)
+    return max(1, min(32, budget // network.taken[kind]))  # more in one batch bring nothing

@@ -164,9 +164,7 @@ def channels_with_signal(planes: Sequence[np.ndarray], limits: Sequence[Limits])
     leaks = [c != strongest and _is_leak(planes, limits, c, strongest) for c in range(len(planes))]
     seen = [c for c in range(len(planes)) if c == strongest or (shows[c] and not leaks[c])]
     alike = (abs(_correlation(planes[strongest], planes[c])) > COLOURLESS for c in seen)
-    if len(seen) < min(len(planes), 3) and all(alike):
-        return [strongest]
-    return seen
+    return [strongest] if len(seen) < min(len(planes), 3) and all(alike) else seen
 
 
 def content(plane: np.ndarray) -> np.ndarray:

@@ -440,7 +440,7 @@ def test_when_memory_runs_out_batches_are_halved():
         sizes.append(len(x))
         return Output(x, None)
 
-    scarce.device = CPU
+    scarce.device, scarce.half = CPU, False
     places = list(product(plan_axis(100, window=64, overlap=0), repeat=2))[:3]
     batches = [batch for batch, _ in run_windows(scarce, torch.zeros(1, 100, 100), places, batch_size=8)]
     assert sizes == [2, 1]
@@ -461,10 +461,15 @@ def test_batches_on_a_gpu_follow_from_what_the_first_window_took(monkeypatch, bu
         seen.append(len(x))
         return Output(x, None)
 
-    network.device = torch.device("cuda")
+    network.device, network.half, network.taken = torch.device("cuda"), True, {}
     places = list(product(plan_axis(200, window=64, overlap=0), repeat=2))[:10]
     batches = list(run_windows(network, torch.zeros(1, 200, 200), places, memory=budget))
     assert seen == [len(batch) for batch, _ in batches] == sizes
+    seen.clear()
+    next(run_windows(network, torch.zeros(1, 200, 200), places, memory=budget))
+    assert seen == sizes[1:2], "what a window of this size takes is known"
+    next(run_windows(network, torch.zeros(1, 200, 200), places, memory=budget, flips=True))
+    assert seen[1] == 1
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])

@@ -368,15 +368,18 @@ def test_memory_stays_within_the_budget(image: np.ndarray, tmp_path: Path) -> No
 
 def test_block_follows_from_memory() -> None:
     slide = open_slide(np.zeros((9, 9), dtype=np.uint8))
-    sides = [choose_block(gib * 2**30, slide, halo=150, n_maps=5, base=2**29) for gib in (2, 4, 8, 64)]
+    network = SlideNetwork(slide, "lite", slide_scaling(slide), device="cpu")
+    sides = [choose_block(gib * 2**30, network, halo=150, base=2**29) for gib in (2, 4, 8, 64)]
     assert sides == sorted(sides)
     assert sides[-1] == 4096
     assert all(side % 512 == 0 for side in sides)
     with pytest.raises(ValueError, match=r"too little.*give at least 1\.\d+ GiB"):
-        choose_block(2**30, slide, halo=150, n_maps=5, base=2**29)
+        choose_block(2**30, network, halo=150, base=2**29)
     # what the message asks for is enough
     least = int(1.05 * 2**30 * 1.65)
-    assert choose_block(least, slide, halo=150, n_maps=5, base=2**29) >= 256
+    assert choose_block(least, network, halo=150, base=2**29) >= 256
+    network.device = torch.device("cuda")
+    assert choose_block(2**31, network, halo=150, base=2**29) > sides[0], "windows have the GPU's memory"
 
 
 def test_what_is_refused(image: np.ndarray, tmp_path: Path) -> None:

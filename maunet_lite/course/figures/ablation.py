@@ -275,5 +275,4 @@ def by_modality(frame: pd.DataFrame, table: str, column: str = "mean_f1") -> pd.
 
 def _span(values: pd.Series) -> str:
     """Write the smallest and the largest value, or one number if they are written alike."""
-    ends = [f"{values.min():,.0f}", f"{values.max():,.0f}"]
-    return " to ".join(dict.fromkeys(ends))
+    return " to ".join(dict.fromkeys([f"{values.min():,.0f}", f"{values.max():,.0f}"]))

@@ -145,8 +145,7 @@ def monolayer(source: Path, origin: str) -> Pair:
     """Bring 16 bits to 8, of each cell keep the largest piece, halve the size."""
     image = read_image(source / origin / "raw.tif")
     labels = read_labels(source / origin / "instances_ids.png")
-    limits = tuple(np.percentile(image, [0.1, 99.9]))
-    image = rescale_intensity(image, limits, (0, 255)).astype(np.uint8)
+    image = rescale_intensity(image, tuple(np.percentile(image, [0.1, 99.9])), (0, 255)).astype(np.uint8)
     pieces = measure.label(labels)
     table = pd.DataFrame(measure.regionprops_table(pieces, labels, ("label", "area", "intensity_max")))
     largest = table.loc[table.groupby("intensity_max")["area"].idxmax()]

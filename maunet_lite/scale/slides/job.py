@@ -69,7 +69,7 @@ def begin(
     if overlap < 1:
         raise ValueError(f"overlap is {overlap}; give at least 1 pixel: the size of the largest cells")
     halo = survey.choose_halo(overlap, yardstick.width, job.config)
-    block = survey.choose_block(job.memory, slide, halo, network.heads.n_maps) if block is None else block
+    block = survey.choose_block(job.memory, network, halo) if block is None else block
     work.begin(
         {"asked": asked, "id": secrets.token_hex(8), "scaling": scaling, "diameter": size.diameter,
          "scales": size.scales, "yardstick": yardstick, "overlap": overlap, "halo": halo, "block": block,

@@ -22,7 +22,7 @@ from maunet_lite.postprocessing import Maps
 from maunet_lite.preprocessing import Scaling
 
 EMPTY = 0.04  # of the range of intensities: a window with less contrast holds no cell
-_GROUP = 6  # windows that are read and scaled together
+_GROUP = 8  # windows that are read and scaled together
 _NOTHING = torch.empty(0)  # in place of the result of an empty window
 _BACKGROUND = 9.0  # logit of the background in an empty window; the others are 0
 
@@ -62,6 +62,7 @@ class SlideNetwork:
         self.scales = inference.checked_scales(scales, int(np.prod(slide.shape)), inference.MULTI_SCALE_LIMIT)
         self.heads = inference.Heads.of(networks)
         self.grids = inference.plan_windows(networks, slide.shape, self.scales, window)
+        self._ready = {net: inference.prepare(net, self.device, self.half) for net in networks}
         # GiB for maps and windows, and what of it is left for windows
         self._room = self._left = inference.left_for_maps(gpu_memory, networks, self.device)
         self.computed = 0  # windows that the network has seen
@@ -109,7 +110,7 @@ class SlideNetwork:
                 places[key] = row, grid.columns[key[2]]._replace(source=here)
         self.computed += len(places)
         found, windows = [], list(places.values())
-        network = inference.prepare(grid.model, self.device, self.half)
+        network = self._ready[grid.model]
         for _, output in run_windows(network, planes, windows, memory=self._left, flips=self.flips):
             shares = self.heads.share(output, grid.model, len(self.scales))
             if self.gpu_memory is not None:  # a line of results would not be counted

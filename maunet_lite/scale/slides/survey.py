@@ -16,7 +16,7 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from maunet_lite import postprocessing as post
-from maunet_lite.data import Slide, show_bytes
+from maunet_lite.data import show_bytes
 from maunet_lite.inference import current_memory
 from maunet_lite.postprocessing import Maps, PostprocessConfig, Yardstick, segment
 from maunet_lite.scale.slides.maps import Region, SlideNetwork
@@ -24,7 +24,7 @@ from maunet_lite.scale.slides.maps import Region, SlideNetwork
 BLOCKS = (256, 4096)  # pixels; larger blocks save little, and less is lost when a run is stopped
 KEPT = 1 / 8  # of the memory is for results of windows that the next blocks need, too
 _IN_USE = 0.85  # of the memory is planned for; the rest is for what cannot be foreseen
-_NETWORK = 2**29  # bytes: windows on their way through a network on the CPU, and reading
+_NETWORK = 2**29  # bytes: windows on their way through a network, unless that has its own memory, and reading
 _POST = 44  # bytes per pixel that the post-processing takes beside the maps
 
 
@@ -98,18 +98,17 @@ def choose_halo(overlap: int, width: float, config: PostprocessConfig) -> int:
     return 2 * overlap + int(config.blur * width) // 2 + 1
 
 
-def choose_block(memory: int, slide: Slide, halo: int, n_maps: int, base: int | None = None) -> int:
+def choose_block(memory: int, network: SlideNetwork, halo: int, base: int | None = None) -> int:
     """Return the largest side of a block with which a job stays within its memory.
 
     Parameters
     ----------
     memory : int
         Bytes for the process.
-    slide : Slide
+    network : SlideNetwork
+        Of the job. The windows of one on a GPU take none of this memory.
     halo : int
         Pixels that a block sees beyond its core.
-    n_maps : int
-        Maps that the network returns.
     base : int, optional
         Bytes that the process takes already; measured by default.
 
@@ -121,11 +120,15 @@ def choose_block(memory: int, slide: Slide, halo: int, n_maps: int, base: int | 
     Examples
     --------
     >>> from maunet_lite.data import open_slide
+    >>> from maunet_lite.preprocessing import Scaling
     >>> slide = open_slide(np.zeros((9, 9), dtype=np.uint8))
-    >>> choose_block(2**31, slide, halo=150, n_maps=5, base=2**29)
+    >>> network = SlideNetwork(slide, "lite", Scaling((0,), (1,)), device="cpu")
+    >>> choose_block(2**31, network, halo=150, base=2**29)
     1536
     """
-    taken = (current_memory() if base is None else base) + slide.resident + _NETWORK
+    slide, n_maps = network.slide, network.heads.n_maps
+    passing = _NETWORK // 4 if network.device.type == "cuda" else _NETWORK
+    taken = (current_memory() if base is None else base) + slide.resident + passing
     room = memory * (_IN_USE - KEPT) - taken
     # two blocks are in flight: one in the network, one in the post-processing
     per_pixel = 2 * 4 * n_maps + _POST
