@@ -115,6 +115,12 @@ def scale(file: str = "scale.csv") -> pd.DataFrame:
     return table.rename(columns=memory)
 
 
+def course_gpu() -> pd.DataFrame:
+    """Minutes and memory of each notebook in the profile `gpu`; what the GPU holds is of all that run."""
+    table = pd.read_csv(RESULTS / "course_gpu.csv", index_col="notebook")
+    return table.set_axis(["minutes", "RAM / MiB", "GPU, all / MiB"], axis=1)
+
+
 def curve(table: str) -> pd.DataFrame:
     """F1 over labelled images or over the length of the training, and over the modalities."""
     frame = ablation.load()
@@ -257,6 +263,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "budget": lambda: curve("budget"),
     "scale": scale,
     "scale-gpu": lambda: scale("scale_gpu.csv"),
+    "course-gpu": course_gpu,
     "peers": peers,
     "scores": scores,
     "differences": differences,
