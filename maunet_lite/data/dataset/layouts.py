@@ -142,6 +142,7 @@ def _coco(source: Path) -> Iterator[Found]:
             continue
         if not (isinstance(said, dict) and {"images", "annotations"} <= said.keys()):
             continue
+        of = np.array([one["image_id"] for one in said["annotations"]])
         for about in said["images"]:
             named, place = Path(about["file_name"]).name, (path.parent / about["file_name"]).resolve()
             there = [file for name, file in files if name == named]
@@ -149,9 +150,8 @@ def _coco(source: Path) -> Iterator[Found]:
             if len(found) != 1:
                 what = f"{source} has {len(found)} files of this name, none where file_name says"
                 raise DatasetError(f"{path} speaks of {named}: {what}")
-            cells = [one for one in said["annotations"] if one["image_id"] == about["id"]]
-            shape = about["height"], about["width"]
-            yield found[0], partial(_draw_coco, cells, shape)
+            cells = [said["annotations"][k] for k in np.flatnonzero(of == about["id"])]
+            yield found[0], partial(_draw_coco, cells, (about["height"], about["width"]))
 
 
 def _draw_coco(cells: Iterable[dict[str, Any]], shape: tuple[int, int]) -> np.ndarray:
