@@ -8,9 +8,10 @@ instead of two, then takes twice as many, so that both pass equally many patches
 
 All methods see the same labelled images; "cr" and "cr*" see all others without their labels. Beside F1 on the
 validation split stands how many pseudo labels were right at the end, modality by modality, averaged over
-classes (`maunet_lite.training.pseudo_accuracy`); no loss ever sees that. The table goes to
-``benchmarks/results/semi_supervised.csv``, and what the logs say of pseudo labels over time beside it, to a
-file ``…_over_time.csv``. What is done is not done again.
+classes (`maunet_lite.training.pseudo_accuracy`); no loss ever sees that. And how much of the validation
+images the network calls the interior of a cell, and how much of them is: a training that finds no cells may
+call nothing a cell, or everything. The table goes to ``benchmarks/results/semi_supervised.csv``, and what the
+logs say of pseudo labels over time beside it, to a file ``…_over_time.csv``. What is done is not done again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from benchmarks.training_runs import (
     use_temporary_folder,
     write_table,
 )
+from maunet_lite.data import load_dataset
 from maunet_lite.evaluation import evaluate, summary
+from maunet_lite.inference import predict
+from maunet_lite.network import load_model
 from maunet_lite.training import RECIPES
 
 RESULTS = Path(__file__).parent / "results" / "semi_supervised.csv"
@@ -41,6 +45,18 @@ def pseudo_label_accuracy(folder: Path, smooth: int = 10) -> pd.DataFrame:
     """
     log = pd.read_csv(folder / "log.csv").set_index("step").filter(regex="^(agreement|pseudo_accuracy_)")
     return log.rolling(smooth, min_periods=1).mean().rename(columns=lambda c: c.replace("_accuracy_", "_"))
+
+
+def called_interior(weights: str | Path, folder: str, device: str) -> dict[str, float]:
+    """Return by modality which share of the validation images is called interior, and which is cells."""
+    data, model = load_dataset(folder).split("val").labelled(), load_model(weights)
+    rows = []
+    for sample in data:
+        called = predict(model, sample.image, device=device).probabilities[:3].argmax(axis=0) == 1
+        rows.append((sample.modality, called.mean(), (sample.labels > 0).mean()))
+    shares = pd.DataFrame(rows, columns=["modality", "called", "cells"]).groupby("modality").mean().round(3)
+    columns = {"interior": shares["called"], "cells": shares["cells"]}
+    return {f"{name}_{modality}": share for name, part in columns.items() for modality, share in part.items()}
 
 
 def main() -> None:
@@ -68,13 +84,14 @@ def main() -> None:
         )  # fmt: skip
         weights = trained(config)
         scores = summary(evaluate(weights, options.data, "val", device=options.device, progress=False))
+        areas = called_interior(weights, options.data, options.device)
         course = pseudo_label_accuracy(folder)
         minutes = round(pd.read_csv(folder / "log.csv")["minutes"].iloc[-1], 1) if steps else options.minutes
         run = {"method": method, "labelled_fraction": fraction, "seed": seed, "minutes": minutes}
         run["device"] = options.device
         at_the_end = course.filter(like="pseudo_").iloc[-1].round(3).to_dict()
         f1 = scores["mean_f1"].round(3).add_prefix("f1_").to_dict()
-        rows.append(run | {"steps": int(course.index[-1])} | f1 | {"commit": commit()} | at_the_end)
+        rows.append(run | {"steps": int(course.index[-1])} | f1 | {"commit": commit()} | at_the_end | areas)
         courses.append(course.reset_index().assign(**run))
         write_table(pd.DataFrame(rows), options.results)  # after each run: the next may take an hour
         over_time = options.results.with_stem(f"{options.results.stem}_over_time")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks import semi_supervised
+from maunet_lite.data import load_dataset
+from maunet_lite.network import MAUNet
+from maunet_lite.postprocessing import Maps
 from maunet_lite.training import TrainConfig
 
 
@@ -35,6 +39,7 @@ def test_both_pass_as_many_patches_through_networks(
 
     monkeypatch.setattr(semi_supervised, "trained", trained)
     monkeypatch.setattr(semi_supervised, "evaluate", lambda *_, **__: None)
+    monkeypatch.setattr(semi_supervised, "called_interior", lambda *_: {"interior_dic": 0.1})
     scores = pd.DataFrame({"mean_f1": [0.5]}, index=["all"])
     monkeypatch.setattr(semi_supervised, "summary", lambda _: scores)
     where = ["--data", str(disks), "--out", str(tmp_path / "runs"), "--results", str(tmp_path / "all.csv")]
@@ -45,3 +50,20 @@ def test_both_pass_as_many_patches_through_networks(
     assert [config.minutes for config in asked] == [minutes, minutes]
     table = pd.read_csv(tmp_path / "all.csv")
     assert table["minutes"].tolist() == [minutes or 0.2] * 2  # those that it took, if steps were asked for
+
+
+def test_what_a_network_calls_interior_stands_beside_what_is(
+    disks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def everywhere(_: MAUNet, image: np.ndarray, **__: object) -> Maps:
+        shares = np.zeros((4, *image.shape[:2]), np.float32)
+        shares[1, : len(image) // 2], shares[3] = 0.4, 0.6  # the proxy is no class
+        return Maps(shares, None)
+
+    monkeypatch.setattr(semi_supervised, "predict", everywhere)
+    found = semi_supervised.called_interior("lite", str(disks), "cpu")
+    truth = [(sample.labels > 0).mean() for sample in load_dataset(disks).split("val").labelled()]
+    (called,) = (share for name, share in found.items() if name.startswith("interior_"))
+    (cells,) = (share for name, share in found.items() if name.startswith("cells_"))
+    assert called == 0.5
+    assert cells == pytest.approx(np.mean(truth), abs=1e-3)
