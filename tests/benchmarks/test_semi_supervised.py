@@ -62,8 +62,8 @@ def test_what_a_network_calls_interior_stands_beside_what_is(
 
     monkeypatch.setattr(semi_supervised, "predict", everywhere)
     found = semi_supervised.called_interior("lite", str(disks), "cpu")
-    truth = [(sample.labels > 0).mean() for sample in load_dataset(disks).split("val").labelled()]
-    (called,) = (share for name, share in found.items() if name.startswith("interior_"))
-    (cells,) = (share for name, share in found.items() if name.startswith("cells_"))
-    assert called == 0.5
-    assert cells == pytest.approx(np.mean(truth), abs=1e-3)
+    truth = {s.modality: (s.labels > 0).mean() for s in load_dataset(disks).split("val").labelled()}
+    assert len(truth) == 2, "of each modality one"
+    for modality, share in truth.items():
+        assert found[f"interior_{modality}"] == 0.5
+        assert found[f"cells_{modality}"] == pytest.approx(share, abs=1e-3)
