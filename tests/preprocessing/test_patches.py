@@ -173,8 +173,12 @@ def test_a_draw_depends_on_seed_and_number_alone(data: CellDataset, tmp_path: Pa
     assert equal(one[2**40 - 1], one[2**40 - 1])
 
 
+# Where there is a forkserver the kit takes that one; a spawned process imports torch anew, which takes seconds.
+SPARED = [pytest.mark.slow] if "forkserver" in torch.multiprocessing.get_all_start_methods() else []
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with a single core
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])  # forked ones hang on OpenCV's threads
+@pytest.mark.parametrize("method", [pytest.param("spawn", marks=SPARED), "forkserver"])  # forked ones hang
 def test_workers_draw_the_same_patches(data: CellDataset, tmp_path: Path, method: str) -> None:
     if method not in torch.multiprocessing.get_all_start_methods():
         pytest.skip(f"this system has no {method}")
