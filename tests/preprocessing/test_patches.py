@@ -173,7 +173,7 @@ def test_a_draw_depends_on_seed_and_number_alone(data: CellDataset, tmp_path: Pa
     assert equal(one[2**40 - 1], one[2**40 - 1])
 
 
-# Where there is a forkserver the kit takes that one; a spawned process imports torch anew, which takes seconds.
+# The kit takes a forkserver where there is one; a spawned process imports torch anew, which takes seconds.
 SPARED = [pytest.mark.slow] if "forkserver" in torch.multiprocessing.get_all_start_methods() else []
 
 
