@@ -1,11 +1,12 @@
 """What choosing the size of an image by itself brings, and what it costs.
 
-    python -m benchmarks.size --data FOLDER [--model lite] [--split val] [--images N] [--csv FILE]
+    python -m benchmarks.size --data FOLDER [--model lite] [--split val] [--images N] [--csv FILE] [--save]
 
 Three ways to show an image to the network: as it is, at the size that it estimates (``scales="auto"``), and
 at the size that follows from the true median diameter. Printed are the mean F1 of each by modality, the
 error of the estimate in octaves, the cost in passes (CPU time of the looks and the pass, over that of the
-pass alone), and the F1 of one image per modality, 256 pixels of it, zoomed by 0.25 to 4.
+pass alone), and the F1 of five images per modality, 256 pixels of each, zoomed by 0.25 to 4. ``--save``
+writes the means to ``benchmarks/results/size.csv``.
 
 The constants that these numbers decide on stand on top of ``maunet_lite/inference/cells/size.py``.
 """
@@ -23,6 +24,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from benchmarks.training_runs import commit, refuse_other_data, write_table
 from maunet_lite.data import CellDataset, load_dataset
 from maunet_lite.evaluation import match_cells
 from maunet_lite.inference import Sized, predict_sized, settings_of
@@ -32,6 +34,8 @@ from maunet_lite.postprocessing import segment
 ZOOMS = (0.25, 0.4, 0.63, 1.0, 1.6, 2.5, 4.0)
 WAYS = ("as it is", "auto", "true diameter")
 SIDE = 256  # pixels of the image that is zoomed
+ZOOMED = 5  # images of each modality that are
+RESULTS = Path(__file__).parent / "results" / "size.csv"
 
 
 def diameter_of(labels: np.ndarray) -> float:
@@ -82,6 +86,12 @@ def zoomed(model: MAUNet, data: CellDataset, index: int) -> list[dict[str, Any]]
     return rows
 
 
+def long(table: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Return the means of `ways` by group as one row for each: what, group, way, f1."""
+    rows = table.rename_axis(index="group", columns="way").stack().rename("f1").reset_index()
+    return rows.assign(what=what)[["what", "group", "way", "f1"]].round({"f1": 4})
+
+
 def main() -> None:
     """Print the tables, and write one row per image if asked to."""
     parser = argparse.ArgumentParser(
@@ -92,7 +102,11 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     parser.add_argument("--images", type=int, help="evenly chosen; all by default")
     parser.add_argument("--csv", type=Path, help="write one row per image here")
+    parser.add_argument("--save", action="store_true", help=f"write the means to results/{RESULTS.name}")
     options = parser.parse_args()
+    if options.save:
+        options.results = RESULTS
+        refuse_other_data(options, RESULTS)
     model, data = load_model(options.model), load_dataset(options.data).split(options.split).labelled()
     chosen = np.unique(np.linspace(0, len(data) - 1, options.images or len(data)).astype(int))
     table = pd.DataFrame([one_image(model, data, int(k)) for k in tqdm(chosen, unit="image")])
@@ -107,12 +121,19 @@ def main() -> None:
     for what, part in (("up to 0.7 megapixels", table[~large]), ("larger", table[large])):
         print(f"passes, images {what}: {part['passes'].mean():.2f} in the mean (n = {len(part)})")
     print(f"passes, all images one after the other: {table['both'].sum() / table['alone'].sum():.2f}")
-    first = [int(np.flatnonzero(data.table["modality"] == name)[0]) for name in data.modalities]
-    rows = pd.DataFrame([row for k in first for row in zoomed(model, data, k)])
-    print(f"F1 of {SIDE} pixels of {len(first)} images, zoomed")
-    print(rows.pivot_table(index="way", columns="zoom", values="f1").round(3).to_string())
+    places = [np.flatnonzero(data.table["modality"] == name) for name in data.modalities]
+    few = [int(k) for at in places for k in at[np.unique(np.linspace(0, len(at) - 1, ZOOMED).astype(int))]]
+    rows = pd.DataFrame([row for k in tqdm(few, unit="image") for row in zoomed(model, data, k)])
+    print(f"F1 of {SIDE} pixels of {len(few)} images, zoomed")
+    by_zoom = rows.pivot_table(index="zoom", columns="way", values="f1")
+    print(by_zoom.T.round(3).to_string())
     if options.csv:
-        table.to_csv(options.csv, index=False)
+        write_table(table, options.csv)
+    if options.save:
+        images = {"modality": len(table), "zoom": len(few)}
+        saved = pd.concat([long(means, "modality"), long(by_zoom, "zoom")])
+        about = {"images": saved["what"].map(images), "model": options.model, "commit": commit()}
+        write_table(saved.assign(**about), RESULTS)
 
 
 if __name__ == "__main__":
