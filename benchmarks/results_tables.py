@@ -115,6 +115,14 @@ def scale(file: str = "scale.csv") -> pd.DataFrame:
     return table.rename(columns=memory)
 
 
+def sizes(what: str) -> pd.DataFrame:
+    """F1 as images are and at the size that is estimated: by modality, or zoomed."""
+    table = pd.read_csv(RESULTS / "size.csv", dtype={"group": str}).query("what == @what")
+    ways = [way for way in ("as it is", "auto", "true diameter") if way in set(table["way"])]
+    shown = table.pivot_table(index="group", columns="way", values="f1", sort=False)[ways]
+    return shown if what == "modality" else shown.T
+
+
 def course_gpu() -> pd.DataFrame:
     """Minutes and memory of each notebook in the profile `gpu`; what the GPU holds is of all that run."""
     table = pd.read_csv(RESULTS / "course_gpu.csv", index_col="notebook")
@@ -264,6 +272,8 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "scale": scale,
     "scale-gpu": lambda: scale("scale_gpu.csv"),
     "course-gpu": course_gpu,
+    "sizes": lambda: sizes("modality"),
+    "zooms": lambda: sizes("zoom"),
     "peers": peers,
     "scores": scores,
     "differences": differences,

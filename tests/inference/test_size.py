@@ -16,7 +16,7 @@ from maunet_lite.inference.cells.segment import (
     predict_sized,
     segment,
 )
-from maunet_lite.inference.cells.size import KNOWN, TYPICAL, Size, estimate_size, scale_for
+from maunet_lite.inference.cells.size import DOUBTED, KNOWN, TYPICAL, Size, estimate_size, scale_for
 from maunet_lite.inference.predict import predict
 from maunet_lite.network import load_model
 from maunet_lite.network.maunet import build_model
@@ -88,6 +88,16 @@ def test_an_unsure_estimate_changes_the_image_less(certainty, belief, monkeypatc
     assert size.scales[0] == pytest.approx(scale_for(60 * np.sqrt(4 / np.pi)) ** belief, rel=0.1)
     assert size.scales[0] < 1 if belief else size.scales == (1.0,)
     assert np.isnan(size.diameter) == (belief == 0)
+
+
+@pytest.mark.parametrize(("certainty", "smaller"), [(0.9, True), (0.75, False)])
+def test_rather_large_cells_are_shown_smaller_if_the_network_is_certain(certainty, smaller, monkeypatch):
+    image = squares(42, (640, 700))
+    plane = torch.from_numpy(image)[None]
+    monkeypatch.setattr("maunet_lite.inference.cells.size._certainty", lambda *_: certainty)
+    size = estimate_size(ideal_look((11, 26), []), lambda *part: plane[(slice(None), *part)], image.shape)
+    assert KNOWN[1] < size.diameter < DOUBTED
+    assert size.scales[0] == (pytest.approx(TYPICAL / size.diameter) if smaller else 1)
 
 
 def test_texture_is_not_taken_for_large_cells():

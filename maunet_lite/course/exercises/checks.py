@@ -77,8 +77,7 @@ def cases_05_3() -> Cases:
     """Flood it in your head."""
 
     def flooded(answer: object) -> None:
-        ridge = 1 if np.shape(answer) == (10,) and int(answer[3]) == 1 else 2
-        basins = [1, 1, 1, ridge] + 6 * [2]
+        basins = [1, 1, 1, 1 if np.shape(answer) == (10,) and int(answer[3]) == 1 else 2] + 6 * [2]
         compare(answer, Case("ten positions, of which 3 may go to 1 or 2", None, basins))
 
     yield flooded

@@ -27,7 +27,9 @@ from maunet_lite.preprocessing import distance_field
 # they bring. BELIEVED and ALIKE were chosen on sources that were not trained on (`benchmarks.unseen`).
 # All are pixels of the network's input, unless they are shares or scales.
 TYPICAL = 26.0  # diameter of cells that it segments best
-KNOWN = (22.0, 52.0)  # of cells that it segments about as well: the image stays as it is
+KNOWN = (22.0, 44.0)  # of cells that it segments about as well: the image stays as it is
+DOUBTED = 52.0  # up to here it stays so, too, unless the network is certain of the size: most estimates in …
+CERTAIN = 0.8  # … between of which it is less sure are too large (texture, cells that touch)
 BELIEVED = (-0.2, 0.4)  # certainty from which a look counts, and counts in full; between, it counts in part
 MARGIN = 0.03  # by which looks that found known sizes are ahead
 ALIKE = 0.85  # octaves: sizes that two looks, an octave apart, find of the same cells differ by less
@@ -101,8 +103,10 @@ class Size(NamedTuple):
         return f"{cells}: seen at {', '.join(f'{s:.2g}' for s in self.scales)} of the size of the image"
 
 
-def scale_for(diameter: float) -> float:
+def scale_for(diameter: float, largest: float = KNOWN[1]) -> float:
     """Return the scale at which cells of `diameter` pixels have a size that the network knows.
+
+    Up to `largest` pixels they have it as they are.
 
     Examples
     --------
@@ -111,7 +115,7 @@ def scale_for(diameter: float) -> float:
     """
     if not 0 < diameter < math.inf:
         raise ValueError(f"diameter is {diameter}; expected that of the cells in pixels, a positive number")
-    return 1.0 if KNOWN[0] <= diameter <= KNOWN[1] else float(np.clip(TYPICAL / diameter, *ZOOMS))
+    return 1.0 if KNOWN[0] <= diameter <= largest else float(np.clip(TYPICAL / diameter, *ZOOMS))
 
 
 def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
@@ -158,18 +162,19 @@ def estimate_size(look: Look, region: Region, shape: tuple[int, int]) -> Size:
         where = np.array([rows.start, columns.start]) + _crowded(maps.probabilities[0]) * part.shape[1:]
         seen = _measured(maps, scale, maps if scale == 1 and max(shape) <= side else None)
         looks.append(seen)
-        plain = seen.certainty > SURE and FINE <= seen.diameter <= KNOWN[1]
+        plain = seen.certainty > SURE and FINE <= seen.diameter <= DOUBTED
         enough = KNOWN[0] if seen.certainty > SURE else LARGE
         if plain or (scale >= 1 and seen.certainty > 0 and seen.diameter * scale > enough):
             break  # cells are large enough already
     apart = np.abs(np.diff(np.log2([seen.diameter for seen in looks])))
     alone = np.fmin(np.append(apart, np.nan), np.append(np.nan, apart)) > ALIKE  # no look beside agrees
-    rank = [seen.certainty + MARGIN * (KNOWN[0] <= seen.diameter <= KNOWN[1]) for seen in looks]
+    rank = [seen.certainty + MARGIN * (KNOWN[0] <= seen.diameter <= DOUBTED) for seen in looks]
     best = looks[int(np.argmax(rank - alone.astype(float)))]
     if best.certainty <= BELIEVED[0]:
         return Size(looks=tuple(looks))
     belief = min(1.0, (best.certainty - BELIEVED[0]) / (BELIEVED[1] - BELIEVED[0]))
-    return Size(best.diameter, (scale_for(best.diameter) ** belief,), tuple(looks))
+    scale = scale_for(best.diameter, KNOWN[1] if best.certainty > CERTAIN else DOUBTED)
+    return Size(best.diameter, (scale**belief,), tuple(looks))
 
 
 def _side(shape: tuple[int, int], scale: float) -> int:

@@ -103,8 +103,7 @@ def random_window(
         room = max(0, size - side)
         start = int(rng.uniform(0, room + 1))
         if centre is not None:
-            shift = int(rng.uniform(-1, 1) * side / 3)
-            start = min(max(0, centre[axis] - side // 2 + shift), room)
+            start = min(max(0, centre[axis] - side // 2 + int(rng.uniform(-1, 1) * side / 3)), room)
         slices.append(slice(start, min(start + side, size)))
     return slices[0], slices[1], zoom
 

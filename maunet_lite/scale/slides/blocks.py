@@ -234,5 +234,4 @@ def _majority(own: np.ndarray, other: np.ndarray) -> np.ndarray:
     order = np.lexsort((-common, pairs[0]))
     pairs, common = pairs[:, order], common[order]
     best = np.flatnonzero(np.diff(pairs[0], prepend=np.int64(1)))
-    chosen = (2 * common[best] >= total) & (pairs[1][best] != 0)
-    return pairs[:, best[chosen]].T
+    return pairs[:, best[(2 * common[best] >= total) & (pairs[1][best] != 0)]].T
