@@ -6,7 +6,7 @@ Writes ``maunet_lite/weights/NAME/``: ``model.safetensors`` (half precision), ``
 on record configuration, budget, commit, sources, scores) and ``README.md``, the card, which is made from that
 record alone. Scores are those of the file as shipped, on the validation split, beside the Otsu + watershed
 baseline on the same images. ``--run maunet_lite/weights/NAME`` scores shipped weights anew; what is not given
-(``--machine``, ``--failures``) stays, and so does the commit of the training.
+(``--machine``, ``--failures``) stays, and so do the commit and the sources of the training.
 """
 
 from __future__ import annotations
@@ -56,11 +56,16 @@ def main() -> None:
     options = parser.parse_args()
     source, data = find_checkpoint(Path(options.run)), load_dataset(options.data)
     record, train = read_record(source)["record"], data.split("train").labelled().table
-    record = {"commit": commit(), "torch": torch.__version__} | record | {"stages": stages(record)}
-    record["training"] = record["stages"][-1]["training"]
-    record["sources"] = train["source"].value_counts().to_dict()
+    about = {
+        "commit": commit(),
+        "torch": torch.__version__,
+        "sources": train["source"].value_counts().to_dict(),
+    }
     if "licence" in train:
-        record["licences"] = train["licence"].value_counts().to_dict()
+        about["licences"] = train["licence"].value_counts().to_dict()
+    # Shipped weights may have seen more than the images on which they are scored anew: what is known stays.
+    record = about | record | {"stages": stages(record)}
+    record["training"] = record["stages"][-1]["training"]
     given = {"machine": options.machine, "failures": options.failures, "licence": options.licence}
     record |= {key: value for key, value in given.items() if value}
     network, folder = load_model(source), WEIGHTS / options.name
