@@ -58,6 +58,7 @@ def test_what_a_network_calls_interior_stands_beside_what_is(
     def everywhere(_: MAUNet, image: np.ndarray, **__: object) -> Maps:
         shares = np.zeros((4, *image.shape[:2]), np.float32)
         shares[1, : len(image) // 2], shares[3] = 0.4, 0.6  # the proxy is no class
+        shares[2, -len(image) // 4 :] = 0.4  # nor is the boundary the interior
         return Maps(shares, None)
 
     monkeypatch.setattr(semi_supervised, "predict", everywhere)
