@@ -145,7 +145,7 @@ def turned_back(x: Tensor, mirror: bool, turns: int) -> Tensor:
 
 
 def _cut(planes: Tensor, row: AxisWindow, column: AxisWindow, device: torch.device) -> Tensor:
-    # Resampled there: on the CPU it takes as long as the network on a GPU.
+    # Resampled on the device of the network: a GPU would wait for the CPU.
     crop = planes[:, row.source, column.source].to(device)
     return resample(resample(crop, row.sample, -2), column.sample, -1).expand(3, -1, -1)
 

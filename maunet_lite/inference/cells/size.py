@@ -28,8 +28,8 @@ from maunet_lite.preprocessing import distance_field
 # All are pixels of the network's input, unless they are shares or scales.
 TYPICAL = 26.0  # diameter of cells that it segments best
 KNOWN = (22.0, 44.0)  # of cells that it segments about as well: the image stays as it is
-DOUBTED = 52.0  # up to here it stays so, too, unless the network is certain of the size: most estimates in …
-CERTAIN = 0.8  # … between of which it is less sure are too large (texture, cells that touch)
+DOUBTED = 52.0  # up to here an estimate leaves it so, too, unless the look is CERTAIN
+CERTAIN = 0.8  # certainty from which an estimate is taken at its word; below, large ones are mostly too large
 BELIEVED = (-0.2, 0.4)  # certainty from which a look counts, and counts in full; between, it counts in part
 MARGIN = 0.03  # by which looks that found known sizes are ahead
 ALIKE = 0.85  # octaves: sizes that two looks, an octave apart, find of the same cells differ by less
