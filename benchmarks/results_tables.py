@@ -112,6 +112,7 @@ def scale(file: str = "scale.csv") -> pd.DataFrame:
     memory = {"ram_mib": "RAM / MiB"} | ({"gpu_mib": "GPU / MiB"} if table["gpu_mib"].notna().all() else {})
     table = table[["cells", *stages, *memory]].rename(columns={name: f"{name} / s" for name in stages})
     table["paper / s"] = [PAPER[size][0] for size in table.index]
+    table["without the start / paper"] = (table["total / s"] - table["start / s"]) / table["paper / s"]
     if "gpu_mib" in memory:
         table["paper GPU / MiB"] = [PAPER[size][1] for size in table.index]
     return table.rename(columns=memory)

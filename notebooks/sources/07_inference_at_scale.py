@@ -715,7 +715,7 @@ record("seconds expected for 8415 × 10496", float(expected.iloc[-1]))
 # would have hidden both. It need not be so: in the kit most seconds after the start are the network's, on two
 # cores as on a GPU. The table has them by stage; stages of an image in blocks overlap. Its last row is slower
 # than the paper's: within 4 GiB, of which the libraries of a GPU take their share, the image went in hundreds
-# of small blocks, and a GPU waits while one window after another is brought to it.
+# of small blocks, a few windows at a time: most likely the GPU waited for them.
 #
 # Your line and the paper's are not the same work (one small network at one scale here, two large ones there),
 # so read the shapes, not the heights: a constant, then a straight line. Your line and the kit's squares *are*

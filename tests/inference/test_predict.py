@@ -447,6 +447,12 @@ def test_when_memory_runs_out_batches_are_halved():
     assert [place for batch in batches for place in batch] == places
 
 
+def test_windows_are_resampled_where_the_network_is():
+    row, *_ = plan_axis(200, scale=1.5, window=64, overlap=0)
+    cut = prepared._cut(torch.zeros(1, 200, 200), row, row, torch.device("meta"))
+    assert (cut.device.type, cut.shape) == ("meta", (3, 64, 64))
+
+
 @pytest.mark.parametrize(("budget", "sizes"), [(None, [1, 5, 4]), (3e-8, [1, 3, 3, 3])])
 def test_batches_on_a_gpu_follow_from_what_the_first_window_took(monkeypatch, budget, sizes):
     """A made-up GPU: a window takes 10 bytes; 40 are free, torch keeps 60 that it does not use."""
