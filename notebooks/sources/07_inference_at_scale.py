@@ -713,9 +713,9 @@ record("seconds expected for 8415 × 10496", float(expected.iloc[-1]))
 # the paper's container, by this estimate, most seconds of a large image go into reading, post-processing and
 # writing. (Four points and two workloads: take it for an estimate.) A straight line through all four rows
 # would have hidden both. It need not be so: in the kit most seconds after the start are the network's, on two
-# cores as on a GPU. The table has them by stage; stages of an image in blocks overlap. Its last row took three
-# times as long after the start while the image went in hundreds of small blocks, few windows at a time. In
-# blocks as large as on a CPU it takes less than half of the paper's seconds, start left out.
+# cores as on a GPU. The table has them by stage; stages of an image in blocks overlap. Its last row
+# took three times as long after the start while the image went in hundreds of small blocks, few windows at a
+# time. In blocks as large as on a CPU it takes less than half of the paper's seconds, start left out.
 #
 # Your line and the paper's are not the same work (one small network at one scale here, two large ones there),
 # so read the shapes, not the heights: a constant, then a straight line. Your line and the kit's squares *are*
