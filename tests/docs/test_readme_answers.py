@@ -36,10 +36,9 @@ def test_every_answer_in_the_readme_follows_a_command_that_is_typed(answers, rep
     assert typed[3].endswith("--pixel-size 0.65")  # nothing of the remark behind it
 
 
-def test_channel_and_plane_of_the_two_files_are_the_first_picture(answers, folder):
-    picture = answers.picture(1)[0]
-    first = read_image(folder / "my_images/well1.tif")
-    assert np.array_equal(first, picture)
+def test_channel_and_plane_of_the_two_files_are_the_same_picture(answers, folder):
+    assert np.array_equal(read_image(folder / "my_images/well1.tif"), answers.picture(3)[0])
+    picture = answers.picture(1, "fluorescence")[0]
     assert np.array_equal(read_image(folder / "a.ome.tif", channel="DAPI"), picture)
     assert np.array_equal(read_image(folder / "stack.tif", channel=2, plane=2), picture)
     assert not np.array_equal(read_image(folder / "stack.tif", channel=2, plane=1), picture)
