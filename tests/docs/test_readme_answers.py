@@ -29,7 +29,7 @@ def folder(answers, tmp_path_factory) -> Path:
 
 
 def test_every_answer_in_the_readme_follows_a_command_that_is_typed(answers, repository):
-    section = (repository / "README.md").read_text().split("## Your own images")[1].split("\n## ")[0]
+    section = (repository / "README.md").read_text("utf-8").split("## Your own images")[1].split("\n## ")[0]
     typed = answers.commands()
     assert len(typed) == section.count("\nmaunet-lite ") == 10
     assert typed[0] == "maunet-lite segment my_images/ --out results/"
