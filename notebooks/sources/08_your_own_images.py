@@ -206,7 +206,7 @@ ax.minorticks_off()
 ax.legend(frameon=False, fontsize=8)
 show(
     fig,
-    alt="Mean F1 against zoom from 0.25 to 4. As it is: a hill with its top at 1 to 1.6 that falls to both "
+    alt="Mean F1 against zoom from 0.25 to 4. As it is: a hill with its top at 1 that falls to both "
     "sides. At the estimated size: nearly level from 0.63 to 4, falling below.",
     dpi=120,
 )
